@@ -50,7 +50,7 @@ test: $(DEV) $(TORCH)
 
 # The tests that need no daemon and no model.
 quick: $(DEV) $(TORCH)
-	@$(VENV)/bin/python -m pytest -n 2 -m quick
+	@$(VENV)/bin/python -m pytest -n $(shell nproc) -m quick
 
 check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff check .

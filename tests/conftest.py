@@ -52,6 +52,9 @@ FAST: dict[str, Any] = {
     "lanes": {"pause_s": 0.3, "drain_s": 10.0, "cancel_s": 0.5, "preload": False},
     "metrics": {"port": 0},
     "log": {"format": "json"},
+    "stages": {
+        "tts": {"transcribe": False}
+    },  # nobody speaks in the sounds that jobs bring: a recogniser is loaded for nothing
 }
 
 
@@ -213,6 +216,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return layers.is_left_out(collection_path, config) or None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    layers.note_imports(session.config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    layers.check_imports(item.config)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from daemon.errors import AvatarError
 from daemon.system.installation import Missing
 from stages.context import Context
 from stages.transcribe.base import HeardWord
+from stages.tts.alignment.languages import alignment_missing
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
 from stages.tts.text.markup import recording_markup_warnings
@@ -122,8 +123,6 @@ def _recognise(ctx: Context) -> RecordedWords:
             f"traceback): {_BY_SOUND}. Write what is said in `text`, and the lips form its sounds."
         )
         return nothing
-    from stages.tts.alignment.forced import alignment_missing
-
     if not heard.text:
         ctx.warnings.append(f"No words were recognised in the recording: {_BY_SOUND}.")
         return nothing
@@ -203,8 +202,6 @@ def warn_of_missing_words(ctx: Context, words: RecordedWords, method: str, known
         method: of timing.json.
         known: number of words whose sounds were found.
     """
-    from stages.tts.alignment.forced import alignment_missing
-
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
     missing = alignment_missing(words.language)
     if method == "energy" and missing:

@@ -63,6 +63,15 @@ def strangers_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
+def foreground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a run in the foreground works, in a home of the test's own without any configuration."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("AVATAR_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / "avatard" / "foreground"
+
+
+@pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Path]:
     """A file outside that nobody may read into a result, nor write."""
     path = tmp_path / "outside" / "canary"

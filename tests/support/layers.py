@@ -1,11 +1,13 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
-`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own. `models` loads a
-voice, a face model or a network, or imports torch.
+`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own, or renders in the
+foreground. `models` loads a voice, a face model or a network, or imports torch.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ DAEMON = frozenset(
         "watched",
         "service",
         "programs",
+        "foreground",
     }
     | {"server", "clients", "light_stages"}
 )
@@ -41,19 +44,32 @@ TORCH = (
     "tests/stages/tts/test_profiles.py",
     "tests/stages/tts/test_release.py",
 )
+#: A file that says so of all its tests is not collected for `make quick` either.
+ALL_MODELS = re.compile(r'^pytestmark = .*usefixtures\("models"', re.MULTILINE)
+_TORCH_IMPORTED = pytest.StashKey[bool]()
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
-    "tests/daemon/queue/test_every_call.py",
-    "tests/daemon/queue/test_kills.py",
-    "tests/stages/musetalk/",
-    "tests/daemon/queue/test_power.py",
-    "tests/daemon/cli/test_doctor.py",
+    *(
+        f"tests/daemon/queue/test_{name}.py" for name in ("every_call", "kills", "power")
+    ),  # longest with AVATAR_ENDURANCE=full
     "tests/stages/tts/engines/test_other_python.py",
-    "tests/stages/tts/engines/test_xtts.py",
-    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/daemon/test_service.py",
+    "tests/stages/musetalk/",
+    "tests/daemon/control/test_spool_requests.py",
+    "tests/daemon/workers/test_poison.py",
     "tests/stages/tts/engines/test_voices.py",
-    "tests/stages/face/test_hostile_pictures.py",
+    "tests/daemon/queue/test_disk_full.py",
+    "tests/daemon/intake/test_rewritten_files.py",
+    "tests/stages/tts/test_profiles.py",
+    "tests/daemon/cli/test_doctor.py",
+    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/stages/tts/engines/test_xtts.py",
+    "tests/stages/tts/phonemes/test_phonemes.py",
+    "tests/daemon/intake/hostile/test_input.py",
+    "tests/daemon/telemetry/test_metrics.py",
+    "tests/daemon/queue/test_private.py",
+    "tests/stages/face/",
 )
 
 
@@ -68,5 +84,18 @@ def mark(items: list[pytest.Item]) -> None:
 
 
 def is_left_out(path: Path, config: pytest.Config) -> bool:
-    """Whether a file is not to be collected: `make quick` needs none of those that import torch."""
-    return config.option.markexpr == "quick" and str(path.relative_to(ROOT)).startswith(TORCH)
+    """Whether a file is not to be collected: `make quick` needs none whose tests all need models."""
+    if config.option.markexpr != "quick" or path.suffix != ".py":
+        return False
+    return str(path.relative_to(ROOT)).startswith(TORCH) or bool(ALL_MODELS.search(path.read_text(encoding="utf-8")))
+
+
+def note_imports(config: pytest.Config) -> None:
+    """Note whether torch was imported; to be called after collection."""
+    config.stash[_TORCH_IMPORTED] = "torch" in sys.modules
+
+
+def check_imports(config: pytest.Config) -> None:
+    """Fail a test of `make quick` where its collection imported torch."""
+    if config.option.markexpr == "quick" and config.stash[_TORCH_IMPORTED]:
+        pytest.fail("A file of tests imports torch: name it in TORCH of tests/support/layers.py.", pytrace=False)

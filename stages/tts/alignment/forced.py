@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import JobError
-from daemon.system.installation import Missing
 from stages.media.resample import resample
 from stages.media.wav import open_wav, to_pcm
 from stages.tts.alignment.hmm import (
@@ -27,7 +26,8 @@ from stages.tts.alignment.hmm import (
     FoundWord,
     load_aligner,
 )
-from stages.tts.phonemes import FrontEnd, front_end, front_end_missing, sound_replacements
+from stages.tts.alignment.languages import alignment_missing
+from stages.tts.phonemes import FrontEnd, front_end, sound_replacements
 from stages.tts.phonemes.arpabet import WordSounds, sounds_of_misaki
 from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
 from stages.tts.text.sentences import split_pieces
@@ -35,9 +35,6 @@ from stages.tts.timing import FLOOR_DB, RELATIVE_SILENCE_DB, UNKNOWN_PHONE, Phon
 
 #: Offset from the first sample of a frame to the middle of its window. s
 _FRAME_CENTRE_S = 0.0128
-#: Languages whose sounds map well enough to those of the American English acoustic model.
-_ALIGNED_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
-_LANGUAGE_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
 #: Share of the vowel in "əɹ", which is one sound to the model.
 _FIRST_PART = 0.55
 #: Shortest sound that a missing word may have. s
@@ -96,13 +93,6 @@ def _find_words(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[Found
 
 def _is_english(language: str) -> bool:
     return language.casefold().partition("-")[0] == "en"
-
-
-def alignment_missing(language: str) -> Missing | None:
-    """Return why words of a language (BCP 47 tag) cannot be aligned here; None if they can."""
-    if language.casefold().partition("-")[0] not in _ALIGNED_LANGUAGES:
-        return Missing(f"words can be aligned with a sound in {_LANGUAGE_NAMES} only, not '{language}'", "")
-    return front_end_missing(language)
 
 
 def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from daemon.cli import COMMANDS
 from tests.conftest import PORTRAIT, ROOT, Installation
+from tests.support.daemon.commands import run_command
 from tests.support.daemon.worker_seam import Gates
 
 
@@ -106,34 +107,49 @@ def test_unknown_jobs_and_wrong_configs_have_their_own_exit_codes(house: Install
 
 
 @pytest.mark.parametrize(
-    ("module", "args", "read"),
+    ("args", "read"),
     [
-        ("daemon.cli", ["-c", "flag.yaml", "run"], "flag.yaml"),
-        ("daemon.cli", ["--config", "flag.yaml", "status"], "flag.yaml"),
-        ("daemon.cli", ["run", "--config", "flag.yaml"], "flag.yaml"),
-        ("daemon.cli", ["-c", "other.yaml", "run", "-c", "flag.yaml"], "flag.yaml"),
-        ("daemon", ["-c", "flag.yaml"], "flag.yaml"),
-        ("daemon", [], "variable.yaml"),
-        ("daemon.cli", ["run"], "variable.yaml"),
-        ("daemon.cli", ["status"], "variable.yaml"),
+        (["-c", "flag.yaml", "run"], "flag.yaml"),
+        (["--config", "flag.yaml", "status"], "flag.yaml"),
+        (["run", "--config", "flag.yaml"], "flag.yaml"),
+        (["-c", "other.yaml", "run", "-c", "flag.yaml"], "flag.yaml"),
+        (["run"], "variable.yaml"),
+        (["status"], "variable.yaml"),
     ],
 )
 def test_a_configuration_named_by_the_option_goes_before_the_variable_and_that_before_the_folder(
-    tmp_path: Path, module: str, args: list[str], read: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], read: str
 ) -> None:
-    # Given several files that cannot be used, so that each command ends by naming the one it has read
-    for name in ("flag", "other", "variable", "config"):
-        (tmp_path / f"{name}.yaml").write_text("nonsense: true\n")
-
-    def told(**variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
-        command = [sys.executable, "-m", module, *args]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-
-    for variables, expected in (({"AVATAR_CONFIG": "variable.yaml"}, read), ({}, read.replace("variable", "config"))):
-        result = told(**variables)
+    unusable_configurations(tmp_path)
+    for variable, expected in (("variable.yaml", read), (None, read.replace("variable", "config"))):
+        if variable:
+            monkeypatch.setenv("AVATAR_CONFIG", variable)
+        else:
+            monkeypatch.delenv("AVATAR_CONFIG")
+        result = run_command(args, tmp_path)
         assert result.returncode == 78, result.stderr
         assert result.stderr.startswith(f"avatar: {expected}: there is no setting nonsense"), result.stderr
+
+
+def unusable_configurations(folder: Path) -> None:
+    """Write several files that cannot be used, so that each command ends by naming the one it has read."""
+    for name in ("flag", "other", "variable", "config"):
+        (folder / f"{name}.yaml").write_text("nonsense: true\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "read"),
+    [("daemon", ["-c", "flag.yaml"], "flag"), ("daemon", [], "variable"), ("daemon.cli", ["run"], "variable")],
+)
+def test_the_modules_take_the_options_and_the_variable_of_the_command(
+    tmp_path: Path, module: str, args: list[str], read: str
+) -> None:
+    unusable_configurations(tmp_path)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "AVATAR_CONFIG": "variable.yaml"}
+    command = [sys.executable, "-m", module, *args]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert result.returncode == 78, result.stderr
+    assert result.stderr.startswith(f"avatar: {read}.yaml: there is no setting nonsense"), result.stderr
 
 
 def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installation) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import pynvml
 import pytest
 
 from daemon.cli.doctor.checks import CHECKS
@@ -18,17 +18,19 @@ from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
+from tests.support.daemon.commands import run_command
 from tests.support.machine.nvenc import NvencFfmpeg
 from tests.support.machine.people import ANNA, SERVICE, avatar_as, give
 
-#: A driver that goes away between two questions; there is no GPU here to be lost.
-LOST_GPU = """
-class NVMLError(Exception): pass
-def nvmlInit(): pass
-def nvmlDeviceGetCount(): return 1
-def nvmlDeviceGetHandleByIndex(index): raise NVMLError("GPU is lost")
-def nvmlShutdown(): raise NVMLError("GPU is lost")
-"""
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules that other processes import in place of the real ones; PyTorch, which takes them seconds, is broken."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "torch.py").write_text("raise ValueError('no GPU of its kind')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
+    return folder
 
 
 def looked(one: Installation, check: str) -> dict[str, Finding]:
@@ -36,28 +38,30 @@ def looked(one: Installation, check: str) -> dict[str, Finding]:
     return {found.what: found for found in CHECKS[check](Settings.load(one.config))}
 
 
-def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
-    return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code, process=True).stdout)}
-
-
-def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(
-    installation: Callable[..., Installation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a library that ends its process, one that is broken, and a driver that lost its GPU
-    one = installation()
-    modules = tmp_path / "modules"
-    modules.mkdir()
+@pytest.mark.usefixtures("models")
+def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(modules: Path) -> None:
+    # Given a library that ends its process, and one that is broken
     (modules / "mediapipe.py").write_text("import os; os.abort()")
     (modules / "onnxruntime.py").write_text("raise ImportError('libfoo.so.1: cannot open shared object file')")
-    (modules / "pynvml.py").write_text(LOST_GPU)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
-    found = findings(one, code=1)
+    found = {one.what: one for one in CHECKS["engines"](Settings())}
     # Then each is said, with what to do, and what is whole is good
-    assert "signal 6" in found["engine faces"]["found"]
-    assert "libfoo.so.1" in found["engine voice"]["found"]
-    assert "GPU is lost" in found["gpu"]["found"]
-    assert all(found[what]["remedy"] for what in ("engine faces", "engine voice", "gpu"))
-    assert found["engine encoder"]["verdict"] == "good"
+    assert "signal 6" in found["engine faces"].found
+    assert "libfoo.so.1" in found["engine voice"].found
+    assert all(found[what].verdict == "bad" and found[what].remedy for what in ("engine faces", "engine voice"))
+    assert found["engine encoder"].verdict == "good"
+
+
+def test_a_gpu_that_is_lost_between_two_questions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lost)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lost)
+    (found,) = CHECKS["gpu"](Settings())
+    assert (found.what, found.verdict, "GPU is lost" in found.found) == ("gpu", "bad", True)
+    assert found.remedy
 
 
 def test_model_files_count_as_the_configured_engine_needs_them(installation: Callable[..., Installation]) -> None:
@@ -133,42 +137,39 @@ def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installat
     assert looked(one, "memory")["memory"].verdict == "bad"
 
 
-@pytest.mark.usefixtures("models")
+@pytest.mark.usefixtures("models", "modules")
 def test_the_machine_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")
     # Given a folder in which nothing was set up, as after the installation of the package alone
+    folder = tmp_path / "empty"
+    folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "AVATAR_CONFIG"}
-    done = subprocess.run(
-        [sys.executable, "-m", "daemon.cli", "doctor", "--json"],
-        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "daemon.cli", "doctor", "--json"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     # Then what the machine has is said, with what is missing, and the folder is left as it was
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert found["configuration"]["verdict"] == "note"
     assert found["configuration"]["remedy"]
     assert found["ffmpeg"]["verdict"] == "good"
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
-    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
-
-    def validate(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "daemon.cli", *options, "validate", "good.yaml"]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-
+def test_a_manifest_can_be_checked_where_there_is_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")
-    assert validate().stdout.splitlines()[0] == "good.yaml: good"
+    monkeypatch.delenv("AVATAR_CONFIG", raising=False)
+    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
+    assert run_command(["validate", "good.yaml"], tmp_path).stdout.splitlines()[0] == "good.yaml: good"
     # And what cannot be told without the service's own settings is named
     (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\nvoice: nobody-has-this\n")
-    told = validate().stdout
+    told = run_command(["validate", "good.yaml"], tmp_path).stdout
     assert "good.yaml: not checked: the service's own voices" in told
     assert "no voice profile named 'nobody-has-this'" in told
     # But one that was named must be there
-    assert validate("--config", "gone.yaml").returncode == 78
+    assert run_command(["--config", "gone.yaml", "validate", "good.yaml"], tmp_path).returncode == 78
 
 
 def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
@@ -248,15 +249,11 @@ def test_whoever_may_only_drop_is_told_who_may_look_at_the_rest(strangers_folder
 
 
 def test_remedies_fit_the_installed_service(
-    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, modules: Path
 ) -> None:
     # Given this environment as the installed service's, which lacks much
     monkeypatch.setattr(how_installed, "HOME", Path(sys.prefix).resolve().parent)
-    modules = tmp_path / "modules"
-    modules.mkdir()
     (modules / "mediapipe.py").write_text("import nowhere")
-    (modules / "torch.py").write_text("raise ValueError('no GPU of its kind')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
     monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
     one = installation(stages={"lipsync": {"engine": "musetalk"}})
     # When the doctor looks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,12 +15,11 @@ from tests.conftest import Installation
 ARGS = ("pipeline", "run", "Hello.", "--avatar", "nobody", "--set", "kind=speech")
 
 
-def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(tmp_path: Path) -> None:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(foreground: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "daemon.cli", *ARGS, "-o", "hello.wav"]
 
     def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
 
     # When it is interrupted while it works / Then nothing is left but what it goes on with
     with start() as first:
@@ -32,7 +30,7 @@ def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(tmp_p
         first.stderr.read()
     assert first.returncode != 0
     assert not (tmp_path / "hello.wav").exists()
-    (folder,) = (path for path in (tmp_path / "cache" / "avatard" / "foreground").iterdir() if path.is_dir())
+    (folder,) = (path for path in foreground.iterdir() if path.is_dir())
     with start() as second:
         assert second.stderr is not None
         said = second.stderr.read()

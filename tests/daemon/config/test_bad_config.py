@@ -12,6 +12,7 @@ import yaml
 
 from daemon.config import Settings
 from tests.conftest import ROOT, Installation
+from tests.support.daemon.commands import run_command
 from tests.support.machine.disk import Disk
 
 WRONG: list[tuple[str, dict[str, Any], str, str]] = [
@@ -42,14 +43,23 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("raw", "message", "hint"), [x[1:] for x in WRONG], ids=[x[0] for x in WRONG])
 def test_a_wrong_setting_is_named_with_what_would_be_right(
-    installation: Callable[..., Installation], raw: dict[str, Any], message: str, hint: str
+    tmp_path: Path, raw: dict[str, Any], message: str, hint: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw))
+    result = run_command(("--config", str(tmp_path / "config.yaml"), "config", "--check"), tmp_path)
+    assert result.returncode == 78
+    assert message in result.stderr
+    assert hint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_daemon_does_not_start_with_a_wrong_setting_and_says_the_same(
+    installation: Callable[..., Installation],
 ) -> None:
     one = installation()
-    one.config.write_text(yaml.safe_dump(raw))
+    one.config.write_text(yaml.safe_dump({"intakes": {}}))
     said = one.avatar("run", code=78).stderr
-    assert message in said
-    assert hint in said
-    assert "Traceback" not in said
+    assert said == one.avatar("config", "--check", code=78).stderr
 
 
 @pytest.mark.parametrize("name", ["outbox", "spool", "cache"])

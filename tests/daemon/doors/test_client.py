@@ -89,17 +89,8 @@ class InterruptError(Exception):
     """Somebody presses Ctrl-C."""
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the test's own, without any configuration."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("AVATAR_CONFIG", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "cache" / "avatard" / "foreground"
-
-
 def test_a_foreground_run_that_was_interrupted_goes_on_and_leaves_only_its_result(
-    own_cache: Path, tmp_path: Path
+    foreground: Path, tmp_path: Path
 ) -> None:
     seen: list[JobStatus] = []
 
@@ -120,10 +111,10 @@ def test_a_foreground_run_that_was_interrupted_goes_on_and_leaves_only_its_resul
     # It is the same job, and the stage that was finished did not run again
     assert {status.job for status in again} == {first.job}
     assert all("tts" in status.stages for status in again)
-    assert [path for path in own_cache.iterdir() if path.is_dir()] == []
+    assert [path for path in foreground.iterdir() if path.is_dir()] == []
 
 
-def test_a_foreground_run_hands_in_where_a_daemon_runs(house: Installation, own_cache: Path) -> None:
+def test_a_foreground_run_hands_in_where_a_daemon_runs(house: Installation, foreground: Path) -> None:
     done: list[object] = []
     thread = threading.Thread(
         target=lambda: done.append(render("Hi.", None, house.root / "b.wav", kind="speech", config=house.config))
@@ -132,10 +123,10 @@ def test_a_foreground_run_hands_in_where_a_daemon_runs(house: Installation, own_
     thread.join()
     assert (house.root / "b.wav").read_bytes()[:4] == b"RIFF"
     assert Client(house.config).stats().by_state == {"done": 1}
-    assert not own_cache.exists()
+    assert not foreground.exists()
 
 
-def test_a_foreground_run_that_cannot_be_is_told_so(own_cache: Path, tmp_path: Path) -> None:
+def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError):
         render("Hello.", None, tmp_path / "a.mp4", quality="splendid", kind="speech")
     (tmp_path / "no.png").write_bytes(b"no picture")

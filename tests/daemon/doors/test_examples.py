@@ -24,11 +24,10 @@ def test_the_queue_example_runs_on_a_service(house: Installation) -> None:
     assert len(list(house.outbox.glob("*.wav"))) == 1
 
 
+@pytest.mark.usefixtures("foreground")
 def test_the_pipeline_example_needs_no_service(tmp_path: Path) -> None:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    environment.pop("AVATAR_CONFIG", None)
     command = [sys.executable, str(ROOT / "examples" / "pipeline_example.py"), "own.mp4"]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (tmp_path / "own.mp4").read_bytes()[4:8] == b"ftyp"
     assert ran.stdout.splitlines()[-1].endswith("face, tts, lipsync, encode, deliver")

@@ -28,6 +28,7 @@ from daemon.queue.spool import Spool
 from daemon.system.json_files import dump_json, dump_lines
 from tests.conftest import Installation, wait_for
 from tests.support.daemon.ledger import sound
+from tests.support.endurance import repeats
 from tests.support.machine.people import ANNA, DROPPERS, avatar_as
 
 SPEECH = "kind: speech\naudio: {name}.wav\n"
@@ -78,6 +79,7 @@ def found(folder: Path, **asked: object) -> list[str]:
     return [row.name for row in History(folder).find(Query(**asked))]  # type: ignore[arg-type]
 
 
+JOBS, QUERIES = repeats("AVATAR_HISTORY_JOBS", 200, 400), repeats("AVATAR_HISTORY_QUERIES", 100, 400)
 WORDS = [
     "Straße",
     "the",
@@ -135,7 +137,7 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
                 "metadata": {"tags": chance.sample(["red", "blue"], chance.randint(0, 2)), "order": number % 3},
             },
         )
-        for number in range(400)
+        for number in range(JOBS)
     ]
     entries = [Entry.of_job(job) for job in jobs]
     connection = open_to_write(tmp_path)
@@ -145,7 +147,7 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
     entries.sort(key=lambda entry: entry.place, reverse=True)
     # When anything is asked, in pages of any size / Then both say the same, in the same order
     answered = 0
-    for _ in range(400):
+    for _ in range(QUERIES):
         query = Query(
             search=chance.choice(SEARCHES) if chance.random() < 0.6 else "",
             name=chance.choice(SEARCHES) if chance.random() < 0.15 else "",
@@ -166,7 +168,7 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
         expected = [entry.job for entry in entries if query.fits(entry)]
         assert [row.job for row in pages] == (expected[:5] if size == 1 else expected), query
         answered += bool(expected)
-    assert answered > 100
+    assert answered > QUERIES / 4
     assert History(tmp_path).find(Query(state=["unheard-of"])) == []
 
 

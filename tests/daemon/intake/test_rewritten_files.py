@@ -61,7 +61,7 @@ def test_a_job_waits_while_a_client_has_opened_its_file_again(
     # Given the first half of a narration, whose client closed it and opens it again while the job is worked on
     whole = sound(4.0) if ending == "wav" else _mp3(tmp_path, sound(4.0))
     half = len(whole) // 2
-    one = installation(stages={"tts": {"transcribe": False}})  # nobody speaks in it
+    one = installation()
     gates = Gates(one, tmp_path / "seam")
     gates.shut("tts")
     one.start()

@@ -75,7 +75,7 @@ def test_thousands_of_jobs_that_wait_for_a_file_do_not_fill_the_lane_with_looks(
 @pytest.mark.parametrize("how", ["hold", "cancel", "cancel while it is looked at", "fail"])
 def test_jobs_that_left_the_queue_delay_no_look_at_others(ready_to_deliver: Case, how: str) -> None:
     # Given many jobs that waited for a file, and were held, cancelled or failed
-    room, count = ready_to_deliver.room, 300
+    room, count = ready_to_deliver.room, 150
     room.open_files.add(NAME)
     machine = room.state_machine
 

@@ -10,11 +10,21 @@ from typing import Any
 import pytest
 
 from daemon.intake.admission import LEAST_S, MISSING
-from daemon.intake.fair_queue import TURN_JOBS, TURN_S
+from daemon.intake.fair_queue import TURN_S
 from daemon.intake.job_builder import JobBuilder
 from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
 
 STRANGER = 65534
+#: A quarter of the real one, as are the batches.
+TURN_JOBS = 64
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.intake.admission.TURN_JOBS", TURN_JOBS)
+    monkeypatch.setattr("daemon.intake.fair_queue.TURN_JOBS", TURN_JOBS)
+    monkeypatch.setattr("daemon.intake.admission.BATCH", 16)
+    monkeypatch.setattr("daemon.intake.job_builder.BATCH", 25)
 
 
 def names(room: Room, after_s: float = 0.0) -> list[str]:
