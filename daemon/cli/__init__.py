@@ -61,6 +61,10 @@ COMMANDS = {
         "daemon.cli.commands.avatar",
         "Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion.",
     ),
+    "video": (
+        "daemon.cli.commands.video",
+        "Move a portrait by a recording, give a video another form, and see what is in a file.",
+    ),
     "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
+#: Endings of picture files, in small letters.
+PICTURE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
+)  # fmt: skip
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_CODES = {
     "job-unknown": 3,

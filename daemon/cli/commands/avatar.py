@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.commands.avatar_detect import detect
+from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name
 from daemon.doors.words import settings_of
@@ -27,10 +28,6 @@ from daemon.profiles.profile_folders import UnusableProfileError
 from daemon.system.permissions import current_user
 from daemon.wire import Result, RunRequest
 
-#: Endings of the files that `check` looks at, in small letters.
-PICTURES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
-)  # fmt: skip
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _set = click.option(
     "--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key, such as motion.head=0 or face=1."
@@ -40,6 +37,9 @@ _set = click.option(
 @click.group()
 def avatar() -> None:
     """Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion."""
+
+
+avatar.add_command(detect)
 
 
 @avatar.command()
@@ -222,12 +222,12 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     """Check every picture in DIR, and write a contact sheet with the verdict under each. Exit code 1 when one is refused."""
     from stages.face.avatars.contact_sheet import Tile, write_contact_sheet  # only draws; loads no model
 
-    pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES and path.is_file()]
+    pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()]
     if output.resolve() in (one.resolve() for one in pictures):
         pictures = [path for path in pictures if path.resolve() != output.resolve()]
         note(f"{output} is replaced and not checked.")
     if not pictures:
-        raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURES)}.")
+        raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURE_ENDINGS)}.")
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:
