@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import shutil
@@ -51,6 +52,13 @@ def json_option(function: Callable[P, R]) -> Callable[P, R]:
     """Add `--json` to a command."""
     decorated: Callable[P, R] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
     return functools.wraps(function)(decorated)
+
+
+def alias(command: click.Command, name: str) -> click.Command:
+    """Return the same command under another name, by which people know it from elsewhere."""
+    same = copy.copy(command)
+    same.name, same.help = name, f"The same as `{command.name}`.\n\n{command.help}"
+    return same
 
 
 class Shell:

@@ -15,6 +15,7 @@ import click
 
 from daemon.cli.commands.avatar_detect import detect
 from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
+from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name
 from daemon.doors.words import settings_of
@@ -45,7 +46,9 @@ avatar.add_command(detect)
 @avatar.command()
 @click.argument("picture", type=_file)
 @click.option("--name", "-n", required=True, help="What the avatar is called in manifests.")
-@click.option("--voice", "-v", help="Who speaks in its videos; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
+)
 @click.option("--background", "-b", help="What is behind the person: a picture file, or a word such as blur.")
 @click.option("--aspect", help="Shape of its videos, such as 9:16.")
 @click.option("--consent", help="Who agreed that this portrait is kept, when, and on what basis.")
@@ -87,7 +90,9 @@ def add(
 @click.option("--negative", help="What the portrait should not show.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same seed, same portrait; default: by chance.")
 @click.option("--aspect", type=click.Choice(tuple(GENERATED_SHAPES)), help="Shape of the portrait and its videos.")
-@click.option("--voice", "-v", help="Who speaks in its videos; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
+)
 @click.option("--expires", metavar="YYYY-MM-DD", help="Last day on which it may be used.")
 @_set
 @json_option
@@ -168,7 +173,7 @@ def list_(shell: Shell, as_json: bool) -> None:
 
 
 @avatar.command("show")
-@click.argument("name", metavar="AVATAR")
+@click.argument("name", metavar="AVATAR", shell_complete=complete_avatars)
 @json_option
 @click.pass_obj
 def show_(shell: Shell, name: str, as_json: bool) -> None:
@@ -195,7 +200,7 @@ def _tell(profile: AvatarProfile) -> None:
 
 
 @avatar.command()
-@click.argument("name", metavar="AVATAR")
+@click.argument("name", metavar="AVATAR", shell_complete=complete_avatars)
 @json_option
 @click.pass_obj
 def remove(shell: Shell, name: str, as_json: bool) -> None:

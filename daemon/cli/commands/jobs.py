@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.common import Shell, exit_code, json_option, note, show, tell_error
+from daemon.cli.common import Shell, alias, exit_code, json_option, note, show, tell_error
+from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
@@ -150,7 +151,7 @@ def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
 
 
 @jobs.command("show")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=complete_jobs)
 @json_option
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
@@ -177,6 +178,9 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
                 break
 
     show({**known, **more}, as_json, text)
+
+
+jobs.add_command(alias(show_job, "status"))
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
@@ -235,7 +239,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         if codes:
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
 
-    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True)(command)
+    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True, shell_complete=complete_jobs)(command)
     for option in options:
         made = option(made)
     return click.command(op, help=doc)(made)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_avatars, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.doors.words import settings_of, words_of
 
@@ -21,9 +22,13 @@ def pipeline() -> None:
 
 @pipeline.command()
 @click.argument("text", required=False)
-@click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices,
+    help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.",
+)  # fmt: skip
 @click.option("--audio", "-a", type=_file, help="A recording in place of a voice; TEXT is then what is said in it.")
-@click.option("--avatar", "-i", required=True, metavar="PICTURE|NAME", help="A picture file, or an avatar profile.")
+@click.option("--avatar", "-i", required=True, metavar="PICTURE|NAME", shell_complete=or_files(complete_avatars),
+              help="A picture file, or an avatar profile.")  # fmt: skip
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
     help="Its ending names the format. Default: avatar.mp4.",

@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.commands.pipeline import finish_job
 from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
+from daemon.cli.complete import complete_avatars, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.doors.words import settings_of
 
@@ -50,6 +51,7 @@ def video() -> None:
 
 @video.command()
 @click.option("--image", "--avatar", "-i", "face", required=True, metavar="PICTURE|NAME",
+              shell_complete=or_files(complete_avatars),
               help="A picture file, or an avatar profile.")  # fmt: skip
 @click.option("--audio", "-a", required=True, type=_file, help="The recording of one person who speaks.")
 @click.option("--text", help="What is said in it, for captions and exact lips; `-`: standard input.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_voices
 from daemon.doors.hand_in import check
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def clone(
 
 
 @click.command("show")
-@click.argument("voice")
+@click.argument("voice", shell_complete=complete_voices)
 @json_option
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
@@ -75,7 +76,7 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("voice")
+@click.argument("voice", shell_complete=complete_voices)
 @json_option
 @click.pass_obj
 def remove(shell: Shell, voice: str, as_json: bool) -> None:
