@@ -61,6 +61,12 @@ def alias(command: click.Command, name: str) -> click.Command:
     return same
 
 
+def with_examples(text: str, *lines: str) -> str:
+    """Return a help text with examples, for commands that are made by a function."""
+    head = "Example" if len(lines) == 1 else "Examples"
+    return "\n".join([text, "", "\b", f"{head}:", *(f"  {line}" for line in lines)])
+
+
 class Shell:
     """The command line's view of one installation."""
 

@@ -68,7 +68,12 @@ def add(
     pairs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Keep the portrait in PICTURE as the avatar NAME, if it can be animated."""
+    """Keep the portrait in PICTURE as the avatar NAME, if it can be animated.
+
+    \b
+    Example:
+      avatar avatar add anna.jpg --name anna --voice emma --consent "Anna agreed by letter, 2026-05-02"
+    """
     files = {"image": picture}
     if background is not None and Path(background).is_file():
         files["background"] = Path(background)
@@ -112,6 +117,9 @@ def generate(
     """Keep the avatar NAME of a person who does not exist, whose portrait is generated from PROMPT. It takes a GPU, or patience.
 
     The model is SDXL, whose licence (CreativeML Open RAIL++-M) restricts what may be made with it: docs/avatars.md.
+    \b
+    Example:
+      avatar avatar generate "a smiling woman of 40 in an office" --name guide --seed 7 --aspect 9:16
     """
     given = {
         "prompt": prompt,
@@ -152,7 +160,13 @@ def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, a
 @json_option
 @click.pass_obj
 def list_(shell: Shell, as_json: bool) -> None:
-    """Every avatar profile, also those that cannot be used."""
+    """Every avatar profile, also those that cannot be used.
+
+    \b
+    Examples:
+      avatar avatar list
+      avatar avatar list --json
+    """
     store = _store(shell)
     profiles, unusable = store.all_profiles(), store.unusable_profiles()
     rows = [{**profile.record(), "expired": profile.expired} for profile in profiles]
@@ -177,7 +191,12 @@ def list_(shell: Shell, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show_(shell: Shell, name: str, as_json: bool) -> None:
-    """What is known of an avatar profile. AVATAR is its id or name."""
+    """What is known of an avatar profile. AVATAR is its id or name.
+
+    \b
+    Example:
+      avatar avatar show anna
+    """
     profile = _store(shell).find_profile(name)
     record = {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}
     show(record, as_json, lambda: _tell(profile))
@@ -204,7 +223,12 @@ def _tell(profile: AvatarProfile) -> None:
 @json_option
 @click.pass_obj
 def remove(shell: Shell, name: str, as_json: bool) -> None:
-    """Remove an avatar profile, picture and all. Accepted jobs keep their copy; manifests that come later fail and say so."""
+    """Remove an avatar profile, picture and all. Accepted jobs keep their copy; manifests that come later fail and say so.
+
+    \b
+    Example:
+      avatar avatar remove anna
+    """
     store = _store(shell)
     try:
         record = store.find_profile(name).record()
@@ -224,7 +248,12 @@ def remove(shell: Shell, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_json: bool) -> None:
-    """Check every picture in DIR, and write a contact sheet with the verdict under each. Exit code 1 when one is refused."""
+    """Check every picture in DIR, and write a contact sheet with the verdict under each. Exit code 1 when one is refused.
+
+    \b
+    Example:
+      avatar avatar check portraits -o sheet.jpg
+    """
     from stages.face.avatars.contact_sheet import Tile, write_contact_sheet  # only draws; loads no model
 
     pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()]

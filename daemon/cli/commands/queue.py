@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show, with_examples
 from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
 from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
@@ -18,7 +18,13 @@ from daemon.queue.spool import RESTING
 @json_option
 @click.pass_obj
 def status(shell: Shell, as_json: bool) -> None:
-    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
+    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run.
+
+    \b
+    Examples:
+      avatar status
+      avatar status --json
+    """
     value = status_overview(shell)
     queues = value["queues"]
     rest = {name: value[name] for name in RESTING}
@@ -68,15 +74,34 @@ def _stopping(name: str, scope: str, help_text: str) -> click.Command:
     return command
 
 
-pause = _stopping("pause", "lanes", "Start nothing new; what runs ends its stage. Jobs are still taken in.")
-drain = _stopping("drain", "intake", "Take nothing new out of the inbox; what has been taken in is finished.")
+pause = _stopping(
+    "pause",
+    "lanes",
+    with_examples(
+        "Start nothing new; what runs ends its stage. Jobs are still taken in.",
+        'avatar pause --for 2h --reason "the GPU is needed elsewhere"',
+    ),
+)
+drain = _stopping(
+    "drain",
+    "intake",
+    with_examples(
+        "Take nothing new out of the inbox; what has been taken in is finished.",
+        'avatar drain --reason "this machine is replaced"',
+    ),
+)
 
 
 @click.command()
 @json_option
 @click.pass_obj
 def resume(shell: Shell, as_json: bool) -> None:
-    """End every pause and drain."""
+    """End every pause and drain.
+
+    \b
+    Example:
+      avatar resume
+    """
     answer = shell.ask("resume")
     show(answer, as_json, lambda: click.echo(answer["message"]))
 

@@ -76,7 +76,13 @@ def submit(
     as_json: bool,
     **given: Path | None,
 ) -> None:
-    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
+    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input.
+
+    \b
+    Examples:
+      avatar submit "Good morning." --image portrait.png --wait
+      avatar submit --audio anna.wav --set kind=voice --name anna
+    """
     inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
     if voice is not None:

@@ -27,7 +27,12 @@ from daemon.system.safe_open import open_inside
 @json_option
 @click.pass_obj
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
-    """Check a manifest, its text and the files it names, without handing it in. Exit code 1 when something is wrong."""
+    """Check a manifest, its text and the files it names, without handing it in. Exit code 1 when something is wrong.
+
+    \b
+    Example:
+      avatar validate hello.yaml
+    """
     results = check(file, shell.settings_or_defaults, voices=shell.configured)
 
     def text() -> None:
@@ -122,5 +127,10 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[st
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of a manifest, for editors."""
+    """Print the JSON Schema of a manifest, for editors.
+
+    \b
+    Example:
+      avatar schema > manifest.schema.json
+    """
     show(json_schema(), True, lambda: None)

@@ -39,7 +39,12 @@ for command in voice_profiles.COMMANDS:
 @json_option
 @click.pass_obj
 def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
-    """Every voice with its engine, what it sounds like, its licence, and whether it is installed."""
+    """Every voice with its engine, what it sounds like, its licence, and whether it is installed.
+
+    \b
+    Example:
+      avatar voice list --language en-GB
+    """
     listed = [
         row
         for row in voice_rows(shell)
@@ -66,6 +71,10 @@ def speak(
 
     VOICE is a name or a description such as "british female". Without TEXT it says a sample in its language. Who may not read
     the voices' files hands in a job for it, and takes the sound out of the outbox.
+    \b
+    Examples:
+      avatar voice speak emma "Good morning." -o morning.wav
+      avatar voice speak "british female" - < speech.txt
     """
     language = language or _own_language(name, voice_rows(shell))
     text = _sample(language or "en") if text is None else words_of(text)
