@@ -236,7 +236,7 @@ class WorkerProcess:
                         )
                     raise error
                 case ModelChange():
-                    self._on_notice(message)
+                    self._tell_of_model(message)
 
     async def preload(self, stage: str) -> float:
         """Have the worker load what a stage needs, and start it if it does not run. Does nothing if it cannot preload.
@@ -255,7 +255,7 @@ class WorkerProcess:
         await self._send(PreloadRequest(stage=stage))
         while not isinstance(message := await self._next_message(began, began + PRELOAD_S), Preloaded):
             if isinstance(message, ModelChange):
-                self._on_notice(message)
+                self._tell_of_model(message)
         if message.code:
             raise message.to_exception()
         return message.seconds
@@ -298,6 +298,9 @@ class WorkerProcess:
             raise await self._end_worker(
                 f"The worker used {used:.0f} MB of memory; at most {limit:.0f} MB are allowed.", "worker-memory"
             )
+
+    def _tell_of_model(self, change: ModelChange) -> None:
+        self._on_notice(change.model_copy(update={"lane": self.lane, "pid": self.pid}))
 
     def memory_mb(self) -> float:
         """Return the memory that the process and its children hold: see `process_memory_mb`."""
