@@ -163,6 +163,7 @@ class ModelChange(_Record):
     Attributes:
         ram_before, ram_after: main memory that the worker held, bytes; None: it does not say.
         gpu_before, gpu_after: memory that it held on the GPU, bytes; None: it uses none.
+        lane, pid: whose worker it is, and its process; the daemon fills them in.
     """
 
     event: Literal["model"] = "model"
@@ -174,6 +175,8 @@ class ModelChange(_Record):
     ram_after: int | None = None
     gpu_before: int | None = None
     gpu_after: int | None = None
+    lane: str | None = None
+    pid: int | None = None
 
 
 class LogMessage(_Record):

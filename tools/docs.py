@@ -1,5 +1,5 @@
 """Write what follows from the typed models: docs/config.md, docs/status.md, docs/manifest.md,
-docs/manifest.schema.json and docs/kinds.md.
+docs/manifest.schema.json, docs/kinds.md and the man page docs/avatar.1.
 
 With --check nothing is written; the exit code is 1 when a file is not what the models say.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from docs_config import config_page
 from docs_conflicts import conflicts
 from docs_kinds import kinds_page
+from docs_man import man_page
 from docs_portrait import good_portrait
 from docs_status import status_page
 from docs_tables import table
@@ -90,6 +91,7 @@ def main() -> int:
         ROOT / "docs" / "status.md": status_page(),
         ROOT / "docs" / "manifest.md": manifest_page(),
         ROOT / "docs" / "kinds.md": kinds_page(),
+        ROOT / "docs" / "avatar.1": man_page(),
         ROOT / "docs" / "manifest.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]

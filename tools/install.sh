@@ -13,6 +13,8 @@ umask 022 # root's may be stricter, and then nobody could use what is installed
 
 home=/opt/avatard
 unit=/usr/local/lib/systemd/system # below /etc, so that `systemctl edit` and drop-ins there win
+completions=/usr/local/share/bash-completion/completions
+manual=/usr/local/share/man/man1
 record=/etc/avatard/install.json # version, options and time of the last installation; a backup has it, and so has another machine
 source=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -130,6 +132,7 @@ place_files() {
 	drop_in 50-backoff.conf "$(systemctl --version | awk 'NR == 1 { print ($2 >= 254) ? "yes" : "no" }')"
 	drop_in cpu-only.conf "$cpu_only"
 	place_command
+	place_help
 	systemctl daemon-reload
 }
 
@@ -141,6 +144,13 @@ place_command() {
 	END
 	chmod 755 /usr/local/bin/.avatar
 	mv -T /usr/local/bin/.avatar /usr/local/bin/avatar # before, it was a link, which must not be written through
+}
+
+# Where bash and man look for what is not of the distribution.
+place_help() {
+	mkdir -p "$completions" "$manual"
+	"$new/bin/avatar" completion bash >"$completions/avatar"
+	install -m 644 "$source/docs/avatar.1" "$manual/avatar.1"
 }
 
 drop_in() { # NAME yes|no|keep
@@ -190,7 +200,7 @@ install_it() {
 
 uninstall_it() {
 	systemctl disable --now --quiet avatard.service 2>/dev/null || true
-	rm -f "$unit/avatard.service" /usr/local/bin/avatar
+	rm -f "$unit/avatard.service" /usr/local/bin/avatar "$completions/avatar" "$manual/avatar.1"
 	rm -f /usr/local/lib/sysusers.d/avatard.conf /usr/local/lib/tmpfiles.d/avatard.conf
 	rm -f /etc/systemd/system/avatard.service.d/50-backoff.conf /etc/systemd/system/avatard.service.d/cpu-only.conf
 	rmdir /etc/systemd/system/avatard.service.d 2>/dev/null || true

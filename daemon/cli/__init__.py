@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ except ImportError:  # the files of python-daemon lie among ours, and one of the
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.errors import AvatarError
 from daemon.system.permissions import explain_refusal
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _ReaderGoneError(Exception):
@@ -54,12 +57,20 @@ COMMANDS = {
         "daemon.cli.doctor",
         "Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.",
     ),
+    "completion": (
+        "daemon.cli.commands.completion",
+        "Print the script with which a shell completes `avatar`.",
+    ),
     "config": ("daemon.cli.commands.config", "Print every setting as config.yaml and the defaults make it."),
     "models": ("daemon.cli.commands.models", "Model files: what each engine needs, what is there, and how to get it."),
     "voice": ("daemon.cli.commands.voice", "Voices: what each engine has, how they sound, and under which licence."),
     "avatar": (
         "daemon.cli.commands.avatar",
         "Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion.",
+    ),
+    "video": (
+        "daemon.cli.commands.video",
+        "Move a portrait by a recording, give a video another form, and see what is in a file.",
     ),
     "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }
@@ -79,6 +90,13 @@ class _Commands(click.Group):
         for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
             self.add_command(getattr(importlib.import_module(COMMANDS[name][0]), name))
         return super().get_command(ctx, cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name][1]) for name in names), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

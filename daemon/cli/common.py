@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import shutil
@@ -19,6 +20,10 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
     from daemon.config import Settings
     from daemon.queue.spool import Spool
 
+#: Endings of picture files, in small letters.
+PICTURE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
+)  # fmt: skip
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_CODES = {
     "job-unknown": 3,
@@ -46,6 +51,19 @@ def json_option(function: Callable[P, R]) -> Callable[P, R]:
     """Add `--json` to a command."""
     decorated: Callable[P, R] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
     return functools.wraps(function)(decorated)
+
+
+def alias(command: click.Command, name: str) -> click.Command:
+    """Return the same command under another name, by which people know it from elsewhere."""
+    same = copy.copy(command)
+    same.name, same.help = name, f"The same as `{command.name}`.\n\n{command.help}"
+    return same
+
+
+def with_examples(text: str, *lines: str) -> str:
+    """Return a help text with examples, for commands that are made by a function."""
+    head = "Example" if len(lines) == 1 else "Examples"
+    return "\n".join([text, "", "\b", f"{head}:", *(f"  {line}" for line in lines)])
 
 
 class Shell:

@@ -23,7 +23,7 @@ from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
-from daemon.telemetry.state_file import read_state
+from daemon.telemetry.state_file import loaded_models, read_state
 
 ENDED = 10  # how many finished jobs are told, the latest first
 
@@ -51,6 +51,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         },
         "paused_lanes": {lane: _in_iso(fault) for lane, fault in state.get("paused_lanes", {}).items()},
         "unwatched": state.get("unwatched"),
+        "models": [_in_iso(model) for model in loaded_models(state)],
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
         **counts,
         "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ GPU_LOCK = Path(tempfile.gettempdir()) / "avatard-foreground.lock"
 KEPT_S = 7 * 86_400.0
 #: Devices that are there where CUDA or ROCm may use a graphics card.
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
+#: Endings of results that are brought beside the main one: who gets captions in a file has asked for it.
+CAPTIONS = (".srt", ".vtt")
 _LINES = 5  # of the private daemon's log, in an error
 
 
@@ -58,11 +60,13 @@ def render(
     config: Path | str | Settings | None = None,
     progress: Progress | None = None,
     timeout: float | None = None,
+    beside: Collection[str] = (),
     **keys: Any,
 ) -> Result:
     """Make one video (or whatever `kind` asks for) and put it at `out`. It needs no daemon.
 
-    Ctrl-C, or any exception in `progress`, ends the work; calling again with the same arguments resumes it.
+    Ctrl-C, or any exception in `progress`, ends the work; calling again with the same arguments resumes it. A job that was handed
+    in to a daemon is cancelled then, and calling again makes a new one.
 
     Args:
         text: what is said; None with `audio`.
@@ -71,10 +75,12 @@ def render(
         config: as for `Client`; without any configuration the defaults hold.
         progress: called with the status at each change.
         timeout: longest time in s, the wait for the graphics card included; None: without end.
+        beside: endings of further results, such as ".jpg" for the poster, that are put beside `out`, under its name with their
+            ending. Caption files always are.
         keys: other keys of the manifest, such as `quality="draft"`.
 
     Returns:
-        How it ended; `output` is `out` where it succeeded.
+        How it ended; `output` is `out` where it succeeded, and the last of `outputs`.
 
     Raises:
         JobError: the manifest is wrong.
@@ -87,9 +93,11 @@ def render(
     if not target.parent.is_dir():
         raise FileNotFoundError(2, "No such folder", str(target.parent))
     settings, deadline = _settings(config), None if timeout is None else time.monotonic() + timeout
+    wanted = {*CAPTIONS, *beside}
     if _runs(settings):
-        client = Client(settings)
-        return _finish(client.submit(manifest), target, progress, deadline)
+        job = Client(settings).submit(manifest)
+        with _cancelled_on_interrupt(job):
+            return _finish(job, target, wanted, progress, deadline)
     with _private_folder(manifest, settings) as folder, _gpu_turn(deadline):
         try:
             job = Client(folder / "config.yaml").submit(manifest, name="result", key="foreground")
@@ -97,7 +105,7 @@ def render(
             shutil.rmtree(folder, ignore_errors=True)
             raise
         with _daemon(folder):
-            result = _finish(job, target, progress, deadline, folder)
+            result = _finish(job, target, wanted, progress, deadline, folder)
         # A job that failed would fail again; one that was interrupted goes on.
         shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -155,7 +163,11 @@ def _is_file(value: Any) -> bool:
 
 def _write_config(folder: Path, settings: Settings) -> None:
     raw = settings.model_dump(mode="json")
+    # The index of jobs is of one installation; nothing is left where there is none.
     raw["paths"] |= {name: str(folder / name) for name in ("inbox", "outbox", "spool")}
+    raw["paths"]["history"] = str(folder / "spool" / "history")
+    if not settings.paths.cache.is_dir():
+        raw["paths"]["cache"] = str(folder.parent.parent / "cache")
     raw["metrics"] = {"enabled": False}
     raw["heartbeat"] = {"every_s": 0}
     raw["log"] = {"level": "warning", "format": "json"}
@@ -242,15 +254,51 @@ _RUNNING: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def _finish(
-    job: Job, target: Path, progress: Progress | None, deadline: float | None, folder: Path | None = None
+    job: Job,
+    target: Path,
+    beside: Collection[str],
+    progress: Progress | None,
+    deadline: float | None,
+    folder: Path | None = None,
 ) -> Result:
-    """Wait for a job and bring its main result to `target`."""
-    result = Result.of(_last(job, progress, deadline, folder))
+    """Wait for a job and bring its main result to `target`, and those with an ending in `beside` next to it."""
+    status = _last(job, progress, deadline, folder)
+    result = Result.of(status)
     if result.output is None:
         return result
-    with fs.artifact(target) as temporary, result.output.open("rb") as source:
-        fs.OPS.copy(source.fileno(), temporary, os.fstat(source.fileno()).st_size)
-    return Result(True, result.state, target, (target,), result.stages_completed, None, result.warnings)
+    stem = Path(status.name).name
+    endings = [path.name.removeprefix(stem) for path in result.outputs[:-1]]
+    further = [
+        (path, target.with_name(f"{target.stem}{ending}"))
+        for path, ending in zip(result.outputs, endings, strict=False)
+        if ending in beside
+    ]
+    placed = (*further, (result.output, target))
+    for source, place in placed:
+        _bring(source, place)
+    return Result(
+        True, result.state, target, tuple(place for _, place in placed), result.stages_completed, None, result.warnings
+    )
+
+
+@contextlib.contextmanager
+def _cancelled_on_interrupt(job: Job) -> Iterator[None]:
+    """Cancel a job of the service when whoever waits for it is interrupted. It goes on where only the time for it is over."""
+    try:
+        yield
+    except AvatarError:
+        raise
+    except BaseException:
+        with contextlib.suppress(
+            AvatarError, OSError
+        ):  # it has ended, or the answer is late: the interrupt matters more
+            job.cancel()
+        raise
+
+
+def _bring(source: Path, target: Path) -> None:
+    with fs.artifact(target) as temporary, source.open("rb") as file:
+        fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
 
 
 def _last(job: Job, progress: Progress | None, deadline: float | None, folder: Path | None) -> JobStatus:

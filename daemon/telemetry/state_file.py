@@ -1,5 +1,5 @@
-"""Writes the paused lanes, what is not watched, and how fast the stages are into `spool/state.json`: for commands, people and the
-next start.
+"""Writes into `spool/state.json` what commands, people and the next start want to know: the paused lanes, what is not watched,
+the loaded models, and how fast the stages are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.outbox.estimator import Estimator
 from daemon.system.json_files import replace_json_best_effort
+from daemon.wire import ModelChange
 
 #: The key of what the estimator has learned (`read_factors`).
 FACTORS = "stage_factors"
@@ -22,8 +23,8 @@ WRITE_S = 10.0
 
 
 class StateFile(Subscriber):
-    """Keeps `state.json`: lanes paused by a fault of the machine, why folders of the inbox are not watched, and what the
-    estimator has learned.
+    """Keeps `state.json`: lanes paused by a fault of the machine, why folders of the inbox are not watched, the models that
+    workers have loaded, and what the estimator has learned.
 
     Pauses that people ordered are in `paused.json`.
     """
@@ -34,6 +35,7 @@ class StateFile(Subscriber):
         self._written_at = 0.0
         self._paused: dict[str, dict[str, Any]] = {}
         self._unwatched: dict[str, str] | None = None
+        self._models: dict[tuple[int | None, str, str], dict[str, Any]] = {}
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         now = time.time()
@@ -49,6 +51,21 @@ class StateFile(Subscriber):
         if self._paused.pop(lane, None) is not None:
             self.write()
 
+    def model_changed(self, change: ModelChange) -> None:
+        key = (change.pid, change.stage, change.model)
+        self._models = {one: model for one, model in self._models.items() if one != key and is_alive(model["pid"])}
+        if change.change == "loaded":
+            self._models[key] = {
+                "lane": change.lane,
+                "stage": change.stage,
+                "model": change.model,
+                "pid": change.pid,
+                "since": time.time(),
+                "ram_bytes": _grown(change.ram_before, change.ram_after),
+                "gpu_bytes": _grown(change.gpu_before, change.gpu_after),
+            }
+        self.write()
+
     def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
         self._unwatched = error.to_dict() if error else None
         self.write()
@@ -61,8 +78,28 @@ class StateFile(Subscriber):
         """Write the present state. It is for information only, so it need not survive a power cut."""
         self._written_at = time.monotonic()
         factors = {stage: round(factor, 4) for stage, factor in self._estimator.factors.items()}
-        state = {"paused_lanes": self._paused, "unwatched": self._unwatched, FACTORS: factors}
+        state = {
+            "paused_lanes": self._paused,
+            "unwatched": self._unwatched,
+            "models": list(self._models.values()),
+            FACTORS: factors,
+        }
         replace_json_best_effort(self._path, state)
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    """Return by how much memory grew, in bytes; 0 where it shrank. None: it is not known."""
+    return None if before is None or after is None else max(0, after - before)
+
+
+def loaded_models(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the models in `read_state` whose worker still runs; a worker ends without a word about its models."""
+    return [model for model in state.get("models", []) if is_alive(model.get("pid"))]
+
+
+def is_alive(pid: int | None) -> bool:
+    """Return whether there is a process with this id."""
+    return pid is not None and Path(f"/proc/{pid}").exists()
 
 
 def read_state(path: Path) -> dict[str, Any]:

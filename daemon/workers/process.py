@@ -249,7 +249,7 @@ class WorkerProcess:
                         )
                     raise error
                 case ModelChange():
-                    self._on_notice(message)
+                    self._tell_of_model(message)
 
     async def cancel(self, job: str) -> None:
         """Ask the worker to end the stage of a job and to keep its models; `run` kills it after `lanes.cancel_s`.
@@ -279,7 +279,7 @@ class WorkerProcess:
         await self._send(PreloadRequest(stage=stage))
         while not isinstance(message := await self._next_message(began, began + PRELOAD_S), Preloaded):
             if isinstance(message, ModelChange):
-                self._on_notice(message)
+                self._tell_of_model(message)
         if message.code:
             raise message.to_exception()
         return message.seconds
@@ -326,6 +326,9 @@ class WorkerProcess:
             raise await self._end_worker(
                 f"The worker used {used:.0f} MB of memory; at most {limit:.0f} MB are allowed.", "worker-memory"
             )
+
+    def _tell_of_model(self, change: ModelChange) -> None:
+        self._on_notice(change.model_copy(update={"lane": self.lane, "pid": self.pid}))
 
     def memory_mb(self) -> float:
         """Return the memory that the process and its children hold: see `process_memory_mb`."""

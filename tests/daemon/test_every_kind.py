@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ import yaml
 from PIL import Image
 
 from daemon.jobs.kinds import KINDS
-from stages.media.ffmpeg import ffmpeg_path
 from tests.conftest import PORTRAIT, Installation
+from tests.support.stages.clips import make_clip
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kinds.md"
 WRITTEN = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.S)
@@ -37,12 +36,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     one.reaches("held", "running")
     yield one
     one.stop()
-
-
-def make_clip(path: Path) -> None:
-    source = ["-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=1", "-f", "lavfi", "-i", "sine=d=1"]
-    command = [ffmpeg_path(), "-v", "error", *source, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-y", str(path)]
-    subprocess.run(command, check=True)
 
 
 def test_every_kind_has_an_example() -> None:

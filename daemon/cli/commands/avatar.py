@@ -13,7 +13,9 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.commands.avatar_detect import detect
+from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
+from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name
 from daemon.doors.words import settings_of
@@ -27,10 +29,6 @@ from daemon.profiles.profile_folders import UnusableProfileError
 from daemon.system.permissions import current_user
 from daemon.wire import Result, RunRequest
 
-#: Endings of the files that `check` looks at, in small letters.
-PICTURES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
-)  # fmt: skip
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _set = click.option(
     "--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key, such as motion.head=0 or face=1."
@@ -42,10 +40,15 @@ def avatar() -> None:
     """Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion."""
 
 
+avatar.add_command(detect)
+
+
 @avatar.command()
 @click.argument("picture", type=_file)
 @click.option("--name", "-n", required=True, help="What the avatar is called in manifests.")
-@click.option("--voice", "-v", help="Who speaks in its videos; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
+)
 @click.option("--background", "-b", help="What is behind the person: a picture file, or a word such as blur.")
 @click.option("--aspect", help="Shape of its videos, such as 9:16.")
 @click.option("--consent", help="Who agreed that this portrait is kept, when, and on what basis.")
@@ -65,7 +68,12 @@ def add(
     pairs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Keep the portrait in PICTURE as the avatar NAME, if it can be animated."""
+    """Keep the portrait in PICTURE as the avatar NAME, if it can be animated.
+
+    \b
+    Example:
+      avatar avatar add anna.jpg --name anna --voice emma --consent "Anna agreed by letter, 2026-05-02"
+    """
     files = {"image": picture}
     if background is not None and Path(background).is_file():
         files["background"] = Path(background)
@@ -87,7 +95,9 @@ def add(
 @click.option("--negative", help="What the portrait should not show.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same seed, same portrait; default: by chance.")
 @click.option("--aspect", type=click.Choice(tuple(GENERATED_SHAPES)), help="Shape of the portrait and its videos.")
-@click.option("--voice", "-v", help="Who speaks in its videos; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
+)
 @click.option("--expires", metavar="YYYY-MM-DD", help="Last day on which it may be used.")
 @_set
 @json_option
@@ -107,6 +117,9 @@ def generate(
     """Keep the avatar NAME of a person who does not exist, whose portrait is generated from PROMPT. It takes a GPU, or patience.
 
     The model is SDXL, whose licence (CreativeML Open RAIL++-M) restricts what may be made with it: docs/avatars.md.
+    \b
+    Example:
+      avatar avatar generate "a smiling woman of 40 in an office" --name guide --seed 7 --aspect 9:16
     """
     given = {
         "prompt": prompt,
@@ -147,7 +160,13 @@ def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, a
 @json_option
 @click.pass_obj
 def list_(shell: Shell, as_json: bool) -> None:
-    """Every avatar profile, also those that cannot be used."""
+    """Every avatar profile, also those that cannot be used.
+
+    \b
+    Examples:
+      avatar avatar list
+      avatar avatar list --json
+    """
     store = _store(shell)
     profiles, unusable = store.all_profiles(), store.unusable_profiles()
     rows = [{**profile.record(), "expired": profile.expired} for profile in profiles]
@@ -168,11 +187,16 @@ def list_(shell: Shell, as_json: bool) -> None:
 
 
 @avatar.command("show")
-@click.argument("name", metavar="AVATAR")
+@click.argument("name", metavar="AVATAR", shell_complete=complete_avatars)
 @json_option
 @click.pass_obj
 def show_(shell: Shell, name: str, as_json: bool) -> None:
-    """What is known of an avatar profile. AVATAR is its id or name."""
+    """What is known of an avatar profile. AVATAR is its id or name.
+
+    \b
+    Example:
+      avatar avatar show anna
+    """
     profile = _store(shell).find_profile(name)
     record = {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}
     show(record, as_json, lambda: _tell(profile))
@@ -195,11 +219,16 @@ def _tell(profile: AvatarProfile) -> None:
 
 
 @avatar.command()
-@click.argument("name", metavar="AVATAR")
+@click.argument("name", metavar="AVATAR", shell_complete=complete_avatars)
 @json_option
 @click.pass_obj
 def remove(shell: Shell, name: str, as_json: bool) -> None:
-    """Remove an avatar profile, picture and all. Accepted jobs keep their copy; manifests that come later fail and say so."""
+    """Remove an avatar profile, picture and all. Accepted jobs keep their copy; manifests that come later fail and say so.
+
+    \b
+    Example:
+      avatar avatar remove anna
+    """
     store = _store(shell)
     try:
         record = store.find_profile(name).record()
@@ -219,15 +248,20 @@ def remove(shell: Shell, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_json: bool) -> None:
-    """Check every picture in DIR, and write a contact sheet with the verdict under each. Exit code 1 when one is refused."""
+    """Check every picture in DIR, and write a contact sheet with the verdict under each. Exit code 1 when one is refused.
+
+    \b
+    Example:
+      avatar avatar check portraits -o sheet.jpg
+    """
     from stages.face.avatars.contact_sheet import Tile, write_contact_sheet  # only draws; loads no model
 
-    pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES and path.is_file()]
+    pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()]
     if output.resolve() in (one.resolve() for one in pictures):
         pictures = [path for path in pictures if path.resolve() != output.resolve()]
         note(f"{output} is replaced and not checked.")
     if not pictures:
-        raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURES)}.")
+        raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURE_ENDINGS)}.")
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:

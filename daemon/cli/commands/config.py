@@ -15,7 +15,13 @@ from daemon.cli.common import Shell, json_option, show
 @json_option
 @click.pass_obj
 def config(shell: Shell, check: bool, as_json: bool) -> None:
-    """Print every setting as config.yaml and the defaults make it."""
+    """Print every setting as config.yaml and the defaults make it.
+
+    \b
+    Examples:
+      avatar config
+      avatar config --check
+    """
     value: dict[str, Any] = shell.settings.model_dump(mode="json")
     if check:
         show({"ok": True, "file": str(shell.config_path)}, as_json, lambda: click.echo(f"{shell.config_path}: good"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.common import Shell, exit_code, json_option, note, show, tell_error
+from daemon.cli.common import Shell, alias, exit_code, json_option, note, show, tell_error, with_examples
+from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
@@ -150,11 +151,17 @@ def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
 
 
 @jobs.command("show")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=complete_jobs)
 @json_option
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
-    """Everything known about one job (by id or by name)."""
+    """Everything known about one job (by id or by name).
+
+    \b
+    Examples:
+      avatar jobs show morning
+      avatar jobs show anna/morning --json
+    """
     from daemon.cli import outbox_view
     from daemon.cli.job_lookup import find
     from daemon.cli.job_view import describe, with_iso_times
@@ -177,6 +184,9 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
                 break
 
     show({**known, **more}, as_json, text)
+
+
+jobs.add_command(alias(show_job, "status"))
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
@@ -235,7 +245,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         if codes:
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
 
-    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True)(command)
+    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True, shell_complete=complete_jobs)(command)
     for option in options:
         made = option(made)
     return click.command(op, help=doc)(made)
@@ -244,10 +254,41 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
 _reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
 _PRIORITIES = click.IntRange(-100, 100)
 _priority = click.option("--to", "priority", type=_PRIORITIES, help="Higher goes first. Without it, N comes last.")
-jobs.add_command(_request("cancel", "End jobs, waiting or running (by id or by name)."))
-jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id or by name)."))
-jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
-jobs.add_command(_request("release", "Let held jobs go on."))
 jobs.add_command(
-    _request("priority", "Give jobs another place among those that wait: JOB… --to N, or JOB… N.", _priority)
+    _request(
+        "cancel",
+        with_examples(
+            "End jobs, waiting or running (by id or by name).",
+            "avatar jobs cancel morning",
+            "avatar jobs cancel morning evening",
+        ),
+    )
+)
+jobs.add_command(
+    _request(
+        "retry",
+        with_examples("Start failed or cancelled jobs again (by id or by name).", "avatar jobs retry morning"),
+    )
+)
+jobs.add_command(
+    _request(
+        "hold",
+        with_examples(
+            "Keep jobs back; one that runs ends its stage first.",
+            'avatar jobs hold morning --reason "the text changes"',
+        ),
+        _reason,
+    )
+)
+jobs.add_command(_request("release", with_examples("Let held jobs go on.", "avatar jobs release morning")))
+jobs.add_command(
+    _request(
+        "priority",
+        with_examples(
+            "Give jobs another place among those that wait: JOB… --to N, or JOB… N.",
+            "avatar jobs priority morning 50",
+            "avatar jobs priority morning evening --to 50",
+        ),
+        _priority,
+    )
 )

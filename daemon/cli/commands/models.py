@@ -45,7 +45,12 @@ def models() -> None:
 @json_option
 @click.pass_obj
 def list_(shell: Shell, as_json: bool) -> None:
-    """What each engine needs, where it is looked for, sizes, licences, and what is there."""
+    """What each engine needs, where it is looked for, sizes, licences, and what is there.
+
+    \b
+    Example:
+      avatar models list
+    """
     from stages.model_files.catalogue import check_model_files
     from stages.model_list import MODELS, named_forms
 
@@ -75,7 +80,13 @@ def list_(shell: Shell, as_json: bool) -> None:
 )
 @click.pass_obj
 def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
-    """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was."""
+    """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was.
+
+    \b
+    Examples:
+      avatar models fetch kokoro
+      avatar models fetch musetalk --mirror /mnt/models
+    """
     from stages.model_files.fetch import fetch_model_files as bring
     from stages.model_list import find_parts
 
@@ -89,7 +100,12 @@ def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
 @json_option
 @click.pass_obj
 def verify(shell: Shell, engine: str, as_json: bool) -> None:
-    """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged."""
+    """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged.
+
+    \b
+    Example:
+      avatar models verify kokoro
+    """
     from stages.model_files.catalogue import check_model_files
     from stages.model_list import find_parts
 
@@ -111,7 +127,12 @@ def verify(shell: Shell, engine: str, as_json: bool) -> None:
 @models.command()
 @click.pass_obj
 def path(shell: Shell) -> None:
-    """The folder in which model files are looked for (`paths.models` in config.yaml)."""
+    """The folder in which model files are looked for (`paths.models` in config.yaml).
+
+    \b
+    Example:
+      avatar models path
+    """
     click.echo(shell.settings.paths.models)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.progress_view import progress_view
+from daemon.cli.complete import complete_avatars, complete_voices, or_files
+from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.doors.words import settings_of, words_of
-
-if TYPE_CHECKING:
-    from daemon.doors.client.status import JobStatus, Result
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -25,10 +22,17 @@ def pipeline() -> None:
 
 @pipeline.command()
 @click.argument("text", required=False)
-@click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices,
+    help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.",
+)  # fmt: skip
 @click.option("--audio", "-a", type=_file, help="A recording in place of a voice; TEXT is then what is said in it.")
-@click.option("--avatar", "-i", required=True, metavar="PICTURE|NAME", help="A picture file, or an avatar profile.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Default: avatar.mp4.")
+@click.option("--avatar", "-i", required=True, metavar="PICTURE|NAME", shell_complete=or_files(complete_avatars),
+              help="A picture file, or an avatar profile.")  # fmt: skip
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
+    help="Its ending names the format. Default: avatar.mp4.",
+)  # fmt: skip
 @click.option("--quality", "-q", help="draft, low, medium or high.")
 @click.option("--fps", help="Frames per second.")
 @click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
@@ -54,65 +58,41 @@ def run(
     own.
     Ctrl-C ends the work. What is called again in the same way goes on where it was; a service begins anew.
 
-    Example: avatar pipeline run "Hello there." --avatar portrait.png --output hello.mp4
+    \b
+    Examples:
+      avatar pipeline run "Hello there." --avatar portrait.png --output hello.mp4
+      avatar pipeline run - --avatar anna --set captions=srt < speech.txt
     """
     if text is None and audio is None:
         raise click.UsageError("Give a TEXT, or a recording with --audio FILE.")
-    from daemon.doors.render import render
-
     keys: dict[str, Any] = settings_of(pairs)
     given = {"voice": voice, "audio": audio, "quality": quality, "fps": fps}
     keys |= {key: value for key, value in given.items() if value is not None}
-    picture = Path(avatar) if Path(avatar).is_file() else None
-    if picture is None:
-        keys["avatar"] = avatar
+    finish_job(shell, keys, text, avatar, output, timeout, as_json)
+
+
+def finish_job(
+    shell: Shell,
+    keys: dict[str, Any],
+    text: str | None,
+    avatar: str,
+    output: Path | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Make a video of a face, given as a picture file or an avatar profile, and tell how it ended.
+
+    Raises:
+        click.exceptions.Exit: it was not made.
+    """
+    keys["image" if Path(avatar).is_file() else "avatar"] = Path(avatar) if Path(avatar).is_file() else avatar
+    if text is not None:
+        keys["text"] = words_of(text)
+    if output is not None:
+        keys |= format_of(output, keys)
     # `out` stands in a folder of the caller's, and `format` may name another ending.
     target = output or Path(f"avatar.{keys.get('format', 'mp4')}")
-    words = None if text is None else words_of(text)
-    seen: list[JobStatus] = []
-    with progress_view(quiet=as_json) as shown:
-
-        def progress(status: JobStatus) -> None:
-            seen[:] = [status]
-            shown(status.state, status.stage, status.progress)
-
-        try:
-            result = render(words, picture, target, config=shell.settings_or_defaults, progress=progress,
-                            timeout=timeout, **keys)  # fmt: skip
-        except KeyboardInterrupt:
-            _cancel(shell, seen)
-            raise
-    show(_as_json(result), as_json, lambda: _tell(result))
+    result = make(shell, keys, target, quiet=as_json, timeout=timeout)
+    show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)
-
-
-def _cancel(shell: Shell, seen: list[JobStatus]) -> None:
-    """Cancel the job where the service does it; one that ran here has ended already."""
-    from daemon.doors.client.client import Client
-    from daemon.errors import AvatarError
-
-    if seen:
-        with contextlib.suppress(AvatarError):
-            Client(shell.settings_or_defaults).cancel(seen[0].job)
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    error = result.error
-    return {
-        "success": result.success,
-        "state": result.state,
-        "output": None if result.output is None else str(result.output),
-        "stages_completed": list(result.stages_completed),
-        "warnings": list(result.warnings),
-        "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
-    }
-
-
-def _tell(result: Result) -> None:
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if result.error is not None:
-        click.echo(f"{result.state} ({result.error.code}): {result.error.message} {result.error.hint}", err=True)
-    elif result.output is not None:
-        click.echo(str(result.output))

@@ -4,45 +4,63 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show, with_examples
 from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
 from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
 
 
 @click.command()
+@click.option("--verbose", "-v", is_flag=True, help="Also lanes, loaded models, what runs, and the last errors.")
 @json_option
 @click.pass_obj
-def status(shell: Shell, as_json: bool) -> None:
-    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
+def status(shell: Shell, verbose: bool, as_json: bool) -> None:
+    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run.
+
+    \b
+    Examples:
+      avatar status
+      avatar status -v
+      avatar status --json
+    """
     value = status_overview(shell)
-    queues = value["queues"]
-    rest = {name: value[name] for name in RESTING}
+    if verbose:
+        from daemon.cli.status_details import details
+
+        value |= details(shell)
 
     def text() -> None:
-        click.echo(f"daemon   {_daemon(value)}")
-        for scope, pause in value["paused"].items():
-            end = f" until {pause['until']}" if pause["until"] else ""
-            click.echo(
-                f"PAUSED   {scope} by {pause['by']} since {pause['since']}{end}: {pause['reason'] or 'no reason given'}"
-            )
-        for lane, fault in value["paused_lanes"].items():
-            click.echo(f"WAITING  {lane} since {fault['since']}: {fault['message']} {fault['hint']}")
-        if unwatched := value["unwatched"]:
-            click.echo(f"NOTE     {unwatched['message']} {unwatched['hint']}")
-        for stage, sides in queues.items():
-            click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
-        click.echo(
-            ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
-        )
+        for line in _lines(value):
+            click.echo(line)
+        if verbose:
+            from daemon.cli.status_details import detail_lines
+
+            for line in detail_lines(value):
+                click.echo(line)
 
     show({**value, "at": iso(time.time())}, as_json, text)
     if daemon_absent(value):
         raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
+
+
+def _lines(value: dict[str, Any]) -> Iterator[str]:
+    yield f"daemon   {_daemon(value)}"
+    for scope, pause in value["paused"].items():
+        end = f" until {pause['until']}" if pause["until"] else ""
+        yield f"PAUSED   {scope} by {pause['by']} since {pause['since']}{end}: {pause['reason'] or 'no reason given'}"
+    for lane, fault in value["paused_lanes"].items():
+        yield f"WAITING  {lane} since {fault['since']}: {fault['message']} {fault['hint']}"
+    if unwatched := value["unwatched"]:
+        yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
+    for stage, sides in value["queues"].items():
+        yield f"{stage:8} {sides['ready']} waiting, {sides['active']} running"
+    rest = {name: value[name] for name in RESTING}
+    yield ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
 
 
 def _daemon(value: dict[str, Any]) -> str:
@@ -70,15 +88,34 @@ def _stopping(name: str, scope: str, help_text: str) -> click.Command:
     return command
 
 
-pause = _stopping("pause", "lanes", "Start nothing new; what runs ends its stage. Jobs are still taken in.")
-drain = _stopping("drain", "intake", "Take nothing new out of the inbox; what has been taken in is finished.")
+pause = _stopping(
+    "pause",
+    "lanes",
+    with_examples(
+        "Start nothing new; what runs ends its stage. Jobs are still taken in.",
+        'avatar pause --for 2h --reason "the GPU is needed elsewhere"',
+    ),
+)
+drain = _stopping(
+    "drain",
+    "intake",
+    with_examples(
+        "Take nothing new out of the inbox; what has been taken in is finished.",
+        'avatar drain --reason "this machine is replaced"',
+    ),
+)
 
 
 @click.command()
 @json_option
 @click.pass_obj
 def resume(shell: Shell, as_json: bool) -> None:
-    """End every pause and drain."""
+    """End every pause and drain.
+
+    \b
+    Example:
+      avatar resume
+    """
     answer = shell.ask("resume")
     show(answer, as_json, lambda: click.echo(answer["message"]))
 

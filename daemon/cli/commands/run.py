@@ -14,7 +14,13 @@ from daemon.cli.common import Shell, config_option
 @config_option()
 @click.pass_obj
 def run(shell: Shell | None, config: str | None) -> None:
-    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C.
+
+    \b
+    Examples:
+      avatar run
+      avatar --config /etc/avatard/config.yaml run
+    """
     from daemon.service import Service
     from daemon.system.permissions import restrict_umask
     from daemon.system.process import keep_capabilities

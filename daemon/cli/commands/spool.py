@@ -21,7 +21,12 @@ def spool() -> None:
 @json_option
 @click.pass_obj
 def check(shell: Shell, dry_run: bool, as_json: bool) -> None:
-    """Find what is not in a legal state, and repair it. Exit code 1 when something is left for a person."""
+    """Find what is not in a legal state, and repair it. Exit code 1 when something is left for a person.
+
+    \b
+    Example:
+      avatar spool check --dry-run
+    """
     found: list[tuple[Problem, str]] = []
     if dry_run or not shell.spool.root.is_dir():
         live = shell.daemon() is not None

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_voices
 from daemon.cli.progress_view import progress_view
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name
@@ -44,7 +45,10 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("text", required=False)
 @_file_options
-@click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
+@click.option(
+    "--voice", "-v", shell_complete=complete_voices,
+    help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.",
+)  # fmt: skip
 @click.option("--name", "-n", help="Name of the result; default: from the text.")
 @click.option(
     "--set",
@@ -72,7 +76,13 @@ def submit(
     as_json: bool,
     **given: Path | None,
 ) -> None:
-    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
+    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input.
+
+    \b
+    Examples:
+      avatar submit "Good morning." --image portrait.png --wait
+      avatar submit --audio anna.wav --set kind=voice --name anna
+    """
     inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
     if voice is not None:

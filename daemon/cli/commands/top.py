@@ -17,7 +17,13 @@ from daemon.cli.status_snapshot import daemon_absent, status_overview
 @json_option
 @click.pass_obj
 def top(shell: Shell, every_s: float, once: bool, as_json: bool) -> None:
-    """What runs, what waits since when, what ended, what is paused; live, until Ctrl-C. Exit code 69 when no daemon runs."""
+    """What runs, what waits since when, what ended, what is paused; live, until Ctrl-C. Exit code 69 when no daemon runs.
+
+    \b
+    Examples:
+      avatar top
+      avatar top --once
+    """
     from rich.console import Console
     from rich.live import Live
 

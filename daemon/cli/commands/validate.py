@@ -32,6 +32,10 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
     """Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.
 
     Exit code 1 when something is wrong.
+
+    \b
+    Example:
+      avatar validate hello.yaml
     """
     results = check(file, shell.settings_or_defaults, voices=shell.configured)
 
@@ -156,5 +160,10 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[st
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of a manifest, for editors."""
+    """Print the JSON Schema of a manifest, for editors.
+
+    \b
+    Example:
+      avatar schema > manifest.schema.json
+    """
     show(json_schema(), True, lambda: None)

@@ -12,8 +12,10 @@ import click
 from daemon.cli import outbox_view
 from daemon.cli.commands import voice_profiles
 from daemon.cli.commands.voice_jobs import hand_over, said_by_job
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, alias, json_option, show
+from daemon.cli.complete import complete_voices
 from daemon.cli.stage_process import StageProcess
+from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
 from daemon.doors.words import words_of
 from daemon.wire import RunRequest
@@ -37,25 +39,22 @@ for command in voice_profiles.COMMANDS:
 @json_option
 @click.pass_obj
 def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
-    """Every voice with its engine, what it sounds like, its licence, and whether it is installed."""
+    """Every voice with its engine, what it sounds like, its licence, and whether it is installed.
+
+    \b
+    Example:
+      avatar voice list --language en-GB
+    """
     listed = [
         row
-        for row in _rows(shell)
+        for row in voice_rows(shell)
         if (engine is None or row.engine == engine) and (language is None or row.speaks(language))
     ]
     show([row.model_dump() for row in listed], as_json, lambda: _table(listed))
 
 
-def _rows(shell: Shell) -> list[VoiceRow]:
-    """Return every voice, as far as whoever asks can know."""
-    from stages.tts.engines.voice_list import list_voice_rows  # only the list of voices; loads no engine
-
-    refused = outbox_view.voices_closed(shell)
-    return list_voice_rows(shell.settings) if refused is None else outbox_view.voices(shell, refused)
-
-
 @voice.command()
-@click.argument("name", metavar="VOICE")
+@click.argument("name", metavar="VOICE", shell_complete=complete_voices)
 @click.argument("text", required=False)
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default="speech.wav", show_default=True,
@@ -72,8 +71,12 @@ def speak(
 
     VOICE is a name or a description such as "british female". Without TEXT it says a sample in its language. Who may not read
     the voices' files hands in a job for it, and takes the sound out of the outbox.
+    \b
+    Examples:
+      avatar voice speak emma "Good morning." -o morning.wav
+      avatar voice speak "british female" - < speech.txt
     """
-    language = language or _own_language(name, _rows(shell))
+    language = language or _own_language(name, voice_rows(shell))
     text = _sample(language or "en") if text is None else words_of(text)
     wanted = {"kind": "speech", "text": text, "voice": name, "language": language, "speed": speed}
     wanted = {key: value for key, value in wanted.items() if value is not None}
@@ -97,6 +100,9 @@ def speak(
             click.echo(f"  {warning}", err=True)
 
     show(result, as_json, said)
+
+
+voice.add_command(alias(speak, "synthesize"))
 
 
 def _own_language(name: str, rows: list[VoiceRow]) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_voices
 from daemon.doors.hand_in import check
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def clone(
     expires: datetime.datetime | None,
     as_json: bool,
 ) -> None:
-    """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
+    """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech.
+
+    \b
+    Example:
+      avatar voice clone anna anna.wav --consent "Anna agreed by letter, 2026-05-02"
+    """
     from stages.tts.profile_store import WORDS
     from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
@@ -63,11 +69,16 @@ def clone(
 
 
 @click.command("show")
-@click.argument("voice")
+@click.argument("voice", shell_complete=complete_voices)
 @json_option
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
-    """What is known of a voice profile. VOICE is its id or name."""
+    """What is known of a voice profile. VOICE is its id or name.
+
+    \b
+    Example:
+      avatar voice show anna
+    """
     profile = _store(shell).find_profile(voice)
     show(
         {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
@@ -75,11 +86,16 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("voice")
+@click.argument("voice", shell_complete=complete_voices)
 @json_option
 @click.pass_obj
 def remove(shell: Shell, voice: str, as_json: bool) -> None:
-    """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
+    """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so.
+
+    \b
+    Example:
+      avatar voice remove anna
+    """
     store = _store(shell)
     profile = store.find_profile(voice)
     store.remove_profile(profile)

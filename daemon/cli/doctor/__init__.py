@@ -23,6 +23,9 @@ def doctor(shell: Shell, as_json: bool) -> None:
     """Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.
 
     Exit code 1 when something is bad.
+    \b
+    Example:
+      avatar doctor
     """
     logs.configure_logging(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
     found = [_configuration(shell), *collect_findings(shell.settings_or_defaults), _daemon(shell)]

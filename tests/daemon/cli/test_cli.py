@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from PIL import Image
 
 from daemon.cli import COMMANDS
-from tests.conftest import PORTRAIT, ROOT, Installation
+from tests.conftest import PORTRAIT, ROOT, Installation, wait_for
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.worker_seam import Gates
 
@@ -84,6 +86,36 @@ def test_cancel_and_retry_are_obeyed_while_the_daemon_is_down(installation: Call
     assert again["job"] == job
     shown = json.loads(one.avatar("jobs", "show", "bad", "--json").stdout)
     assert "retry" in [entry["event"] for entry in shown["history"]]
+
+
+def test_a_verbose_status_tells_lanes_models_and_the_last_errors(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    one.start()
+    one.drop("bad.yaml", {"kind": "speech", "text": "???"})
+    one.drop("hello.yaml", {"kind": "speech", "text": "Good morning."})
+    one.finished("bad")
+    one.finished("hello")
+
+    def loaded() -> list[dict[str, Any]]:
+        return [
+            model for model in json.loads(one.avatar("status", "--json").stdout)["models"] if model["stage"] == "tts"
+        ]
+
+    # Given a voice in the memory of a worker
+    model = wait_for("the model in the status", loaded)[0]
+    assert model["lane"] in ("voice", "gpu")
+    assert Path(f"/proc/{model['pid']}").exists()
+    told = one.avatar("status", "-v").stdout
+    assert f"model    {model['model']} (tts): " in told
+    assert "lane     gpu is ready: " in told
+    wait_for("the index", lambda: "text-unspeakable" in one.avatar("status", "-v").stdout)
+    # When its worker is gone / Then so is the model, and with the daemon every one
+    os.kill(model["pid"], signal.SIGKILL)
+    wait_for("the end of the worker", lambda: model["pid"] not in [other["pid"] for other in loaded()])
+    one.stop()
+    told = one.avatar("status", "-v", code=69).stdout
+    assert "none is loaded" in told
+    assert "error    bad, " in told
 
 
 def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tmp_path: Path) -> None:

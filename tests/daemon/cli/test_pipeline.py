@@ -6,11 +6,15 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from daemon.doors.client.status import JobStatus
+from daemon.doors.render import render
 from tests.conftest import Installation
+from tests.support.daemon.worker_seam import Gates
 
 ARGS = ("pipeline", "run", "Hello.", "--avatar", "nobody", "--set", "kind=speech")
 
@@ -19,7 +23,14 @@ def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(foreg
     command = [sys.executable, "-m", "daemon.cli", *ARGS, "-o", "hello.wav"]
 
     def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            # What a script starts with `&` ignores Ctrl-C, and so would a run of the tests in a script hand it down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
 
     # When it is interrupted while it works / Then nothing is left but what it goes on with
     with start() as first:
@@ -37,6 +48,27 @@ def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(foreg
     assert (second.returncode, "done" in said) == (0, True), said
     assert (tmp_path / "hello.wav").read_bytes()[:4] == b"RIFF"
     assert not folder.exists()
+    # And nothing of an installation came to be where there is none
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", "hello.wav"}
+
+
+def test_ctrl_c_cancels_the_job_at_the_service(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    # Given a job that a service is at
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("tts")
+    house.start()
+
+    # When whoever waits for it is interrupted
+    def interrupt(status: JobStatus) -> None:
+        if status.stage == "tts" and status.state == "running":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render("Hello.", None, tmp_path / "x.wav", kind="speech", config=house.config, progress=interrupt)
+    # Then it ends as cancelled
+    (status,) = (path for path in house.outbox.glob("*.json"))
+    assert house.finished(status.stem)["state"] == "cancelled"
 
 
 def test_where_a_service_runs_it_does_the_work(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""Makes what one command asks for and waits for it: by the service where it runs, else here (`daemon.doors.render`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli.common import Shell
+from daemon.cli.progress_view import progress_view
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
+
+if TYPE_CHECKING:
+    from daemon.doors.client.status import JobStatus, Result
+
+
+def make(
+    shell: Shell,
+    keys: Mapping[str, Any],
+    target: Path,
+    *,
+    quiet: bool,
+    timeout: float | None = None,
+    beside: Collection[str] = (),
+) -> Result:
+    """Make one job and put its main result at `target`. Ctrl-C cancels it.
+
+    Args:
+        keys: of its manifest; files are paths.
+        quiet: no progress is shown.
+        timeout: longest wait, s; None: without end.
+        beside: as for `render`.
+
+    Raises:
+        AvatarError, OSError: as `render`.
+    """
+    from daemon.doors.render import render
+
+    others = {key: value for key, value in keys.items() if key not in ("text", "image")}
+    with progress_view(quiet=quiet) as shown:
+
+        def progress(status: JobStatus) -> None:
+            shown(status.state, status.stage, status.progress)
+
+        return render(keys.get("text"), keys.get("image"), target, config=shell.settings_or_defaults, progress=progress,
+                      timeout=timeout, beside=beside, **others)  # fmt: skip
+
+
+def format_of(output: Path, keys: Mapping[str, Any]) -> dict[str, str]:
+    """Return the `format` that a file's ending names, as the part of a manifest; {} where the manifest has one already.
+
+    Raises:
+        click.BadParameter: the ending is one of a format that cannot be made, or of another than the manifest's.
+    """
+    ending, wanted = output.suffix.lower(), keys.get("format")
+    makes = SOUND_ENDINGS if keys.get("kind") == "speech" else VIDEO_ENDINGS
+    if not ending or (wanted is not None and ending == f".{str(wanted).lower()}"):
+        return {}
+    if wanted is not None:
+        raise click.BadParameter(f"{output} does not end in .{wanted}, as `format` says.", param_hint="--output")
+    if ending not in makes:
+        raise click.BadParameter(
+            f"{output} names a format that is not made here: end it in {', '.join(makes)}.", param_hint="--output"
+        )
+    return {"format": ending[1:]}
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """Return what `--json` says of a result."""
+    error = result.error
+    return {
+        "success": result.success,
+        "state": result.state,
+        "output": None if result.output is None else str(result.output),
+        "outputs": [str(path) for path in result.outputs],
+        "stages_completed": list(result.stages_completed),
+        "warnings": list(result.warnings),
+        "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
+    }
+
+
+def tell_result(result: Result) -> None:
+    """Print the paths of the results, the main one last; warnings and an error on standard error."""
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if result.error is not None:
+        click.echo(f"{result.state} ({result.error.code}): {result.error.message} {result.error.hint}", err=True)
+    for path in result.outputs:
+        click.echo(str(path))

@@ -1,0 +1,52 @@
+"""What `avatar status -v` adds: the lanes, the models in memory, what runs, since when others wait, and the last errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from daemon.cli.common import Shell
+from daemon.cli.job_list import find_rows
+from daemon.cli.status_snapshot import daemon_absent
+from daemon.history.query import Query
+from daemon.jobs.iso_time import iso
+from daemon.jobs.stages import LaneName, stages_of_lane
+
+#: So many of the jobs that failed are told, the latest first.
+ERRORS = 5
+
+
+def details(shell: Shell) -> dict[str, Any]:
+    """Return what `--json` says beside the overview: `lanes` and `errors`."""
+    failed = find_rows(shell, Query(state=["failed"]), ERRORS)
+    return {
+        "lanes": {lane: list(stages_of_lane(lane)) for lane in get_args(LaneName)},
+        "errors": [
+            {"job": row.job, "name": row.name, "stage": row.stage, "finished": iso(row.finished), **(row.error or {})}
+            for row in failed
+        ],
+    }
+
+
+def detail_lines(value: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines for people. `value`: the overview with `details`."""
+    for lane, stages in value["lanes"].items() if not daemon_absent(value) else ():
+        state = "stands still" if lane in value["paused_lanes"] else "is ready"
+        yield f"lane     {lane} {state}: {', '.join(stages)}"
+    for model in value["models"]:
+        memory = [_memory("RAM", model["ram_bytes"]), _memory("GPU", model["gpu_bytes"])]
+        where = f"in process {model['pid']} of the {model['lane']} lane since {model['since']}"
+        yield f"model    {model['model']} ({model['stage']}): {', '.join(filter(None, [*memory, where]))}"
+    if not value["models"]:
+        yield "model    none is loaded, as far as can be told"
+    for job in value["running"]:
+        yield f"running  {job['name']}: {job['stage']}, {job['progress'] or 0.0:.0%}"
+    for stage, sides in value["queues"].items():
+        if sides["oldest"]:
+            yield f"waiting  {sides['ready']} for {stage}, the oldest since {sides['oldest']}"
+    for error in value["errors"]:
+        yield f"error    {error['name']}, {error['finished'] or '-'}: {error.get('code')}: {error.get('message')}"
+
+
+def _memory(kind: str, size: int | None) -> str:
+    return "" if size is None else f"{size / 1e6:.0f} MB {kind}"

@@ -1,0 +1,63 @@
+"""`avatar completion`: what a shell is offered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Installation
+
+
+def offered(one: Installation, *words: str) -> list[str]:
+    """What is offered for the last of these words, as the script for bash asks."""
+    typed = ["avatar", "--config", str(one.config), *words]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "_AVATAR_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(typed),
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    # click names the variable by the command, which -m would call otherwise
+    code = "import sys; sys.argv[0] = 'avatar'; from daemon.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=one.root, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_commands_options_and_what_is_there_are_completed(installation: Callable[..., Installation]) -> None:
+    # Given a job that waits while nobody works
+    one = installation()
+    one.drop("morning.yaml", {"kind": "speech", "text": "Good morning."})
+    assert offered(one, "va") == ["validate"]
+    assert "speak" in offered(one, "voice", "")
+    assert "--quality" in offered(one, "video", "encode", "--qu")
+    assert offered(one, "jobs", "cancel", "mor") == ["morning"]
+    assert "heart" in offered(one, "voice", "speak", "hea")
+    # And what cannot be read has no names, and says nothing
+    one.config.write_text("nonsense: 1")
+    assert offered(one, "jobs", "cancel", "mor") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_script_asks_by_the_variable_that_click_answers_to(
+    installation: Callable[..., Installation], shell: str
+) -> None:
+    script = installation().avatar("completion", shell).stdout
+    assert f"_AVATAR_COMPLETE={shell}_complete" in script
+
+
+def test_bash_takes_the_script(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    script = tmp_path / "avatar"
+    script.write_text(installation().avatar("completion", "bash").stdout)
+    done = subprocess.run(
+        ["bash", "-c", f". '{script}'; complete -p avatar"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().endswith("avatar"), done.stderr

@@ -1,0 +1,89 @@
+"""Every command of the tree explains itself: a sentence, and examples that the command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from daemon.cli import COMMANDS, cli
+from tests.conftest import ROOT
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+
+
+EVERY = dict(_commands(cli))
+LEAVES = [path for path, command in EVERY.items() if not isinstance(command, click.Group)]
+
+
+def _parsed(words: list[str]) -> tuple[str, ...]:
+    """The path of the command that these words call. Files need not be there.
+
+    Raises:
+        click.UsageError: they do not fit it.
+    """
+    context = click.Context(cli, info_name="avatar")
+    path: tuple[str, ...] = ()
+    parser: click.Command = cli
+    while isinstance(parser, click.Group):
+        _, rest, _ = parser.make_parser(context).parse_args(list(words))
+        name = rest[0]
+        command = parser.get_command(context, name)
+        if command is None:
+            raise click.UsageError(f"no command {name}", context)
+        path, words = (*path, name), rest[1:]
+        context, parser = click.Context(command, info_name=name, parent=context), command
+    values, rest, _ = parser.make_parser(context).parse_args(list(words))
+    for parameter in parser.params:
+        value = values.get(parameter.name or "")
+        if isinstance(parameter.type, click.Choice | click.types.IntRange) and isinstance(value, str):
+            parameter.type(value, parameter, context)
+        if parameter.required and not (value and isinstance(value, str | list | tuple)):
+            raise click.MissingParameter(ctx=context, param=parameter)
+    if rest:
+        raise click.UsageError(f"nothing takes {rest}", context)
+    return path
+
+
+@pytest.mark.parametrize("path", EVERY, ids=" ".join)
+def test_the_help_begins_with_a_sentence(path: tuple[str, ...]) -> None:
+    first = (EVERY[path].help or "").partition("\n")[0].strip()
+    assert first.endswith((".", ".)")), first
+    # And the list of commands, which imports none of them, says nothing else
+    if len(path) == 1:
+        listed = COMMANDS[path[0]][1]
+        assert listed.endswith(".")
+        assert first.startswith(listed[:-1]), (first, listed)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_the_examples_are_taken_by_the_command_they_explain(path: tuple[str, ...]) -> None:
+    text = EVERY[path].help or ""
+    block = re.search(r"\x08\s*\n\s*Examples?:\n((?:\s+avatar .*\n?)+)", text)
+    assert block, text
+    called = [_parsed(shlex.split(line.partition(" > ")[0].partition(" < ")[0])[1:]) for line in block[1].splitlines()]
+    assert {EVERY[one].callback for one in called} == {EVERY[path].callback}
+
+
+@pytest.mark.parametrize("words", [["bogus"], ["status", "--bogus"], ["jobs", "show"]])
+def test_the_examples_would_not_pass_with_what_is_not_there(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        _parsed(words)
+
+
+def test_every_exit_code_that_a_help_names_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for path in LEAVES:
+        for code in re.findall(r"[Ee]xit code (\d+)", EVERY[path].help or ""):
+            assert f"| {code} |" in page, path
