@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "subtitles",
         "sync_mode",
     ),
-    "Handling": ("kind", "profile", "priority", "output", "title", "metadata"),
+    "Handling": ("kind", "profile", "priority", "base", "output", "title", "metadata"),
 }
 
 MANIFEST_HEADER = """\

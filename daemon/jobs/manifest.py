@@ -25,6 +25,7 @@ from daemon.jobs.manifest_values import (
     Aspect,
     AvatarName,
     Background,
+    BaseName,
     CheckedLexicon,
     Crop,
     FaceChoice,
@@ -280,6 +281,11 @@ class Manifest(_Strict):
         description="Expressions of the face, a list such as `[{at: lovely, name: smile}, {at: 4.5, name: neutral}]`. Default: "
         "calm, with a slight smile where a sentence has a smiling sign or an exclamation mark.",
     )
+    base: Annotated[BaseName, Field(max_length=500)] | None = Field(
+        None,
+        description="An earlier job of yours, by the name of its result or by its id: what this manifest does not say is as it "
+        "was there, with the same files and seeds (docs/again.md). `output` and the defaults of the folder are not taken.",
+    )
     output: OutputName | None = Field(
         None, description="Name of the result without ending; default: the manifest's own name."
     )
@@ -297,7 +303,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if found := [*self._conflicts()]:
+        # One with a base is only a part of a manifest; it is checked when it is completed.
+        if self.base is None and (found := [*self._conflicts()]):
             raise ConflictsError(found)
         return self
 

@@ -142,6 +142,14 @@ def _text(value: object) -> object:
     return value
 
 
+def _base(value: object) -> str:
+    """Check the name of an earlier result, as a path below the outbox without its ending, or the id of its job."""
+    text = str(value).strip()
+    if not text or not text.isprintable() or text.startswith("/") or {"..", "", "."} & {*text.split("/")}:
+        raise ValueError("must be the name of an earlier result, such as hello, or the id of its job")
+    return text
+
+
 def _avatar(value: object) -> str:
     text = str(value).strip()
     if text.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif")):
@@ -208,6 +216,7 @@ FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str
 Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+BaseName = Annotated[str, BeforeValidator(_base, json_schema_input_type=str)]
 AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]

@@ -44,6 +44,11 @@ def document_id(claim: str, document: int) -> str:
     return f"{claim[:-8]}{tail}"
 
 
+def seed_of(job_id: str) -> int:
+    """Return the seed (31 bits) of a job whose manifest gives none. It is the same whenever the job runs."""
+    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
+
+
 def unreadable_record(why: str) -> MachineError:
     """Return the error of a job whose record is damaged. `why`: the end of a sentence."""
     return MachineError("job-unreadable", f"The job's record cannot be read: {why}.", "Drop the manifest again.")

@@ -19,6 +19,7 @@ from daemon.events import Events
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.outbox import Outbox
+from daemon.queue.job_end import SOURCES
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
 
@@ -76,6 +77,7 @@ class Retention:
         limits, now = self._settings.retention, time.time()
         items = [
             *select_surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
+            *select_surplus(self._sources(), now, 0, limits.sources_mb),
             *select_surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
             *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
@@ -121,10 +123,30 @@ class Retention:
     def _jobs(self, name: str) -> Iterator[Clearable]:
         for directory in self._spool.job_folders(self._spool.root / name):
             try:
-                files = list(os.scandir(directory))
-                yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
+                files = [entry for entry in os.scandir(directory) if name != "done" or entry.name not in SOURCES]
+                size = sum(entry.stat().st_size for entry in files)
+                yield Clearable((directory,), _ended(directory), size)
             except OSError:
                 continue  # retried and moved meanwhile, or not readable
+
+    def _sources(self) -> Iterator[Clearable]:
+        """Yield the copies of files that done jobs named, without which a job cannot be based on them; those of each together."""
+        for directory in self._spool.job_folders(self._spool.root / "done"):
+            try:
+                files = [entry for entry in os.scandir(directory) if entry.name in SOURCES]
+                # Jobs that name the same file share its copy.
+                size = sum(entry.stat().st_size // max(1, entry.stat().st_nlink) for entry in files)
+                if files:
+                    yield Clearable(tuple(Path(entry.path) for entry in files), _ended(directory), size)
+            except OSError:
+                continue  # removed meanwhile, or not readable
+
+
+def _ended(directory: Path) -> float:
+    """Return when a job ended, in seconds since the epoch. Its folder changes again when the copies in it are removed; its record
+    does not.
+    """
+    return min(path.stat().st_mtime for path in (directory, directory / "job.json") if path.exists())
 
 
 def _cached_files(folder: Path) -> Iterator[Clearable]:
