@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.commands.rerun import rerun
 from daemon.cli.common import Shell, exit_code, json_option, note, show, tell_error
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
@@ -28,7 +29,7 @@ ON_TERMINAL = 200
 
 @click.group()
 def jobs() -> None:
-    """List, find, show, count, cancel, hold and retry jobs."""
+    """List, find, show, count, cancel, hold and retry jobs, and make them again."""
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,6 +247,7 @@ _PRIORITIES = click.IntRange(-100, 100)
 _priority = click.option("--to", "priority", type=_PRIORITIES, help="Higher goes first. Without it, N comes last.")
 jobs.add_command(_request("cancel", "End jobs, waiting or running (by id or by name)."))
 jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id or by name)."))
+jobs.add_command(rerun)
 jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
 jobs.add_command(_request("release", "Let held jobs go on."))
 jobs.add_command(
