@@ -305,6 +305,8 @@ class JobBuilder:
             if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, manifest, building)
+            if build.completed is not None:
+                self._bases.link_speech(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:

@@ -27,6 +27,8 @@ JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
 #: The "stage" in the error of a job that was refused, or cancelled, before it was taken in.
 REFUSED = "intake"
+#: Folder of the spoken pieces of the text, by their content, in the job's folder.
+SAID = "said"
 #: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 

@@ -5,6 +5,7 @@ The earlier job's copies of its files are used, so that nothing needs to be in t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.manifest import ConflictsError, Manifest
 from daemon.jobs.mistakes.unused_keys import unused_keys
-from daemon.jobs.record import JOB_ID, Job, seed_of
+from daemon.jobs.record import JOB_ID, SAID, Job, seed_of
 from daemon.outbox.names import without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -115,6 +116,24 @@ class BaseJobs:
                 os.close(fd)
             return
         raise _not_found(f"The file in `{key}` of {completed.name} is not kept any more.")
+
+    def link_speech(self, completed: Completed, folder: Path) -> None:
+        """Give a job the spoken pieces of its base, as far as they are there. What is missing is spoken again.
+
+        Args:
+            folder: of the new job.
+        """
+        if "tts" not in completed.manifest.stages or (place := self._spool.find_job(completed.base)) is None:
+            return
+        with contextlib.suppress(OSError):
+            pieces = list((place / SAID).glob("[!.]*.npz"))
+            (folder / SAID).mkdir()
+            for piece in pieces:
+                fd = os.open(piece, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    _link_or_copy(fd, folder / SAID / piece.name)
+                finally:
+                    os.close(fd)
 
     def _find(self, wanted: str, by: str, source: str) -> Job:
         for job_id in self._ids(wanted, source):

@@ -16,7 +16,7 @@ import structlog
 
 from daemon.config import Settings
 from daemon.events import Events
-from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.record import FINISHED, JOB_ID, SAID
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.queue.job_end import SOURCES
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 DAY_S = 86_400.0
 #: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
+#: What a done job keeps for jobs that are based on it.
+_AGAIN = SOURCES | {SAID}
 #: Most files that cannot be removed that one line of the log names.
 TOLD = 5
 
@@ -111,7 +113,7 @@ class Retention:
         for path in item.paths:
             try:
                 if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
-                    doomed = self._spool.tmp / path.name
+                    doomed = self._spool.tmp / f"{path.parent.name}-{path.name}"
                     fs.rename(path, doomed)
                     fs.remove(doomed)
                 else:
@@ -123,23 +125,26 @@ class Retention:
     def _jobs(self, name: str) -> Iterator[Clearable]:
         for directory in self._spool.job_folders(self._spool.root / name):
             try:
-                files = [entry for entry in os.scandir(directory) if name != "done" or entry.name not in SOURCES]
-                size = sum(entry.stat().st_size for entry in files)
+                files = [path for path in directory.iterdir() if name != "done" or path.name not in _AGAIN]
+                size = sum(map(_size, files))
                 yield Clearable((directory,), _ended(directory), size)
             except OSError:
                 continue  # retried and moved meanwhile, or not readable
 
     def _sources(self) -> Iterator[Clearable]:
-        """Yield the copies of files that done jobs named, without which a job cannot be based on them; those of each together."""
+        """Yield what done jobs keep for jobs that are based on them: the files that they named, and their speech by pieces."""
         for directory in self._spool.job_folders(self._spool.root / "done"):
             try:
-                files = [entry for entry in os.scandir(directory) if entry.name in SOURCES]
-                # Jobs that name the same file share its copy.
-                size = sum(entry.stat().st_size // max(1, entry.stat().st_nlink) for entry in files)
-                if files:
-                    yield Clearable(tuple(Path(entry.path) for entry in files), _ended(directory), size)
+                if files := [path for path in directory.iterdir() if path.name in _AGAIN]:
+                    yield Clearable(tuple(files), _ended(directory), sum(_size(path, shared=True) for path in files))
             except OSError:
                 continue  # removed meanwhile, or not readable
+
+
+def _size(path: Path, *, shared: bool = False) -> int:
+    """Return the bytes of a file, or of the files in a folder. `shared`: those that jobs share are parted among them."""
+    files = list(path.iterdir()) if path.is_dir() else [path]
+    return sum(info.st_size // (info.st_nlink if shared else 1) for info in map(os.lstat, files))
 
 
 def _ended(directory: Path) -> float:

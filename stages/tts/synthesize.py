@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
+from daemon.config import Settings
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import TRIED_AGAIN, JobError, ResultError
-from daemon.jobs.speech_length import LONG_TEXT_CHARS, check_text_length
+from daemon.jobs.record import SAID
+from daemon.jobs.speech_length import check_text_length
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
@@ -24,6 +29,7 @@ from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
 from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
+from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_other_language, other_language_warning
@@ -64,13 +70,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     with measured(choice.engine, ctx.report_model):
         voice = load_voice(choice, ctx.settings)
-    engine: LoadedVoice = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
-    kept = None
-    # Engines without times of their own are slow, and a long text takes long with any: it goes on after an interruption.
-    if engine.method == "aligned" or len(text) > LONG_TEXT_CHARS:
-        # The aliases contain a profile's id, because another profile may get the same name while the job waits.
-        terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
-        engine = kept = CachedVoice(engine, ctx.path("said"), terms)
+    checked = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
+    engine = CachedVoice(checked, ctx.path(SAID), _terms(choice, ctx.settings), partial(_is_speech, ctx, checked))
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
@@ -79,7 +80,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     preparer = WordPreparer(ctx.manifest.language, lexicon, is_english_word, needs.in_words)
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = join_short_sentences(sentences, needs.least_letters)
-        phones = _say_sentences(ctx, said, preparer, engine, track)
+        phones, new = _say_sentences(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
         track.append_silence(max(settings.tail_s, _marked_pause_after(sentences[-1])))
@@ -93,8 +94,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
     )  # fmt: skip
-    if kept is not None:
-        kept.clear()
+    engine.forget_unused()
     return {
         "engine": choice.engine,
         "why": choice.why,
@@ -102,21 +102,26 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         "audio_s": round(track.seconds, 3),
         "words": len(timing.words),
         "sentences": len(timing.sentences),
+        "spoken": f"{_count_new(sentences, new)} of {len(sentences)} sentences new",
         "method": timing.method,
         "licence": engine.licence,
     }
 
 
 def _say_sentences(
-    ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: LoadedVoice, track: SpeechTrack
-) -> list[Phone]:
+    ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: CachedVoice, track: SpeechTrack
+) -> tuple[list[Phone], set[int]]:
     """Append every sentence to the track.
 
-    Returns the phones: times in s from the start of the track, `word` counts the words of all sentences.
+    Returns:
+        The phones: times in s from the start of the track, `word` counts the words of all sentences. And the words, counted in
+        the same way, whose sound was not kept from an earlier time.
     """
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
+    new: set[int] = set()
+    said: Counter[tuple[str, ...]] = Counter()
     pause, first_word = settings.lead_s, 0
     for sentence in sentences:
         prepared = preparer.prepare(sentence.words)
@@ -125,7 +130,9 @@ def _say_sentences(
             words = prepared.words[span.start : span.stop]
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
-            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
+            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, _seed(words, said[words]), sounds)
+            said[words] += 1
+            before = engine.synthesized
             for samples, found in _say_piece(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
                 track.append_silence(pause)
@@ -133,6 +140,7 @@ def _say_sentences(
                 track.append_sound(samples[begin:end])
                 phones += [_shifted(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
+            new.update(owners if engine.synthesized > before else ())
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
             pause = max(usual, _marked_pause_after(sentence))
@@ -140,7 +148,32 @@ def _say_sentences(
             pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
-    return phones
+    return phones, new
+
+
+def _seed(words: Sequence[str], times: int) -> tuple[int, int]:
+    """Return the seed of a piece. `times`: how often the same words were said before in the text."""
+    return zlib.crc32("\0".join(words).encode()), times
+
+
+def _count_new(sentences: Sequence[Sentence], new: Set[int]) -> int:
+    """Count the sentences with a word in `new`, which counts the words of all sentences."""
+    ends = list(accumulate(len(sentence.words) for sentence in sentences))
+    return sum(not new.isdisjoint(range(start, end)) for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _terms(choice: VoiceChoice, settings: Settings) -> list[Any]:
+    """Return all that the sound of a piece depends on beside the piece itself."""
+    model = choice.voice.model
+    file = [model.stat().st_size, model.stat().st_mtime_ns] if model.is_file() else []
+    # The aliases contain a profile's id, because another profile may get the same name while the job waits.
+    return [choice.voice.id, choice.voice.aliases, settings.stages.tts.model_dump(mode="json"), file]
+
+
+def _is_speech(ctx: Context, engine: LoadedVoice, parts: Sequence[SpokenPart], piece: Piece) -> bool:
+    """Check kept speech as `CheckedVoice` checks new speech."""
+    found = speech_faults(parts, engine.sample_rate, piece)
+    return not (found if ctx.settings.stages.tts.check_speech else NOT_FINITE in found)
 
 
 def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from daemon.jobs.record import Job, seed_of
+from daemon.jobs.record import SAID, Job, seed_of
 from daemon.queue.retention import Retention
 from tests.support.daemon.intake import Room
 
@@ -22,6 +22,8 @@ def made(room: Room, name: str, manifest: str, state: str = "done") -> Job:
     room.put(f"{name}.yaml", manifest)
     (job,) = room.settle()
     directory = room.spool.folder_of(job)
+    (directory / SAID).mkdir()
+    (directory / SAID / "a.npz").write_bytes(b"a spoken sentence")
     asyncio.run(room.service.state_machine.finish(job, directory, "done" if state == "done" else "cancelled"))
     for file in room.inbox.glob("*.png"):
         file.unlink()
@@ -48,6 +50,7 @@ def test_what_the_manifest_does_not_say_is_as_it_was_with_the_same_files_and_see
     assert job.manifest["motion"]["seed"] == seed_of(first.id)
     assert (job.manifest["voice"], job.manifest["captions"], job.manifest["base"]) == ("heart", "none", None)
     assert (room.copy_of(job), room.copy_of(job, "source.background")) == (b"the portrait", b"the background")
+    assert room.copy_of(job, f"{SAID}/a.npz") == b"a spoken sentence"
     assert room.status("second")["base"] == first.id
     # And one that is based on that has the same seed still, and its own picture
     room.put("q.png", b"another portrait")
@@ -117,7 +120,7 @@ def test_jobs_of_others_are_not_there(room: Room, monkeypatch: pytest.MonkeyPatc
 def test_files_of_finished_jobs_go_before_their_records_and_then_a_base_is_not_found(room: Room) -> None:
     first = made(room, "hello", VIDEO)
     place = room.spool.folder_of(first)
-    (place / "source.image").write_bytes(b"x" * 3_000_000)
+    (place / SAID / "a.npz").write_bytes(b"x" * 3_000_000)
     room.settings.retention.__dict__["sources_mb"] = 2
     assert Retention(room.settings, room.spool).clear() == 1
     assert sorted(os.listdir(place)) == ["job.json", "manifest.yaml"]
