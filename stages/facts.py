@@ -112,6 +112,8 @@ class SpeechFacts(TypedDict):
         method: source of the times of words and sounds: "exact" (the engine), "aligned" (found in the sound), or "energy":
             none, so that the mouth follows the loudness.
         voice, licence: of synthesized speech.
+        speed, pauses: where the manifest gives `duration`: the speed that it was spoken at, and the length of the pauses between
+            sentences relative to the usual one.
         loudness_lufs: of a recording that is long enough to measure.
         recogniser: what recognised the words of a recording that came without its text.
     """
@@ -123,6 +125,8 @@ class SpeechFacts(TypedDict):
     sentences: int
     method: str
     spoken: NotRequired[str]
+    speed: NotRequired[float]
+    pauses: NotRequired[float]
     voice: NotRequired[str]
     licence: NotRequired[str]
     loudness_lufs: NotRequired[float]

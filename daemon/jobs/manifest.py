@@ -28,6 +28,7 @@ from daemon.jobs.manifest_values import (
     BaseName,
     CheckedLexicon,
     Crop,
+    Duration,
     FaceChoice,
     FileName,
     FrameRate,
@@ -184,6 +185,11 @@ class Manifest(_Strict):
         None, description="How words of the text are said, as in config.yaml: `nginx: engine ex` (docs/voices.md)."
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
+    duration: Duration | None = Field(
+        None,
+        description="How long the speech, and with it the video, is to be: seconds such as 15, or 0:15. It is spoken at 0.85 to "
+        "1.2 times `speed`, then with shorter or longer pauses (docs/voices.md).",
+    )
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )

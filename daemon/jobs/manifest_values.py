@@ -200,6 +200,16 @@ def _moment(value: object) -> float | str:
     return str(value).strip() if seconds is None else seconds
 
 
+def _duration(value: object) -> float:
+    try:
+        seconds = _seconds(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError("must be a length in seconds, such as 15, or in minutes and seconds, such as 0:15")
+    return seconds
+
+
 def _plain_word(value: object) -> object:
     """Return a word in small letters, without the point of a file ending: MP4 and .mp4 are mp4."""
     return value.strip().lower().removeprefix(".") if isinstance(value, str) else value
@@ -218,6 +228,7 @@ Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 BaseName = Annotated[str, BeforeValidator(_base, json_schema_input_type=str)]
 AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
+Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]

@@ -48,7 +48,7 @@ class StageRow:
 DELIVER: Final[Stage] = "deliver"
 
 #: Keys that say how a voice speaks a text.
-VOICE_KEYS = ("voice", "speed", "lexicon")
+VOICE_KEYS = ("voice", "speed", "duration", "lexicon")
 #: Keys that say how a portrait is generated from a prompt.
 PROMPT_KEYS = ("prompt", "negative", "seed", "enhance_prompt")
 

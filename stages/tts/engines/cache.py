@@ -62,6 +62,10 @@ class CachedVoice(WrappedVoice):
             fs.replace_bytes(path, _pack_parts(parts), durable=False)
         yield from parts
 
+    def start_over(self) -> None:
+        """Count as not said what was said until now."""
+        self._used.clear()
+
     def forget_unused(self) -> None:
         """Delete the cached pieces that were not said, such as those of a base whose text was another one."""
         for path in self._folder.iterdir():
