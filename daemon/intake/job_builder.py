@@ -306,7 +306,7 @@ class JobBuilder:
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, manifest, building)
             if build.completed is not None:
-                self._bases.link_speech(build.completed, building)
+                self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:

@@ -29,6 +29,11 @@ SCHEMA = 1
 REFUSED = "intake"
 #: Folder of the spoken pieces of the text, by their content, in the job's folder.
 SAID = "said"
+#: In the job's folder: what the motion track and the painted mouths were made from, and these files.
+MOVED_RECORD = "moved.json"
+MOVED = (MOVED_RECORD, "motion.npz", "mouth.npz", "mouth.raw")
+#: Artifacts that a job keeps when it has ended, so that a job which is based on it need not make the same again.
+REUSED = frozenset({SAID, *MOVED})
 #: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 

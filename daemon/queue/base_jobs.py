@@ -20,7 +20,7 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.manifest import ConflictsError, Manifest
 from daemon.jobs.mistakes.unused_keys import unused_keys
-from daemon.jobs.record import JOB_ID, SAID, Job, seed_of
+from daemon.jobs.record import JOB_ID, MOVED, SAID, Job, seed_of
 from daemon.outbox.names import without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -117,8 +117,10 @@ class BaseJobs:
             return
         raise _not_found(f"The file in `{key}` of {completed.name} is not kept any more.")
 
-    def link_speech(self, completed: Completed, folder: Path) -> None:
-        """Give a job the spoken pieces of its base, as far as they are there. What is missing is spoken again.
+    def link_artifacts(self, completed: Completed, folder: Path) -> None:
+        """Give a job what its base has made, as far as it is there: spoken pieces, motion track, painted mouths.
+
+        The stages find out what of it fits, and make the rest.
 
         Args:
             folder: of the new job.
@@ -126,14 +128,13 @@ class BaseJobs:
         if "tts" not in completed.manifest.stages or (place := self._spool.find_job(completed.base)) is None:
             return
         with contextlib.suppress(OSError):
-            pieces = list((place / SAID).glob("[!.]*.npz"))
             (folder / SAID).mkdir()
-            for piece in pieces:
-                fd = os.open(piece, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    _link_or_copy(fd, folder / SAID / piece.name)
-                finally:
-                    os.close(fd)
+            for piece in (place / SAID).glob("[!.]*.npz"):
+                _link_path(piece, folder / SAID / piece.name)
+        with contextlib.suppress(OSError):
+            for name in reversed(MOVED) if "lipsync" in completed.manifest.stages else ():
+                if (place / name).exists():
+                    _link_path(place / name, folder / name)
 
     def _find(self, wanted: str, by: str, source: str) -> Job:
         for job_id in self._ids(wanted, source):
@@ -199,6 +200,14 @@ def _mismatch(exc: ValidationError, name: str) -> JobError:
 
 def _not_found(message: str) -> JobError:
     return JobError("base-not-found", message, _WAY_OUT)
+
+
+def _link_path(source: Path, target: Path) -> None:
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _link_or_copy(fd, target)
+    finally:
+        os.close(fd)
 
 
 def _link_or_copy(fd: int, target: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import COMPANIONS
-from daemon.jobs.record import SAID
+from daemon.jobs.record import REUSED
 from daemon.profiles.avatars import JOB_COPIES, JOB_RECORD
 from daemon.system import fs
 
@@ -17,9 +17,11 @@ SOURCES = frozenset(map(copy_name, COMPANIONS))
 RECORDS = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: Files that a finished job keeps: also those that a job which is based on it needs. Its results are in the outbox; the rest can
 #: be computed again.
-KEPT = RECORDS | SOURCES | {SAID}
+KEPT = RECORDS | SOURCES | REUSED
 #: Files that a failed job keeps: also those that a retry needs.
-KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *SOURCES, SAID, *JOB_COPIES.values(), JOB_RECORD})
+KEPT_FAILED = frozenset(
+    {"job.json", "job.json.bad", "manifest.yaml", *SOURCES, *REUSED, *JOB_COPIES.values(), JOB_RECORD}
+)
 
 #: The error of a cancelled job where nobody is known to have cancelled it.
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")

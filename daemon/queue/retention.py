@@ -16,7 +16,7 @@ import structlog
 
 from daemon.config import Settings
 from daemon.events import Events
-from daemon.jobs.record import FINISHED, JOB_ID, SAID
+from daemon.jobs.record import FINISHED, JOB_ID, REUSED
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.queue.job_end import SOURCES
@@ -29,7 +29,7 @@ DAY_S = 86_400.0
 #: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
 #: What a done job keeps for jobs that are based on it.
-_AGAIN = SOURCES | {SAID}
+_AGAIN = SOURCES | REUSED
 #: Most files that cannot be removed that one line of the log names.
 TOLD = 5
 
