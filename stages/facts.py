@@ -107,9 +107,13 @@ class SpeechFacts(TypedDict):
         audio_s: length of the speech, s.
         words: number of words.
         sentences: number of sentences.
+        spoken: how many of them were synthesized now, as "2 of 14 sentences new"; the others are those of the job's base, or of
+            an attempt that was interrupted. Not of a recording.
         method: source of the times of words and sounds: "exact" (the engine), "aligned" (found in the sound), or "energy":
             none, so that the mouth follows the loudness.
         voice, licence: of synthesized speech.
+        speed, pauses: where the manifest gives `duration`: the speed that it was spoken at, and the length of the pauses between
+            sentences relative to the usual one.
         loudness_lufs: of a recording that is long enough to measure.
         recogniser: what recognised the words of a recording that came without its text.
     """
@@ -120,6 +124,9 @@ class SpeechFacts(TypedDict):
     words: int
     sentences: int
     method: str
+    spoken: NotRequired[str]
+    speed: NotRequired[float]
+    pauses: NotRequired[float]
     voice: NotRequired[str]
     licence: NotRequired[str]
     loudness_lufs: NotRequired[float]

@@ -24,7 +24,7 @@ from daemon.jobs.manifest import Manifest, json_schema
 ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them. A key that is not here comes last.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "What is said": ("text", "audio", "voice", "language", "speed"),
+    "What is said": ("text", "audio", "voice", "language", "speed", "duration"),
     "Who": ("image", "avatar", "video", "face"),
     "Look": (
         "quality",
@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "subtitles",
         "sync_mode",
     ),
-    "Handling": ("kind", "profile", "priority", "output", "title", "metadata"),
+    "Handling": ("kind", "profile", "priority", "base", "output", "title", "metadata"),
 }
 
 MANIFEST_HEADER = """\

@@ -199,6 +199,11 @@ class Retention(Section):
     done_days: float = Field(30.0, ge=0, description="Days for which records of finished jobs are kept.")
     failed_days: float = Field(90.0, ge=0, description="Days for which failed jobs are kept; they can be retried.")
     done_mb: int = Field(1000, ge=0, description="Most space for finished jobs; the oldest go first.")
+    sources_mb: int = Field(
+        2000,
+        ge=0,
+        description="Most space for files and speech of finished jobs, for jobs based on them; the oldest go first.",
+    )
     failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
     cache_mb: int = Field(
         2000, ge=0, description="Most space for measured portraits; the least recently used go first."

@@ -35,6 +35,7 @@ from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.outbox.way_back import returned_manifest
+from daemon.queue.base_jobs import BaseJobs, Completed
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
@@ -107,13 +108,14 @@ class Claimed:
 
 @dataclass
 class _Build:
-    """A job on its way into the spool. `wanted`: the name it asks for."""
+    """A job on its way into the spool. `wanted`: the name it asks for. `completed`: where it is based on an earlier job."""
 
     job: Job
     item: Manifest | JobError
     claimed: Claimed
     wanted: str
     place: Path | None = None
+    completed: Completed | None = None
 
 
 class NextTurn(Postponed):
@@ -152,6 +154,7 @@ class JobBuilder:
         self._ready_queue = ready_queue
         self._events = events
         self._companion_files = CompanionFiles()
+        self._bases = BaseJobs(spool, outbox)
         self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
         #: How many jobs of a claim are in the spool, where the rest is left for later turns.
@@ -204,13 +207,17 @@ class JobBuilder:
         job.by = (self._author(job) if claimed.ours else "") or claimed.owner
         job.note("handed in", by=job.by)
         if isinstance(item, Manifest):
-            job.manifest = item.model_dump(mode="json")
-            job.manifest_warnings = list(item.warnings)
-            job.stages = item.stages
-            job.stage = job.stages[0]
-            job.priority = item.priority
-            job.facts.defaults = [printable(path) for path in item.defaults]
+            _describe(job, item)
         return _Build(job, item, claimed, wanted=job.name)
+
+    def _complete(self, build: _Build, item: Manifest) -> Manifest:
+        """Return the whole manifest of a job, by its base where it names one."""
+        if item.base is None:
+            return item
+        build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        _describe(build.job, build.completed.manifest)
+        build.job.facts.base = build.completed.base
+        return build.completed.manifest
 
     def _author(self, job: Job) -> str:
         """Return who handed in the job whose manifest was given back and now comes as that of `job`; empty if there is none.
@@ -293,11 +300,14 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
-            check_text_length(build.item, self._settings)
-            if spoken := bytes_while_spoken(build.item):
+            manifest = self._complete(build, build.item)
+            check_text_length(manifest, self._settings)
+            if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
-            copies = self._copy_companions(build, build.item, building)
-            copies += self._avatars.copy_profile(build.job, build.item, building)
+            copies = self._copy_companions(build, manifest, building)
+            if build.completed is not None:
+                self._bases.link_artifacts(build.completed, building)
+            copies += self._avatars.copy_profile(build.job, manifest, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
@@ -361,6 +371,10 @@ class JobBuilder:
         folder = os.path.dirname(build.claimed.source)
         for field, path in manifest.companion_paths(folder).items():
             target, name = copy_name(field), os.path.basename(path)
+            if build.completed is not None and field in build.completed.files:
+                self._bases.link_file(build.completed, field, building / target)
+                copies.append(building / target)
+                continue
             found = self._facts().spelled(path)
             path = found.name
             if found.warning:
@@ -380,6 +394,17 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
+
+
+def _describe(job: Job, manifest: Manifest) -> None:
+    """Put into a job's record what its manifest says."""
+    job.manifest = manifest.model_dump(mode="json")
+    job.manifest_warnings = list(manifest.warnings)
+    job.stages = manifest.stages
+    job.stage = job.stages[0]
+    job.priority = manifest.priority
+    job.facts.defaults = [printable(path) for path in manifest.defaults]
+    job.facts.given = sorted(manifest.model_fields_set)
 
 
 def _allow(_size: int) -> None:

@@ -46,6 +46,8 @@ class JobFacts:
         missing: what a manifest waits for.
         waits_since: since when a manifest waits.
         defaults: the files of folder defaults that were applied to the manifest, by their path below the inbox, the nearest last.
+        given: keys that the manifest and the folder defaults give; the others have the values of an avatar profile or usual ones.
+        base: id of the earlier job whose values and files the manifest takes; empty where it names none.
     """
 
     stages: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class JobFacts:
     missing: list[str] = field(default_factory=list)
     waits_since: WaitStart | None = None
     defaults: list[str] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
+    base: str = ""
 
     def of(self, stage: str) -> Mapping[str, Any]:
         """Return what a stage reported; empty until it has finished."""
@@ -67,6 +71,8 @@ class JobFacts:
             "path": self.path,
             "missing": self.missing,
             "defaults": self.defaults,
+            "given": self.given,
+            "base": self.base,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
         }
         restart = {} if self.restart is None else {"restart": self.restart or True}
@@ -93,6 +99,8 @@ class JobFacts:
                 path=data.get("path"),
                 missing=list(map(str, data.get("missing", ()))),
                 defaults=list(map(str, data.get("defaults", ()))),
+                given=list(map(str, data.get("given", ()))),
+                base=str(data.get("base", "")),
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,
             )
         except (AttributeError, KeyError, TypeError) as exc:

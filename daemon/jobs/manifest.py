@@ -25,8 +25,10 @@ from daemon.jobs.manifest_values import (
     Aspect,
     AvatarName,
     Background,
+    BaseName,
     CheckedLexicon,
     Crop,
+    Duration,
     FaceChoice,
     FileName,
     FrameRate,
@@ -183,6 +185,11 @@ class Manifest(_Strict):
         None, description="How words of the text are said, as in config.yaml: `nginx: engine ex` (docs/voices.md)."
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
+    duration: Duration | None = Field(
+        None,
+        description="How long the speech, and with it the video, is to be: seconds such as 15, or 0:15. It is spoken at 0.85 to "
+        "1.2 times `speed`, then with shorter or longer pauses (docs/voices.md).",
+    )
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
@@ -285,6 +292,11 @@ class Manifest(_Strict):
         description="Expressions of the face, a list such as `[{at: lovely, name: smile}, {at: 4.5, name: neutral}]`. Default: "
         "calm, with a slight smile where a sentence has a smiling sign or an exclamation mark.",
     )
+    base: Annotated[BaseName, Field(max_length=500)] | None = Field(
+        None,
+        description="An earlier job of yours, by the name of its result or by its id: what this manifest does not say is as it "
+        "was there, with the same files and seeds (docs/again.md). `output` and the defaults of the folder are not taken.",
+    )
     output: OutputName | None = Field(
         None, description="Name of the result without ending; default: the manifest's own name."
     )
@@ -302,7 +314,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if found := [*self._conflicts()]:
+        # One with a base is only a part of a manifest; it is checked when it is completed.
+        if self.base is None and (found := [*self._conflicts()]):
             raise ConflictsError(found)
         return self
 

@@ -142,6 +142,14 @@ def _text(value: object) -> object:
     return value
 
 
+def _base(value: object) -> str:
+    """Check the name of an earlier result, as a path below the outbox without its ending, or the id of its job."""
+    text = str(value).strip()
+    if not text or not text.isprintable() or text.startswith("/") or {"..", "", "."} & {*text.split("/")}:
+        raise ValueError("must be the name of an earlier result, such as hello, or the id of its job")
+    return text
+
+
 def _avatar(value: object) -> str:
     text = str(value).strip()
     if text.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif")):
@@ -192,6 +200,16 @@ def _moment(value: object) -> float | str:
     return str(value).strip() if seconds is None else seconds
 
 
+def _duration(value: object) -> float:
+    try:
+        seconds = _seconds(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError("must be a length in seconds, such as 15, or in minutes and seconds, such as 0:15")
+    return seconds
+
+
 def _plain_word(value: object) -> object:
     """Return a word in small letters, without the point of a file ending: MP4 and .mp4 are mp4."""
     return value.strip().lower().removeprefix(".") if isinstance(value, str) else value
@@ -208,7 +226,9 @@ FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str
 Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+BaseName = Annotated[str, BeforeValidator(_base, json_schema_input_type=str)]
 AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
+Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]

@@ -159,6 +159,9 @@ def _default_values(text: str) -> dict[str, Any]:
     if isinstance(read, JobError):
         raise read
     found = [_list_mistake(key, read.values[key], read.document) for key in read.lists]
+    if "base" in read.values:
+        place = read.document.keys.get(("base",), read.document.mark(("base",)))
+        found.append(_Mistake(place, f"`base` cannot be a default ({place}).", "Write it in the manifests themselves."))
     try:
         Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.lists})
     except ValidationError as exc:
@@ -194,6 +197,8 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     read = _given(document)
     if isinstance(read, JobError):
         return read
+    if "base" in read.values:  # its job has had the defaults of its own folder
+        defaults = ()
     merged, folders = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
@@ -209,7 +214,8 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
         return _error_of_document(_mistakes(read, merged, errors), lost)
     manifest = manifest.with_defaults((one.path for one in defaults), folders)
-    return manifest.with_warnings([*read.warnings, *lost, *unused_keys(read.values, manifest)])
+    unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
+    return manifest.with_warnings([*read.warnings, *lost, *unused])
 
 
 def _given(document: YamlDocument) -> _Given | JobError:

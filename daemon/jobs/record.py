@@ -27,6 +27,13 @@ JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
 #: The "stage" in the error of a job that was refused, or cancelled, before it was taken in.
 REFUSED = "intake"
+#: Folder of the spoken pieces of the text, by their content, in the job's folder.
+SAID = "said"
+#: In the job's folder: what the motion track and the painted mouths were made from, and these files.
+MOVED_RECORD = "moved.json"
+MOVED = (MOVED_RECORD, "motion.npz", "mouth.npz", "mouth.raw")
+#: Artifacts that a job keeps when it has ended, so that a job which is based on it need not make the same again.
+REUSED = frozenset({SAID, *MOVED})
 #: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 
@@ -42,6 +49,11 @@ def document_id(claim: str, document: int) -> str:
         return claim
     tail = hashlib.sha256(f"{claim}/{document}".encode()).hexdigest()[:8]
     return f"{claim[:-8]}{tail}"
+
+
+def seed_of(job_id: str) -> int:
+    """Return the seed (31 bits) of a job whose manifest gives none. It is the same whenever the job runs."""
+    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
 
 
 def unreadable_record(why: str) -> MachineError:

@@ -48,7 +48,7 @@ class StageRow:
 DELIVER: Final[Stage] = "deliver"
 
 #: Keys that say how a voice speaks a text.
-VOICE_KEYS = ("voice", "speed", "lexicon")
+VOICE_KEYS = ("voice", "speed", "duration", "lexicon")
 #: Keys that say how a portrait is generated from a prompt.
 PROMPT_KEYS = ("prompt", "negative", "seed", "enhance_prompt")
 
@@ -60,7 +60,7 @@ TABLE: Final[tuple[StageRow, ...]] = (
     StageRow("generate", ("voice", "gpu"), 60.0, 0.0, "nothing", uses=(*PROMPT_KEYS, "size", "aspect")),
     StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect", "fit")),
     StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech", uses=("text", "audio", "language", *VOICE_KEYS)),
-    StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
+    StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions", "fps")),
     StageRow(
         "encode", ("cpu",), 1.0, 0.08, "video", "long",
         uses=("quality", "format", "codec", "fps", "background", "captions", "title", "avatar"),

@@ -141,6 +141,12 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "if a folder's `_defaults.yaml` was applied",
         "Paths of these files below the inbox, the nearest to the manifest last.",
     ),
+    StatusField(
+        "base",
+        "text",
+        "if the manifest names an earlier job",
+        "Id of that job, whose values, files and seeds were taken ([again.md](again.md)).",
+    ),
     StatusField("metadata", "keys and values", "if the manifest has it", "`metadata` of the manifest, untouched."),
     StatusField("kind", "text", "if the manifest could be read", "Kind of the job, such as `video` or `speech`."),
     StatusField(

@@ -98,6 +98,7 @@ def status_of(
         "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
         "defaults": job.facts.defaults,
+        "base": job.facts.base,
         "metadata": job.manifest.get("metadata"),
         "kind": kind_of(job),
         "text": text_of(job) if job.state in FINISHED else None,

@@ -7,14 +7,20 @@ from pathlib import Path
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.record import REUSED
 from daemon.profiles.avatars import JOB_COPIES, JOB_RECORD
 from daemon.system import fs
 
-#: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
-KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
+#: Copies of the files that a manifest names.
+SOURCES = frozenset(map(copy_name, COMPANIONS))
+#: What a finished job is known by.
+RECORDS = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
+#: Files that a finished job keeps: also those that a job which is based on it needs. Its results are in the outbox; the rest can
+#: be computed again.
+KEPT = RECORDS | SOURCES | REUSED
 #: Files that a failed job keeps: also those that a retry needs.
 KEPT_FAILED = frozenset(
-    {"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS), *JOB_COPIES.values(), JOB_RECORD}
+    {"job.json", "job.json.bad", "manifest.yaml", *SOURCES, *REUSED, *JOB_COPIES.values(), JOB_RECORD}
 )
 
 #: The error of a cancelled job where nobody is known to have cancelled it.

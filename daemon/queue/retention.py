@@ -17,10 +17,11 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events
-from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.record import FINISHED, JOB_ID, REUSED
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.notes import NOTE_ENDING, is_note
 from daemon.outbox.outbox import Outbox
+from daemon.queue.job_end import SOURCES
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
 from daemon.system.wakeup import Wakeup
@@ -30,6 +31,8 @@ log = structlog.get_logger()
 DAY_S = 86_400.0
 #: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
+#: What a done job keeps for jobs that are based on it.
+_AGAIN = SOURCES | REUSED
 #: Most files that cannot be removed that one line of the log names.
 TOLD = 5
 
@@ -79,6 +82,7 @@ class Retention:
         limits, now = self._settings.retention, time.time()
         items = [
             *select_surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
+            *select_surplus(self._sources(), now, 0, limits.sources_mb),
             *select_surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
             *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
@@ -112,7 +116,7 @@ class Retention:
         for path in item.paths:
             try:
                 if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
-                    doomed = self._spool.tmp / path.name
+                    doomed = self._spool.tmp / f"{path.parent.name}-{path.name}"
                     fs.rename(path, doomed)
                     fs.remove(doomed)
                 else:
@@ -124,10 +128,33 @@ class Retention:
     def _jobs(self, name: str) -> Iterator[Clearable]:
         for directory in self._spool.job_folders(self._spool.root / name):
             try:
-                files = list(os.scandir(directory))
-                yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
+                files = [path for path in directory.iterdir() if name != "done" or path.name not in _AGAIN]
+                size = sum(map(_size, files))
+                yield Clearable((directory,), _ended(directory), size)
             except OSError:
                 continue  # retried and moved meanwhile, or not readable
+
+    def _sources(self) -> Iterator[Clearable]:
+        """Yield what done jobs keep for jobs that are based on them: the files that they named, and their speech by pieces."""
+        for directory in self._spool.job_folders(self._spool.root / "done"):
+            try:
+                if files := [path for path in directory.iterdir() if path.name in _AGAIN]:
+                    yield Clearable(tuple(files), _ended(directory), sum(_size(path, shared=True) for path in files))
+            except OSError:
+                continue  # removed meanwhile, or not readable
+
+
+def _size(path: Path, *, shared: bool = False) -> int:
+    """Return the bytes of a file, or of the files in a folder. `shared`: those that jobs share are parted among them."""
+    files = list(path.iterdir()) if path.is_dir() else [path]
+    return sum(info.st_size // (info.st_nlink if shared else 1) for info in map(os.lstat, files))
+
+
+def _ended(directory: Path) -> float:
+    """Return when a job ended, in seconds since the epoch. Its folder changes again when the copies in it are removed; its record
+    does not.
+    """
+    return min(path.stat().st_mtime for path in (directory, directory / "job.json") if path.exists())
 
 
 def _cached_files(folder: Path) -> Iterator[Clearable]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from daemon.config.stage_settings import GenerateStage
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import seed_of
 
 #: One more than the largest seed.
 SEEDS = 2**31
@@ -37,5 +37,5 @@ def seeds_for(manifest: Manifest, job_id: str, tries: int) -> list[int]:
     """Return the seeds of a job's tries: the manifest's, or one that follows from the job's id, and those after it."""
     first = manifest.seed
     if first is None:
-        first = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") % SEEDS
+        first = seed_of(job_id)
     return [(first + number) % SEEDS for number in range(tries)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from daemon.jobs.record import seed_of
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.facts import MotionFacts
@@ -69,7 +69,7 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
             values, fps, timing, ctx.manifest.expressions, motion.expressiveness, lips=engine.paint is None
         )
     )
-    seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
+    seed = motion.seed if motion.seed is not None else seed_of(ctx.job_id)
     duration = float(audio.duration)
     accents = _accents(phones) if known else _accents_by_loudness(audio)
     if not len(accents):  # languages without stress: use loudness
@@ -93,11 +93,6 @@ def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, fra
             fs.remove(ctx.path(name))
         return {}
     return engine.paint(ctx, audio, frames)
-
-
-def _seed(job_id: str) -> int:
-    """Derive the seed from the job id, so that a job that runs again moves in the same way."""
-    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
 
 
 def _from_phones(

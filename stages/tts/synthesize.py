@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
+from daemon.config import Settings
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import TRIED_AGAIN, JobError, ResultError
-from daemon.jobs.speech_length import LONG_TEXT_CHARS, check_text_length
+from daemon.jobs.record import SAID
+from daemon.jobs.speech_length import check_text_length
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
@@ -24,6 +29,8 @@ from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
 from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
+from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
+from stages.tts.fit_length import Fit, Length, Pauses, Ruler, fit_length
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_other_language, other_language_warning
@@ -47,7 +54,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """Synthesize the manifest's text.
 
     Raises:
-        JobError: what `check_text_length`, `check_text` and `choose_voice` raise; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text_length`, `check_text`, `choose_voice` and `fit_length` raise; `text-unspeakable`;
+            `audio-too-long`.
         MachineError: the voice's files are missing or broken.
         ResultError: `speech-invalid`: the sound of a part of this text, or of any text, is not speech.
     """
@@ -64,25 +72,33 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     with measured(choice.engine, ctx.report_model):
         voice = load_voice(choice, ctx.settings)
-    engine: LoadedVoice = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
-    kept = None
-    # Engines without times of their own are slow, and a long text takes long with any: it goes on after an interruption.
-    if engine.method == "aligned" or len(text) > LONG_TEXT_CHARS:
-        # The aliases contain a profile's id, because another profile may get the same name while the job waits.
-        terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
-        engine = kept = CachedVoice(engine, ctx.path("said"), terms)
+    checked = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
+    engine = CachedVoice(checked, ctx.path(SAID), _terms(choice, ctx.settings), partial(_is_speech, ctx, checked))
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
     own = entries_for_language(ctx.manifest.lexicon or {}, ctx.manifest.language)
     lexicon = {word: said for word, said in lexicon.items() if word.casefold() not in set(map(str.casefold, own))} | own
-    preparer = WordPreparer(ctx.manifest.language, lexicon, is_english_word, needs.in_words)
+    said = join_short_sentences(sentences, needs.least_letters)
+
+    def preparer_of_words() -> WordPreparer:
+        return WordPreparer(ctx.manifest.language, lexicon, is_english_word, needs.in_words)
+
+    def measure(speed: float) -> Length:
+        ruler, pauses = Ruler(engine.sample_rate), Pauses()
+        phones, new = _say_sentences(ctx, said, preparer_of_words(), engine, ruler, speed, pauses)
+        _check_spoken(phones)
+        words = sum(len(sentence.words) for sentence in sentences)
+        return Length(ruler.samples / ruler.rate, ruler.sound / ruler.rate, pauses.usual_s, words, frozenset(new))
+
+    fit = Fit(ctx.manifest.speed, 1.0, frozenset())
+    if ctx.manifest.duration is not None:
+        fit = fit_length(ctx.manifest.duration, ctx.manifest.speed, measure)
+        engine.start_over()
+    preparer = preparer_of_words()
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        said = join_short_sentences(sentences, needs.least_letters)
-        phones = _say_sentences(ctx, said, preparer, engine, track)
-        if not phones:
-            raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.append_silence(max(settings.tail_s, _marked_pause_after(sentences[-1])))
+        phones, new = _say_sentences(ctx, said, preparer, engine, track, fit.speed, Pauses(fit.pauses), ctx.progress)
+        _check_spoken(phones)
         track.save_wav(ctx.path("speech.wav"))
         _check_speech_file(ctx, track)
     if preparer.left_out:
@@ -93,54 +109,113 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
     )  # fmt: skip
-    if kept is not None:
-        kept.clear()
-    return {
+    engine.forget_unused()
+    facts: SpeechFacts = {
         "engine": choice.engine,
         "why": choice.why,
         "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
         "words": len(timing.words),
         "sentences": len(timing.sentences),
+        "spoken": f"{_count_new(sentences, new | fit.new)} of {len(sentences)} sentences new",
         "method": timing.method,
         "licence": engine.licence,
     }
+    if ctx.manifest.duration is not None:
+        facts["speed"], facts["pauses"] = round(fit.speed, 3), round(fit.pauses, 3)
+    return facts
 
 
 def _say_sentences(
-    ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: LoadedVoice, track: SpeechTrack
-) -> list[Phone]:
-    """Append every sentence to the track.
+    ctx: Context,
+    sentences: Sequence[Sentence],
+    preparer: WordPreparer,
+    engine: CachedVoice,
+    track: SpeechTrack | Ruler,
+    speed: float,
+    pauses: Pauses,
+    progress: Callable[[float], None] = lambda part: None,
+) -> tuple[list[Phone], set[int]]:
+    """Append every sentence to the track, and the silence at the end.
 
-    Returns the phones: times in s from the start of the track, `word` counts the words of all sentences.
+    Args:
+        speed: as in a manifest.
+        pauses: gives the lengths of those that may be changed.
+
+    Returns:
+        The phones: times in s from the start of the track, `word` counts the words of all sentences. And the words, counted in
+        the same way, whose sound was not kept from an earlier time.
     """
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
+    new: set[int] = set()
+    said: Counter[tuple[str, ...]] = Counter()
     pause, first_word = settings.lead_s, 0
+    is_usual = False  # the pause is one that may be changed
     for sentence in sentences:
         prepared = preparer.prepare(sentence.words)
         for marked, span in _spans_to_say(sentence, prepared):
-            pause = max(pause, marked)
+            pause, is_usual = max(pause, marked), is_usual and marked < pause
             words = prepared.words[span.start : span.stop]
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
-            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
+            piece = Piece(words, ctx.manifest.language, speed, _seed(words, said[words]), sounds)
+            said[words] += 1
+            before = engine.synthesized
             for samples, found in _say_piece(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
-                track.append_silence(pause)
+                track.append_silence(pauses.length(pause) if is_usual else pause)
                 shift = (track.samples - begin) / track.rate
                 track.append_sound(samples[begin:end])
                 phones += [_shifted(phone, shift, owners[phone.word]) for phone in found]
-                pause = CLAUSE_PAUSE_S
+                pause, is_usual = CLAUSE_PAUSE_S, False
+            new.update(owners if engine.synthesized > before else ())
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
-            pause = max(usual, _marked_pause_after(sentence))
+            pause, is_usual = max(usual, _marked_pause_after(sentence)), usual > _marked_pause_after(sentence)
         elif not track.samples:  # marked pauses before the first sound add up
             pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
-        ctx.progress(0.95 * first_word / total)
-    return phones
+        progress(0.95 * first_word / total)
+    tail = max(settings.tail_s, marked := _marked_pause_after(sentences[-1]))
+    track.append_silence(pauses.length(tail) if marked < tail else tail)
+    return phones, new
+
+
+def _check_spoken(phones: Sequence[Phone]) -> None:
+    """Refuse a text of which nothing was spoken.
+
+    Raises:
+        JobError: `text-unspeakable`.
+    """
+    if not phones:
+        raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
+
+
+def _seed(words: Sequence[str], times: int) -> tuple[int, int]:
+    """Return the seed of a piece. `times`: how often the same words were said before in the text."""
+    return zlib.crc32("\0".join(words).encode()), times
+
+
+def _count_new(sentences: Sequence[Sentence], new: Set[int]) -> int:
+    """Count the sentences with a word in `new`, which counts the words of all sentences."""
+    ends = list(accumulate(len(sentence.words) for sentence in sentences))
+    return sum(not new.isdisjoint(range(start, end)) for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _terms(choice: VoiceChoice, settings: Settings) -> list[Any]:
+    """Return all that the sound of a piece depends on beside the piece itself."""
+    model = choice.voice.model
+    file = [model.stat().st_size, model.stat().st_mtime_ns] if model.is_file() else []
+    # The aliases contain a profile's id, because another profile may get the same name while the job waits.
+    return [choice.voice.id, choice.voice.aliases, settings.stages.tts.model_dump(mode="json"), file]
+
+
+def _is_speech(ctx: Context, engine: LoadedVoice, parts: Sequence[SpokenPart], piece: Piece) -> bool:
+    """Check kept speech as `CheckedVoice` checks new speech."""
+    found = speech_faults(parts, engine.sample_rate, piece)
+    return not (found if ctx.settings.stages.tts.check_speech else NOT_FINITE in found)
 
 
 def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:

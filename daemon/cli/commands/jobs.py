@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.commands.rerun import rerun
 from daemon.cli.common import Shell, alias, exit_code, json_option, note, show, tell_error, with_examples
 from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, count, find_rows
@@ -29,7 +30,7 @@ ON_TERMINAL = 200
 
 @click.group()
 def jobs() -> None:
-    """List, find, show, count, cancel, hold and retry jobs."""
+    """List, find, show, count, cancel, hold and retry jobs, and make them again."""
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -270,6 +271,7 @@ jobs.add_command(
         with_examples("Start failed or cancelled jobs again (by id or by name).", "avatar jobs retry morning"),
     )
 )
+jobs.add_command(rerun)
 jobs.add_command(
     _request(
         "hold",

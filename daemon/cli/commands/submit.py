@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ LOOK_S = 0.2
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
-def _file_options(command: Callable[..., None]) -> Callable[..., None]:
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each key of the manifest that names a file."""
     for key, mark in COMPANIONS.items():
         words = Manifest.model_fields[key].description if mark.option is None else mark.option
@@ -42,25 +42,34 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def hand_in_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every command that hands in a job."""
+    for option in (
+        click.option("--timeout", type=float, default=3600.0, show_default=True, help="Longest wait, in seconds."),
+        click.option("--wait", "-w", is_flag=True, help="Show progress and wait for the result."),
+        click.option("--key", help="Idempotency key: the same key again is the same job, and hands in nothing."),
+        click.option(
+            "--set",
+            "-s",
+            "pairs",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any other key of the manifest, such as fps=30 or motion.head=0.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("text", required=False)
-@_file_options
+@file_options
 @click.option(
     "--voice", "-v", shell_complete=complete_voices,
     help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.",
 )  # fmt: skip
 @click.option("--name", "-n", help="Name of the result; default: from the text.")
-@click.option(
-    "--set",
-    "-s",
-    "pairs",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any other key of the manifest, such as fps=30 or motion.head=0.",
-)
-@click.option("--key", help="Idempotency key: the same key again is the same job, and hands in nothing.")
-@click.option("--wait", "-w", is_flag=True, help="Show progress and wait for the result.")
-@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Longest wait, in seconds.")
+@hand_in_options
 @json_option
 @click.pass_obj
 def submit(
@@ -83,25 +92,45 @@ def submit(
       avatar submit "Good morning." --image portrait.png --wait
       avatar submit --audio anna.wav --set kind=voice --name anna
     """
-    inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
     if voice is not None:
         manifest["voice"] = voice
-    files = {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
-    defaults = read_defaults(inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
+    files = files_of(given)
+    defaults = read_defaults(shell.settings.paths.inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
     _complete(manifest, text, files, defaults)
+    wanted = None if name is None else checked_name(name)
+    hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def files_of(given: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Return the files that the options of `file_options` name, by their key in the manifest."""
+    return {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
+
+
+def hand_in_and_tell(
+    shell: Shell,
+    manifest: dict[str, Any],
+    files: Mapping[str, Path],
+    name: str | None,
+    key: str,
+    defaults: Sequence[FolderDefaults],
+    *,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Hand in a job as `daemon.doors.hand_in.hand_in` does, and say where its status is; with `wait`, follow it to its end.
+
+    Raises:
+        AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
+        click.exceptions.Exit: the job ended without a result.
+    """
     checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
-    handed_in = hand_in(
-        manifest,
-        files,
-        key=key or "",
-        paths=shell.settings.paths,
-        name=None if name is None else _checked_name(name),
-        defaults=defaults,
-    )
+    handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
+    outbox = shell.settings.paths.outbox
     status = outbox / f"{handed_in.name}.json"
     if not wait:
         show(
@@ -126,7 +155,7 @@ _OPTIONS = {
 }
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
     """Return the name of a result.
 
     Raises:
@@ -148,7 +177,7 @@ def _complete(
     for one in reversed(defaults):
         given = merge_values(given, one.values)
     kind = KINDS.get(str(given.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (needs := kind.missing(given.__contains__)):
+    if "base" not in manifest and kind and (needs := kind.missing(given.__contains__)):
         raise click.UsageError(_OPTIONS.get(needs[0][0], f"{needs[0][1]}."))
 
 

@@ -104,14 +104,14 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
-    return {
+    told: dict[str, Any] = {
         "ok": True,
         "manifest": item.model_dump(mode="json"),
         "defaults": list(item.defaults),
         "warnings": [*item.warnings, *warnings],
         "unchecked": [*unchecked, *_not_looked_at(item)],
-        "expected": expected_times(item, files, settings),
     }
+    return told if item.base is not None else {**told, "expected": expected_times(item, files, settings)}
 
 
 def _check_picture(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> None:
@@ -130,6 +130,8 @@ def _check_picture(manifest: Manifest, files: Mapping[str, Path], settings: Sett
 
 def _not_looked_at(manifest: Manifest) -> list[str]:
     """Return what only the job itself finds out."""
+    if manifest.base is not None:
+        return [f"what the job {manifest.base} says, on which this one is based."]
     if manifest.image is None or "face" not in manifest.kind_of_job.stages:
         return []
     return ["whether the picture has a face that can be animated; `avatar avatar check FOLDER` looks at pictures."]

@@ -15,6 +15,7 @@ _MEANT: dict[str, str] = {
     "gender accent",
     "language": "lang locale speech_language language_code",
     "speed": "rate tempo pace speaking_rate speech_rate",
+    "duration": "length max_length max_duration target_length target_duration seconds",
     "image": "portrait photo picture pic img source_image image_file photo_file face_image person character_image source",
     "avatar": "avatar_id avatar_name avatar_profile presenter",
     "negative": "negative_prompt not_prompt",
@@ -49,6 +50,7 @@ _IN_OTHER_LANGUAGES: dict[str, str] = {
     "voice": "stimme sprecher sprecherin voix voz voce stem głos",
     "language": "sprache langue idioma lingua língua taal język",
     "speed": "geschwindigkeit vitesse velocidad velocità velocidade snelheid prędkość",
+    "duration": "dauer länge laenge durée duración durata duração duur długość",
     "image": "bild foto porträt imagen immagine imagem afbeelding obraz zdjęcie",
     "face": "gesicht visage cara rostro volto viso gezicht twarz",
     "quality": "qualität qualitaet qualité calidad qualità qualidade kwaliteit jakość",
@@ -71,8 +73,6 @@ for _table in (_MEANT, _IN_OTHER_LANGUAGES):
             _KEYS_OF.setdefault(_name, []).append(_key)
 #: What people ask for that no key does → what to do instead.
 _INSTEAD: dict[str, str] = {
-    "duration length max_length max_duration dauer durée duración": "A video is as long as its speech: `[pause 2s]` in `text` "
-    "makes it longer, `speed` shorter.",
     "music bgm background_music musik musique música": "No music is laid under the speech: mix it in an editor, or give the "
     "whole sound as `audio`.",
     "logo watermark overlay": "Nothing is laid over the video: add it in an editor, for example to `background: transparent`.",

@@ -27,7 +27,8 @@ class Piece:
         words: as spoken, punctuation attached; never empty.
         language: BCP 47 tag.
         speed: 1 is the voice's own pace; 2 twice as fast.
-        seed: the only source of randomness; derived from the place in the text, so that an edit elsewhere changes nothing.
+        seed: the only source of randomness; derived from the words and how often they came before, so that an edit elsewhere
+            changes nothing.
         sounds: index of a word → its entry in the lexicon: /phonemes/, or a respelling such as AV-uh-tar. An engine that
             takes no phonemes says the word itself.
     """

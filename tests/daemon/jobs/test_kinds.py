@@ -36,8 +36,15 @@ def test_a_kind_goes_the_stages_in_their_order_to_the_outbox_and_asks_for_keys_t
 
 
 def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
-    everywhere = {"kind", "output", "priority", "metadata", "profile"}  # `profile` is refused where it does nothing
-    spoken = {"text", "audio", "language", "voice", "speed", "lexicon"}
+    everywhere = {
+        "kind",
+        "base",
+        "output",
+        "priority",
+        "metadata",
+        "profile",
+    }  # `profile` is refused where it does nothing
+    spoken = {"text", "audio", "language", "voice", "speed", "duration", "lexicon"}
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
     converted, prompted = {"video", "crop", "sync_mode", "subtitles"}, {"prompt", "negative", "seed", "enhance_prompt"}
     assert used == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from hypothesis import strategies as st
 import stages.tts
 from daemon.config import Settings
 from stages.context import Context
-from stages.tts import synthesize
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
 from stages.tts.engines.hibari.engine import HibariVoice, load_hibari
@@ -308,9 +308,8 @@ def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
     assert EnglishFrontEnd().read(WordPreparer("en").prepare(words[:100]).words).chars
 
 
-def test_a_long_text_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a text that counts as long, and a daemon that ends while its last sentence is spoken
-    monkeypatch.setattr(synthesize, "LONG_TEXT_CHARS", 10)
+def test_a_text_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a daemon that ends while the last sentence of a text is spoken
     whole, cut = (job(tmp_path / name, text=TEXT) for name in ("whole", "cut"))
     stages.tts.run(whole)
     said: list[str] = []
@@ -334,4 +333,33 @@ def test_a_long_text_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatc
     assert not set(before) & set(said)
     for name in ("speech.wav", "timing.json"):
         assert cut.path(name).read_bytes() == whole.path(name).read_bytes()
-    assert not cut.path("said").exists()
+
+
+def test_only_new_sentences_are_spoken_and_the_others_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = job(tmp_path / "first", text="The first one. The second one. The third one.")
+    assert stages.tts.run(first)["spoken"] == "3 of 3 sentences new"
+    # Given a job that has what the first one said, with a sentence before and one in the middle that are new
+    again = job(tmp_path / "again", text="A new beginning! The first one. Another second one. The third one.")
+    shutil.copytree(first.path("said"), again.path("said"))
+    said: list[str] = []
+    say = HibariVoice.say
+
+    def noted(self: HibariVoice, piece: Piece) -> Iterator[SpokenPart]:
+        said.append(" ".join(piece.words))
+        return say(self, piece)
+
+    monkeypatch.setattr(HibariVoice, "say", noted)
+    assert stages.tts.run(again)["spoken"] == "2 of 4 sentences new"
+    assert said == ["A new beginning!", "Another second one."]
+    # And it is what it would be without the first one, bit by bit
+    alone = job(tmp_path / "alone", text=again.manifest.text)
+    stages.tts.run(alone)
+    for name in ("speech.wav", "timing.json"):
+        assert alone.path(name).read_bytes() == again.path(name).read_bytes()
+    # And at another speed nothing is taken over
+    other = job(tmp_path / "other", text=again.manifest.text, speed=1.1)
+    shutil.copytree(first.path("said"), other.path("said"))
+    assert stages.tts.run(other)["spoken"] == "4 of 4 sentences new"
+    assert len(list(other.path("said").iterdir())) == 4

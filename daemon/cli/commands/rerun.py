@@ -1,0 +1,77 @@
+"""`avatar jobs rerun`: hand in an earlier job again, with what is to be different."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from daemon.cli.commands.submit import checked_name, file_options, files_of, hand_in_and_tell, hand_in_options
+from daemon.cli.common import Shell, json_option
+from daemon.doors.words import settings_of
+from daemon.errors import AvatarError
+from daemon.outbox.names import next_version
+from daemon.outbox.outbox import Outbox
+
+
+@click.command()
+@click.argument("wanted", metavar="JOB")
+@file_options
+@click.option(
+    "--name", "-n", help="Name of the result; default: the next version of the earlier one, such as hello-v2."
+)
+@hand_in_options
+@json_option
+@click.pass_obj
+def rerun(
+    shell: Shell,
+    /,
+    wanted: str,
+    name: str | None,
+    pairs: tuple[str, ...],
+    key: str | None,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+    **given: Path | None,
+) -> None:
+    """Make JOB (by id or by name) again, with what --set says otherwise: a new job with the same files and seeds.
+
+    \b
+    Example:
+      avatar jobs rerun hello --set text="Good evening." --wait
+    """
+    job, before = _job(shell, wanted)
+    manifest = {"base": job, **settings_of(pairs)}
+    chosen = checked_name(name) if name is not None else _next_name(shell.settings.paths.outbox, before)
+    hand_in_and_tell(
+        shell, manifest, files_of(given), chosen, key or "", (), wait=wait, timeout=timeout, as_json=as_json
+    )
+
+
+def _job(shell: Shell, wanted: str) -> tuple[str, str]:
+    """Return the id of a job and the name of its result.
+
+    Raises:
+        AvatarError: `job-unknown`, `job-waiting`.
+    """
+    from daemon.cli import outbox_view
+    from daemon.cli.job_lookup import find
+
+    if shell.spool_closed:
+        status = outbox_view.find_status(shell, wanted)
+        return str(status["job"]), str(status["name"])
+    job = find(shell, wanted)
+    if not job.id or job.state == "waiting":
+        raise AvatarError(
+            "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "Change the manifest there."
+        )
+    return job.id, job.name
+
+
+def _next_name(folder: Path, before: str) -> str:
+    outbox, name = Outbox(folder), next_version(os.path.basename(before))
+    while not outbox.is_free(name):
+        name = next_version(name)
+    return name
