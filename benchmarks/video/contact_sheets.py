@@ -2,7 +2,8 @@
 
 Renders six seconds over every portrait with the real stages and cuts out what people look at, enlarged, each with its time in the
 video: mouths (rest, widest open, P/B/M, round "oo"), eyes (mid-blink, shut, gaze to both sides), the head's extremes (yaw,
-pitch, sideways), both borders at these extremes, and the same portrait as a vertical video (9:16) and cropped close to the face.
+pitch, sideways), both borders at these extremes, and the same portrait as a vertical (9:16) and a wide video (16:9), and
+cropped close to the face.
 `OUT/index.html` shows all sheets in one page, with the refused portraits and the reason.
 
 Moments are chosen by what the mesh sees in the finished video, and by the times of the sounds, not by names of parameters.
@@ -47,8 +48,8 @@ VIDEO, FACE, DETAIL, HEAD = 768, 384, 480, 520
 MOST_PIXELS = 1_300_000
 #: Height of the strips of both borders, px, and their width in parts of the picture's.
 STRIP, STRIP_WIDTH = 768, 0.2
-#: The close crop's side in widths of the face; the vertical video's shape.
-CLOSE, TALL = 1.3, "9:16"
+#: The close crop's side in widths of the face; the shapes of the vertical and of the wide video.
+CLOSE, TALL, WIDE = 1.3, "9:16", "16:9"
 _CLOSED, _ROUND = frozenset("pbm"), ("u", "ʊ", "w", "O", "o")
 _ROW, _GAP, _FONT = 30, 6, cv2.FONT_HERSHEY_SIMPLEX
 
@@ -235,18 +236,23 @@ class Sheet:
             )  # fmt: skip
         except JobError as exc:
             return [_message(f"{name}: refused, {exc.code}: {exc.message}")]
-        tiles = []
+        tiles: list[Picture] = []
         moments = (self.moments.mouth[0], self.moments.mouth[1], *self.moments.head)
         source = frames_of_job(ctx)
         for moment in moments:
             frame = drawn(source, moment.frame)
             height, width = frame.shape[:2]
-            tiles.append(tile(frame, (0.0, 0.0, width, height), FACE, self._caption(moment)))
-        return pages(tiles, 4)
+            shown = FACE if height >= width else 2 * FACE  # as large as the other sheets show them
+            tiles.append(tile(frame, (0.0, 0.0, width, height), shown, self._caption(moment)))
+        return pages(tiles, 4 if height >= width else 2)
 
     def tall(self) -> list[Picture]:
         """A vertical video of the same picture."""
         return self.variant("tall", self._picture, aspect=TALL)
+
+    def wide(self) -> list[Picture]:
+        """A wide video of the same picture."""
+        return self.variant("wide", self._picture, aspect=WIDE)
 
     def close(self) -> list[Picture]:
         """Cropped so that the face fills the picture, as in many profile pictures."""
@@ -264,7 +270,7 @@ class Sheet:
     def write(self, out: Path) -> list[str]:
         """Write all sheets as PNG; returns their names."""
         names = []
-        for kind in ("mouth", "lips", "eyes", "lids", "head", "borders", "tall", "close"):
+        for kind in ("mouth", "lips", "eyes", "lids", "head", "borders", "tall", "wide", "close"):
             for number, sheet in enumerate(getattr(self, kind)()):
                 names.append(f"{self._picture.stem}-{kind}{number + 1 if number else ''}.png")
                 cv2.imwrite(str(out / names[-1]), sheet, [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -44,6 +44,8 @@ _NO_END = Caution(
     "picture-without-end",
     "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
 )
+#: What may be behind a person whose sides go out of focus: elsewhere an outline is wanted.
+_SOFT_BACKGROUNDS = ("keep", "blur")
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -173,6 +175,7 @@ def options_of(ctx: Context) -> PictureOptions:
         ctx.manifest.fit,
         # Where these keys are not used, a warning says so.
         kind.animates and ctx.manifest.background != "keep",
+        not kind.animates or ctx.manifest.background in _SOFT_BACKGROUNDS,
         kind.draws and ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
@@ -198,11 +201,12 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
     inner = matte = None
     if frame.extended:
-        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
+        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height, options.soft_sides)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
         others = find_bystanders(portrait, landmarks, skin)
-        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin, others)
+        split = split_person(portrait, landmarks, person)
+        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
-from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.expressions import ExpressionField, ExpressionFields
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.glasses import find_rim, share_below
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
@@ -31,12 +32,13 @@ from stages.face.rig.matting.bystander import find_bystanders
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte
+from stages.face.rig.matting.soft_sides import fit_plate
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 22
+VERSION = 24
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -106,6 +108,13 @@ def build_rig(
         face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
         head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
         expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step)).all()
+        rim = find_rim(portrait, landmarks, frame)
+        if rim is not None:
+            shares = {name: share_below(rim, name, face_cells.points(step), frame)[..., None] for name in expressions}
+            expressions = {
+                name: ExpressionField(field.lower * shares[name], field.upper * shares[name])
+                for name, field in expressions.items()
+            }
         lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
         upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
         oral = paint_mouth_interior(portrait, frame, curves, tones)
@@ -145,7 +154,9 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     others = find_bystanders(picture, within, skin)
-    return extend(picture, split_person(picture, within, person), margins, skin, others)[1]
+    made = extend(picture, split_person(picture, within, person), margins, skin, others, inner.soft)[1]
+    # The portrait's edge was softened before, and is not again: the plate follows what it shows.
+    return replace(made, plate=fit_plate(portrait, made.plate, made.alpha)) if made and inner.soft else made
 
 
 def build_head(

@@ -206,3 +206,31 @@ def test_another_persons_face_is_not_closed_as_if_it_were_the_persons() -> None:
     assert np.abs(larger[110, 76:84].astype(int) - skin.astype(int)).max() < 12
     # And it stays there when the person moves away from the border
     assert np.abs(whole.plate[110, 80:84].astype(int) - skin.astype(int)).max() < 12
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_person_at_the_side_goes_out_of_focus_there(side: int) -> None:
+    # Given a person whom the left or the right border cuts, with a striped coat, before a wall
+    margin = 150
+    cut = disc((20 if side == 1 else _SIZE - 20, 120), 90, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    picture[::6][cut[::6] > 250] = (20, 20, 90)
+    # When the picture is extended softly at both sides
+    larger, whole = extend(picture, matte, (0, margin, 0, margin), soft=True)
+    # Then nothing of the person has an outline beyond the border, and the matte ends softly
+    added = np.s_[:, :margin] if side == 1 else np.s_[:, -margin:]
+    assert not whole.alpha[added].any()
+    assert not whole.cut[added].any()
+    border = np.s_[120, margin - 40 : margin + 40] if side == 1 else np.s_[120, -margin - 40 : -margin + 40]
+    assert np.abs(np.diff(whole.alpha[border].astype(int))).max() < 40
+    # And the coat's colour and stripes fade: no edge at the border is as strong as the stripes, and the far end is the wall's
+    across = np.abs(np.diff(larger.astype(int), axis=1)).max()
+    down = np.abs(np.diff(larger[added].astype(int), axis=0)).max()
+    assert across <= np.abs(np.diff(picture.astype(int), axis=1)).max()
+    assert down < 20
+    end = larger[110:130, 0 if side == 1 else -1].astype(int)
+    assert np.abs(end - picture[5, 0 if side == 1 else -1]).max() < 25
+    # And the middle is as it was, and the layers together are the picture
+    assert (larger[:, margin + 40 : -margin - 40] == picture[:, 40:-40]).all()
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()

@@ -3,7 +3,8 @@
 Nothing is known of what is there. The background goes on as a narrow strip, mirrored and stretched, that is the more blurred the
 farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
 outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
-(`closing_arcs.py`), and has the texture that is below the border (`strands.py`).
+(`closing_arcs.py`), and has the texture that is below the border (`strands.py`). At the left and the right, where shoulders, hair
+and other people meet the border, both go on out of focus instead (`soft_sides.py`), unless the background is replaced.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.soft_sides import soften_above
 from stages.face.rig.matting.strands import Border
+from stages.face.rig.matting.strip import blurred, mirrored
 from stages.face.sampling import blur, blur_widely, on_colours
 
 Picture = npt.NDArray[np.uint8]
@@ -36,9 +39,9 @@ _ALIKE, _COMPARED = 40.0, 0.008
 #: Rows at the border, and how far inside those begin with which they are compared, of the shorter side; how much nearer to the
 #: background's colour than to the person's a colour is that clearly is the background's, if both are so many levels apart.
 _COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
-#: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; the distance up to which
-#: the background is blurred less, of the shorter side; and the number of blurred copies, each twice as soft.
-_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
+#: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; and the distance up to
+#: which the background is blurred less, of the shorter side.
+_SOFTER, _PERSON_SOFTER, _SHARP = 0.7, 0.02, 0.006
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
@@ -55,12 +58,13 @@ _SMALL = 32
 
 @dataclass(frozen=True)
 class Inner:
-    """Where the picture lies in a portrait that was extended, px."""
+    """Where the picture lies in a portrait that was extended, px, and whether it goes on out of focus at its sides."""
 
     left: int
     top: int
     right: int
     bottom: int
+    soft: bool = False
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Inner | None:
@@ -82,6 +86,7 @@ def extend(
     margins: tuple[int, int, int, int],
     skin: FloatArray | None = None,
     others: npt.NDArray[np.bool_] | None = None,
+    soft: bool = False,
 ) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
@@ -91,9 +96,10 @@ def extend(
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
         others: where another person is seen, [height, width]: what is there goes on as the background does.
+        soft: whether the picture goes on out of focus at the left and the right, and the person ends there.
 
     Returns:
-        The larger picture and its matte. Inside, both are as they were, but for the plate where others are.
+        The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and a soft edge.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
     beside = none if others is None else others.astype(np.uint8)
@@ -101,8 +107,12 @@ def extend(
     for turns, margin in enumerate(margins):
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
-            farthest = _ABOVE if turns == 0 else _ASIDE
-            upright[1], added = _above(upright, margin, farthest, None if turns else skin)
+            added: Sequence[Picture]
+            if soft and turns % 2:
+                upright, added = soften_above(upright, margin)
+            else:
+                farthest = _ABOVE if turns == 0 else _ASIDE
+                upright[1], added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
@@ -133,13 +143,13 @@ def _above(
         plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
     grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
     softer = _SOFTER * away**2 / (away + _SHARP * side)
-    strip = _blurred(_mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
+    strip = blurred(mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
     behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
     tips = _tips(touching(cut[0], wall, closed, side), margin, side)
     if tips.any():
-        colours, share = _mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
+        colours, share = mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
     if arcs:
         border = Border.of(person, _alike(person, side), side)
     for arc in arcs:
@@ -150,7 +160,7 @@ def _above(
         share = np.maximum(share, cover)
     front = background_share(behind, share)
     if share.any():
-        colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
+        colours = blurred(colours, _PERSON_SOFTER * away[:margin])
         own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
         front = np.asarray(cv2.add(front, own), np.uint8)
     return plate, (front, behind, share, share, np.zeros_like(share))
@@ -178,21 +188,6 @@ def _tips(border: npt.NDArray[Any], margin: int, side: int) -> Picture:
     return np.asarray(border * smoothstep(np.asarray(1 - away / length, np.float32)) + 0.5, np.uint8)
 
 
-def _mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:
-    """The picture's upper rows, and above them, mirrored and stretched, as many as are `away` from the border.
-
-    Args:
-        picture: any.
-        away: distance of each row from the border, px; 0 below it.
-        depth: of what is mirrored in each column, px.
-    """
-    margin = int(np.count_nonzero(away))
-    y = np.tile(np.arange(len(away), dtype=np.float32)[:, None] - margin, (1, len(depth)))
-    y[:margin] = depth * (1 - np.exp(-away[:margin, None] / depth))
-    x = np.tile(np.arange(len(depth), dtype=np.float32), (len(away), 1))
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
 def _alike(person: Picture, side: int) -> FloatArray:
     """How far from the border the person's colours are like those at the border, in each column, px."""
     soft = blur(person, _COMPARED * side).astype(np.float32)
@@ -202,22 +197,6 @@ def _alike(person: Picture, side: int) -> FloatArray:
     window = np.ones((1, 2 * first + 1), np.uint8)
     least = blur_widely(np.asarray(cv2.erode(depth[None], window), np.float32), 1.5 * first)[0]
     return np.asarray(np.maximum(0.7 * least, first), np.float32)
-
-
-def _blurred(strip: Picture, sigma: FloatArray) -> Picture:
-    """Blur each row by its own sigma, px: a mixture of copies, each half as large as the one before, of sigma 1, 2, 4 …"""
-    size = strip.shape[1], strip.shape[0]
-    level = np.log2(1 + sigma)
-    mixed, small = strip.astype(np.float32), strip
-    for number in range(1, _LEVELS):
-        small = np.asarray(cv2.pyrDown(small, borderType=cv2.BORDER_REFLECT_101), np.uint8)
-        rows = np.nonzero(level > number - 1)[0]
-        if not len(rows) or min(small.shape[:2]) < 2:
-            break
-        softer = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)[rows].astype(np.float32)
-        weight = np.clip(level[rows] - (number - 1), 0, 1).reshape(-1, *[1] * (strip.ndim - 1))
-        mixed[rows] += weight * (softer - mixed[rows])
-    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
 def _person(own: Picture, cut: Picture) -> Picture:
