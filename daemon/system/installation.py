@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 #: Where tools/install.sh installs the program, and the user that systemd/sysusers.conf creates for it.
@@ -39,7 +40,12 @@ class Missing:
 
 def is_service() -> bool:
     """Return whether this program is the installed service, rather than a checkout or another environment."""
-    return HOME in Path(sys.prefix).resolve().parents
+    return HOME in _parents(sys.prefix)
+
+
+@cache  # asked once for each voice that could be fetched, in every job
+def _parents(folder: str) -> tuple[Path, ...]:
+    return tuple(Path(folder).resolve().parents)
 
 
 def recorded(record: Path = RECORD) -> str | None:

@@ -95,8 +95,9 @@ def encode_command(source: FrameSource, speech: Path, target: Path, options: Enc
 def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
     output_format = options.output_format
     arguments: dict[str, object] = {
-        **options.encoder.options(options.preset, options.crf),
+        **options.encoder.for_portrait(options.preset, options.crf),
         **output_format.options,
+        **output_format.speech_options,
         "vcodec": options.encoder.name,
         "pix_fmt": output_format.pixel_format,
         "acodec": output_format.audio_encoder,

@@ -158,19 +158,27 @@ class FigureSampler:
             backward: displacement from each destination to its source, px, float32 [rows, columns, 2].
             frame: the frame to draw into.
         """
-        for target, still in zip(frame.planes(), self._background.frame.planes(), strict=True):
-            by = frame.height // target.shape[0]
-            part = slice(self.top // by, self.bottom // by), slice(self.left // by, self.right // by)
-            target[part] = still[part]
         lowest, highest = self._tiles(backward)
         padded = cv2.copyMakeBorder(backward, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
         quads = np.asarray(cv2.scaleAdd(padded, self._planes.scale, self._points), np.float32)
         for band, (low, high) in enumerate(zip(lowest, highest, strict=True)):
             used = np.flatnonzero(high)
+            first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+            self._reset_tiles(band, 0, first, frame)
+            self._reset_tiles(band, last, len(high), frame)
             if len(used):
-                first, last = int(used[0]), int(used[-1]) + 1
                 mixed = low[first:last] < 255
                 self._draw_tiles(quads, band, first, last, mixed, frame)
+
+    def _reset_tiles(self, band: int, first: int, last: int, frame: PlanarFrame) -> None:
+        """Draw the background alone in the tiles `first` to `last` of a band."""
+        if first == last:
+            return
+        rows, columns = self._box_of(band, first, last)
+        for target, still in zip(frame.planes(), self._background.frame.planes(), strict=True):
+            by = frame.height // target.shape[0]
+            part = slice(rows.start // by, rows.stop // by), slice(columns.start // by, columns.stop // by)
+            target[part] = still[part]
 
     def _tiles(self, backward: FloatArray) -> tuple[Picture, Picture]:
         """Lowest alpha that each tile may show, and 0 for tiles without any of the figure, [bands, tiles]."""
@@ -258,17 +266,19 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int) -> Picture:
     first = planes.margin - beyond * side
     rest = slice(first, planes.scale - first or None)
 
-    def cells(quads: Picture) -> Picture:
+    def of_cells(chosen: np.ufunc, quads: Picture) -> Picture:
         plane = quads[rest, rest, 0]
         height, width = plane.shape
         whole = np.asarray(
             cv2.copyMakeBorder(plane, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE), np.uint8
         )
-        return whole.reshape(whole.shape[0] // side, side, whole.shape[1] // side, side)
+        # Axis by axis, which is several times as fast.
+        flat = chosen.reduce(whole.reshape(-1, side, whole.shape[1]), axis=1)
+        return np.asarray(chosen.reduce(flat.reshape(len(flat), -1, side), axis=2), np.uint8)
 
     kernel = np.ones((7, 7), np.uint8)
-    lowest = cells(planes.alpha).min(axis=(1, 3))
-    highest = np.maximum(cells(planes.alpha).max(axis=(1, 3)), cells(planes.luma).max(axis=(1, 3)))
+    lowest = of_cells(np.minimum, planes.alpha)
+    highest = np.maximum(of_cells(np.maximum, planes.alpha), of_cells(np.maximum, planes.luma))
     return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)
 
 

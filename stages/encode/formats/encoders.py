@@ -17,11 +17,17 @@ class VideoEncoder:
         name: ffmpeg's name; shown in the status.
         options: makes its options from an x264 preset and an x264 rate factor.
         has_quality: whether these two change anything.
+        portrait_options: makes those for an animated portrait, where they are not `options`.
     """
 
     name: str
     options: Callable[[str, int], Options]
     has_quality: bool = True
+    portrait_options: Callable[[str, int], Options] | None = None
+
+    def for_portrait(self, preset: str, crf: int) -> Options:
+        """Return the options for an animated portrait."""
+        return (self.portrait_options or self.options)(preset, crf)
 
     def arguments(self, preset: str, crf: int) -> tuple[str, ...]:
         """Return its options as they stand on a command line."""
@@ -37,6 +43,11 @@ _VP9_CRF, _X265_CRF = 10, 3
 #: where a block came from finds little. Measured on animated portraits of 512, 720 and 1080 px: two thirds of the time, 0.1 dB
 #: less PSNR and 0.0006 less SSIM, files a tenth larger.
 _X264_LESS: dict[str, Options] = {"veryfast": {"x264-params": "subme=1:me=dia"}}
+#: What else they do in vain for a portrait, which never cuts, fades or flickers: the search for cuts, fades and the number of
+#: B-frames, blocks of 4 px, and three of ten frames of look-ahead, whose loss in quality the rate factor makes up. Measured like
+#: the above: four fifths of the time; files, and PSNR and SSIM of the face, are the same within 1 %, 0.1 dB and 0.0006.
+_PORTRAIT: dict[str, str] = {"veryfast": "partitions=p8x8:scenecut=0:b-adapt=0:weightp=0:rc-lookahead=7"}
+_PORTRAIT_CRF = -0.5
 #: NVENC's preset by x264 preset, and for all other presets.
 _NVENC_EFFORT, _NVENC_USUAL = (
     {"ultrafast": "p1", "superfast": "p2", "veryfast": "p4", "slow": "p6", "slower": "p7"},
@@ -46,6 +57,13 @@ _NVENC_EFFORT, _NVENC_USUAL = (
 
 def _x264_options(preset: str, crf: int) -> Options:
     return {"preset": preset, "crf": crf, **_X264_LESS.get(preset, {})}
+
+
+def _x264_portrait_options(preset: str, crf: int) -> Options:
+    usual = _x264_options(preset, crf)
+    if preset not in _PORTRAIT:
+        return usual
+    return {**usual, "crf": crf + _PORTRAIT_CRF, "x264-params": f"{usual['x264-params']}:{_PORTRAIT[preset]}"}
 
 
 def _x265_options(preset: str, crf: int) -> Options:
@@ -72,7 +90,7 @@ def _nvenc_options(preset: str, crf: int) -> Options:
     return {"preset": _NVENC_EFFORT.get(preset, _NVENC_USUAL), "tune": "hq", "rc": "vbr", "cq": crf, "b:v": 0}
 
 
-X264 = VideoEncoder("libx264", _x264_options)
+X264 = VideoEncoder("libx264", _x264_options, portrait_options=_x264_portrait_options)
 X265 = VideoEncoder("libx265", _x265_options)
 VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
 PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)

@@ -75,7 +75,7 @@ class CellBlock:
         """Cut this block to where `fields`, [k, rows, columns, 2], move, plus `margin` cells; None if they are all zero."""
         if not len(fields):
             return None
-        moves = np.abs(fields).max(axis=(0, 3)) > 0
+        moves = (fields != 0).any(axis=0).any(axis=-1)  # axis by axis, which is several times as fast
         rows, columns = np.flatnonzero(moves.any(axis=1)), np.flatnonzero(moves.any(axis=0))
         if not len(rows):
             return None
