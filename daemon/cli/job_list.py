@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
 from daemon.history.query import History, Query, Row
 from daemon.system.permissions import access_error
+
+if TYPE_CHECKING:
+    from daemon.jobs.record import Job
 
 #: More than all jobs.
 ALL = 10**9
@@ -21,8 +24,9 @@ def find_rows(shell: Shell, query: Query, limit: int = ALL) -> list[Row]:
     folder = shell.settings.paths.history
     try:
         _refuse_old(shell, folder)
+        pending = _pending(shell)  # before the index: what is taken in meanwhile is then in one of both
         rows = History(folder).find(query, limit=limit)
-        waiting = _of_index(shell, folder, query, rows, limit)
+        waiting = _unlisted(folder, query, rows, pending)
     except HistoryError as exc:
         _tell(shell, exc)
         rows = sorted(_from_folders(shell, query), key=lambda row: (row.cursor, row.job), reverse=True)
@@ -47,17 +51,25 @@ def _refuse_old(shell: Shell, folder: Path) -> None:
         raise HistoryError("The daemon was killed, and the index of jobs may lack the last changes.")
 
 
-def _of_index(shell: Shell, folder: Path, query: Query, rows: list[Row], limit: int) -> list[Row]:
-    """Return the manifests that only the inbox knows. What is in it is only looked at where there is something."""
+def _pending(shell: Shell) -> list[Job]:
+    """Return the manifests in the inbox. What is in it is only looked at where there is something."""
     if not _has_entries(shell.settings.paths.inbox):
         return []
-    every = not (query.search or query.state or query.kind or query.by or query.tag) and len(rows) < limit
-    known = rows if every else History(folder).find(Query(state=["waiting"]), limit=ALL)
     from daemon.cli.job_lookup import unclaimed
+
+    return list(unclaimed(shell, ()))
+
+
+def _unlisted(folder: Path, query: Query, rows: list[Row], pending: list[Job]) -> list[Row]:
+    """Return the manifests of those in the inbox that the index does not know."""
+    if not pending:
+        return []
     from daemon.history.entry import Entry
 
-    sources = {row.source for row in known if row.state == "waiting"}
-    return list(_rows(query, map(Entry.of_job, unclaimed(shell, sources))))
+    known = {row.source for row in History(folder).find(Query(state=["waiting"]), limit=ALL)}
+    taken = {row.source: row.accepted for row in reversed(rows)}
+    left = (job for job in pending if job.source not in known and taken.get(job.source, 0.0) < job.accepted)
+    return list(_rows(query, map(Entry.of_job, left)))
 
 
 def _has_entries(folder: Path) -> bool:
