@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
 from daemon.cli.complete import complete_avatars, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.doors.words import settings_of, words_of
@@ -83,9 +84,19 @@ def finish_job(
     """Make a video of a face, given as a picture file or an avatar profile, and tell how it ended.
 
     Raises:
+        click.BadParameter: there is no such picture.
         click.exceptions.Exit: it was not made.
     """
-    keys["image" if Path(avatar).is_file() else "avatar"] = Path(avatar) if Path(avatar).is_file() else avatar
+    picture = Path(avatar)
+    if picture.is_file():
+        keys["image"] = picture
+    elif picture.suffix.lower() in PICTURE_ENDINGS or os.sep in avatar:
+        raise click.BadParameter(
+            f"{avatar} is not here. Name a picture file, or an avatar profile (`avatar avatar list`).",
+            param_hint="the picture",
+        )
+    else:
+        keys["avatar"] = avatar
     if text is not None:
         keys["text"] = words_of(text)
     if output is not None:

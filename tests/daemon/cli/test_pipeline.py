@@ -14,6 +14,7 @@ import pytest
 from daemon.doors.client.status import JobStatus
 from daemon.doors.render import render
 from tests.conftest import Installation
+from tests.support.daemon.commands import run_command
 from tests.support.daemon.worker_seam import Gates
 
 ARGS = ("pipeline", "run", "Hello.", "--avatar", "nobody", "--set", "kind=speech")
@@ -81,3 +82,11 @@ def test_where_a_service_runs_it_does_the_work(house: Installation, monkeypatch:
     assert "failed (text-unspeakable)" in told.stderr
     assert not (house.root / "x.wav").exists()
     assert "Give a TEXT" in house.avatar("pipeline", "run", "--avatar", "nobody", code=2).stderr
+
+
+@pytest.mark.parametrize("face", ["nobody.PNG", "pictures/nobody"])
+def test_a_picture_that_is_not_there_is_called_that_and_not_a_profile(face: str, tmp_path: Path) -> None:
+    told = run_command(["pipeline", "run", "Hello.", "--avatar", face], tmp_path)
+    assert told.returncode == 2
+    assert f"{face} is not here" in told.stderr
+    assert not list(tmp_path.iterdir())
