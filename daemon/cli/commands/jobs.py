@@ -180,7 +180,7 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
-    """Return how a request names the job; a manifest that is not a job yet whose status is not there yet is named by its path, and can only be cancelled.
+    """Return how a request names the job; a manifest that has no id yet is named by its path, and can only be cancelled.
 
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
