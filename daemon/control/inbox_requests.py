@@ -168,7 +168,7 @@ class InboxRequests:
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest, "by": self._by(name)}
         job = self._job(name, stem)
-        if job is not None and op == "cancel" and self._admission.waiting(job) is not None:
+        if job is not None and self._admission.waiting(job) is not None:
             return {"op": op, "job": job, "by": self._by(name)}
         if coming:
             return None

@@ -136,7 +136,12 @@ class Operations:
         return f"{printable(name)} is cancelled, as {job.name}."
 
     async def _hold(self, request: Request) -> str:
-        job, directory = self._find(_job_id(request))
+        job_id = _job_id(request)
+        if self._waits(job_id):
+            held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
+            waiting = await self._disk.run(self._admission.hold, job_id, held)
+            return f"{waiting.name} is held: it is taken in when its files are there, and starts when it is released."
+        job, directory = self._find(job_id)
         self._unfinished(job)
         if job.held and job.state != "queued":
             return f"{job.name} is held already."
@@ -144,7 +149,11 @@ class Operations:
         return f"{job.name} will be held after its present stage." if job.state == "running" else f"{job.name} is held."
 
     async def _release(self, request: Request) -> str:
-        job, directory = self._find(_job_id(request))
+        job_id = _job_id(request)
+        if self._waits(job_id):
+            waiting = await self._disk.run(self._admission.hold, job_id, None)
+            return f"{waiting.name} is not held any more: it starts when its files are there."
+        job, directory = self._find(job_id)
         self._unfinished(job)
         if not job.held and job.state != "held":
             raise JobError("job-not-held", f"{job.name} is not held, so that nothing is to be released.", "")
@@ -190,13 +199,17 @@ class Operations:
         await self._state_machine.enqueue(job, directory)
         return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
 
+    def _waits(self, job_id: str) -> bool:
+        """Return whether a job is no job yet: its manifest waits in the inbox."""
+        return self._admission.waiting(job_id) is not None and self._state_machine.spool.find_job(job_id) is None
+
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._state_machine.spool.find_job(job_id)
         if directory is None and (name := self._admission.waiting(job_id)) is not None:
             raise JobError(
                 "job-waiting",
                 f"{name} is still in the inbox, and waits for its files.",
-                "It can only be cancelled there.",
+                "It can be cancelled, held and released there; the rest when it has been taken in.",
             )
         if directory is None:
             raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")

@@ -241,7 +241,9 @@ class Admission:
             now = self.inbox.now
             waited = {drop.name for drop in drops if now - self._incomplete.get(drop.name, now) >= limit}
             defaults = {drop.name: self._contents.defaults(drop.name) for drop in drops}
-            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited, defaults=defaults)
+            wanted = [(drop, self._id(drop)) for drop in drops]
+            held = {drop.name: held for drop in drops if (held := self._waiting.held(drop.name)) is not None}
+            jobs = self.claims.take(wanted, waited=waited, defaults=defaults, held=held)
         for drop in drops:
             self._turn.jobs += self._contents.jobs(drop.name)
             if drop.name in self.claims.refused:
@@ -283,6 +285,28 @@ class Admission:
     def waiting(self, job_id: str) -> str | None:
         """Return the path below the inbox of the manifest that waits for its files under this id."""
         return self._waiting.name_of(job_id)
+
+    def hold(self, job_id: str, held: dict[str, Any] | None) -> Job:
+        """Hold a manifest that waits, so that its jobs are held from their first moment; None: release it. Durable.
+
+        Args:
+            job_id: the id that it waits under.
+            held: who holds it (`by`), why (`reason`), since when (`since`, seconds since the epoch).
+
+        Raises:
+            JobError: `job-waiting`: it is being taken in just now; `job-not-held`.
+            MachineError: `inbox-missing`.
+        """
+        name = self._waiting.name_of(job_id)
+        with self.mount_guard.held():
+            there = name is not None and self.inbox.at(name) is not None
+        if name is None or not there:
+            raise JobError(
+                "job-waiting", f"{name or job_id} is being taken in at this moment.", "Ask again in a few seconds."
+            )
+        if held is None and self._waiting.held(name) is None:
+            raise JobError("job-not-held", f"{name} is not held, so that nothing is to be released.", "")
+        return self._waiting.hold(name, held)
 
     def unread_since(self) -> float:
         """Since when the inbox has had a manifest whose result names are not known yet, by the inbox's clock, in s: it still

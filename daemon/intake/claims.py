@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -36,6 +38,7 @@ from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.file_calls import MANY
+from daemon.system.json_files import dump_json
 from daemon.system.permissions import owner_name
 from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
@@ -49,6 +52,8 @@ WAITED = "waited"
 BY = "by"
 #: In a claim: the files of folder defaults that held when the manifest was taken.
 DEFAULTS = "defaults"
+#: In a claim whose jobs are held from their first moment: who holds them, why and since when, as JSON.
+HELD = "held"
 MAX_NAME_BYTES = 4096  # PATH_MAX
 #: A claim whose files cannot be copied is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
@@ -98,6 +103,7 @@ class Claims:
         cancelled_by: str | None = None,
         waited: Set[str] = frozenset(),
         defaults: Mapping[str, Sequence[DefaultsFile]] = MappingProxyType({}),
+        held: Mapping[str, dict[str, Any]] = MappingProxyType({}),
     ) -> list[Job]:
         """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
 
@@ -107,6 +113,7 @@ class Claims:
             waited: names of drops that have waited for as long as they may.
             defaults: the files of folder defaults that hold for a drop, by its name. They are kept in the claim, so that a
                 change of them is for later drops only.
+            held: who holds the jobs of a drop, why and since when, by its name. Kept in the claim, too.
         """
         with self.folder.opened() as root:
             directories = [root / claim for _, claim in wanted]
@@ -125,6 +132,9 @@ class Claims:
                 if files := defaults.get(drop.name):
                     fs.OPS.write(directory / DEFAULTS, to_bytes(files), sync=False)
                     written.append(directory / DEFAULTS)
+                if order := held.get(drop.name):
+                    fs.OPS.write(directory / HELD, dump_json(order), sync=False)
+                    written.append(directory / HELD)
             fs.OPS.sync_all([*written, *directories, root])
             claimed = [self._claim(drop, directory) for (drop, _), directory in zip(wanted, directories, strict=True)]
             taken = [directory for directory, done in zip(directories, claimed, strict=True) if done]
@@ -296,7 +306,7 @@ class Claims:
         owner, ours = _owner(directory / "manifest.yaml")
         if told := self._handed_in_by(directory):
             owner, ours = told, False
-        return Claimed(directory.name, source, data, items, last, by, owner, ours)
+        return Claimed(directory.name, source, data, items, last, by, owner, ours, _held(directory))
 
     def _handed_in_by(self, directory: Path) -> str:
         """Return for whom a door handed in a claimed manifest; empty where its owner did it himself."""
@@ -368,3 +378,14 @@ def _reason(exc: OSError) -> str:
     if isinstance(told, JobError) and told.code == "file-is-link":
         return "it lies behind a link"
     return f"{exc.strerror}; give the service the right to write there"
+
+
+def _held(directory: Path) -> dict[str, Any] | None:
+    """Return who holds the jobs of a claim, why and since when; None where nobody does."""
+    if not os.path.lexists(directory / HELD):
+        return None
+    with contextlib.suppress(AvatarError, ValueError, RecursionError):
+        value = json.loads(read_manifest(directory, HELD, MAX_NAME_BYTES * 4))
+        if isinstance(value, dict):
+            return value
+    return {"by": "", "reason": "", "since": time.time()}  # it cannot be read: that it was there is enough to hold them

@@ -93,6 +93,7 @@ class Claimed:
         last: it has waited long enough: what cannot be copied now fails.
         cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
         owner: who handed it in: who owns the manifest file, or for whom the HTTP door did; empty if it is not known.
+        held: who holds its jobs, why and since when, as they were held while it waited; None where nobody does.
         ours: the owner is the service's own user, as of a manifest that it gave back.
     """
 
@@ -104,6 +105,7 @@ class Claimed:
     cancelled_by: str = ""
     owner: str = ""
     ours: bool = False
+    held: dict[str, Any] | None = None
 
 
 @dataclass
@@ -308,6 +310,9 @@ class JobBuilder:
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)
+            if claimed.held:
+                job.state, job.held = "held", claimed.held
+                job.note("held", by=claimed.held.get("by"), reason=claimed.held.get("reason"))
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
@@ -362,7 +367,7 @@ class JobBuilder:
             return None  # recovery sets it aside
         if job.id in self._without_status:
             return job
-        resting = job.state in FINISHED or job.id in self._ready_queue
+        resting = job.state in FINISHED or job.state == "held" or job.id in self._ready_queue
         return job if resting and self._outbox.owner_of(job.name) != job.id else None
 
     def _copy_companions(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:

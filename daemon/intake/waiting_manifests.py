@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daemon.events import Events
 from daemon.intake.drop import Drop
@@ -78,6 +78,23 @@ class WaitingManifests:
         """Return the id that a manifest waits under."""
         known = self._known.get(name)
         return known.id if known else None
+
+    def held(self, name: str) -> dict[str, Any] | None:
+        """Return who holds a manifest that waits, why and since when; None where nobody does."""
+        known = self._known.get(name)
+        return known.held if known else None
+
+    def hold(self, name: str, held: dict[str, Any] | None) -> Job:
+        """Note durably that the jobs of a manifest that waits are held from their first moment; None: that they are not."""
+        job = self._known[name]
+        before, job.held = job.held, held
+        try:
+            replace_json(self._record(job), job.to_json())
+        except OSError:
+            job.held = before
+            raise
+        self._post(self._events.job_waiting, job, job.facts.missing)
+        return job
 
     def begin(self, notes: Sequence[WaitingNote]) -> None:
         """Note durably that manifests wait, all flushed together, and tell people."""

@@ -30,6 +30,8 @@ SCHEMA = 1
 WRITE_S = 1.0
 #: Characters of the text of a job that its last status holds, by which it is found when its record is gone.
 TEXT_CHARS = 2000
+#: Most warnings that are told in `next` of a manifest that waits: they say where its files are looked for.
+NEXT_WARNINGS = 3
 
 NEXT = {
     "waiting": "It starts automatically when the files that it waits for are there and completely written.",
@@ -117,11 +119,20 @@ def _next_step(job: Job, pause: str) -> str:
         return how_to_go_on(job)
     if job.state == "queued" and pause:
         return pause
+    if job.state == "waiting":
+        return " ".join([_start_of_waiting(job), *job.warnings[:NEXT_WARNINGS]])
     if files := _awaited(job):
         return f"It waits for the rest of {', '.join(map(printable, files))}. Close the program that writes it."
     if job.state == "queued" and job.not_before > time.time():
         return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
+
+
+def _start_of_waiting(job: Job) -> str:
+    """Return when a manifest that waits starts; what it waits for beside files is in its warnings."""
+    if job.held:
+        return f"It is held by {job.held.get('by') or 'somebody'}: it is taken in when it can be, and starts when it is released."
+    return NEXT["waiting"] if job.facts.missing else "It is taken in automatically as soon as it can be."
 
 
 def _awaited(job: Job) -> list[str]:

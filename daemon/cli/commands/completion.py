@@ -12,9 +12,9 @@ VARIABLE = "_AVATAR_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script with which a shell completes `avatar`: its commands, options, jobs, voices and avatar profiles.
+    """Print the script with which a shell completes `avatar`.
 
-    tools/install.sh installs that of bash. docs/cli.md says where the others go.
+    It completes commands, options, jobs, voices and avatar profiles. tools/install.sh installs that of bash. docs/cli.md says where the others go.
 
     \b
     Examples:

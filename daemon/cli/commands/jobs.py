@@ -191,7 +191,7 @@ jobs.add_command(alias(show_job, "status"))
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
-    """Return how a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled.
+    """Return how a request names the job; a manifest that has no id yet is named by its path, and can only be cancelled.
 
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.

@@ -11,7 +11,7 @@ from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.cli.doctor.folder_checks import access_finding, check_avatars, check_folders, check_free_disk
 from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.cli.doctor.speech_checks import check_speech
-from daemon.cli.doctor.voice_checks import check_voice_engines
+from daemon.cli.doctor.voice_checks import check_default_voice, check_voice_engines
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.system import installation
@@ -151,6 +151,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "ffmpeg": _ffmpeg,
     "engines": _engines,
     "model files": _models,
+    "default voice": check_default_voice,
     "voices": check_voice_engines,
     "speech": check_speech,
     "folders": check_folders,

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from stages.tts.engines.base import TtsEngine
 
 
+def check_default_voice(settings: Settings) -> Iterator[Finding]:
+    """Yield whether there is the voice that jobs have which name none."""
+    from stages.tts.engines.choose_default import default_voice_error
+
+    if (error := default_voice_error(settings)) is None:
+        yield Finding("default voice", "good", settings.stages.tts.voice)
+    else:
+        yield Finding("default voice", "bad", error.message, error.hint)
+
+
 def check_voice_engines(settings: Settings) -> Iterator[Finding]:
     """Yield one finding for each: how many voices it has, or the first thing that keeps it from speaking."""
     from stages.tts.engines.registry import ENGINES, engine_missing

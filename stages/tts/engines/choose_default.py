@@ -11,6 +11,10 @@ from stages.tts.engines.choose_described import what_brings
 from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.voice_hints import language_unsupported, name_hint, sentences
 from stages.tts.engines.voice_words import read_voice_words, voices_meant
+from stages.tts.engines.voices import list_voices
+
+#: In what language voices are proposed that are described without one (BCP 47).
+LANGUAGE = "en"
 
 
 def choose_default(voices: Sequence[Voice], language: str, settings: Settings) -> tuple[Voice, str]:
@@ -37,6 +41,16 @@ def choose_default(voices: Sequence[Voice], language: str, settings: Settings) -
     if other is None:
         raise language_unsupported(voices, language, f"There is no voice for the language '{language}' here.", settings)
     return other, f"the default voice {voice.id} does not speak '{language}'; this is the first that does"
+
+
+def default_voice_error(settings: Settings) -> MachineError | None:
+    """Return what jobs without a voice would fail with because no voice is the one in `stages.tts.voice`; None where one is.
+
+    Where config.yaml names an engine, too, the voice may be another engine's, which is then not used.
+    """
+    tts, voices = settings.stages.tts, list_voices(settings)
+    fitting = [voice for voice in voices if tts.engine != "auto" or voice.installed]
+    return None if voices_meant(tts.voice, fitting) else _not_here(voices, LANGUAGE, settings)
 
 
 def _not_here(voices: Sequence[Voice], language: str, settings: Settings) -> MachineError:

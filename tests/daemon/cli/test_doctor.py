@@ -274,3 +274,26 @@ def test_remedies_fit_the_installed_service(
         assert "Error" not in one_found.found, one_found
     assert found["engine faces"].found == "nowhere is not installed"
     assert found["engine musetalk"].found.endswith("no GPU of its kind")
+
+
+@pytest.mark.parametrize(
+    ("tts", "verdict"),
+    [
+        ({}, "good"),
+        ({"voice": "british female", "engine": "kokoro"}, "good"),
+        ({"voice": "hart"}, "bad"),
+        ({"voice": "hart", "engine": "kokoro"}, "bad"),
+    ],
+)
+def test_a_default_voice_that_is_not_there_is_told_before_a_job_needs_it(
+    installation: Callable[..., Installation], tts: dict[str, str], verdict: str
+) -> None:
+    one = installation(stages={"tts": tts})
+    # Then the doctor and the check of the file say whether it is there, and which was probably meant
+    assert (found := looked(one, "default voice")["default voice"]).verdict == verdict
+    checked = json.loads(one.avatar("config", "--check", "--json").stdout)
+    assert checked["ok"]
+    assert bool(checked["warnings"]) is (verdict == "bad")
+    if verdict == "bad":
+        assert "Did you mean 'heart'?" in found.remedy
+        assert "Did you mean 'heart'?" in checked["warnings"][0]

@@ -215,6 +215,55 @@ def test_a_manifest_that_waits_for_its_files_is_cancelled_where_it_lies(room: Ro
     assert room.settle() == []
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_manifest_that_waits_for_its_files_is_held_and_released_where_it_lies(
+    room: Room, tmp_path: Path, restart: bool
+) -> None:
+    # Given a manifest that waits, of two jobs
+    room.put("hello.yaml", f"{DETECT}---\n{DETECT}")
+    room.settle()
+    # When it is held / Then it is answered at once, and says so
+    room.put("hello.hold", "")
+    look(room)
+    assert not (room.inbox / "hello.hold").exists()
+    assert room.status("hello")["state"] == "waiting"
+    assert "when it is released" in room.status("hello")["next"]
+    # And when its picture comes, also after a restart, its jobs are held from their first moment
+    if restart:
+        room = Room(tmp_path, companion_wait_s=PATIENCE_S)
+    room.put("p.png", b"x")
+    jobs = room.settle()
+    assert [(job.state, bool(job.held)) for job in jobs] == [("held", True)] * 2
+    assert len(room.service.ready_queue) == 0
+    assert {status["state"] for status in map(room.status, (job.name for job in jobs))} == {"held"}
+    # And each goes on when it is released
+    room.put(f"{jobs[0].name}.release", "")
+    look(room)
+    assert [room.status(job.name)["state"] for job in jobs] == ["queued", "held"]
+
+
+def test_a_waiting_manifest_that_is_released_again_starts_by_itself(room: Room) -> None:
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    for request in ("hello.hold", "hello.release"):
+        room.put(request, "")
+        look(room)
+    assert "held" not in room.status("hello")["next"]
+    room.put("hello.release", "")
+    look(room)
+    assert "is not held" in (room.outbox / "hello.release.txt").read_text()
+    room.put("p.png", b"x")
+    assert [job.state for job in room.settle()] == ["queued"]
+
+
+def test_a_request_that_a_waiting_manifest_cannot_follow_is_answered_at_once(room: Room) -> None:
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    room.put("hello.retry", "")
+    look(room)
+    assert "can be cancelled, held and released" in (room.outbox / "hello.retry.txt").read_text()
+
+
 def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
     room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
