@@ -14,7 +14,8 @@ VARIABLE = "_AVATAR_COMPLETE"
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script with which a shell completes `avatar`.
 
-    It completes commands, options, jobs, voices and avatar profiles. tools/install.sh installs that of bash. docs/cli.md says where the others go.
+    It completes commands, options, jobs, voices and avatar profiles. tools/install.sh installs that of bash.
+    docs/cli.md says where the others go.
 
     \b
     Examples:
