@@ -21,7 +21,7 @@ from daemon.intake.drop import Drop
 from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
-from daemon.outbox.status_file import StatusWriter
+from daemon.outbox.status_file import StatusWriter, describe_intake_pause
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.spool import Spool
@@ -154,8 +154,10 @@ class Loops:
     async def _take_drops(self, drops: list[Drop]) -> None:
         batches = self._admission.scan(drops)
         while (batch := await self._disk.run(next, batches, None)) is not None:
-            if self._pauses.active("intake"):
-                continue  # nothing is taken, but the scan goes on, so that people are told what waits
+            if (pause := self._pauses.active("intake")) is not None:
+                # Nothing is taken, but the scan goes on, so that people are told what waits, and why.
+                await self._disk.run(self._admission.keep_back, batch, describe_intake_pause(pause))
+                continue
             await self._disk.run(self._admission.check_room)
             if await self._disk.run(self._admission.take, batch):
                 self._state_machine.changed.notify()

@@ -228,6 +228,19 @@ class Admission:
             self._waiting.begin(now)
             turn.jobs += len(now)
 
+    def keep_back(self, drops: Sequence[Drop], why: str) -> None:
+        """Leave manifests that may be taken in the inbox, and tell their people why; between two batches of `scan`.
+
+        How long they are kept back does not count as waiting for their files, which are there.
+        """
+        for drop in drops:
+            self._incomplete.pop(drop.name, None)
+            if drop.name in self._waiting:
+                self._waiting.change(drop.name, [], [why])
+            else:
+                wanted = self._contents.of(drop).output or drop.stem
+                self._unnoted.append(WaitingNote(drop, wanted, [], [why], self.inbox.now))
+
     def take(self, drops: Sequence[Drop]) -> list[Job]:
         """Claim drops and make their jobs.
 

@@ -17,7 +17,7 @@ from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.way_back import how_to_go_on, how_to_mend, returned_manifest
+from daemon.outbox.way_back import how_to_go_on, how_to_mend, how_to_release, returned_manifest
 from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ WRITE_S = 1.0
 TEXT_CHARS = 2000
 #: Most warnings that are told in `next` of a manifest that waits: they say where its files are looked for.
 NEXT_WARNINGS = 3
+
+NO_REASON = "no reason given"
 
 NEXT = {
     "waiting": "It starts automatically when the files that it waits for are there and completely written.",
@@ -58,8 +60,19 @@ def text_of(job: Job) -> str:
 
 def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
     """Return what a pause of the queue means for a job that waits in it, as sentences. Times are seconds since the epoch."""
-    end = f"at {iso(until)}" if until is not None else "when somebody ends the pause (`avatar resume`)"
-    return f"The queue was paused by {by} at {iso(since)}: {reason or 'no reason given'}. It starts {end}."
+    return f"The queue was paused by {by} at {iso(since)}: {reason or NO_REASON}. It starts {_end_of_pause(until)}."
+
+
+def describe_intake_pause(pause: Pause) -> str:
+    """Return what a pause of the intake (`avatar drain`) means for a manifest that waits in the inbox, as sentences."""
+    who = f"{pause.by} at {iso(pause.since)}: {pause.reason or NO_REASON}"
+    return (
+        f"Nothing is taken out of the inbox, which was stopped by {who}. It is taken in {_end_of_pause(pause.until)}."
+    )
+
+
+def _end_of_pause(until: float | None) -> str:
+    return f"at {iso(until)}" if until is not None else "when somebody ends the pause (`avatar resume`)"
 
 
 def status_of(
@@ -121,6 +134,8 @@ def _next_step(job: Job, pause: str) -> str:
         return pause
     if job.state == "waiting":
         return " ".join([_start_of_waiting(job), *job.warnings[:NEXT_WARNINGS]])
+    if job.state == "held":
+        return how_to_release(job)
     if files := _awaited(job):
         return f"It waits for the rest of {', '.join(map(printable, files))}. Close the program that writes it."
     if job.state == "queued" and job.not_before > time.time():
@@ -131,7 +146,8 @@ def _next_step(job: Job, pause: str) -> str:
 def _start_of_waiting(job: Job) -> str:
     """Return when a manifest that waits starts; what it waits for beside files is in its warnings."""
     if job.held:
-        return f"It is held by {job.held.get('by') or 'somebody'}: it is taken in when it can be, and starts when it is released."
+        who = job.held.get("by") or "somebody"
+        return f"It is held by {who}, and is taken in when it can be. {how_to_release(job)}"
     return NEXT["waiting"] if job.facts.missing else "It is taken in automatically as soon as it can be."
 
 

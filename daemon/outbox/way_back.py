@@ -78,6 +78,11 @@ def how_to_go_on(job: Job) -> str:
     return f"Correct what the error says, and drop it again.{_after_help(job)}"
 
 
+def how_to_release(job: Job) -> str:
+    """Return what makes a held job go on."""
+    return f"It waits until it is released: {put_request(job, 'release')}, or run `avatar jobs release`."
+
+
 def _in_defaults(job: Job) -> bool:
     """Return whether a job failed by the defaults of its folder, so that its own manifest needs no mending."""
     return bool(job.error and job.error.get("code") == "defaults-wrong")
