@@ -55,13 +55,12 @@ class Spelled(NamedTuple):
         if self.is_placeholder:
             return f"{_shown(self.asked)} is not there yet: {PLACEHOLDER}. {HAVE_IT_BROUGHT}"
         if not self.similar:
-            folder = os.path.dirname(self.asked)
-            if not (folder or self.others):  # it has not come yet, as nothing has
+            if not self.others:  # it has not come yet, as nothing has
                 return None
-            place = f"the inbox's folder {printable(folder)}" if folder else "the inbox"
-            there = f"; there {'is' if len(self.others) == 1 else 'are'} {', '.join(map(_shown, self.others))}"
-            return f"{_shown(self.asked)} is looked for in {place}{there if self.others else ''}." + (
-                f" If it lies next to the manifest, write {_shown(self.asked)}." if folder else ""
+            there = ", ".join(map(_shown, self.others))
+            return (
+                f"{_shown(self.asked)} is not there; there {'is' if len(self.others) == 1 else 'are'} {there}. If that is meant, "
+                "write its name in the manifest."
             )
         others = ", ".join(map(_shown, self.similar[:SIMILAR]))
         return (
