@@ -75,7 +75,7 @@ def _running(now: dict[str, Any]) -> RenderableType:
 
 
 def _ended(now: dict[str, Any]) -> Table:
-    counts = ", ".join(f"{now[name]} {name}" for name in ("held", "failed", "done"))
+    counts = f"{now['held']} held, {now['failed']} failed or cancelled, {now['done']} done"
     table = Table(f"ended ({counts})", "state", "took", "why", box=None, header_style="dim")
     for job in now["ended"]:
         took = "" if job["took_s"] is None else f"{job['took_s']:.1f} s"

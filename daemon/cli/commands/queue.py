@@ -59,7 +59,8 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
         yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
     for stage, sides in value["queues"].items():
         yield f"{stage:8} {sides['ready']} waiting, {sides['active']} running"
-    rest = {name: value[name] for name in RESTING}
+    # A job that was cancelled rests in the folder of those that failed.
+    rest = {"failed or cancelled" if name == "failed" else name: value[name] for name in RESTING}
     yield ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
 
 

@@ -95,7 +95,7 @@ def name_hint(voices: Sequence[Voice], wanted: str, settings: Settings, key: str
         hint = f"Did you mean '{meant}'? " if meant else ""
     more = ", …" if len(there) > MAX_LISTED else ""
     return (
-        f"{hint}Write a voice's name, or words for gender, accent and language, such as `{key}: british female`. Installed: "
+        f"{hint}Write a voice's name, or words for gender, accent and language, such as `{key}: american female`. Installed: "
         f"{comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:MAX_LISTED]]])}{more}. "
         f"All are listed {where_all_are(settings)}."
     )
