@@ -234,3 +234,35 @@ def test_a_person_at_the_side_goes_out_of_focus_there(side: int) -> None:
     assert (larger[:, margin + 40 : -margin - 40] == picture[:, 40:-40]).all()
     behind = background_share(whole.plate, whole.alpha)
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+@pytest.mark.parametrize("side", [0, 2])
+def test_a_busy_background_has_no_spikes_above_a_sharp_person(side: int) -> None:
+    # Given a person whom the border cuts, with a striped cap, before leaves, and a picture with a pale line at its edge
+    margin, middle = 150, _SIZE // 2
+    cut = disc((middle, 60), 70, _SIZE, _SIZE, 0, 0)
+    leaves = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 300, (_SIZE, _SIZE, 3)), (0, 0), 3) + 110
+    wall = np.asarray(np.clip(leaves, 20, 200), np.uint8)
+    wall[0] = 230
+    cap = np.full_like(wall, (200, 40, 30))
+    cap[:, ::6] = (20, 20, 90)
+    front = cv2.multiply(cap, cv2.merge([cut] * 3), scale=1 / 255)
+    picture = np.asarray(cv2.add(front, background_share(wall, cut)), np.uint8)
+    turned, matte, behind = (np.ascontiguousarray(np.rot90(one, side)) for one in (picture, cut, wall))
+    # When the picture is extended there softly
+    margins = (margin, 0, 0, 0) if side == 0 else (0, 0, margin, 0)
+    larger, whole = extend(turned, Matte(matte, matte, behind), margins, soft=True)
+    shown, alpha, plate = (np.rot90(one, -side).astype(int) for one in (larger, whole.alpha, whole.plate))
+    # Then colours change softly beside the person from the border on, without a line there
+    beside = np.s_[: margin + 3, : middle - 110]
+    assert max(np.abs(np.diff(shown[beside], axis=axis)).max() for axis in (0, 1)) < 12
+    # And the background behind the person does, too
+    assert max(np.abs(np.diff(plate[: margin + 3], axis=axis)).max() for axis in (0, 1)) < 12
+    # And the person is as sharp as before, and what is farther inside is as it was
+    person = cut > 254
+    assert (shown[margin:][person] == picture[person]).all()
+    assert (shown[margin + 40 :] == picture[40:]).all()
+    assert (alpha[margin:] == cut).all()
+    # And the layers together are the picture
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
