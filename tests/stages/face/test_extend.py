@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.face.rig.matting.extend import extend
 from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.patchwork import patchwork
 
 Picture = npt.NDArray[np.uint8]
 
@@ -266,3 +267,16 @@ def test_a_busy_background_has_no_spikes_above_a_sharp_person(side: int) -> None
     # And the layers together are the picture
     behind = background_share(whole.plate, whole.alpha)
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+def test_hair_of_which_little_is_known_makes_no_pattern() -> None:
+    # Given uneven hair of which one patch alone may go on above the border
+    hair = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 160, (60, _SIZE)), (0, 0), 2) + 90
+    below = np.repeat(np.clip(hair, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
+    none, tone = np.zeros(_SIZE, np.float32), np.full((130, _SIZE, 3), 90, np.float32)
+    # When it goes on for the height of several patches
+    made = patchwork(below, none, none, tone, _SIZE)[:, 30:-30, 0]
+    # Then what is above does not repeat what is below, at any distance at which a patch could
+    upper = made[:50]
+    alike = [np.corrcoef(upper.ravel(), made[step : step + 50].ravel())[0, 1] for step in range(12, 50)]
+    assert max(alike) < 0.4
