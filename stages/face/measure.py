@@ -201,7 +201,7 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
     inner = matte = None
     if frame.extended:
-        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height, options.soft_sides)
+        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height, options.soft_border)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
         others = find_bystanders(portrait, landmarks, skin)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.face.rig.matting.extend import extend
 from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.patchwork import patchwork
 
 Picture = npt.NDArray[np.uint8]
 
@@ -234,3 +235,48 @@ def test_a_person_at_the_side_goes_out_of_focus_there(side: int) -> None:
     assert (larger[:, margin + 40 : -margin - 40] == picture[:, 40:-40]).all()
     behind = background_share(whole.plate, whole.alpha)
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+@pytest.mark.parametrize("side", [0, 2])
+def test_a_busy_background_has_no_spikes_above_a_sharp_person(side: int) -> None:
+    # Given a person whom the border cuts, with a striped cap, before leaves, and a picture with a pale line at its edge
+    margin, middle = 150, _SIZE // 2
+    cut = disc((middle, 60), 70, _SIZE, _SIZE, 0, 0)
+    leaves = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 300, (_SIZE, _SIZE, 3)), (0, 0), 3) + 110
+    wall = np.asarray(np.clip(leaves, 20, 200), np.uint8)
+    wall[0] = 230
+    cap = np.full_like(wall, (200, 40, 30))
+    cap[:, ::6] = (20, 20, 90)
+    front = cv2.multiply(cap, cv2.merge([cut] * 3), scale=1 / 255)
+    picture = np.asarray(cv2.add(front, background_share(wall, cut)), np.uint8)
+    turned, matte, behind = (np.ascontiguousarray(np.rot90(one, side)) for one in (picture, cut, wall))
+    # When the picture is extended there softly
+    margins = (margin, 0, 0, 0) if side == 0 else (0, 0, margin, 0)
+    larger, whole = extend(turned, Matte(matte, matte, behind), margins, soft=True)
+    shown, alpha, plate = (np.rot90(one, -side).astype(int) for one in (larger, whole.alpha, whole.plate))
+    # Then colours change softly beside the person from the border on, without a line there
+    beside = np.s_[: margin + 3, : middle - 110]
+    assert max(np.abs(np.diff(shown[beside], axis=axis)).max() for axis in (0, 1)) < 12
+    # And the background behind the person does, too
+    assert max(np.abs(np.diff(plate[: margin + 3], axis=axis)).max() for axis in (0, 1)) < 12
+    # And the person is as sharp as before, and what is farther inside is as it was
+    person = cut > 254
+    assert (shown[margin:][person] == picture[person]).all()
+    assert (shown[margin + 40 :] == picture[40:]).all()
+    assert (alpha[margin:] == cut).all()
+    # And the layers together are the picture
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+def test_hair_of_which_little_is_known_makes_no_pattern() -> None:
+    # Given uneven hair of which one patch alone may go on above the border
+    hair = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 160, (60, _SIZE)), (0, 0), 2) + 90
+    below = np.repeat(np.clip(hair, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
+    none, tone = np.zeros(_SIZE, np.float32), np.full((130, _SIZE, 3), 90, np.float32)
+    # When it goes on for the height of several patches
+    made = patchwork(below, none, none, tone, _SIZE)[:, 30:-30, 0]
+    # Then what is above does not repeat what is below, at any distance at which a patch could
+    upper = made[:50]
+    alike = [np.corrcoef(upper.ravel(), made[step : step + 50].ravel())[0, 1] for step in range(12, 50)]
+    assert max(alike) < 0.4

@@ -4,7 +4,8 @@ Nothing is known of what is there. The background goes on as a narrow strip, mir
 farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
 outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
 (`closing_arcs.py`), and has the texture that is below the border (`strands.py`). At the left and the right, where shoulders, hair
-and other people meet the border, both go on out of focus instead (`soft_sides.py`), unless the background is replaced.
+and other people meet the border, both go on out of focus instead (`soft_border.py`), unless the background is replaced; above
+and below, the background alone does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
-from stages.face.rig.matting.soft_sides import soften_above
+from stages.face.rig.matting.soft_border import soften_above, soften_wall_above
 from stages.face.rig.matting.strands import Border
 from stages.face.rig.matting.strip import blurred, mirrored
 from stages.face.sampling import blur, blur_widely, on_colours
@@ -58,7 +59,7 @@ _SMALL = 32
 
 @dataclass(frozen=True)
 class Inner:
-    """Where the picture lies in a portrait that was extended, px, and whether it goes on out of focus at its sides."""
+    """Where the picture lies in a portrait that was extended, px, and whether it goes on out of focus."""
 
     left: int
     top: int
@@ -96,10 +97,11 @@ def extend(
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
         others: where another person is seen, [height, width]: what is there goes on as the background does.
-        soft: whether the picture goes on out of focus at the left and the right, and the person ends there.
+        soft: whether the picture goes on out of focus; at the left and the right the person, too, who ends there. Above and
+            below, a picture that cannot be split is not softened.
 
     Returns:
-        The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and a soft edge.
+        The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and soft edges.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
     beside = none if others is None else others.astype(np.uint8)
@@ -112,22 +114,23 @@ def extend(
                 upright, added = soften_above(upright, margin)
             else:
                 farthest = _ABOVE if turns == 0 else _ASIDE
-                upright[1], added = _above(upright, margin, farthest, None if turns else skin)
+                upright[:2], added = _above(upright, margin, farthest, None if turns else skin, soft and bool(matte))
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
 
 
 def _above(
-    parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None
-) -> tuple[Picture, tuple[Picture, Picture, Picture, Picture, Picture]]:
-    """The plate, and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its
-    mattes, and of where another person is. That person shows behind the person, too, who may move away from the border.
+    parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None, soft: bool
+) -> tuple[tuple[Picture, Picture], tuple[Picture, Picture, Picture, Picture, Picture]]:
+    """The picture and the plate, and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the
+    plate, of both its mattes, and of where another person is. That person shows behind the person, too, who may move away from
+    the border. `soft`: the background goes on out of focus.
     """
     picture, plate, _, cut, others = parts
     side, width = min(cut.shape), cut.shape[1]
     below = min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side))
-    away = np.maximum(np.arange(margin, -below, -1), 0).astype(np.float32)
+    away = _away(margin, below)
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
     wall = _shows_wall(picture, plate, person, side)
     arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
@@ -141,10 +144,10 @@ def _above(
         near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
         seen = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
         plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
-    grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
-    softer = _SOFTER * away**2 / (away + _SHARP * side)
-    strip = blurred(mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
-    behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
+    if soft:
+        picture, plate, behind = soften_wall_above(picture, plate, parts[2], cut, margin)
+    else:
+        behind = _wall(plate, cut, margin)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
     tips = _tips(touching(cut[0], wall, closed, side), margin, side)
@@ -163,7 +166,22 @@ def _above(
         colours = blurred(colours, _PERSON_SOFTER * away[:margin])
         own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
         front = np.asarray(cv2.add(front, own), np.uint8)
-    return plate, (front, behind, share, share, np.zeros_like(share))
+    return (picture, plate), (front, behind, share, share, np.zeros_like(share))
+
+
+def _away(margin: int, below: int) -> FloatArray:
+    """Distance from the border of `margin` rows above it and of so many below it, which is 0 there, px."""
+    return np.maximum(np.arange(margin, -below, -1), 0).astype(np.float32)
+
+
+def _wall(plate: Picture, cut: Picture, margin: int) -> Picture:
+    """The background above the border, `margin` rows, nowhere softer inside."""
+    side, width = min(cut.shape), cut.shape[1]
+    away = _away(margin, min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side)))
+    grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
+    softer = _SOFTER * away**2 / (away + _SHARP * side)
+    strip = blurred(mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
+    return np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
 
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:

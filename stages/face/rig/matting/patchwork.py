@@ -20,6 +20,8 @@ Picture = npt.NDArray[np.uint8]
 #: Side of a patch, how far to the side it may come from (a parting stays where it is), sigma of the blur that parts fine from
 #: coarse, and height up to which the strands that cross the border go on instead; of the shorter side.
 _PATCH, _ASIDE, _COARSE, _FIRST = 0.09, 0.006, 0.012, 0.035
+#: In which row patches come from a whole patch aside at most.
+_PLAIN = 4
 #: How much of their own tones the patches keep: locks, but no spot is seen again and again.
 _OWN_TONE = 0.4
 #: How much stronger than usual the texture may be, and sigma of what is compared, of the shorter side: an edge or an ornament at
@@ -58,9 +60,11 @@ def patchwork(below: Picture, lean: FloatArray, limit: FloatArray, tone: FloatAr
         weight = (1 - first) * (np.sin(math.pi * across) * np.sin(math.pi * upwards)) ** 2
         column, row = across.astype(np.intp), upwards.astype(np.intp)
         count = int(row.max()) + 1, int(column[0, -1]) + 1
-        aside = random.uniform(-_ASIDE * side, _ASIDE * side, count).astype(np.float32)
         middles = (np.arange(count[1]) + 0.5 - right) * patch
         room = np.maximum(np.interp(middles, np.arange(width), limit) - patch, 0)
+        # The same patch again and again would make a pattern: where little may be taken, it comes from farther and farther aside.
+        reach = _ASIDE * side + np.maximum(patch - room, 0) * np.minimum(np.arange(count[0]) / _PLAIN, 1)[:, None]
+        aside = (random.uniform(-1, 1, count) * reach).astype(np.float32)
         deep = (random.random(count) * room).astype(np.float32)
         y = deep[row, column] + patch * (1 - upwards + row)
         layers.append((weight, np.stack([x + aside[row, column], y], axis=-1), _OWN_TONE, even))

@@ -1,0 +1,123 @@
+"""Lets a portrait go on beyond its border out of focus: background, and aside the person, become the softer the farther out.
+
+What is there is not known: whole shoulders, hair and objects that are made up look wrong more often than right, and a sharp
+background is drawn out into spikes. Softness asks for no shapes. It begins inside the border, so that there is no seam, and the
+person's colours give way to the background's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.mesh import FloatArray
+from stages.face.rig.face_frame import smoothstep
+from stages.face.rig.matting.fill import grain_strength, noise
+from stages.face.rig.matting.matte import background_share
+from stages.face.rig.matting.strip import blurred, mirrored
+from stages.face.sampling import on_colours
+
+Picture = npt.NDArray[np.uint8]
+
+#: How far inside the border it begins, and the part of that in which the person gives way to a picture that stands still; of the
+#: shorter side.
+_BEGINS, _STILL = 0.09, 0.6
+#: Sigma of the blur at the border, its growth beyond it (in the distance), and the distance over which it begins to grow; of the
+#: shorter side.
+_AT_BORDER, _GROWS, _SLOWLY = 0.045, 0.5, 0.02
+#: How far beyond the border the person's colours have given way to the background's, and how far inside what is mirrored lies,
+#: and the background that is mirrored alone (a narrow strip of it would be drawn out into streaks); of the shorter side.
+_GONE, _DEPTH, _WALL_DEPTH = 0.33, 0.02, 0.12
+
+
+def soften_above(parts: Sequence[Picture], margin: int) -> tuple[list[Picture], list[Picture]]:
+    """Soften the upper border of a picture, and make the `margin` rows above it.
+
+    Args:
+        parts: the picture, the plate, alpha, cut, and where other people are; each [height, width, ...].
+        margin: rows to add.
+
+    Returns:
+        The parts, as they are inside now, and the rows above them. Compositing still gives exactly the picture.
+    """
+    picture, plate, alpha, cut, others = parts
+    side, width = min(cut.shape), cut.shape[1]
+    rows, away, near, sigma = _softness(cut.shape, margin)
+    depth = np.full(width, _DEPTH * side, np.float32)
+    person, wall = (mirrored(one[:rows], away, depth).astype(np.float32) for one in (picture, plate))
+    gone = smoothstep(away / np.float32(_GONE * side))[:, None, None]
+    mixed = np.asarray(np.clip(person + gone * (wall - person) + 0.5, 0, 255), np.uint8)
+    shown = _soft(mixed, sigma, grain_strength(plate, cut == 0))
+    untouched = near <= 0
+    shown[untouched] = picture[:rows][untouched[margin:]]
+    # The person stands still where the picture is soft enough for that: it would be seen to slide off at its end.
+    moves = smoothstep((1 - near) / _STILL).astype(np.float32)[:, None]
+    still = smoothstep(near / (1 - _STILL)).astype(np.float32)[:, None, None]
+    ends = []
+    for one in (alpha, cut):
+        longer = np.concatenate([np.repeat(one[:1], margin, axis=0), one[:rows]])
+        ends.append(np.asarray(blurred(longer, sigma) * moves + 0.5, np.uint8))
+        ends[-1][untouched] = one[:rows][untouched[margin:]]
+    behind = np.concatenate([np.zeros((margin, width, 3), np.uint8), plate[:rows]])
+    behind = np.asarray(behind + still * (shown - behind.astype(np.float32)) + 0.5, np.uint8)
+    fitted = fit_plate(shown, behind, ends[0])
+    fitted[untouched] = plate[:rows][untouched[margin:]]
+    away_from_others = np.zeros((margin, width), np.uint8)
+    above = [shown[:margin], fitted[:margin], ends[0][:margin], ends[1][:margin], away_from_others]
+    inside = [
+        np.concatenate([end[margin:], one[rows:]])
+        for one, end in zip((picture, plate, alpha, cut), (shown, fitted, *ends), strict=True)
+    ]
+    return [*inside, others], above
+
+
+def soften_wall_above(
+    picture: Picture, plate: Picture, alpha: Picture, cut: Picture, margin: int
+) -> tuple[Picture, Picture, Picture]:
+    """Soften the background alone at the upper border, and make the `margin` rows of it above: the person stays as it is.
+
+    Returns:
+        The picture and the plate, as they are inside now, and the background above them, each [height, width, 3].
+    """
+    rows, away, near, sigma = _softness(cut.shape, margin)
+    depth = np.full(cut.shape[1], _WALL_DEPTH * min(cut.shape), np.float32)
+    wall = _soft(mirrored(plate[:rows], away, depth), sigma, grain_strength(plate, cut == 0))
+    softened = near[margin:] > 0
+    behind = np.where(softened[:, None, None], wall[margin:], plate[:rows])
+    old, new = (background_share(one, alpha[:rows]).astype(np.int32) for one in (plate[:rows], behind))
+    inside = np.asarray(np.clip(picture[:rows] - old + new, 0, 255), np.uint8)
+    return np.concatenate([inside, picture[rows:]]), np.concatenate([behind, plate[rows:]]), wall[:margin]
+
+
+def _softness(size: tuple[int, ...], margin: int) -> tuple[int, FloatArray, FloatArray, FloatArray]:
+    """Rows inside that count for a picture of this height and width; and for `margin` rows above the border and these, px: the
+    distance beyond the border (0 inside), how near the border they are (1 at it, and beyond), and sigma of the blur.
+    """
+    side = min(size)
+    zone = _BEGINS * side
+    rows = min(size[0], math.ceil(2 * zone))
+    # 1 in the last row above the border, 0 in the first one below it
+    place = np.arange(margin, -rows, -1, dtype=np.float32)
+    away = np.maximum(place, 0)
+    near = np.clip(1 + np.minimum(place, 0) / zone, 0, 1)
+    sigma = _AT_BORDER * side * near**1.5 + _GROWS * away**2 / (away + _SLOWLY * side)
+    return rows, away, near, sigma.astype(np.float32)
+
+
+def _soft(strip: Picture, sigma: FloatArray, grain: float) -> Picture:
+    """Blur each row by its sigma, px, and give what lost its grain one of this strength, 8-bit levels."""
+    grainy = noise(strip.shape[:2], grain) * np.minimum(sigma, 1)[:, None]
+    soft = blurred(strip, sigma) + on_colours(np.asarray(grainy, np.float32))
+    return np.asarray(np.clip(soft + 0.5, 0, 255), np.uint8)
+
+
+def fit_plate(picture: Picture, plate: Picture, alpha: Picture) -> Picture:
+    """The background as near to `plate` as the picture allows: its share is nowhere brighter than the picture, and equals it
+    where nothing of the person is. Compositing then gives exactly the picture.
+    """
+    through = np.maximum(255 - alpha.astype(np.int32), 1)[..., None]
+    most = np.minimum(picture.astype(np.int32) * 255 // through, 255)
+    return np.asarray(np.where(alpha[..., None] == 0, picture, np.minimum(plate, most)), np.uint8)
