@@ -70,13 +70,8 @@ def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
                 longer = look in (_quotes, _sign, _second_colon) and _goes_on(lines, number)
                 return f"{explanation[0]} ({place})", _hint_beyond(known, lines, number, explanation[1], longer)
-    return (
-        _block(lines, line)
-        or _colon_below(lines, line)
-        or _indentation(lines, line)
-        or _line_of_no_key(lines, line)
-        or _json(lines, line)
-    )
+    looks_below = (_block, _colon_below, _indentation, _line_of_no_key, _json)
+    return next(filter(None, (look_below(lines, line) for look_below in looks_below)), None)
 
 
 def _hint_beyond(known: re.Match[str] | None, lines: Sequence[str], number: int, hint: str, longer: bool) -> str:
