@@ -375,7 +375,7 @@ class Admission:
             return False
         names = {name: printable(os.path.basename(name)) for name in unready}
         notes = [f"{names[name]} is there, but it changes, or a program has it open for writing." for name in moving]
-        notes += [one.hint for one in lacking if one.hint]
+        notes += [one.hint(drop.name) for one in lacking if one.name not in moving]
         since = self._wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, contents.files))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple
@@ -57,12 +56,14 @@ class _Mistake(NamedTuple):
         place: where; None where something is missing.
         message: a sentence that names the place.
         hint: what to do.
+        key: the key of the manifest that is wrong; empty where one is missing.
     """
 
     place: Position | None
     message: str
     hint: str
     is_unknown_key: bool = False
+    key: str = ""
 
     @property
     def order(self) -> tuple[bool, bool, int, int]:
@@ -195,10 +196,10 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
         return read
     if "base" in read.values:  # its job has had the defaults of its own folder
         defaults = ()
-    merged, folders = read.values, dict[str, str]()
+    merged, inherited = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
-        folders |= dict.fromkeys(merged.keys() - before, os.path.dirname(one.path))
+        inherited |= dict.fromkeys(merged.keys() - before, one.path)
     lost = _lost_words(read.document)
     errors: Sequence[ErrorDetails] = ()
     try:
@@ -208,8 +209,8 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     if errors or read.lists:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
-        return _error_of_document(_mistakes(read, merged, errors), lost)
-    manifest = manifest.with_defaults((one.path for one in defaults), folders)
+        return _error_with_defaults(_mistakes(read, merged, errors), lost, inherited)
+    manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
     return manifest.with_warnings([*read.warnings, *lost, *unused])
 
@@ -306,6 +307,29 @@ def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> Job
     return JobError(code, " ".join([first.message, *lost]), " ".join(filter(None, hints)))
 
 
+def _error_with_defaults(mistakes: Sequence[_Mistake], lost: Sequence[str], inherited: Mapping[str, str]) -> JobError:
+    """Combine the mistakes of a document with defaults into one error: `defaults-wrong` where all are in one file of those.
+
+    Args:
+        inherited: the keys that only defaults give: key → file.
+    """
+    files = {inherited.get(mistake.key) for mistake in mistakes}
+    told = [
+        one._replace(message=one.message.replace(f"({one.place})", f"(in {inherited[one.key]})"))
+        if one.key in inherited
+        else one
+        for one in mistakes
+    ]
+    error = _error_of_document(told, lost)
+    if len(files) != 1 or (file := files.pop()) is None:
+        return error
+    keys = ", ".join(f"`{key}`" for key in dict.fromkeys(mistake.key for mistake in mistakes))
+    error = defaults_error(file, error)
+    return JobError(
+        error.code, error.message, f"{error.hint} What a manifest says itself of {keys} goes first.".strip()
+    )
+
+
 def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
     place = document.mark((key,))
     what = f"`{key}` must be one value, not a list or keys of its own ({place})."
@@ -314,7 +338,8 @@ def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
 
 def _conflict_mistake(conflict: Conflict, document: YamlDocument) -> _Mistake:
     place = document.keys.get(conflict.path, document.mark(conflict.path)) if conflict.path else None
-    return _Mistake(place, f"{conflict.message} ({place})." if place else f"{conflict.message}.", conflict.hint)
+    message = f"{conflict.message} ({place})." if place else f"{conflict.message}."
+    return _Mistake(place, message, conflict.hint, key=str(conflict.path[0]) if conflict.path else "")
 
 
 def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
@@ -328,13 +353,15 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
             hint = f"Write `{line}`." if line else hint
         if len(path) == 1 and not is_other_name(key) and (" " in str(error["input"]) or not hint.startswith("Did")):
             hint = f"{hint_for_text(document.lines, place.line)} {hint}".strip()
-        return _Mistake(place, f"`{key}` is not a known key ({place}).", hint, True)
+        return _Mistake(place, f"`{key}` is not a known key ({place}).", hint, True, str(path[0]))
     if error["type"] == "missing":
-        return _Mistake(place, f"`{key}` is missing ({place}).", describe_key(path))
+        return _Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
     what = _plain_message(error, number_range(path))
-    return _Mistake(place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path))
+    return _Mistake(
+        place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])
+    )
 
 
 def _without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
