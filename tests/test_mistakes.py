@@ -161,6 +161,13 @@ def test_what_an_error_proposes_is_right_itself(row: list[str]) -> None:
         assert wrong == []
 
 
+@rows("A manifest that cannot be read")
+def test_a_line_that_an_error_proposes_is_right_itself(row: list[str]) -> None:
+    for found in read(row[0], text="a", image="a.png"):
+        proposed = re.fullmatch(r"Write ([a-z_]+: .+)", found.hint) if isinstance(found, JobError) else None
+        assert proposed is None or is_allowed(proposed[1])
+
+
 def test_a_job_waits_for_no_file_that_it_does_not_use() -> None:
     (manifest,) = read("subtitles: srt", text="a", image="a.png")
     assert isinstance(manifest, Manifest)

@@ -412,13 +412,7 @@ class Admission:
             return False
         names = {name: printable(os.path.basename(name)) for name in unready}
         notes = [f"{names[name]} is there, but it changes, or a program has it open for writing." for name in moving]
-        notes += [one.hint for one in lacking if one.hint]
-        notes += [
-            f"{names[one.name]} is looked for in {_place(os.path.dirname(one.name))}, not next to the manifest. To use one that "
-            f"lies next to the manifest, write {names[one.name]} there."
-            for one in lacking
-            if os.path.dirname(one.name) != os.path.dirname(drop.name)
-        ]
+        notes += [hint for one in lacking if one.name not in moving and (hint := one.hint(drop.name))]
         since = self._wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, contents.files))
@@ -456,10 +450,6 @@ class Admission:
                 del memory[name]
         self._contents.keep(present)
         self._waiting.keep(present)
-
-
-def _place(folder: str) -> str:
-    return f"the inbox's folder {printable(folder)}" if folder else "the inbox"
 
 
 def _lines(drop: Drop) -> tuple[Hashable, ...]:

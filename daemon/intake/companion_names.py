@@ -49,15 +49,24 @@ class Spelled(NamedTuple):
             "letters."
         )
 
-    @property
-    def hint(self) -> str | None:
-        """What to say where the file is not there and others are that may be meant."""
+    def hint(self, manifest: str) -> str | None:
+        """Return what to say where the file is not there, None where that says nothing. `manifest`: the path of the manifest
+        that needs it, below the inbox.
+        """
         if self.is_placeholder:
             return f"{_shown(self.asked)} is not there yet: {PLACEHOLDER}. {HAVE_IT_BROUGHT}"
         if not self.similar:
-            if not self.others:  # it has not come yet, as nothing has
-                return None
             there = ", ".join(map(_shown, self.others))
+            folder = os.path.dirname(self.asked)
+            if folder != os.path.dirname(manifest):
+                place = f"the inbox's folder {printable(folder)}" if folder else "the inbox"
+                lie = f" There {'is' if len(self.others) == 1 else 'are'} {there}." if there else ""
+                return (
+                    f"{_shown(self.asked)} is looked for in {place}, not next to the manifest.{lie} To use one that lies next to "
+                    f"the manifest, write {_shown(self.asked)} there."
+                )
+            if not there:  # it has not come yet, as nothing has
+                return None
             return (
                 f"{_shown(self.asked)} is not there; there {'is' if len(self.others) == 1 else 'are'} {there}. If that is meant, "
                 "write its name in the manifest."
@@ -170,10 +179,13 @@ class CompanionNames:
 
 
 @contextlib.contextmanager
-def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tuple[str, ...]]) -> Iterator[int]:
+def opened_companion(
+    inbox: Path, found: Spelled, resembling: Callable[[str], tuple[str, ...]], beside: str = ""
+) -> Iterator[int]:
     """Open a file that a manifest names.
 
     Args:
+        beside: the file of folder defaults that names it, below the inbox; empty where the manifest does.
         resembling: gives the names of files that may be meant, for a name that is not there.
 
     Raises:
@@ -187,8 +199,17 @@ def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tu
             if exc.code != "file-missing":
                 raise
             meant = found._replace(similar=found.similar or resembling(found.asked))
-            if meant.hint is None or not (meant.similar or meant.is_placeholder):
-                raise
+            told = meant.hint("")
+            if told is None or not (meant.similar or meant.is_placeholder):
+                raise missing_file(exc, beside) from exc
             way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
-            raise JobError(exc.code, meant.hint, way) from exc
+            raise JobError(exc.code, told, way) from exc
         yield fd
+
+
+def missing_file(error: JobError, beside: str) -> JobError:
+    """Return the error of a file that is not there, with the place where it belongs. `beside`: as for `opened_companion`."""
+    if not beside or error.code != "file-missing":
+        return error
+    hint = f"Put it next to {printable(beside)}, which names it, or name another file in the manifest."
+    return JobError(error.code, error.message, hint)

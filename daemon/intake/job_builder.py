@@ -384,7 +384,8 @@ class JobBuilder:
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
-            with opened_companion(self._settings.paths.inbox, found, self._facts().resembling) as fd:
+            beside = manifest.inherited.get(field, "")
+            with opened_companion(self._settings.paths.inbox, found, self._facts().resembling, beside) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -409,6 +410,7 @@ def _describe(job: Job, manifest: Manifest) -> None:
     job.stage = job.stages[0]
     job.priority = manifest.priority
     job.facts.defaults = [printable(path) for path in manifest.defaults]
+    job.facts.inherited = {key: printable(path) for key, path in manifest.inherited.items()}
     job.facts.given = sorted(manifest.model_fields_set)
 
 

@@ -46,6 +46,7 @@ class JobFacts:
         missing: what a manifest waits for.
         waits_since: since when a manifest waits.
         defaults: the files of folder defaults that were applied to the manifest, by their path below the inbox, the nearest last.
+        inherited: the keys that only folder defaults give: key → file, below the inbox.
         given: keys that the manifest and the folder defaults give; the others have the values of an avatar profile or usual ones.
         base: id of the earlier job whose values and files the manifest takes; empty where it names none.
     """
@@ -57,6 +58,7 @@ class JobFacts:
     missing: list[str] = field(default_factory=list)
     waits_since: WaitStart | None = None
     defaults: list[str] = field(default_factory=list)
+    inherited: dict[str, str] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
     base: str = ""
 
@@ -71,6 +73,7 @@ class JobFacts:
             "path": self.path,
             "missing": self.missing,
             "defaults": self.defaults,
+            "inherited": self.inherited,
             "given": self.given,
             "base": self.base,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
@@ -99,6 +102,7 @@ class JobFacts:
                 path=data.get("path"),
                 missing=list(map(str, data.get("missing", ()))),
                 defaults=list(map(str, data.get("defaults", ()))),
+                inherited={str(key): str(file) for key, file in data.get("inherited", {}).items()},
                 given=list(map(str, data.get("given", ()))),
                 base=str(data.get("base", "")),
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,

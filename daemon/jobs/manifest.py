@@ -309,7 +309,7 @@ class Manifest(_Strict):
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Copied into the status file untouched.")
 
     _warnings: tuple[str, ...] = PrivateAttr(())
-    _folders: dict[str, str] = PrivateAttr(default_factory=dict)
+    _inherited: dict[str, str] = PrivateAttr(default_factory=dict)
     _defaults: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
@@ -385,15 +385,20 @@ class Manifest(_Strict):
         """The files of folder defaults that were applied, by their path below the inbox; not stored with the manifest."""
         return self._defaults
 
-    def with_defaults(self, files: Iterable[str], folders: Mapping[str, str]) -> Self:
+    @property
+    def inherited(self) -> dict[str, str]:
+        """The keys that only folder defaults give: key → file that gives it, below the inbox; not stored with the manifest."""
+        return self._inherited
+
+    def with_defaults(self, files: Iterable[str], inherited: Mapping[str, str]) -> Self:
         """Return the same manifest with a note of the defaults in it.
 
         Args:
             files: the files of defaults, by their path below the inbox.
-            folders: key → folder below the inbox in which the file that it names is found, for keys from such a file.
+            inherited: the keys that only such a file gives: key → file.
         """
         copy = self.model_copy()
-        copy._defaults, copy._folders = tuple(files), dict(folders)
+        copy._defaults, copy._inherited = tuple(files), dict(inherited)
         return copy
 
     @property
@@ -448,7 +453,10 @@ class Manifest(_Strict):
         Args:
             folder: in which the manifest lies, below the inbox. A file that folder defaults name lies beside these.
         """
-        return {key: os.path.join(self._folders.get(key, folder), name) for key, name in self.companions().items()}
+        return {key: os.path.join(self._folder_of(key, folder), name) for key, name in self.companions().items()}
+
+    def _folder_of(self, key: str, folder: str) -> str:
+        return os.path.dirname(self._inherited[key]) if key in self._inherited else folder
 
 
 #: Keys that name files, in the order of the model.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple
@@ -17,7 +15,9 @@ from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
+from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, as_flow, mended_line
 from daemon.jobs.mistakes.key_case import with_small_keys
+from daemon.jobs.mistakes.key_descriptions import describe_key, first_sentence
 from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instead
 from daemon.jobs.mistakes.proposals import allowed_advice, number_range
 from daemon.jobs.mistakes.unused_keys import unused_keys
@@ -32,8 +32,6 @@ from daemon.jobs.yaml_positions import Position, YamlDocument
 
 #: Keys whose text may contain a #.
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
-#: Keys whose value is a list or has keys of its own.
-_COLLECTIONS = ("metadata", "lexicon", *GROUPS)
 _PLAIN_TEXT = (
     "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8; in TextEdit: Make Plain Text."
 )
@@ -48,9 +46,6 @@ _OTHER_WORDS = ("aspect", "size", "captions", "profile.expires")
 _KEYS_OF_GROUPS = {name: group.model_fields for name, group in GROUPS.items()}
 #: Most mistakes that are told beside the first.
 _MOST_TOLD = 8
-_SENTENCE_END = re.compile(r"(?<=\.) ")
-#: What a description says of a page, which people who only see the folders do not have.
-_PAGE = re.compile(r" \([^()]*docs/[^()]*\)")
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
@@ -61,12 +56,14 @@ class _Mistake(NamedTuple):
         place: where; None where something is missing.
         message: a sentence that names the place.
         hint: what to do.
+        key: the key of the manifest that is wrong; empty where one is missing.
     """
 
     place: Position | None
     message: str
     hint: str
     is_unknown_key: bool = False
+    key: str = ""
 
     @property
     def order(self) -> tuple[bool, bool, int, int]:
@@ -105,7 +102,7 @@ def parse_manifest(
     text = decode(data)
     documents = [
         document
-        for document in yaml_positions.load_documents(text, Manifest.model_fields)
+        for document in yaml_positions.load_documents(text, explain_mistake)
         if isinstance(document, JobError) or document.value is not None
     ]
     if not documents:
@@ -145,7 +142,7 @@ def defaults_error(path: str, error: JobError) -> JobError:
 def _default_values(text: str) -> dict[str, Any]:
     documents = [
         document
-        for document in yaml_positions.load_documents(text, Manifest.model_fields)
+        for document in yaml_positions.load_documents(text, explain_mistake)
         if isinstance(document, JobError) or document.value is not None
     ]
     if not documents:
@@ -199,10 +196,10 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
         return read
     if "base" in read.values:  # its job has had the defaults of its own folder
         defaults = ()
-    merged, folders = read.values, dict[str, str]()
+    merged, inherited = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
-        folders |= dict.fromkeys(merged.keys() - before, os.path.dirname(one.path))
+        inherited |= dict.fromkeys(merged.keys() - before, one.path)
     lost = _lost_words(read.document)
     errors: Sequence[ErrorDetails] = ()
     try:
@@ -212,8 +209,8 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     if errors or read.lists:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
-        return _error_of_document(_mistakes(read, merged, errors), lost)
-    manifest = manifest.with_defaults((one.path for one in defaults), folders)
+        return _error_with_defaults(_mistakes(read, merged, errors), lost, inherited)
+    manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
     return manifest.with_warnings([*read.warnings, *lost, *unused])
 
@@ -230,7 +227,7 @@ def _given(document: YamlDocument) -> _Given | JobError:
         )
     if not isinstance(value, dict):
         place = document.mark(())
-        known = explain_mistake(document.lines, place.line - 1, place.column - 1, Manifest.model_fields)
+        known = explain_mistake(document.lines, place.line - 1, place.column - 1)
         what = f"{known[0]}." if known else f"The manifest must be `key: value` lines ({place})."
         return JobError("manifest-invalid", what, known[1] if known else "Write at least `text:` and `image:`.")
     try:
@@ -243,7 +240,7 @@ def _given(document: YamlDocument) -> _Given | JobError:
     # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
     given |= {key: without_word_quotes(given[key]) for key in COMPANIONS if key in given}
-    lists = lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, _COLLECTIONS)
+    lists = lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, COLLECTIONS)
     return _Given(document, given, tuple(lists), tuple(warnings))
 
 
@@ -310,15 +307,39 @@ def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> Job
     return JobError(code, " ".join([first.message, *lost]), " ".join(filter(None, hints)))
 
 
+def _error_with_defaults(mistakes: Sequence[_Mistake], lost: Sequence[str], inherited: Mapping[str, str]) -> JobError:
+    """Combine the mistakes of a document with defaults into one error: `defaults-wrong` where all are in one file of those.
+
+    Args:
+        inherited: the keys that only defaults give: key → file.
+    """
+    files = {inherited.get(mistake.key) for mistake in mistakes}
+    told = [
+        one._replace(message=one.message.replace(f"({one.place})", f"(in {inherited[one.key]})"))
+        if one.key in inherited
+        else one
+        for one in mistakes
+    ]
+    error = _error_of_document(told, lost)
+    if len(files) != 1 or (file := files.pop()) is None:
+        return error
+    keys = ", ".join(f"`{key}`" for key in dict.fromkeys(mistake.key for mistake in mistakes))
+    error = defaults_error(file, error)
+    return JobError(
+        error.code, error.message, f"{error.hint} What a manifest says itself of {keys} goes first.".strip()
+    )
+
+
 def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
     place = document.mark((key,))
     what = f"`{key}` must be one value, not a list or keys of its own ({place})."
-    return _Mistake(place, what, allowed_advice((key,), advice_for_list(key, value)) or _hint((key,)))
+    return _Mistake(place, what, allowed_advice((key,), advice_for_list(key, value)) or describe_key((key,)))
 
 
 def _conflict_mistake(conflict: Conflict, document: YamlDocument) -> _Mistake:
     place = document.keys.get(conflict.path, document.mark(conflict.path)) if conflict.path else None
-    return _Mistake(place, f"{conflict.message} ({place})." if place else f"{conflict.message}.", conflict.hint)
+    message = f"{conflict.message} ({place})." if place else f"{conflict.message}."
+    return _Mistake(place, message, conflict.hint, key=str(conflict.path[0]) if conflict.path else "")
 
 
 def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
@@ -327,15 +348,20 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
     if error["type"] == "extra_forbidden":
         place = document.keys.get(path, place)
         hint = _hint_for_unknown(path, error["input"], _unused_keys_of(document.value))
+        if len(path) > 1 and not {*str(path[-1])}.isdisjoint("=:;"):
+            line = mended_line(str(path[0]), as_flow(document.value.get(path[0], "")))
+            hint = f"Write `{line}`." if line else hint
         if len(path) == 1 and not is_other_name(key) and (" " in str(error["input"]) or not hint.startswith("Did")):
             hint = f"{hint_for_text(document.lines, place.line)} {hint}".strip()
-        return _Mistake(place, f"`{key}` is not a known key ({place}).", hint, True)
+        return _Mistake(place, f"`{key}` is not a known key ({place}).", hint, True, str(path[0]))
     if error["type"] == "missing":
-        return _Mistake(place, f"`{key}` is missing ({place}).", _hint(path))
+        return _Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
     what = _plain_message(error, number_range(path))
-    return _Mistake(place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or _hint(path))
+    return _Mistake(
+        place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])
+    )
 
 
 def _without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -370,7 +396,7 @@ def _hint_for_unknown(path: tuple[str | int, ...], value: Any, unused: Collectio
     # The value may be another tool's, too: both are told at once.
     advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
     advice = allowed_advice(tuple(meant.split(".")), advice)
-    return " ".join(filter(None, (f"Did you mean `{meant}`?", where, _first_sentence(description), advice)))
+    return " ".join(filter(None, (f"Did you mean `{meant}`?", where, first_sentence(description), advice)))
 
 
 def _unused_keys_of(value: Any) -> list[str]:
@@ -410,14 +436,3 @@ def _plain_message(error: ErrorDetails, limits: str) -> str:
 def _quoted(value: Any) -> str:
     text = str(value)
     return f"{text[:60]}…" if len(text) > 60 else f"“{text}”" if text else "nothing"
-
-
-def _hint(path: tuple[str | int, ...]) -> str:
-    owner = GROUPS.get(str(path[0]), Manifest) if len(path) > 1 else Manifest
-    field = owner.model_fields.get(str(path[-1])) or Manifest.model_fields.get(str(path[0]))
-    return _first_sentence(field.description or "") if field else ""
-
-
-def _first_sentence(description: str) -> str:
-    """Return what an error says of a key: docs/manifest.md has the rest."""
-    return _SENTENCE_END.split(_PAGE.sub("", description), maxsplit=1)[0]

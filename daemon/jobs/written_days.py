@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import datetime
 import re
 
-_YEAR_FIRST = re.compile(r"(\d{4})\s*[./-]?\s*(\d{1,2})\s*[./-]?\s*(\d{1,2})(?:[T ]\d.*)?")
+_YEAR_FIRST = re.compile(r"(\d{4})(?:\s*[./-]\s*(\d{1,2})\s*[./-]\s*(\d{1,2})|(\d{2})(\d{2}))(?:[T ]\d.*)?")
 _DAY_FIRST = re.compile(r"(\d{1,2})\s*[./-]\s*(\d{1,2})\s*[./-]\s*(\d{4}|\d{2})")
+#: A year, or a month of one: its last day is meant.
+_MONTH = re.compile(r"(?P<year>\d{4})(?:\s*[./-]\s*(?P<month>\d{1,2}))?|(?P<first>\d{1,2})\s*[./-]\s*(?P<then>\d{4})")
 _NUMBER = re.compile(r"\d+")
 #: How names of months begin in English, German, French, Spanish, Italian, Portuguese and Dutch.
 _MONTHS = (
@@ -18,7 +21,9 @@ _NO_END = frozenset({"never", "none", "no", "nie", "jamais", "nunca", "mai", "fo
 
 
 def advice_for_day(key: str, text: str) -> str:
-    """Return how to write a day: itself where it can be read, or both where it can be read in two ways; else the form."""
+    """Return how to write a day: itself where it can be read, or both where it can be read in two ways; else the form. Of a
+    month or a year it is the last day.
+    """
     if text.casefold() in _NO_END:
         return f"Leave `{key}` out for no end."
     real = []
@@ -33,12 +38,20 @@ def advice_for_day(key: str, text: str) -> str:
 def _readings(text: str) -> list[tuple[int, int, int]]:
     """Return year, month and day, in each way in which a text can be read."""
     if found := _YEAR_FIRST.fullmatch(text):
-        return [(int(found[1]), int(found[2]), int(found[3]))]
+        return [(int(found[1]), int(found[2] or found[4]), int(found[3] or found[5]))]
+    if found := _MONTH.fullmatch(text):
+        return _last_day(int(found["year"] or found["then"]), int(found["month"] or found["first"] or 12))
     if found := _DAY_FIRST.fullmatch(text):
         first, second, year = int(found[1]), int(found[2]), int(found[3]) + (2000 if len(found[3]) == 2 else 0)
         return [(year, second, first), (year, first, second)]
     numbers, month = sorted(map(int, _NUMBER.findall(text))), _month_in(text)
+    if month and len(numbers) == 1 and numbers[0] > 31:
+        return _last_day(numbers[0], month)
     return [(numbers[1], month, numbers[0])] if month and len(numbers) == 2 and numbers[1] > 31 else []
+
+
+def _last_day(year: int, month: int) -> list[tuple[int, int, int]]:
+    return [(year, month, calendar.monthrange(year, month)[1])] if 1 <= month <= 12 and year else []
 
 
 def _month_in(text: str) -> int | None:

@@ -8,19 +8,21 @@ depth and length are bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from daemon.errors import JobError
-from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
 
 MAX_DEPTH = 16  # levels of nesting
 MAX_NODES = 20_000  # scalars and collections in one file
 
 Path = tuple[str | int, ...]
+
+#: Says what is wrong and what to do, for lines that YAML refuses at a line and a column (from 0); None where it does not know.
+Explain = Callable[[Sequence[str], int, int], tuple[str, str] | None]
 
 #: What begins a document, wherever it stands: also inside a quoted or a block text.
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -46,7 +48,7 @@ class YamlDocument:
         value: its value.
         values, keys: position of each value and of each key, by path.
         comments: what follows a value without quotes on its line as a comment, by path; with its #.
-        lines: of the whole file.
+        lines: of the file up to its end; those before it are empty.
     """
 
     value: Any = None
@@ -96,18 +98,19 @@ class _Budget:
                 )
 
 
-def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocument | JobError]:
+def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDocument | JobError]:
     """Parse YAML text; yields each document, or the error if it is invalid: `yaml-invalid`, `yaml-alias`,
     `yaml-duplicate-key`, with line and column.
 
     Args:
-        keys: those that a manifest may have, for the explanation of mistakes.
+        explain: finds what was mistyped in the lines of a document that is no YAML.
 
     Raises:
         JobError: `yaml-too-large`.
     """
-    budget, lines = _Budget(), text.splitlines()
+    budget = _Budget()
     for part in document_texts(text):
+        lines = part.splitlines()
         try:
             budget.check(part)
             for root in yaml.compose_all(part, Loader=yaml.CSafeLoader):
@@ -121,7 +124,7 @@ def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocume
         except yaml.MarkedYAMLError as exc:
             where = exc.problem_mark or exc.context_mark
             place = f"line {where.line + 1}, column {where.column + 1}" if where else "the file"
-            known = explain_mistake(lines, where.line, where.column, keys) if where else None
+            known = explain(lines, where.line, where.column) if where and explain else None
             what = (
                 f"{known[0]}." if known else f"The manifest is not valid YAML at {place}: {exc.problem or exc.context}."
             )

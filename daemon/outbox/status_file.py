@@ -148,7 +148,8 @@ def _start_of_waiting(job: Job) -> str:
     if job.held:
         who = job.held.get("by") or "somebody"
         return f"It is held by {who}, and is taken in when it can be. {how_to_release(job)}"
-    return NEXT["waiting"] if job.facts.missing else "It is taken in automatically as soon as it can be."
+    lacks_files = job.facts.missing or not job.warnings
+    return NEXT["waiting"] if lacks_files else "It is taken in automatically as soon as it can be."
 
 
 def _awaited(job: Job) -> list[str]:

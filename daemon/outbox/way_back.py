@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from daemon.jobs.record import Job
@@ -61,7 +62,7 @@ def how_to_mend(file: str, job: Job) -> str:
         )
     return (
         f"{yours}, with what is wrong marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again."
-        f"{_after_help(job)}"
+        f"{_of_defaults(job)}{_after_help(job)}"
     )
 
 
@@ -75,7 +76,7 @@ def how_to_go_on(job: Job) -> str:
         return f"{_MEND_DEFAULTS} When that is done, drop the manifest again."
     if _runs_as_it_is(job):
         return f"Run `avatar jobs retry` to try it again, or {put_request(job, 'retry')}."
-    return f"Correct what the error says, and drop it again.{_after_help(job)}"
+    return f"Correct what the error says, and drop it again.{_of_defaults(job)}{_after_help(job)}"
 
 
 def how_to_release(job: Job) -> str:
@@ -86,6 +87,28 @@ def how_to_release(job: Job) -> str:
 def _in_defaults(job: Job) -> bool:
     """Return whether a job failed by the defaults of its folder, so that its own manifest needs no mending."""
     return bool(job.error and job.error.get("code") == "defaults-wrong")
+
+
+def _of_defaults(job: Job) -> str:
+    """Return which keys that the error may be about are in files of folder defaults; empty where none is."""
+    if not job.facts.inherited or job.error is None:
+        return ""
+    said = f"{job.error.get('message', '')} {job.error.get('hint', '')}"
+    named = {key for key in job.facts.inherited if f"`{key}`" in said or _names(said, job.manifest.get(key))}
+    by_file: dict[str, list[str]] = {}
+    for key, file in job.facts.inherited.items():
+        if key in named or not named:
+            by_file.setdefault(file, []).append(f"`{key}`")
+    come = "; ".join(f"{', '.join(keys)} from {file}" for file, keys in by_file.items())
+    return (
+        f" Not from your manifest, but from the folder's defaults: {come}. What your manifest says itself goes first."
+    )
+
+
+def _names(sentence: str, value: object) -> bool:
+    """Return whether a sentence names a value of a manifest."""
+    words = str(value)
+    return isinstance(value, str | int) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", sentence) is not None
 
 
 def _runs_as_it_is(job: Job) -> bool:

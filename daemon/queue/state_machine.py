@@ -333,7 +333,9 @@ class StateMachine:
                 source.file, source.still_s = list(key), round(check.still_s[target], 1)
         await self._durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
         kept = job.facts
-        job.facts = JobFacts(sources=kept.sources, defaults=kept.defaults, given=kept.given, base=kept.base)
+        job.facts = JobFacts(
+            sources=kept.sources, defaults=kept.defaults, inherited=kept.inherited, given=kept.given, base=kept.base
+        )
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
         await self.enqueue(job, directory)

@@ -14,13 +14,16 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
+from daemon.intake.companion_names import missing_file
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
+from daemon.profiles.profile_folders import ProfileFolders
 from daemon.system.safe_open import open_inside
 
 
@@ -98,9 +101,14 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             found = spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
             files[key] = root / found.name
-            with open_inside(root, found.name) as fd:
-                os.fstat(fd)
+            try:
+                with open_inside(root, found.name) as fd:
+                    os.fstat(fd)
+            except JobError as exc:
+                raise missing_file(exc, item.inherited.get(key, "")) from exc
         _check_picture(item, files, settings)
+        if item.profile and "profile" not in keys_without_use(item.kind_of_job):
+            ProfileFolders.check_expiry(item.profile.expires)
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}

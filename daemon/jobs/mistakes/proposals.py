@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
 
@@ -46,8 +47,10 @@ def is_allowed(line: str, path: tuple[str | int, ...] = ()) -> bool:
         group = str(path[0]) if len(path) > 1 and str(path[0]) in GROUPS else ""
     model = GROUPS[group] if group and key in GROUPS[group].model_fields else Manifest
     try:
-        (document,) = yaml_positions.load_documents(line, Manifest.model_fields)
-        model.model_validate(getattr(document, "value", None))
+        documents = [*yaml_positions.load_documents(line)]
+        if len(documents) != 1 or isinstance(documents[0], JobError):
+            return False
+        model.model_validate(documents[0].value)
     except ValidationError as exc:
         # What is missing beside it, and what does not go with it, is another matter.
         return not any(error["loc"][:1] == (key,) and error["type"] != "missing" for error in exc.errors())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.jobs.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
+#: 1/2, or 1 1/2.
+_FRACTION = re.compile(r"(?:(\d{1,9})\s+)?(\d{1,9})\s*/\s*(\d{1,9})")
 _LINES_OF_VIDEO = {"480p": 854, "720p": 1280, "1080p": 1920, "1440p": 2560, "2160p": 3840, "4k": 3840}
 #: Words for the shape of a picture, in the languages of `daemon.jobs.mistakes.key_names`; without blanks and hyphens.
 _UPRIGHT = (
@@ -125,6 +128,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
     if key == "text" and "." in text and " " not in text:
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
+    if is_number and (found := _FRACTION.fullmatch(_with_slashes(text))):
+        return _advice_for_fraction(key, *(int(number or 0) for number in found.groups()))
     if is_number and (found := _NUMBER.fullmatch(text)):
         number = float(f"{found[1]}.{found[2] or 0}") / (100 if found[3] == "%" else 1)
         if key == "speed" and found[3] == "%" and found[1][0] in "+-":  # faster or slower by so much, as in SSML
@@ -137,6 +142,17 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
     if found := _WORDS_TOGETHER.fullmatch(text):
         return f"Write `{key.rpartition('.')[2]}: {found[1]}`.{_ONE_OF_THEM}"
     return None
+
+
+def _with_slashes(text: str) -> str:
+    """Return a text with 1/2 in place of the sign ½."""
+    parts = (unicodedata.normalize("NFKC", char).split("\u2044") for char in text)
+    return "".join(part[0] if len(part) == 1 else f" {part[0]}/{part[1]}" for part in parts).strip()
+
+
+def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | None:
+    """Return how to write a fraction as a decimal number; None for one by zero."""
+    return f"Write `{key.rpartition('.')[2]}: {whole + above / below:.4g}`." if below else None
 
 
 def _advice_for_file(key: str, text: str) -> str | None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, how_to_write_entries, mended_line
+from daemon.jobs.mistakes.key_descriptions import describe_key
+from daemon.jobs.mistakes.key_lines import FREE_TEXTS, keys_in_line, missing_colon
+from daemon.jobs.mistakes.proposals import is_allowed
 
 #: What is wrong, as a sentence, and what to do.
 Explanation = tuple[str, str]
@@ -31,33 +37,62 @@ _LONG_TEXTS = ("text", "prompt", "negative")
 COMMENTS_ELSEWHERE = ("//", "/*")
 NO_COMMENTS = "JSON has no comments. Remove it; a line of a manifest that begins with # is a comment."
 _COMMENT_AT_END = re.compile(r"""^\s*[{"'].*["'\]}\de,{[]\s*(?P<comment>(?://|/\*).*)$""")
-_RULE = re.compile(r"-{2,}|_{3,}|={3,}|\*{3,}|\+{3,}|–{1,3}|—{1,3}")
+_RULE = re.compile(r"-{2,}|_{3,}|={3,}|\*{3,}|\+{3,}|–{1,3}|—{1,3}|([-_=*+~]) +(?:\1 +)+\1")
+#: What heads a part of a file in TOML or INI.
+_HEADING = re.compile(r"\[{1,2}[\w.\"' -]+\]{1,2}")
 
 
-def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collection[str]) -> Explanation | None:
+def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation | None:
     """Explain why a document is no valid YAML; None for a mistake that is not known.
 
     Args:
-        lines: of the file.
+        lines: of the document; what stands before it is empty.
         line, column: where YAML notices the mistake, from 0.
-        keys: the keys that manifests know.
     """
+    if explanation := _heading(lines, line):
+        return explanation
     for number in range(min(line, len(lines) - 1), max(-1, line - 1 - _LINES_BEFORE), -1):
         text = lines[number]
         found = _LINE.match(text)
-        known = found if found and found["key"].casefold() in keys else None
-        for look in (_comment, _odd_spaces, _tab, _mark_of_layout, _colon, _quotes, _sign, _second_colon):
+        known = found if found and _is_key(text) else None
+        for look in (
+            _comment,
+            _odd_spaces,
+            _tab,
+            _mark_of_layout,
+            _several_keys,
+            _colon,
+            _quotes,
+            _sign,
+            _second_colon,
+        ):
             if explanation := look(text, known):
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
-                longer = look in (_quotes, _sign, _second_colon) and _goes_on(lines, number, keys)
-                hint = as_block(known["key"]) if longer and known else explanation[1]
-                return f"{explanation[0]} ({place})", hint
-    return (
-        _block(lines, line)
-        or _colon_below(lines, line, keys)
-        or _indentation(lines, line)
-        or _next_line(lines, line, keys)
-    )
+                longer = look in (_quotes, _sign, _second_colon) and _goes_on(lines, number)
+                return f"{explanation[0]} ({place})", _hint_beyond(known, lines, number, explanation[1], longer)
+    looks_below = (_block, _colon_below, _indentation, _line_of_no_key, _json)
+    return next(filter(None, (look_below(lines, line) for look_below in looks_below)), None)
+
+
+def _hint_beyond(known: re.Match[str] | None, lines: Sequence[str], number: int, hint: str, longer: bool) -> str:
+    """Return what to do about a value; `longer`: it goes on in the lines below it, so that the hint for its line is too short."""
+    if known is None or not longer:
+        return hint
+    if known["key"].casefold() in _LONG_TEXTS:
+        return as_block(known["key"])
+    if known["key"].casefold() in COLLECTIONS:
+        return _entries(known["key"].casefold(), " ".join((known["value"], *_lines_below(lines, number))))
+    return hint
+
+
+def _lines_below(lines: Sequence[str], number: int) -> list[str]:
+    """Return the lines after one, up to the next key or separator."""
+    below = []
+    for text in lines[number + 1 :]:
+        if text.startswith("---") or (_is_key(text) and not text[:1].isspace()):
+            break
+        below.append(text.strip())
+    return below
 
 
 def as_block(key: str) -> str:
@@ -85,22 +120,18 @@ def hint_for_text(lines: Sequence[str], line: int) -> str:
     )
 
 
-def _goes_on(lines: Sequence[str], number: int, keys: Collection[str]) -> bool:
+def _goes_on(lines: Sequence[str], number: int) -> bool:
     """Return whether the next line belongs to the text of this one: it is no key, no separator, and not empty."""
     after = lines[number + 1] if number + 1 < len(lines) else ""
-    found = _LINE.match(after)
-    return bool(after.strip()) and not after.startswith("---") and not (found and found["key"].casefold() in keys)
+    return bool(after.strip()) and not after.startswith("---") and not _is_key(after)
 
 
-def _colon_below(lines: Sequence[str], line: int, keys: Collection[str]) -> Explanation | None:
+def _colon_below(lines: Sequence[str], line: int) -> Explanation | None:
     """Recognise a colon in a further line of a text, which YAML takes for a key there."""
     for number in range(min(line, len(lines) - 1), 0, -1):
-        found = _LINE.match(lines[number])
-        if found and found["key"].casefold() in keys:
+        if _is_key(lines[number]):
             continue
-        before = next(
-            (_LINE.match(lines[above]) for above in range(number - 1, -1, -1) if _is_key(lines[above], keys)), None
-        )
+        before = next((_LINE.match(lines[above]) for above in range(number - 1, -1, -1) if _is_key(lines[above])), None)
         if (
             before
             and before["value"]
@@ -108,13 +139,40 @@ def _colon_below(lines: Sequence[str], line: int, keys: Collection[str]) -> Expl
             and re.search(r":(\s|$)", lines[number])
         ):
             what = f"`{before['key']}` goes on in a line with a colon and a blank, which YAML takes for another key"
+            if before["key"].casefold() not in _LONG_TEXTS:
+                what = f"The line “{_shown(lines[number].strip())}” fits neither `{before['key']}` before it nor a key of its own"
+                return f"{what} (line {number + 1})", _to_end_of_line(before["key"])
             return f"{what} (line {number + 1})", as_block(before["key"])
     return None
 
 
-def _is_key(text: str, keys: Collection[str]) -> bool:
+def _is_key(text: str) -> bool:
     found = _LINE.match(text)
-    return bool(found and found["key"].casefold() in keys)
+    return bool(found and found["key"].casefold() in Manifest.model_fields)
+
+
+def _heading(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise the heading of a part of a TOML or INI file."""
+    for number, text in enumerate(lines[: line + 1]):
+        if _HEADING.fullmatch(text.rstrip()) and any(_LINE.match(one) for one in lines[number + 1 :]):
+            what = f"The line {_shown(text.strip())} is the heading of a TOML or INI file (line {number + 1})"
+            return what, "Remove it, and write a colon and a blank in place of each = after a key."
+    return None
+
+
+def _several_keys(text: str, _: re.Match[str] | None) -> Explanation | None:
+    """Recognise a line with several keys."""
+    if (parts := keys_in_line(text.rstrip())) is None:
+        return None
+    advice = f"Write each in a line of its own: {', then '.join(map(_shown, parts))}."
+    found = _LINE.match(text)
+    if found and found["colon"] == ":" and found["key"].casefold() in FREE_TEXTS:
+        advice += f" If all of it is the {found['key'].casefold()}: {_in_small(_as_line(found))}"
+    return "The line has several keys", advice
+
+
+def _in_small(sentence: str) -> str:
+    return f"{sentence[:1].lower()}{sentence[1:]}"
 
 
 def _comment(text: str, _: re.Match[str] | None) -> Explanation | None:
@@ -137,28 +195,72 @@ def _mark_of_layout(text: str, _: re.Match[str] | None) -> Explanation | None:
     return None
 
 
-def _next_line(lines: Sequence[str], line: int, keys: Collection[str]) -> Explanation | None:
-    """Recognise a text that goes on in the next line, in the first column."""
-    for number in range(min(line, len(lines) - 1), 0, -1):
-        found, before = _LINE.match(lines[number]), _LINE.match(lines[number - 1])
-        if found and found["key"].casefold() in keys:
-            continue
-        if before and before["key"].casefold() in keys and before["value"] and lines[number].strip():
-            key = before["key"]
-            return (
-                f"`{key}` goes on in a line that is not indented (line {number + 1})",
-                as_block(key),
-            )
-    return None
+def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise a line in the first column that is no `key: value`: a key without its colon, the rest of a text, or anything
+    else.
+    """
+    last = next((n for n in range(min(line, len(lines) - 1), -1, -1) if _is_no_key(lines[n])), None)
+    if last is None:
+        return None
+    while last and _is_no_key(lines[last - 1]):
+        last -= 1
+    text, place = lines[last].strip(), f"line {last + 1}"
+    before = next((_LINE.match(lines[n]) for n in range(last - 1, -1, -1) if lines[n].strip()), None)
+    is_text = before is not None and before["key"].casefold() in _LONG_TEXTS and bool(before["value"])
+    given = {found["key"].casefold() for found in map(_LINE.match, lines) if found}
+    if (found := missing_colon(text)) and found[0] not in given and (found[1] or not is_text):
+        return f"There is no colon after `{found[0]}` ({place})", (
+            f"Write {_shown(found[1])}"
+            if found[1]
+            else "Write a colon, a blank and a value after it, or remove the line."
+        )
+    if before is not None and is_text:
+        return f"`{before['key']}` goes on in a line that is not indented ({place})", as_block(before["key"])
+    what = f"The line “{_shown(text)}” is no `key: value` ({place})"
+    if "text" not in given:
+        others = "" if given else " Each line --- begins another job."
+        return what, f"If it is to be said: {_in_small(as_block('text'))}{others}"
+    return what, _to_end_of_line(before["key"] if before else "")
+
+
+def _to_end_of_line(key: str) -> str:
+    other = f", write it at the end of the line before if it belongs to `{key}`," if key and _is_key(f"{key}: ") else ""
+    return f"Remove it{other} or begin it with # if it is a comment."
+
+
+def _is_no_key(text: str) -> bool:
+    """Return whether a line in the first column is neither a key with its colon nor a part of a list or of JSON."""
+    if not text.strip() or text[0].isspace() or text[0] in "#{}[]\"',":
+        return False
+    return not text.startswith(("- ", "---", "...")) and not _LINE.match(text)
+
+
+def _json(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise JSON whose signs are wrong."""
+    if not next((text.lstrip() for text in lines if text.strip()), "").startswith(("{", "[{")):
+        return None
+    what = f"The manifest is no valid JSON or YAML (line {min(line, len(lines) - 1) + 1}, or shortly before it)"
+    return what, "A comma stands between two entries, a colon and a blank after each key, and a } closes each {."
 
 
 def _block(lines: Sequence[str], line: int) -> Explanation | None:
-    """Recognise a block of lines (`text: |`) that is not indented."""
+    """Recognise a block of lines (`text: |`) that is not indented, or of which a line is indented less than the first."""
     for number in range(min(line, len(lines) - 1), 0, -1):
         found = _LINE.match(lines[number - 1])
-        if found and _BLOCK.fullmatch(found["value"]) and not lines[number].startswith((" ", "\t")):
-            what = f"The lines of `{found['key']}: {found['value']}` are not indented (line {number + 1})"
+        if not found or not _BLOCK.fullmatch(found["value"]):
+            continue
+        head = f"`{found['key']}: {found['value']}`"
+        if not lines[number].startswith((" ", "\t")):
+            what = f"The lines of {head} are not indented (line {number + 1})"
             return what, f"Begin each of them with two blanks: {_shown('  ' + lines[number].strip())}"
+        indent = len(lines[number]) - len(lines[number].lstrip())
+        for below in range(number + 1, min(line + 1, len(lines))):
+            text = lines[below]
+            if text.strip() and len(text) - len(text.lstrip()) < indent:
+                what = f"The line “{_shown(text.strip())}” is indented less than the first line of {head} ({indent} blanks)"
+                return f"{what} (line {below + 1})", (
+                    f"If it belongs to `{found['key']}`, begin it with {indent} blanks, too; if not, with none."
+                )
     return None
 
 
@@ -193,10 +295,11 @@ def _odd_spaces(text: str, found: re.Match[str] | None) -> Explanation | None:
 def _colon(_: str, found: re.Match[str] | None) -> Explanation | None:
     if found is None or not found["value"]:
         return None
+    advice = _as_line(found, f"Write a colon and a blank after `{found['key']}`.")
     if found["colon"] != ":":
-        return f"`{found['key']}` is followed by {found['colon']}, which is no colon", _as_line(found)
+        return f"`{found['key']}` is followed by {found['colon']}, which is no colon", advice
     if not found["blank"]:
-        return f"There is no blank after `{found['key']}:`", _as_line(found)
+        return f"There is no blank after `{found['key']}:`", advice
     return None
 
 
@@ -238,31 +341,52 @@ def _quotes(_: str, found: re.Match[str] | None) -> Explanation | None:
 def _sign(_: str, found: re.Match[str] | None) -> Explanation | None:
     if found is None or found["value"][:1] not in _SIGNS or _BLOCK.fullmatch(found["value"]):
         return None
-    sign = found["value"][0]
+    sign, key = found["value"][0], found["key"].casefold()
+    if sign in "{[" and key in COLLECTIONS:
+        form = "{…}" if sign == "{" else "[…]"
+        what = f"The value of `{key}` is no valid {form}: commas stand between its entries, a colon and a blank after each key"
+        return f"{what}, and {form[-1]} at its end", _entries(key, found["value"])
     if sign in "-?" and found["value"][1:2] != " ":
         return None
-    return f"The value begins with {sign}, which is {_SIGNS[sign]} in YAML", _as_line(found)
+    advice = how_to_write_entries(key) if sign == "-" and key in COLLECTIONS else _as_line(found)
+    return f"The value begins with {sign}, which is {_SIGNS[sign]} in YAML", advice
 
 
 def _second_colon(_: str, found: re.Match[str] | None) -> Explanation | None:
     if found is None or found["value"][:1] in _QUOTED or not re.search(r":(\s|$)", found["value"]):
         return None
-    return "The text contains a colon and a blank, which YAML takes for another key", _as_line(found)
+    if (key := found["key"].casefold()) in COLLECTIONS:
+        return f"The entries of `{key}` stand in its line without braces", _entries(key, found["value"])
+    what = "text" if key in FREE_TEXTS else "value"
+    return f"The {what} contains a colon and a blank, which YAML takes for another key", _as_line(found)
 
 
-def _as_line(found: re.Match[str]) -> str:
-    """Return the line as it must be, as advice. A long one would be cut, and somebody would copy it so."""
-    value = found["value"].strip()
-    if len(found["key"]) + len(value) + 4 > _LONGEST_SHOWN and found["key"].casefold() in _LONG_TEXTS:
-        return as_block(found["key"])
+def _as_line(found: re.Match[str], otherwise: str = "") -> str:
+    """Return the line as it must be, as advice. A long one would be cut, and somebody would copy it so.
+
+    Args:
+        otherwise: what to do where no such line is allowed; default: what the key is for.
+    """
+    key, value = found["key"], found["value"].strip()
+    if len(key) + len(value) + 4 > _LONGEST_SHOWN and key.casefold() in _LONG_TEXTS:
+        return as_block(key)
     if '"' not in value and "\\" not in value:
         quoted = f'"{value}"'
     elif "'" not in value:
         quoted = f"'{value}'"
     else:
         quoted = "'" + value.replace("'", "''") + "'"
-    plain = value if re.fullmatch(r"\w[\w./ -]*", value) else quoted
-    return f"Write {_shown(found['key'] + ': ' + plain)}"
+    is_plain = re.fullmatch(r"""\w[\w./ -]*|"[^"\\]*"|'[^']*'""", value)
+    line = f"{key}: {value if is_plain else quoted}"
+    if is_allowed(f"{key.casefold()}{line[len(key) :]}"):
+        return f"Write {_shown(line)}"
+    return otherwise or f"Write one value after `{key}:`. {describe_key((key.casefold(),))}"
+
+
+def _entries(key: str, value: str) -> str:
+    """Return how a value with entries must be written, as advice."""
+    line = mended_line(key, value)
+    return f"Write {line}" if line and len(line) <= _LONGEST_SHOWN else how_to_write_entries(key)
 
 
 def _shown(line: str) -> str:

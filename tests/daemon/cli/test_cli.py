@@ -205,6 +205,9 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
     assert json.loads(house.avatar("validate", "shown.yaml", "--json", code=1).stdout)[0]["code"] == "image-too-small"
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
+    past = "{kind: avatar, prompt: A woman, profile: {consent: hers, expires: 2020-01-01}}"
+    (house.root / "past.yaml").write_text(past)
+    assert json.loads(house.avatar("validate", "past.yaml", "--json", code=1).stdout)[0]["code"] == "profile-expired"
 
 
 def test_the_help_tells_of_each_command_what_the_command_tells() -> None:

@@ -227,7 +227,7 @@ def test_a_manifest_that_waits_for_its_files_is_held_and_released_where_it_lies(
     look(room)
     assert not (room.inbox / "hello.hold").exists()
     assert room.status("hello")["state"] == "waiting"
-    assert "when it is released" in room.status("hello")["next"]
+    assert "until it is released" in room.status("hello")["next"]
     # And when its picture comes, also after a restart, its jobs are held from their first moment
     if restart:
         room = Room(tmp_path, companion_wait_s=PATIENCE_S)

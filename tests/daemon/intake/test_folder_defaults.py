@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import Postponed
+from daemon.errors import JobError, Postponed
 from daemon.intake import manifest_contents
 from daemon.intake.folder_defaults import DefaultsFile
 from daemon.intake.job_builder import Claimed
+from daemon.jobs.record import REFUSED
+from daemon.outbox.way_back import how_to_go_on
 from tests.support.daemon.intake import COMPANION_WAIT_S, SETTLE_S, SPEECH, Room
 
 TOP, ANNA = "_defaults.yaml", "anna/_defaults.yaml"
@@ -152,3 +154,23 @@ def test_a_claim_that_a_crash_interrupted_keeps_the_defaults_it_was_taken_with(
     assert status["defaults"] == [TOP]
     folder = next(again.spool.root.glob("check/ready/*"))
     assert again.spool.load_job(folder).manifest["speed"] == 0.8
+
+
+def test_what_only_a_job_finds_wrong_in_the_defaults_is_told_with_their_file(room: Room) -> None:
+    # Given defaults that are right by themselves
+    room.put(ANNA, "voice: nobody\nspeed: 1.1\nimage: gone.png\nexpressions: [{at: welcome, name: smile}]\n")
+    room.put("anna/films/hello.yaml", "kind: speech\ntext: Hi.\n")
+    room.put("anna/films/film.yaml", "text: Hi.\n")
+    room.put("anna/films/shown.yaml", "kind: detect\n")
+    jobs = {os.path.basename(job.name): job for job in (*room.settle(), *room.look(COMPANION_WAIT_S))}
+    # Then a conflict with the manifest is one of the defaults
+    error = room.status("anna/films/film")["error"]
+    assert error["code"] == "defaults-wrong"
+    assert f"“welcome”, which `text` does not contain (in {ANNA})" in error["message"]
+    assert "What a manifest says itself of `expressions` goes first." in error["hint"]
+    # And a file is missed where the defaults lie
+    assert f"Put it next to {ANNA}, which names it" in room.status("anna/films/shown")["error"]["hint"]
+    # And what a stage finds wrong is named with the file that it comes from
+    jobs["hello"].state = "failed"
+    jobs["hello"].set_error(JobError("voice-unknown", "There is no voice 'nobody'.", ""), REFUSED)
+    assert f"from the folder's defaults: `voice` from {ANNA}." in how_to_go_on(jobs["hello"])

@@ -112,8 +112,11 @@ def test_a_manifest_that_waits_says_where_its_file_is_looked_for(tmp_path: Path)
     room.look()
     room.put("portrait.png", PORTRAIT.read_bytes())
     room.put("a.yaml", "kind: detect\nimage: nix.png\n")
+    room.put("anna/c.yaml", "kind: detect\nimage: q.png\n")
     room.put("anna/b.yaml", "kind: detect\nimage: inbox/anna/p.png\n")
     room.settle()
     assert "nix.png is not there; there is portrait.png." in " ".join(room.status("a")["warnings"])
     told = " ".join(room.status("anna/b")["warnings"])
     assert "the inbox's folder anna/inbox/anna, not next to the manifest. To use one" in told
+    # And nobody is told to write what is written
+    assert not room.status("anna/c").get("warnings")
