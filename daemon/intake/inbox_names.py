@@ -39,6 +39,12 @@ def is_defaults(name: str) -> bool:
     return name.lower() in DEFAULTS
 
 
+def resembles_defaults(name: str) -> bool:
+    """Return whether a manifest has nearly the name of a file of defaults, as `defaults.yaml`."""
+    stem, _, ending = name.lower().rpartition(".")
+    return f".{ending}" in MANIFESTS and stem.strip("_-. ") in ("default", "defaults")
+
+
 def ignored(name: str) -> bool:
     """Return whether a name is never that of a finished drop: hidden, temporary, a lock, or a copy made by a synchroniser."""
     return is_passed_over(name) or is_conflict_copy(name)

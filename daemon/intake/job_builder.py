@@ -25,6 +25,7 @@ from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.companion_names import Spelled, opened_companion
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
+from daemon.intake.inbox_names import DEFAULTS, resembles_defaults
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
@@ -320,6 +321,9 @@ class JobBuilder:
             if exc is WITHDRAWN and (by := build.claimed.cancelled_by):
                 job.note("cancelled", by=by)
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
+            if job.state == "failed" and isinstance(exc, JobError) and resembles_defaults(told):
+                name = f"If it holds the defaults of its folder, it must be called {DEFAULTS[0]}."
+                exc = JobError(exc.code, exc.message, f"{exc.hint} {name}".strip())
             job.set_error(exc, REFUSED)
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = dump_json(job.to_json())

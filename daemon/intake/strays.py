@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 BATCH = 64
 
 _MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
+#: A name with the letters of a manifest's ending behind something else than a point, or with a blank after them.
+_WITHOUT_POINT = re.compile(r"(.*?\w)(?:[\s,;_-]*ya?ml|[\s.]*ya?ml\s+)", re.IGNORECASE)
 _TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf", ".pptx", ".html", ".htm")
 _OTHER_MARKUP = (".toml", ".xml", ".ini")
 _TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods", ".numbers")
@@ -105,6 +108,10 @@ def remark(name: str) -> str | None:
         return (
             f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. "
             f"{_HIDDEN_ENDING}"
+        )
+    if (meant := _WITHOUT_POINT.fullmatch(name)) is not None:
+        return (
+            f"{shown} is no manifest, because its name does not end in .yaml. Rename it to {printable(meant[1])}.yaml."
         )
     if ending in _MISSPELT or ending == ".json":
         why = "what JSON can say is valid YAML" if ending == ".json" else "manifests end in .yaml or .yml"

@@ -39,6 +39,7 @@ from daemon.jobs.manifest_values import (
     Size,
     Title,
     Words,
+    meant_seconds,
 )
 from daemon.jobs.stages import Stage
 from daemon.jobs.video_files import (
@@ -337,10 +338,11 @@ class Manifest(_Strict):
         said = (self.text or "").casefold()
         for index, expression in enumerate(self.expressions):
             if isinstance(expression.at, str) and expression.at.casefold() not in said:
+                moment = f"at: {meant_seconds(expression.at):g}"
                 yield Conflict(
                     ("expressions", index, "at"),
                     f"`expressions` names the word “{expression.at}”, which `text` does not contain",
-                    "Write a word as it stands there, or seconds without quotes, such as `at: 5`.",
+                    f"Write a word as it stands there, or seconds without quotes, such as `{moment}`.",
                 )
         try:
             if kind.makes_video:

@@ -200,6 +200,15 @@ def _moment(value: object) -> float | str:
     return str(value).strip() if seconds is None else seconds
 
 
+def meant_seconds(text: str) -> float:
+    """Return the time in s that a text means which is none as a manifest has it: 2,5 or 00:00:02; 5 where it means none."""
+    found = re.fullmatch(r"(?:(?:(\d{1,2}):)?(\d{1,3}):)?(\d{1,6}(?:[.,]\d{1,6})?)\s*s?", text)
+    if found is None:
+        return 5.0
+    hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def _duration(value: object) -> float:
     try:
         seconds = _seconds(value)

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.kinds import KINDS, keys_without_use
+from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, as_flow, mended_line
 from daemon.jobs.mistakes.key_case import with_small_keys
@@ -220,11 +220,13 @@ def _given(document: YamlDocument) -> _Given | JobError:
     value = document.value
     if isinstance(value, list):
         place = document.mark(())
-        return JobError(
-            "manifest-invalid",
-            f"The manifest is a list ({place}).",
-            "Write each job without the - before it, its keys in the first column, and a line --- between two jobs.",
+        is_json = document.lines[place.line - 1][place.column - 1 :].startswith("[")
+        hint = (
+            "Remove the [ and ] around the jobs and the commas between them, and write a line --- between two jobs."
+            if is_json
+            else "Write each job without the - before it, its keys in the first column, and a line --- between two jobs."
         )
+        return JobError("manifest-invalid", f"The manifest is a list ({place}).", hint)
     if not isinstance(value, dict):
         place = document.mark(())
         known = explain_mistake(document.lines, place.line - 1, place.column - 1)
@@ -348,7 +350,11 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
     if error["type"] == "extra_forbidden":
         place = document.keys.get(path, place)
         hint = _hint_for_unknown(path, error["input"], _unused_keys_of(document.value))
-        if len(path) > 1 and not {*str(path[-1])}.isdisjoint("=:;"):
+        if line := _decimal_point(path, document.value):
+            hint = f"A decimal number is written with a point: write `{line}`."
+        elif len(path) == 1 and (group := _group_above(key, document)):
+            hint = f"It belongs to `{group}` above it: begin its line with {_indent_in(group, document)} blanks."
+        elif len(path) > 1 and not {*str(path[-1])}.isdisjoint("=:;"):
             line = mended_line(str(path[0]), as_flow(document.value.get(path[0], "")))
             hint = f"Write `{line}`." if line else hint
         if len(path) == 1 and not is_other_name(key) and (" " in str(error["input"]) or not hint.startswith("Did")):
@@ -358,6 +364,8 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
         return _Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
+    if key == "format" and advice is None and (kind := _kind_of(document.value)) is not None and kind.makes_sound:
+        advice = f"A job of `kind: {kind.name}` makes wav, mp3, opus or flac."
     what = _plain_message(error, number_range(path))
     return _Mistake(
         place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])
@@ -399,10 +407,43 @@ def _hint_for_unknown(path: tuple[str | int, ...], value: Any, unused: Collectio
     return " ".join(filter(None, (f"Did you mean `{meant}`?", where, first_sentence(description), advice)))
 
 
+def _kind_of(value: Any) -> Kind | None:
+    return KINDS.get(str(value.get("kind", "video")).strip().casefold())
+
+
 def _unused_keys_of(value: Any) -> list[str]:
     """Return the keys that do nothing in the kind of job that a document asks for."""
-    kind = KINDS.get(str(value.get("kind", "video")).strip().casefold())
+    kind = _kind_of(value)
     return keys_without_use(kind) if kind else []
+
+
+def _decimal_point(path: tuple[str | int, ...], value: Any) -> str | None:
+    """Return the line that is meant where a number in braces has a comma, so that the rest of it is a key: `{head: 0,5}`."""
+    for step in path[:-1]:
+        value = value[int(step)] if isinstance(value, list) else value.get(step, {})
+    keys = list(value) if isinstance(value, dict) else []
+    if not str(path[-1]).isdecimal() or path[-1] not in keys[1:]:
+        return None
+    before = keys[keys.index(path[-1]) - 1]
+    return f"{before}: {value[before]}.{path[-1]}" if str(value[before]).isdecimal() else None
+
+
+def _group_above(key: str, document: YamlDocument) -> str | None:
+    """Return the group whose keys end in a line that is not indented, if `key` is one of them."""
+    keys = list(document.value)
+    for above in reversed(keys[: keys.index(key)] if key in keys else []):
+        if above in GROUPS:
+            begins_below = document.value[above] is None or document.mark((above,)).line > document.keys[above,].line
+            return above if begins_below and key in GROUPS[above].model_fields else None
+        if above in Manifest.model_fields:
+            return None
+    return None
+
+
+def _indent_in(group: str, document: YamlDocument) -> int:
+    """Return the number of blanks before the keys of a group; 2 where it has none yet."""
+    columns = [place.column for path, place in document.keys.items() if path[0] == group and len(path) > 1]
+    return max(2, columns[-1] - 1 if columns else 2)
 
 
 def _plain_message(error: ErrorDetails, limits: str) -> str:

@@ -158,6 +158,8 @@ def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | 
 def _advice_for_file(key: str, text: str) -> str | None:
     if "://" in text and not text.casefold().startswith("file:"):
         return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+    if text.casefold().startswith("data:"):
+        return "Nothing is read from the manifest itself: save it as a file next to the manifest, and write its name."
     if found := re.match(r"([^,;]+\.\w{2,5})\s*[,;]\s*(.*)", text):
         more = _ONE_OF_THEM.replace("each", "each file") if found[2] else ""
         return f"Write `{key}: {found[1]}`.{more}"

@@ -76,6 +76,10 @@ def nearest_voice(voices: Sequence[Voice], language: str) -> Voice | None:
     return next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
 
 
+#: What people write who want no voice in particular.
+_NO_VOICE = frozenset({"none", "no", "off", "auto", "any", "null"})
+
+
 def name_hint(voices: Sequence[Voice], wanted: str, settings: Settings, key: str = "voice") -> str:
     """Return a hint with the most similar name or description, and some installed voices. `key`: where `wanted` is written."""
     if wanted.endswith(_SOUNDS):
@@ -88,6 +92,8 @@ def name_hint(voices: Sequence[Voice], wanted: str, settings: Settings, key: str
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
     near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)
     meant = correct_voice_words(wanted)
+    if wanted in _NO_VOICE:
+        return f"Leave `{key}` out to have the usual voice. All are listed {where_all_are(settings)}."
     if not meant and (unknown := words_not_known(wanted)):
         hint = f"As a description it has words that are not known: {comma_list(unknown)}. "
     else:

@@ -83,6 +83,12 @@ def test_defaults_that_cannot_be_used_fail_the_manifests_they_hold_for_and_no_ot
     assert "Your manifest is not the cause" in room.status("anna/hello")["next"]
 
 
+def test_a_file_that_has_nearly_the_name_of_defaults_is_told_the_right_one(room: Room) -> None:
+    room.put("anna/_default.yaml", "voice: heart\n")
+    room.settle()
+    assert "it must be called _defaults.yaml" in room.status("anna/_default")["error"]["hint"]
+
+
 def test_two_files_of_defaults_in_one_folder_are_refused(room: Room) -> None:
     room.put(TOP, "speed: 1\n")
     room.put("_Defaults.yml", "speed: 2\n")

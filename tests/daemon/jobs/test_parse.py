@@ -105,6 +105,8 @@ def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
         ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", 'Write text: "a: b"')),
         ("text: !!python/object/apply:os.system [id]\nimage: p.png", "manifest-invalid", ("`text`",)),
         ("- a\n- b", "manifest-invalid", ("The manifest is a list", "---")),
+        ('[{"text": "a"}, {"text": "b"}]', "manifest-invalid", ("The manifest is a list", "Remove the [ and ]")),
+        ("All that is said.", "manifest-invalid", ("is no `key: value` (line 1)", "write `text: |`")),
         ("", "manifest-empty", ("empty",)),
         ("# only a comment", "manifest-empty", ("empty",)),
         ("[" * 5000, "yaml-too-large", ("deeply",)),
