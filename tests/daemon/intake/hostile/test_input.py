@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -89,6 +90,14 @@ def statuses(one: Installation) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in one.outbox.glob("*.json")]
 
 
+def exchange_for_a_folder(path: Path) -> None:
+    """Put a full folder in the place of a file, which its owner may write again just now."""
+    while not path.is_dir():
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            (path / "full").mkdir(parents=True)
+
+
 def test_folders_planted_where_statuses_and_parts_are_to_be_cost_no_job_its_end(
     installation: Callable[..., Installation],
 ) -> None:
@@ -99,8 +108,7 @@ def test_folders_planted_where_statuses_and_parts_are_to_be_cost_no_job_its_end(
     one.drop("a.yaml", {"kind": "speech", "audio": "late.wav"})
     status = one.reaches("a", "waiting")
     # When its status is exchanged for a folder, and folders and links lie under the names of its parts
-    (one.outbox / "a.json").unlink()
-    (one.outbox / "a.json" / "full").mkdir(parents=True)
+    exchange_for_a_folder(one.outbox / "a.json")
     (one.outbox / f".{status['job']}.wav.part" / "full").mkdir(parents=True)
     (one.outbox / "a.wav").symlink_to("/etc/passwd")
     (one.inbox / "s.wav").rename(one.inbox / "late.wav")
