@@ -14,7 +14,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
-from daemon.intake.companion_names import missing_file
+from daemon.intake.companion_names import opened_companion
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
@@ -24,7 +24,6 @@ from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
 from daemon.profiles.profile_folders import ProfileFolders
-from daemon.system.safe_open import open_inside
 
 
 @click.command()
@@ -92,20 +91,17 @@ def _defaults_result(root: Path, name: str, limit: int) -> dict[str, Any]:
 
 
 def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
-    spelled, warnings = InboxScanner(root, settings).spelled, list[str]()
+    scanner, warnings = InboxScanner(root, settings), list[str]()
     files: dict[str, Path] = {}
     try:
         if isinstance(item, JobError):
             raise item
         for key, path in item.companion_paths(folder).items():
-            found = spelled(path)
+            found = scanner.spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
             files[key] = root / found.name
-            try:
-                with open_inside(root, found.name) as fd:
-                    os.fstat(fd)
-            except JobError as exc:
-                raise missing_file(exc, item.inherited.get(key, "")) from exc
+            with opened_companion(root, found, scanner.resembling, item.inherited.get(key, "")):
+                pass
         _check_picture(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
             ProfileFolders.check_expiry(item.profile.expires)
