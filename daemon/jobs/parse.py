@@ -67,6 +67,7 @@ class _Mistake(NamedTuple):
     message: str
     hint: str
     is_unknown_key: bool = False
+    is_empty_text: bool = False
 
     @property
     def order(self) -> tuple[bool, bool, int, int]:
@@ -300,7 +301,9 @@ def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> Job
         lost: sentences about words that YAML takes for comments.
     """
     first, *others = sorted(mistakes, key=lambda mistake: mistake.order)
-    code = "manifest-unknown-key" if first.is_unknown_key else "manifest-invalid"
+    code = (
+        "manifest-unknown-key" if first.is_unknown_key else "text-empty" if first.is_empty_text else "manifest-invalid"
+    )
     hints = [first.hint]
     if others:
         hints.append(f"{len(others)} more mistake{'s' if len(others) > 1 else ''}:")
@@ -334,6 +337,8 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
         return _Mistake(place, f"`{key}` is missing ({place}).", _hint(path))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
+    if value == "" and error["type"] in ("too_short", "string_too_short"):
+        return _Mistake(place, f"`{key}` is empty ({place}).", _hint(path), is_empty_text=key == "text")
     what = _plain_message(error, number_range(path))
     return _Mistake(place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or _hint(path))
 
