@@ -135,8 +135,14 @@ def _output_name(value: object) -> str:
     return text
 
 
+#: Control characters that YAML allows in no file as they are: they come from \b, \v or \0 in double quotes.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
 def _text(value: object) -> object:
-    """Refuse the name of a file in place of the words in it."""
+    """Refuse the name of a file in place of the words in it, and control characters, which only an escape can bring here."""
+    if isinstance(value, str) and _CONTROL.search(value):
+        raise ValueError("has a control character: in double quotes \\ begins one; use single quotes")
     if isinstance(value, str) and _TEXT_FILE.fullmatch(value.strip()):
         raise ValueError("must be the words themselves")
     return value

@@ -64,6 +64,7 @@ class _Mistake(NamedTuple):
     hint: str
     is_unknown_key: bool = False
     key: str = ""
+    is_empty_text: bool = False
 
     @property
     def order(self) -> tuple[bool, bool, int, int]:
@@ -299,7 +300,9 @@ def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> Job
         lost: sentences about words that YAML takes for comments.
     """
     first, *others = sorted(mistakes, key=lambda mistake: mistake.order)
-    code = "manifest-unknown-key" if first.is_unknown_key else "manifest-invalid"
+    code = (
+        "manifest-unknown-key" if first.is_unknown_key else "text-empty" if first.is_empty_text else "manifest-invalid"
+    )
     hints = [first.hint]
     if others:
         hints.append(f"{len(others)} more mistake{'s' if len(others) > 1 else ''}:")
@@ -366,6 +369,10 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
     if key == "format" and advice is None and (kind := _kind_of(document.value)) is not None and kind.makes_sound:
         advice = f"A job of `kind: {kind.name}` makes wav, mp3, opus or flac."
+    if value == "" and error["type"] in ("too_short", "string_too_short"):
+        return _Mistake(
+            place, f"`{key}` is empty ({place}).", describe_key(path), key=str(path[0]), is_empty_text=key == "text"
+        )
     what = _plain_message(error, number_range(path))
     return _Mistake(
         place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])

@@ -156,7 +156,11 @@ def _open(path: Path) -> Image.Image:
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
         if isinstance(from_exception(exc), MachineError):
             raise
-        raise JobError("image-unreadable", f"The picture's header is damaged ({exc}).", _READABLE) from exc
+        raise JobError(
+            "image-unreadable",
+            f"The picture's header is damaged, or its file ends too early ({exc}).",
+            f"Copy the picture again. {_READABLE}",
+        ) from exc
 
 
 def _decoder(source: Path | io.BytesIO) -> Image.Image:

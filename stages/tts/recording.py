@@ -109,10 +109,12 @@ def check_recording(ctx: Context) -> float | None:
     Returns: the declared length, s; None if none is declared.
 
     Raises:
-        JobError: `audio-unreadable`, `audio-too-long`.
+        JobError: `audio-empty`, `audio-unreadable`, `audio-too-long`.
         MachineError: `ffmpeg-missing`.
     """
     name = copy_name("audio")
+    if ctx.path(name).stat().st_size == 0:
+        raise JobError("audio-empty", "The sound file is empty (0 bytes).", "Copy it again.")
     with FfmpegProcess(decode_command(name, SAMPLE_RATE, most_s=_FIRST_S), ctx.job_dir, read=True) as ffmpeg:
         while ffmpeg.stdout.read(_CHUNK_BYTES):
             pass

@@ -201,6 +201,7 @@ _TABLE = (
     # Commas and blanks in numbers
     _rule(r"{<}\d(?:,\d){2,20}{>}", lambda m: m[0].replace(",", ", ")),
     _rule(r"{<}(\d{1,3}),(\d{1,2}){>}", r"\1.\2"),
+    _rule(r"{<}(\d{1,3}),(\d{1,2})(?=(?!st\b|nd\b|rd\b|th\b)[^\W\d_])", r"\1.\2"),
     _rule(r"{<}\d{1,3}(?: \d{3}){2,4}{>}(?! \d)", lambda m: m[0].replace(" ", ",")),
     # Sizes and amounts
     _rule(r"(?<=\d)( ?(?:min|sec|hrs?|ft|tbsp|tsp|lbs?|oz|mi|yd|km|cm|mm|kg|mg|ml))\.(?= [a-z\d])", r"\1"),

@@ -22,6 +22,11 @@ _COMMON = {
 }
 _SETS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 _WORD = re.compile(r"[^\W\d_]+")
+#: Web and mail addresses are words of no language: "com" is one of Portuguese.
+_ADDRESS = re.compile(
+    r"\b(?:https?://|www\.)\S{1,500}|\b[\w%+-]{1,64}(?:[.@][\w-]{1,63}){0,5}[.@][\w-]{1,63}\.[a-z]{2,6}\b",
+    re.IGNORECASE,
+)
 #: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
 #: Script, as `stages.tts.text.scripts` names it → the language that is mostly written in it.
@@ -44,7 +49,7 @@ def guess_by_letters(text: str, script: str) -> str | None:
 
 def guess_other_language(text: str, language: str) -> str | None:
     """Return the language that a text seems to be in, if that is not the declared one (BCP 47 tags); else None."""
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words = [word.casefold() for word in _WORD.findall(_ADDRESS.sub(" ", text))]
     asked = language.casefold().partition("-")[0]
     if len(words) < _LEAST_WORDS or asked not in _SETS:
         return None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from stages.tts.text.pause_marks import without_marks
+from stages.tts.text.subtitle_text import without_cues
 
 _ATTRIBUTES = r"[^<>]{0,300}?"
 _BREAK = re.compile(rf"<break\b({_ATTRIBUTES})/?>(?:\s*</break>)?", re.IGNORECASE)
@@ -34,30 +35,39 @@ _DIRECTION = re.compile(
 
 #: Other ways to write a pause: [2s], [wait 2s], (pause), <pause 1s>, <#0.5#>, [Pause 2 Sekunden].
 _OTHER_PAUSE = re.compile(
-    r"(?:[\[<]\s*(?:pause|pausa|pauze|break|wait|silence|stille|silencio)|\(\s*(?:pause|pausa|pauze|silence))"
+    r"(?:[\[<{]\s*(?:pause|pausa|pauze|break|wait|silence|stille|silencio)|\(\s*(?:pause|pausa|pauze|silence))"
     r"(?:\s*[:=]?\s*(?P<named>\d{1,3}(?:[.,]\d{1,3})?))?\s*"
-    r"(?P<unit>s|secs?|seconds?|sekunden?|secondes?|segundos?|secondi|ms)?\s*/?[\])>]"
+    r"(?P<unit>s|secs?|seconds?|sekunden?|secondes?|segundos?|secondi|ms)?\s*/?[\])>}]"
     r"|\[\s*(?P<bare>\d{1,2}(?:[.,]\d{1,3})?)\s*(?:s|secs?|seconds?|sekunden?)\s*\]|<#(?P<hashed>\d{1,2}(?:\.\d{1,3})?)#>",
     re.IGNORECASE,
 )
 #: A pause mark as `stages.tts.text.pause_marks` reads it, right or wrong.
 _OWN_PAUSE = re.compile(r"\[\s*pause\b\s*[:=]?\s*[\d.]*\s*(?:s|sec|seconds?|ms)?\s*\]", re.IGNORECASE)
-#: The number and the times of a cue, in text that was copied from a subtitle file.
-_CUE_TIMES = re.compile(
-    r"^(?:[^\S\n]*\d{1,5}[^\S\n]*\n)?[^\S\n]*(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3}[^\S\n]*-->[^\n]*(?:\n|$)", re.MULTILINE
-)
-#: A place that was to be filled in: {{company}}, [NAME], <your name here>.
+#: A place that was to be filled in: {{company}}, {name}, ${name}, [NAME], [Your Name], %NAME%, <your name here>, <name>.
+_FILLED_IN = r"(?:name|company|date|title|email|city|address|topic|product|role|position|customer|client|user|username|recipient)"
 _PLACEHOLDER = re.compile(
-    r"\{\{[^{}\n]{1,40}\}\}|\[[A-Z][A-Z_ ]{3,40}\]|\[(?:your|insert|name of)\b[^\]\n]{1,40}\]|<(?:your|insert)\b[^<>\n]{1,40}>"
+    r"\{\{[^{}\n]{1,40}\}\}|\$?\{[^\W\d]\w{0,30}(?:[ .-]\w{1,30}){0,3}\}|%[A-Z][A-Z_]{1,40}%|%\([a-z_]{1,40}\)s"
+    r"|\[[A-Z][A-Z_ ]{3,40}\]|\[(?i:your|insert|name of)\b[^\]\n]{1,40}\]|<(?i:your|insert)\b[^<>\n]{1,40}>"
+    rf"|[\[<](?i:(?:\w{{1,20}}[ _-]?)?{_FILLED_IN})[\]>]"
 )
+
+#: A line break that YAML did not read, because the text is not in double quotes: after an end mark or before a capital letter.
+#: A path such as C:\new or \\host\News is passed over.
+_ESCAPED_LINE = re.compile(
+    r"(?:\b[A-Za-z]:\\|(?<!\S)\\(?![nr]))\S*"
+    r"|(?P<line>(?:\\r)?(?:(?<=[.!?…:;,\"'”’)\]。！？])|(?<=\\r)|(?<=\\n)|(?=\\n(?:[^\Wa-z\d_]|\s|\\n|$)))\\n)"
+)
+#: What is left of C:\temp in double quotes.
+_LOST_PATH = re.compile(r"\b[C-Z]:(?=[\t\n][a-z])")
 
 _LEFT_OUT = re.compile(rf"[^\S\n]*{_DIRECTION.pattern}", re.IGNORECASE)
 
 
 def read_markup(text: str) -> str:
     """Return a text in which breaks are pause marks, substitutes stand for what they replace, and other markup is left out."""
+    text = _ESCAPED_LINE.sub(lambda found: "\n" if found["line"] else found[0], without_cues(text))
     text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
-    text = _OTHER_PAUSE.sub(_other_pause_mark, _CUE_TIMES.sub("", text))
+    text = _OTHER_PAUSE.sub(_other_pause_mark, text)
     return _LEFT_OUT.sub("", _TAG.sub("", text))
 
 
@@ -67,9 +77,13 @@ def markup_warnings(text: str) -> Iterator[str]:
         yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
     if directions := dict.fromkeys(_DIRECTION.findall(text)):
         yield f"Stage directions are not spoken: {', '.join(directions)}."
-    if _CUE_TIMES.search(text):
+    if (words := without_cues(text)) != text:
         yield "The text comes from a subtitle file: its numbers and times are not spoken."
-    if places := dict.fromkeys(_PLACEHOLDER.findall(text)):
+    if any(found["line"] for found in _ESCAPED_LINE.finditer(words)):
+        yield "\\n in the text is read as a new line. To write lines as they are, begin the text with `text: |`."
+    if drive := _LOST_PATH.search(words):
+        yield f"A blank follows {drive[0]} in the text: in double quotes \\t and \\n are no letters of a path. Use single quotes."
+    if places := dict.fromkeys(found for found in _PLACEHOLDER.findall(words) if not _OTHER_PAUSE.fullmatch(found)):
         yield f"The text has a place that was to be filled in, and it is spoken as it stands: {', '.join(places)}."
 
 
