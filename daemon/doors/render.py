@@ -90,6 +90,8 @@ def render(
     given = {"text": text, "image": image, **keys}
     manifest = {key: value for key, value in given.items() if value is not None}
     target = Path(out).absolute()
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a folder; name a file in it", str(target))
     if not target.parent.is_dir():
         raise FileNotFoundError(2, "No such folder", str(target.parent))
     settings, deadline = _settings(config), None if timeout is None else time.monotonic() + timeout

@@ -15,6 +15,8 @@ ENDINGS = (STATUS_ENDING, *dict.fromkeys(ending for kind in KINDS.values() for _
 MAX_STEM_BYTES = 180  # leaves room for a version, a job id and an ending within the 255 bytes of a file name
 #: The last version of a name that is tried; it bounds how many are looked at, and how long a name becomes.
 LAST_VERSION = 10**6 - 1
+#: Names that are devices to Windows, with any ending: it cannot open such a file.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _VERSION = re.compile(r"(.+)-v([1-9]\d{0,5})")
 _LONGEST_FIRST = sorted(ENDINGS, key=len, reverse=True)
 
@@ -23,6 +25,8 @@ def clean_stem(name: str) -> str:
     """Return a file name that is valid on every filesystem: composed Unicode, no control characters, bounded length."""
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in text).strip(" .") or "job"
+    if text.split(".")[0].rstrip().upper() in _DEVICES:
+        text = f"_{text}"
     return text.encode()[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 

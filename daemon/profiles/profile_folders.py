@@ -167,10 +167,12 @@ class ProfileFolders(Generic[P]):
         """Find a profile by its id or name, ignoring case.
 
         Raises:
-            JobError: `ProfileWords.unknown`; UnusableProfileError where it is there and cannot be used.
+            JobError: `ProfileWords.unknown`; `profile-ambiguous` where several have the name, as after a copy was put back;
+                UnusableProfileError where it is there and cannot be used.
         """
         key = wanted.strip().casefold()
         unusable: UnusableProfileError | None = None
+        named: list[P] = []
         for folder in self._folders():
             try:
                 profile = self.read(folder)
@@ -179,8 +181,18 @@ class ProfileFolders(Generic[P]):
             except (OSError, ValueError):
                 continue
             else:
-                if key in (profile.id, profile.name.casefold()):
+                if key == profile.id:
                     return profile
+                if key == profile.name.casefold():
+                    named.append(profile)
+        if len(named) > 1:
+            raise JobError(
+                "profile-ambiguous",
+                f"{len(named)} {self.words.thing} profiles are called '{named[0].name}'.",
+                f"Name one by its id: {', '.join(profile.id for profile in named)}.",
+            )
+        if named:
+            return named[0]
         if unusable is not None:
             raise unusable
         raise JobError(

@@ -155,7 +155,8 @@ def _look_at_container(media: MediaFile, path: Path) -> None:
 
 def _look_for_end(media: MediaFile, log: str) -> None:
     """Look for a track that ends early."""
-    declared, found = media.declared_s, float(media.duration)
+    # A track may begin late: its end counts, not how long it is.
+    declared, found = media.declared_s, float(max((one.times.end for one in (*media.videos, *media.audios)), default=0))
     guessed = "Estimating duration from bitrate" in log
     if media.faults or declared is None or guessed or not (media.videos or media.audios):
         return

@@ -23,6 +23,8 @@ _SOUNDS: dict[VideoFormat, frozenset[str]] = {
     "webm": frozenset({"opus", "vorbis"}),
     "mov": frozenset({"aac", "pcm_s16le", "pcm_s24le", "pcm_s16be"}),
 }
+#: Sound that goes on for less than this behind the picture is only the filling of its last packet. s
+_LEAST_TAIL_S = Fraction(1, 10)
 #: A frame rate above this is no longer that of a video for people; it is reduced to the highest usual one.
 _HIGHEST_RATE = 120
 
@@ -98,6 +100,8 @@ def plan_conversion(
         changes.append(f"{name} from {track.codec}")
     elif name == "webm" and track.rotation:
         changes.append("a WebM cannot say how it is turned")
+    if changes and own and not new and own.times.end - picture_s >= _LEAST_TAIL_S:
+        length_s = own.times.end  # the last frame stays until the sound ends, which is not cut
     form = format_for(name, manifest.codec, transparent=False)
     fits = sound is not None and sound.codec in _SOUNDS[name]
     same_length = not new or abs(sound_s - length_s) < 1 / rate

@@ -286,6 +286,10 @@ def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(mem
         ("", "job"),
         ("e\u0301", "é"),
         ("\udcff", "_"),
+        ("con", "_con"),  # a device to Windows, as are the next two
+        ("COM1.old", "_COM1.old"),
+        ("nul ", "_nul"),
+        ("console", "console"),
     ],
 )
 def test_a_name_is_one_that_people_and_filesystems_can_live_with(name: str, stem: str) -> None:

@@ -82,6 +82,11 @@ def rewrite(folder: Path, **changes: Any) -> None:
     (folder / "profile.yaml").write_text(yaml.safe_dump(record | changes))
 
 
+def copy_of(folder: Path, profile_id: str) -> None:
+    """Put a copy of a profile beside it, as from a backup."""
+    rewrite(shutil.copytree(folder, folder.with_name(profile_id)), id=profile_id)
+
+
 BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
     "removed": ("avatar-unknown", shutil.rmtree),
     "half copied": ("avatar-damaged", lambda folder: (folder / "rig.npz").unlink()),
@@ -89,6 +94,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
     "newer": ("avatar-newer", lambda folder: rewrite(folder, version=2)),
     "no record": ("avatar-damaged", lambda folder: rewrite(folder, files=7)),
     "expired": ("profile-expired", lambda folder: rewrite(folder, expires="2020-01-01")),
+    "there twice": ("profile-ambiguous", lambda folder: copy_of(folder, "ap-00000009")),
     "linked": ("file-is-link", lambda folder: (folder / "second name").hardlink_to(folder / "picture")),
 }
 

@@ -197,3 +197,23 @@ def test_a_file_beside_the_video_that_cannot_be_used_is_named(tmp_path: Path, ke
         stages.transcode.run(ctx)
     assert caught.value.code == code
     assert f"`{key}`" in caught.value.message
+
+
+def test_sound_that_goes_on_behind_the_picture_is_kept_to_its_end(tmp_path: Path) -> None:
+    longer = ("-f", "lavfi", "-i", "sine=f=330:r=48000:d=2.5")
+    ctx = encode_job(tmp_path, *PICTURE, *longer, *H264, size="160x128")
+    facts = stages.transcode.run(ctx)
+    assert facts["duration_s"] == pytest.approx(2.5, abs=0.1)
+    heard = re.findall(r"Duration: 00:00:0([\d.]+)", look(result(ctx)))
+    assert float(heard[0]) == pytest.approx(2.5, abs=0.1)
+
+
+def test_a_track_that_begins_late_is_no_damage(tmp_path: Path) -> None:
+    ctx = encode_job(tmp_path, size="160x128")
+    source, late = ctx.path(copy_name("video")), tmp_path / "late.mp4"
+    ffmpeg(
+        "-i", str(source), "-itsoffset", "1.5", "-i", str(source), "-map", "0:v", "-map", "1:a", "-c", "copy", str(late)
+    )
+    late.rename(source)
+    facts = stages.transcode.run(ctx)
+    assert facts["duration_s"] == pytest.approx(2.5, abs=0.1)
