@@ -40,10 +40,14 @@ def test_a_text_or_voice_is_refused_as_the_voice_would_refuse_it(
 
 
 def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
-    for name, content in (("text", b"These are words."), ("nothing", b""), ("playlist", b"#EXTM3U\n/etc/hostname\n")):
+    for name, content, code in (
+        ("text", b"These are words.", "audio-unreadable"),
+        ("nothing", b"", "audio-empty"),
+        ("playlist", b"#EXTM3U\n/etc/hostname\n", "audio-unreadable"),
+    ):
         ctx = job(tmp_path / name, audio="a.wav")
         ctx.source("audio").write_bytes(content)
-        assert refused(ctx, stages.check.run)[0] == "audio-unreadable"
+        assert refused(ctx, stages.check.run)[0] == code
     ctx = job(tmp_path / "long", {"stages": {"tts": {"max_audio_s": 2}}}, audio="a.wav")
     ffmpeg("-f", "lavfi", "-i", "sine=f=200:d=3", "-f", "wav", str(ctx.source("audio")))
     assert refused(ctx, stages.check.run)[0] == "audio-too-long"
