@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 import shutil
 import tempfile
@@ -135,8 +137,20 @@ def generate(
     _make(shell, manifest, {}, name, as_json)
 
 
+def _check_writable(folder: Path) -> None:
+    """Ask before any work whether the folder of the profiles may be written.
+
+    Raises:
+        PermissionError: it may not, which the command line explains.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", str(there))
+
+
 def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, as_json: bool) -> None:
     """Make a profile by the stages of its job, and show it."""
+    _check_writable(shell.settings_or_defaults.paths.avatars)
     *before, face = [stage for stage in manifest.stages if stage != DELIVER]
     job_id, warnings = f"command-{secrets.token_hex(8)}", list(manifest.warnings)
     with _stages(shell, "gpu" if before else "cpu") as stages, stages.job(manifest, files) as job:

@@ -13,7 +13,7 @@ import yaml
 
 from daemon.outbox.outbox import VOICES, VOICES_PAGE
 from stages.tts.profile_store import Profile, ProfileStore
-from tests.conftest import Installation, wait_for
+from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.daemon.intake import SPEECH
 from tests.support.machine.people import ANNA, BERT, avatar_as, give
 
@@ -84,6 +84,11 @@ def test_who_may_only_drop_hears_voices_and_sees_jobs(service: Installation) -> 
     assert "a job is handed in" in told.stderr
     assert (folder / "hello.wav").read_bytes()[:4] == b"RIFF"
     assert [path.name for path in service.outbox.glob("[!.]*")] == [VOICES_PAGE]
+    # And when she would keep a face on the machine, it is said that she may not, before any work
+    portrait = folder / "portrait.png"
+    portrait.write_bytes(PORTRAIT.read_bytes())
+    told = avatar_as(ANNA, service, "avatar", "add", str(portrait), "--name", "Anna")
+    assert (told.returncode, "may not use" in told.stderr, "Traceback" in told.stderr) == (77, True, False), told.stderr
     # When she hands in jobs / Then she sees how they stand, by name and id
     for name, manifest in {"good": SPEECH, "bad": "kind: speech\ntext: '???'\n"}.items():
         service.drop(f"{name}.yaml", manifest)
