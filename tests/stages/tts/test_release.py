@@ -25,6 +25,7 @@ def test_xtts_gives_its_gpu_memory_back_and_says_what_is_left(monkeypatch: pytes
 
     monkeypatch.setattr(engine, "XttsNetwork", Network)
     engine._load_network.cache_clear()
+    stages.tts.release()  # what other tests of this process have left
     driver = Driver(CardMemory(1 << 30))
     with install(driver):
         # Given a loaded network
