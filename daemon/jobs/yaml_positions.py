@@ -98,6 +98,10 @@ class _Budget:
                 )
 
 
+#: Characters that no YAML file may hold: control characters but for tab and line ends, halves of pairs, and two that are none.
+_NOT_ALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDocument | JobError]:
     """Parse YAML text; yields each document, or the error if it is invalid: `yaml-invalid`, `yaml-alias`,
     `yaml-duplicate-key`, with line and column.
@@ -133,7 +137,23 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
             )
             yield JobError("yaml-invalid", what, hint)
         except yaml.YAMLError as exc:
-            yield JobError("yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text.")
+            yield _unreadable_character(part) or JobError(
+                "yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text."
+            )
+
+
+def _unreadable_character(text: str) -> JobError | None:
+    """Return the error of the first character that YAML does not allow; None where there is none."""
+    found = _NOT_ALLOWED.search(text)
+    if found is None:
+        return None
+    before = text[: found.start()]
+    line, column = before.count("\n") + 1, found.start() - before.rfind("\n")
+    return JobError(
+        "yaml-invalid",
+        f"A control character, which nobody sees, is in line {line}, column {column} (U+{ord(found[0]):04X}).",
+        "Delete it there, or type the words around it anew; it comes with text that is copied from a PDF or another program.",
+    )
 
 
 def document_texts(text: str) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""Reads keys that are written with capitals, as the keyboards of phones write the first letter of a line."""
+"""Reads keys that are written with capitals, as the keyboards of phones write the first letter of a line, or with characters
+around them that nobody sees, as come with text that is copied from a web page.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,9 @@ from typing import Any
 
 from daemon.errors import JobError
 from daemon.jobs.yaml_positions import Path, YamlDocument
+
+#: Zero-width spaces and joiners, the mark of byte order, the soft hyphen, and marks of direction.
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
 
 
 def with_small_keys(
@@ -27,13 +32,14 @@ def with_small_keys(
     def small(mapping: dict[str, Any], path: Path, known: Collection[str]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in mapping.items():
-            name = key if key in known or key.lower() not in known else key.lower()
+            bare = key.strip(_UNSEEN)
+            name = next((name for name in (key, bare, bare.lower()) if name in known), key)
             if name != key:
                 moved[*path, key] = name
             if name in result:
                 raise JobError(
                     "yaml-duplicate-key",
-                    f"`{name}` is given twice, in small letters and in capitals ({document.keys[*path, key]}).",
+                    f"`{name}` is given twice, written in two ways ({document.keys[*path, key]}).",
                     "Keep one of the two; if they are two jobs, write a line --- between them.",
                 )
             result[name] = below(value, (*path, key), groups[name]) if not path and name in groups else value
@@ -55,6 +61,16 @@ def with_small_keys(
         name: {path_now(path): place for path, place in getattr(document, name).items()}
         for name in ("values", "keys", "comments")
     }
-    written, read = ([f"`{name}`" for name in names] for names in ((path[-1] for path in moved), moved.values()))
-    warning = f"Keys are written in small letters: {', '.join(written)} was read as {', '.join(read)}."
-    return replace(document, value=value, **places), [warning.replace(" was ", " were ") if len(moved) > 1 else warning]
+    warnings = []
+    unseen = [name for path, name in moved.items() if path[-1] != str(path[-1]).strip(_UNSEEN)]
+    if unseen:
+        told = ", ".join(f"`{name}`" for name in unseen)
+        warnings.append(f"Characters that cannot be seen were left out beside {told}; delete them in the manifest.")
+    capitals = {path: name for path, name in moved.items() if name not in unseen}
+    if capitals:
+        written, read = (
+            ", ".join(f"`{name}`" for name in names) for names in ((path[-1] for path in capitals), capitals.values())
+        )
+        were = "were" if len(capitals) > 1 else "was"
+        warnings.append(f"Keys are written in small letters: {written} {were} read as {read}.")
+    return replace(document, value=value, **places), warnings

@@ -267,3 +267,22 @@ def test_a_wrong_expression_is_told_with_its_place(entry: str, told: str) -> Non
     error = one(f"text: What a lovely day.\nimage: p.png\nexpressions: [{entry}]\n")
     assert isinstance(error, JobError)
     assert told in error.message
+
+
+def test_characters_that_nobody_sees_are_left_out_of_keys_and_named_elsewhere() -> None:
+    # Given keys as they come from a web page / Then they are read, and it is said
+    job = good("\u200bkind: speech\ntext\ufeff: Hello.\n")
+    assert (job.kind, job.text) == ("speech", "Hello.")
+    (warning,) = job.warnings
+    assert warning == "Characters that cannot be seen were left out beside `kind`, `text`; delete them in the manifest."
+    # And a control character, which no YAML may hold, is named with its place
+    for character in "\x0b", "\x9f":
+        with pytest.raises(JobError, match=rf"line 3, column 8 \(U\+{ord(character):04X}\)") as error:
+            raise_first(f"kind: speech\nlanguage: en\ntext: a{character}b\n")
+        assert "Delete it there" in error.value.hint
+
+
+def raise_first(text: str) -> None:
+    (found,) = parse_manifest(text.encode())
+    if isinstance(found, JobError):
+        raise found
