@@ -218,6 +218,7 @@ SOUNDS = {
     "a silent first track and a voice on the second": ([*_SILENCE, *_VOICE, "-map", "0:a", "-map", "1:a"], "a.mka"),
     "floats 6 dB above full scale": ([*_VOICE, "-af", "volume=4:precision=float", "-c:a", "pcm_f32le"], "a.wav"),
     "an M4A that was cut off": ([*_VOICE, "-movflags", "+faststart"], "a.m4a"),
+    "an M4A as most programs write it, with its index at the end, that was cut off": (_VOICE, "a.m4a"),
     "silence": (_SILENCE, "a.wav"),
     "a text file": (None, "a.wav"),
 }

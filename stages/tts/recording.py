@@ -217,6 +217,12 @@ def decode_error(status: int, log: str, what: str = _FILE) -> Exception:
     """
     if status < 0 or "No space left" in log:
         return ffmpeg_error(status, log, "the sound file could not be decoded")
+    if "moov atom not found" in log:  # of an MP4 or M4A
+        return JobError(
+            "audio-truncated",
+            f"{what} is incomplete: its index, which programs write last, is missing.",
+            "Copy it again; a recording that broke off can be repaired with the program that made it.",
+        )
     if "matches no streams" in log:
         return JobError("audio-unreadable", f"{what} has no sound track.", f"Provide a {_ACCEPTED_FORMATS} file.")
     return JobError("audio-unreadable", f"{what} is not a readable sound file.", f"Provide a {_ACCEPTED_FORMATS} file.")
