@@ -144,8 +144,20 @@ def test_a_video_without_sound_stays_without_and_one_that_is_turned_is_upright(t
     assert "rotation" not in look(result(ctx))
 
 
-PLAYLIST = "ffconcat version 1.0\nfile '/etc/hostname'\n"
-HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
+PLAYLIST = "ffconcat version 1.0\nfile 'other.mp4'\n"
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize("playlist", [PLAYLIST, HLS], ids=["concat", "hls"])
+def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: str) -> None:
+    # Given a list in place of the video, and beside it the video that it names, which ffmpeg would read
+    ctx = damaged(tmp_path, lambda data: playlist.encode())
+    for name in ("other.mp4", "other.ts"):
+        ffmpeg(*PICTURE, *TONE, *H264, str(ctx.job_dir / name))
+    # Then the list is no video
+    with pytest.raises(JobError) as caught:
+        stages.transcode.run(ctx)
+    assert caught.value.code == "video-unreadable"
 
 
 @pytest.mark.parametrize(
@@ -153,8 +165,6 @@ HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-
     [
         ("video-empty", lambda folder: damaged(folder, lambda data: b"")),
         ("video-unreadable", lambda folder: damaged(folder, lambda data: b"a shopping list\n" * 40)),
-        ("video-unreadable", lambda folder: damaged(folder, lambda data: PLAYLIST.encode())),
-        ("video-unreadable", lambda folder: damaged(folder, lambda data: HLS.encode())),
         ("video-truncated", lambda folder: damaged(folder, lambda data: data[: len(data) * 2 // 3])),
         ("video-no-picture", lambda folder: encode_job(folder, *TONE, "-c:a", "aac")),
         ("video-too-long", lambda folder: encode_job(folder, settings={"stages": {"transcode": {"max_video_s": 0.5}}})),
