@@ -6,8 +6,11 @@ from where an interrupted download is resumed.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from daemon.errors import MachineError
@@ -33,7 +36,39 @@ def fetch_model_files(parts: Sequence[ModelPart], root: Path, mirror: Path | Non
     Raises:
         MachineError: `fetch-failed`, `disk-full`, `model-damaged`, `model-missing` (in the mirror), `engine-not-installed`.
     """
-    wanted = [found.part for found in catalogue.check_model_files(parts, root) if not found.usable]
+    if not _missing(parts, root):
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root, say):
+        _fetch(_missing(parts, root), root, mirror, say)
+
+
+def _missing(parts: Sequence[ModelPart], root: Path) -> list[ModelPart]:
+    return [found.part for found in catalogue.check_model_files(parts, root) if not found.usable]
+
+
+@contextlib.contextmanager
+def _locked(root: Path, say: Say) -> Iterator[None]:
+    """Wait until no other process fetches into this models folder: one that is done removes what the others downloaded."""
+    try:
+        fd = os.open(root / ".fetch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except PermissionError:  # another user's lock, or a folder that may not be written, which the fetch itself reports
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another command fetches model files into {root}. This one waits until that one has ended.")
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a share without locks
+        yield
+    finally:
+        os.close(fd)
+
+
+def _fetch(wanted: list[ModelPart], root: Path, mirror: Path | None, say: Say) -> None:
     _check_space(root, wanted)
     packages = root / ".fetch" / "packages"
     if mirror is None:
@@ -59,7 +94,6 @@ def fetch_model_files(parts: Sequence[ModelPart], root: Path, mirror: Path | Non
 
 
 def _check_space(root: Path, wanted: list[ModelPart]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
     need, free = sum(part.published.size for part in wanted), shutil.disk_usage(root).free
     if need > free:
         raise MachineError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import http.server
 import json
@@ -96,7 +97,7 @@ def test_a_mirror_with_another_file_is_refused_and_leaves_nothing(
     with pytest.raises(MachineError, match="sha256") as error:
         fetch.fetch_model_files(MODELS["musetalk"], tmp_path / "models", mirror, lambda _: None)
     assert error.value.code == "model-damaged"
-    assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
+    assert [path.name for path in (tmp_path / "models").rglob("*") if path.is_file()] == [".fetch.lock"]
 
 
 def test_states_tell_good_other_damaged_and_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +284,28 @@ def test_a_piper_voice_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.Mo
     assert {path.read_bytes() for path in (tmp_path / "models/piper/de/de_DE/thorsten/high").iterdir()} == set(
         files.values()
     )
+
+
+def test_a_second_fetch_into_the_same_folder_waits_for_the_first(tmp_path: Path) -> None:
+    # Given a fetch into a models folder that is not finished
+    models, waiting = tmp_path / "models", threading.Event()
+    models.mkdir()
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        waiting.set()
+
+    with (models / ".fetch.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        # When a second one begins; then it waits, and looks for missing files only when the first one has brought them
+        second = threading.Thread(target=fetch.fetch_model_files, args=(MODELS["musetalk"], models, TINY, say))
+        second.start()
+        assert waiting.wait(60)
+        shutil.copytree(TINY, models, dirs_exist_ok=True)
+    second.join(60)
+    assert not second.is_alive()
+    assert [line.split(" ")[0] for line in lines] == ["Another"]
 
 
 def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:

@@ -100,7 +100,7 @@ def test_any_manifest_is_read_or_refused_with_a_code(data: bytes) -> None:
 
 CODES = {
     "manifest-unknown-key", "manifest-invalid", "manifest-empty", "manifest-not-text", "manifest-too-many", "yaml-invalid",
-    "yaml-alias", "yaml-duplicate-key", "yaml-too-large",
+    "yaml-alias", "yaml-duplicate-key", "yaml-too-large", "text-empty",
 }  # fmt: skip
 
 
