@@ -27,7 +27,8 @@ from daemon.history import store
 from daemon.history.database import FILE, close_cleanly, open_to_write, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
-from daemon.history.query import History, Query
+from daemon.history.history import History
+from daemon.history.query import Query
 from daemon.history.renewal import renew
 from daemon.jobs.record import Job
 from daemon.outbox.outbox import Outbox

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
-from daemon.history.query import History, Query, Row
+from daemon.history.history import History
+from daemon.history.query import Query, Row
 from daemon.system.permissions import access_error
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from daemon.cli.job_lookup import which_is_meant
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, escape_unprintable
 from daemon.history.database import HistoryError
-from daemon.history.query import History
+from daemon.history.history import History
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED

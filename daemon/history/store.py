@@ -11,7 +11,7 @@ from daemon.history.database import COLUMNS
 from daemon.history.entry import Entry
 from daemon.history.folding import fold
 
-#: Behind every text, so that the last letters also begin a run of three (`daemon.history.query`).
+#: Behind every text, so that the last letters also begin a run of three (`daemon.history.find_rows`).
 _END = "\n\n"
 _TAGS = COLUMNS.split(", ").index("tags")
 _MARKS = ", ".join("?" * len(COLUMNS.split(",")))

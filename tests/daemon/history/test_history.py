@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Settings
-from daemon.history import query as query_module
-from daemon.history import store
+from daemon.history import find_rows, store
 from daemon.history.database import FILE, HistoryError, close_cleanly, give_to_readers, open_to_write, reading, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
+from daemon.history.history import History
 from daemon.history.keeper import HistoryKeeper
-from daemon.history.query import STATES, History, Query
+from daemon.history.query import STATES, Query
 from daemon.history.renewal import disagreements, renew
 from daemon.jobs.record import Job
 from daemon.outbox.outbox import Outbox
@@ -121,8 +121,8 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, terms: int
 ) -> None:
     # Given many jobs of all sorts
-    monkeypatch.setattr(query_module, "_FEW", few)
-    monkeypatch.setattr(query_module, "_MOST_TERMS", terms)
+    monkeypatch.setattr(find_rows, "_FEW", few)
+    monkeypatch.setattr(find_rows, "_MOST_TERMS", terms)
     chance = random.Random(5)
     jobs = [
         make_job(
