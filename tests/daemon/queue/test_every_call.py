@@ -37,6 +37,7 @@ from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
 from stages import worker
 from stages.context import Context
+from tests.conftest import ROOT
 from tests.support.endurance import FULL
 
 #: How the world ends, or lies, at a call.
@@ -167,6 +168,7 @@ def light_stages(monkeypatch: pytest.MonkeyPatch) -> None:
             return {"artifact": artifact}
 
         module.run = run  # type: ignore[attr-defined]
+        module.__path__ = [str(ROOT / "stages" / stage)]  # other stages import its parts
         monkeypatch.setitem(sys.modules, f"stages.{stage}", module)
 
 
