@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, STAGES, LaneName, Stage
+from daemon.outbox.estimator import Work
+from daemon.queue.fair_share import FairShare, Line
 from daemon.queue.steady_clock import SteadyClock
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One queued job. Order: priority (higher first), then acceptance time, then id. Times are monotonic, in s.
+    """One queued job. Order: priority (higher first), then whose turn it is (`FairShare`), then acceptance time, then id. Times
+    are monotonic, in s.
 
     Attributes:
         accepted: when the job was accepted.
         since: when the job entered this queue.
         not_before: when its delay ends; 0 for none.
         lane: the lane in which it waits.
+        line: who handed it in, and the folder of the inbox that it came from.
+        cost_s: seconds of work that its stage is expected to take.
     """
 
     id: str
@@ -33,14 +39,17 @@ class Ticket:
     since: float
     not_before: float
     lane: LaneName
+    line: Line = ("", "")
+    cost_s: float = 1.0
 
     @property
-    def rank(self) -> tuple[int, float, str]:
-        """Sort key; the smallest is next."""
-        return (-self.priority, self.accepted, self.id)
+    def rank(self) -> tuple[float, str]:
+        """Sort key in its line; the smallest is next."""
+        return (self.accepted, self.id)
 
 
-_Entry = tuple[tuple[int, float, str], int, Ticket]
+#: By priority.
+_Shares = dict[int, FairShare[Ticket]]
 
 
 def first_lane(job: Job) -> LaneName:
@@ -66,14 +75,13 @@ class ReadyQueue:
         self._longest_s = longest_delay_s
         self._tickets: dict[str, Ticket] = {}
         self._lane_of = lane_of
-        self._heaps: dict[Stage, dict[LaneName, list[_Entry]]] = {
-            stage: {lane: [] for lane in BY_NAME[stage].lanes} for stage in STAGES
+        self._shares: dict[Stage, dict[LaneName, _Shares]] = {
+            stage: {lane: {} for lane in BY_NAME[stage].lanes} for stage in STAGES
         }
         self._counts: dict[Stage, dict[LaneName, int]] = {
             stage: dict.fromkeys(BY_NAME[stage].lanes, 0) for stage in STAGES
         }
         self._delayed: list[tuple[float, int, Ticket]] = []
-        # A job may be in a heap twice, once as an outdated entry; the number keeps heapq from comparing tickets.
         self._sequence = itertools.count()
 
     def __len__(self) -> int:
@@ -94,7 +102,9 @@ class ReadyQueue:
         due = self._clock.of_future(job.not_before, self._longest_s()) if job.not_before else 0.0
         since = self._clock.of_past(job.since)
         accepted = before.accepted if before else self._clock.of_past(job.accepted)  # the wall clock may have been set
-        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, self._lane_of(job)))
+        line = job.by, os.path.dirname(job.source)
+        cost_s = Work.of_job(job).first_guess_s(job.stage)
+        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, self._lane_of(job), line, cost_s))
 
     def restore(self, ticket: Ticket) -> None:
         """Add a ticket again that was removed."""
@@ -106,13 +116,27 @@ class ReadyQueue:
         if ticket.not_before > 0:
             heapq.heappush(self._delayed, (ticket.not_before, next(self._sequence), ticket))
         else:
-            heapq.heappush(self._heaps[ticket.stage][ticket.lane], (ticket.rank, next(self._sequence), ticket))
+            self._share_of(ticket).push(ticket)
+
+    def _share_of(self, ticket: Ticket) -> FairShare[Ticket]:
+        shares = self._shares[ticket.stage][ticket.lane]
+        if ticket.priority not in shares:
+            shares[ticket.priority] = FairShare(self._is_current)
+        return shares[ticket.priority]
+
+    def take(self, job_id: str) -> Ticket | None:
+        """Remove a job from its queue to work on it, which counts for its owner's share; else as `remove`."""
+        return self._pop(job_id, was_taken=True)
 
     def remove(self, job_id: str) -> Ticket | None:
         """Remove a job from its queue; returns its ticket, or None if it was not queued."""
+        return self._pop(job_id, was_taken=False)
+
+    def _pop(self, job_id: str, *, was_taken: bool) -> Ticket | None:
         ticket = self._tickets.pop(job_id, None)
         if ticket is not None:
             self._counts[ticket.stage][ticket.lane] -= 1
+            self._share_of(ticket).removed(ticket, was_taken=was_taken)
         return ticket
 
     def _is_current(self, ticket: Ticket) -> bool:
@@ -125,20 +149,22 @@ class ReadyQueue:
             lane: the lane in which it waits; None: any.
         """
         self._enqueue_due(now)
-        heaps = self._heaps[stage]
-        tops = [top for one in ([lane] if lane else heaps) if (top := self._top(heaps[one])) is not None]
-        return min(tops, key=lambda ticket: ticket.rank, default=None)
+        lanes = [lane] if lane else self._shares[stage]
+        tops = [top for one in lanes if (top := self._top(self._shares[stage][one])) is not None]
+        return min(tops, key=lambda ticket: (-ticket.priority, ticket.rank), default=None)
 
-    def _top(self, heap: list[_Entry]) -> Ticket | None:
-        while heap and not self._is_current(heap[0][2]):
-            heapq.heappop(heap)
-        return heap[0][2] if heap else None
+    @staticmethod
+    def _top(shares: _Shares) -> Ticket | None:
+        for priority in sorted(shares, reverse=True):
+            if (top := shares[priority].head()) is not None:
+                return top
+        return None
 
     def _enqueue_due(self, now: float) -> None:
         while self._delayed and (self._delayed[0][0] <= now or not self._is_current(self._delayed[0][2])):
             ticket = heapq.heappop(self._delayed)[2]
             if self._is_current(ticket):
-                heapq.heappush(self._heaps[ticket.stage][ticket.lane], (ticket.rank, next(self._sequence), ticket))
+                self._share_of(ticket).push(ticket)
 
     def next_due(self) -> float | None:
         """Return when the next delay ends, on the monotonic clock; None if no job is delayed."""
@@ -154,15 +180,12 @@ class ReadyQueue:
 
     def front(self, stage: Stage, n: int) -> list[Ticket]:
         """Return the first `n` jobs of a stage in order, without delayed ones."""
-        entries = heapq.merge(*map(_in_rank_order, self._heaps[stage].values()), key=lambda ticket: ticket.rank)
-        return list(itertools.islice(filter(self._is_current, entries), n))
+        lanes = map(self._ordered, self._shares[stage].values())
+        return [ticket for _, ticket in itertools.islice(heapq.merge(*lanes, key=lambda pair: pair[0]), n)]
 
-
-def _in_rank_order(heap: list[_Entry]) -> Iterator[Ticket]:
-    """Iterate over the tickets of a heap, smallest first. Visits only the requested entries and their children."""
-    edge = [(heap[0], 0)] if heap else []
-    while edge:
-        entry, at = heapq.heappop(edge)
-        yield entry[2]
-        for below in range(2 * at + 1, min(2 * at + 3, len(heap))):
-            heapq.heappush(edge, (heap[below], below))
+    @staticmethod
+    def _ordered(shares: _Shares) -> Iterator[tuple[tuple[int, int, tuple[float, str]], Ticket]]:
+        """Yield the jobs of a lane in order, each with a key by which those of several lanes are brought into one order."""
+        for priority in sorted(shares, reverse=True):
+            for place, ticket in enumerate(shares[priority].front()):
+                yield (-priority, place, ticket.rank), ticket

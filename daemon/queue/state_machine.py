@@ -82,7 +82,7 @@ class StateMachine:
         Raises:
             OSError: the job could not be moved; it is still in its queue.
         """
-        self.ready_queue.remove(ticket.id)
+        self.ready_queue.take(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
             job = self.spool.load_job(source)
