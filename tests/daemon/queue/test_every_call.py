@@ -1,9 +1,9 @@
 """Every change the service makes to a disk, one by one: what if the world ends right there?
 
 A job's whole life is driven through the real intake, state_machine, worker and delivery, with only the four heavy stages replaced
-by ones that write their artifact, and the check, which writes nothing, by one that finds nothing. `fs.OPS` is replaced by one that counts the calls and, at one of them, crashes before it,
-after it or in the middle of it, or answers with an error. Then a new set of objects (a new process, as far as the code can
-tell) recovers and goes on.
+by ones that write their artifact, and the check, which writes nothing, by one that finds nothing. `fs.OPS` is replaced by one
+that counts the calls and, at one of them, crashes before it, after it or in the middle of it, or answers with an error. Then a
+new set of objects (a new process, as far as the code can tell) recovers and goes on.
 """
 
 from __future__ import annotations
