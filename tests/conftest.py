@@ -67,13 +67,15 @@ TALE = (
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | bool | None], patience_s: float = PATIENCE_S) -> T:
-    """Look until there is something to see; fails naming what never came."""
+def wait_for(
+    what: str, look: Callable[[], T | bool | None], patience_s: float = PATIENCE_S, every_s: float = 0.02
+) -> T:
+    """Look until there is something to see; fails naming what never came. `every_s`: more for a look that starts a process."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if seen := look():
             return seen  # type: ignore[return-value]
-        time.sleep(0.02)
+        time.sleep(every_s)
     pytest.fail(f"{what}: it did not happen within {patience_s:g} s")
 
 

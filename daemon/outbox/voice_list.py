@@ -30,8 +30,8 @@ from daemon.system.json_files import dump_json
 log = structlog.get_logger()
 
 SCHEMA = 1
-#: Delay of the first list, in s, so that the daemon's start comes first.
-FIRST_S = 2.0
+#: Delay of the first list, in s, so that the start of the daemon and of its workers, and the first job, come first.
+FIRST_S = 5.0
 #: Interval of checks for changes, in s.
 LOOK_S = 5.0
 #: Delay before a failed list is tried again, in s.

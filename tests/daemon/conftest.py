@@ -13,9 +13,22 @@ from structlog.testing import capture_logs
 
 from daemon.intake.companion_files import CompanionFiles
 from daemon.system import fs
+from tests.conftest import Installation
 from tests.support.daemon.queue import QueueRoom, Unflushed
 from tests.support.daemon.secret_file import CANARY
 from tests.support.machine.disk import Disk, unavailable
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A running daemon with short waits for all tests of a file that neither end it nor change its settings.
+
+    A test gives its jobs names that no other test uses, and leaves no pause.
+    """
+    one = Installation(tmp_path_factory.mktemp("shared"))
+    one.start()
+    yield one
+    one.stop()
 
 
 @pytest.fixture

@@ -22,22 +22,23 @@ from tests.support.daemon.commands import run_command
 from tests.support.daemon.worker_seam import Gates
 
 
-def test_submit_and_wait_gives_the_video(house: Installation) -> None:
+def test_submit_and_wait_gives_the_video(shared: Installation) -> None:
     # When a text and a picture are submitted / Then the command ends with the path of the video
-    out = house.avatar(
+    out = shared.avatar(
         "submit", "Hello.", "--image", str(PORTRAIT), "--set", "size=256x256", "--set", "motion.head=0", "--wait"
     ).stdout
     video = Path(out.split()[-1])
     assert video.suffix == ".mp4"
     assert video.stat().st_size > 1000
     # And it is in the list, and can be shown by its name
-    listed = json.loads(house.avatar("jobs", "list", "--json").stdout)
-    assert [job["state"] for job in listed] == ["done"]
-    shown = json.loads(house.avatar("jobs", "show", video.stem, "--json").stdout)
+    listed = json.loads(shared.avatar("jobs", "list", "--json").stdout)
+    assert [job["state"] for job in listed if job["name"] == video.stem] == ["done"]
+    shown = json.loads(shared.avatar("jobs", "show", video.stem, "--json").stdout)
     assert shown["manifest"]["motion"]["head"] == 0
 
 
-def test_submit_refuses_what_the_daemon_would(house: Installation) -> None:
+def test_submit_refuses_what_the_daemon_would(installation: Callable[..., Installation]) -> None:
+    house = installation()
     result = house.avatar("submit", "Hello.", "--image", str(PORTRAIT), "--set", "fsp=30", code=1)
     assert "Did you mean `fps`?" in result.stderr
     assert not list(house.inbox.glob("*.yaml"))
@@ -63,8 +64,8 @@ def test_submit_takes_what_each_kind_of_job_needs(installation: Callable[..., In
     assert found["emma"]["voice"] == "emma"
 
 
-def test_wait_ends_with_one_when_the_job_fails(house: Installation) -> None:
-    result = house.avatar("submit", "???", "--image", str(PORTRAIT), "--wait", code=1)
+def test_wait_ends_with_one_when_the_job_fails(shared: Installation) -> None:
+    result = shared.avatar("submit", "???", "--image", str(PORTRAIT), "--wait", code=1)
     assert "text-unspeakable" in result.stderr
 
 
@@ -132,7 +133,10 @@ def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tm
     assert "cancelled already" in house.avatar("jobs", "cancel", "long", code=1).stderr
 
 
-def test_unknown_jobs_and_wrong_configs_have_their_own_exit_codes(house: Installation) -> None:
+def test_unknown_jobs_and_wrong_configs_have_their_own_exit_codes(
+    installation: Callable[..., Installation],
+) -> None:
+    house = installation()
     assert "no job nobody" in house.avatar("jobs", "cancel", "nobody", code=3).stderr
     house.config.write_text("paths: {inbxo: x}")
     assert "paths.inbxo" in house.avatar("status", code=78).stderr
@@ -184,7 +188,10 @@ def test_the_modules_take_the_options_and_the_variable_of_the_command(
     assert result.stderr.startswith(f"avatar: {read}.yaml: there is no setting nonsense"), result.stderr
 
 
-def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installation) -> None:
+def test_validate_tells_what_is_wrong_before_anything_is_dropped(
+    installation: Callable[..., Installation],
+) -> None:
+    house = installation()
     (house.root / "m.yaml").write_text("text: a\nimage: gone.png\n---\ntext: b\nimgae: x\n")
     result = house.avatar("validate", "m.yaml", code=1)
     assert "gone.png is not there" in result.stdout

@@ -32,26 +32,26 @@ def listed(one: Installation, *args: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_manifest_that_waits_is_listed_shown_and_cancelled(house: Installation) -> None:
+def test_a_manifest_that_waits_is_listed_shown_and_cancelled(shared: Installation) -> None:
     # Given a manifest whose picture is not there
-    house.drop("patient.yaml", DETECT)
-    house.reaches("patient", "waiting")
+    shared.drop("patient.yaml", DETECT)
+    shared.reaches("patient", "waiting")
 
     # Then the commands know it, and what it waits for
     def known() -> dict[str, Any] | None:  # the index is written a moment after the status
-        (job,) = listed(house, "--state", "waiting")
+        (job,) = listed(shared, "--state", "waiting")
         return job if job["job"] else None
 
     job = wait_for("the index", known)
     assert (job["name"], job["waiting_for"]) == ("patient", ["p.png"])
-    assert "waits for p.png" in house.avatar("jobs", "list").stdout
-    assert json.loads(house.avatar("jobs", "show", job["job"], "--json").stdout)["waiting_for"] == ["p.png"]
-    assert "starts when it is released" in house.avatar("jobs", "hold", "patient").stdout
+    assert "waits for p.png" in shared.avatar("jobs", "list").stdout
+    assert json.loads(shared.avatar("jobs", "show", job["job"], "--json").stdout)["waiting_for"] == ["p.png"]
+    assert "starts when it is released" in shared.avatar("jobs", "hold", "patient").stdout
     # And it can be cancelled
-    house.avatar("jobs", "cancel", "patient")
-    assert house.finished("patient")["job"] == job["job"]
-    assert [job["state"] for job in listed(house)] == ["cancelled"]
-    assert not list(house.inbox.glob("*.yaml"))
+    shared.avatar("jobs", "cancel", "patient")
+    assert shared.finished("patient")["job"] == job["job"]
+    assert [other["state"] for other in listed(shared) if other["job"] == job["job"]] == ["cancelled"]
+    assert not list(shared.inbox.glob("*.yaml"))
 
 
 def test_whoever_cancels_is_named(installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,20 +114,21 @@ def test_a_job_is_shown_with_its_next_step_while_the_daemon_is_down(installation
     assert shown["hello"].startswith("The daemon does not run. Start it with `avatar run`. The queue was paused by ")
 
 
-def test_of_several_jobs_each_is_tried_and_answered(house: Installation) -> None:
+def test_of_several_jobs_each_is_tried_and_answered(shared: Installation) -> None:
     # Given two jobs that can be cancelled, between two that cannot
-    house.avatar("pause")
+    shared.avatar("pause")
     for name in ("a", "b"):
-        house.drop(f"{name}.yaml", SPEECH)
-        house.reaches(name, "queued")
-    told = house.avatar("jobs", "cancel", "nobody", "a", "nothing", "b", code=3)
+        shared.drop(f"{name}.yaml", SPEECH)
+        shared.reaches(name, "queued")
+    told = shared.avatar("jobs", "cancel", "nobody", "a", "nothing", "b", code=3)
     # Then each of the four is answered, and the exit code says that not all went well
-    assert [house.finished(name)["state"] for name in ("a", "b")] == ["cancelled", "cancelled"]
+    assert [shared.finished(name)["state"] for name in ("a", "b")] == ["cancelled", "cancelled"]
     assert told.stdout.count("is cancelled") == 2
     assert "no job nobody" in told.stderr
     assert "no job nothing" in told.stderr
-    answers = json.loads(house.avatar("jobs", "retry", "nobody", "a", "--json", code=3).stdout)
+    answers = json.loads(shared.avatar("jobs", "retry", "nobody", "a", "--json", code=3).stdout)
     assert [(answer["for"], answer["ok"]) for answer in answers] == [("nobody", False), ("a", True)]
+    shared.avatar("resume")
 
 
 def test_a_cancel_that_was_answered_outlives_a_kill(installation: Callable[..., Installation], tmp_path: Path) -> None:
@@ -173,28 +174,30 @@ def test_a_request_is_durably_gone_before_it_is_answered(tmp_path: Path, monkeyp
     assert calls == ["name .json", "flush spool", "unlink .json", "flush control", "name .answer"]
 
 
-def test_a_pause_of_somebody_else_is_not_replaced_unasked(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_of_somebody_else_is_not_replaced_unasked(
+    shared: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def paused() -> dict[str, Any]:
-        pause: dict[str, Any] = json.loads(house.avatar("status", "--json").stdout)["paused"]["lanes"]
+        pause: dict[str, Any] = json.loads(shared.avatar("status", "--json").stdout)["paused"]["lanes"]
         return pause
 
     monkeypatch.setenv("LOGNAME", "anna")
-    house.avatar("pause", "--reason", "the disk is being exchanged")
+    shared.avatar("pause", "--reason", "the disk is being exchanged")
     # When somebody else pauses as well / Then they are told who did, and why
     monkeypatch.setenv("LOGNAME", "bert")
-    told = house.avatar("pause", "--for", "1h", code=1).stderr
+    told = shared.avatar("pause", "--for", "1h", code=1).stderr
     assert "by anna" in told
     assert "the disk is being exchanged" in told
     assert (paused()["by"], paused()["until"]) == ("anna", None)
     # And who insists, or owns it, replaces it
-    assert "replaces the pause by anna, which had no end" in house.avatar("pause", "--for", "1h", "--force").stdout
+    assert "replaces the pause by anna, which had no end" in shared.avatar("pause", "--for", "1h", "--force").stdout
     assert paused()["by"] == "bert"
-    house.avatar("pause", "--reason", "longer")
+    shared.avatar("pause", "--reason", "longer")
     assert (paused()["reason"], paused()["until"]) == ("longer", None)
     # A number alone is no time, and the answer says how long
-    assert "Write 2s for seconds, 2m for minutes" in house.avatar("pause", "--for", "2", code=2).stderr
-    assert "paused for 90 s, until" in house.avatar("pause", "--for", "90s").stdout
-    assert "paused by bert" in house.avatar("resume").stdout
+    assert "Write 2s for seconds, 2m for minutes" in shared.avatar("pause", "--for", "2", code=2).stderr
+    assert "paused for 90 s, until" in shared.avatar("pause", "--for", "90s").stdout
+    assert "paused by bert" in shared.avatar("resume").stdout
 
 
 def test_a_name_without_its_folder_is_told_with_it() -> None:

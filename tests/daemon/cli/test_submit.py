@@ -49,9 +49,9 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
     assert list(one.inbox.iterdir()) == []
 
 
-def test_a_sound_can_be_handed_in_in_place_of_a_text(house: Installation) -> None:
-    (house.root / "My Voice.WAV").write_bytes(sound(0.4))
-    told = house.avatar("submit", "--audio", "My Voice.WAV", "--set", "kind=speech", "--wait", "--json").stdout
+def test_a_sound_can_be_handed_in_in_place_of_a_text(shared: Installation) -> None:
+    (shared.root / "My Voice.WAV").write_bytes(sound(0.4))
+    told = shared.avatar("submit", "--audio", "My Voice.WAV", "--set", "kind=speech", "--wait", "--json").stdout
     assert json.loads(told)["state"] == "done"
 
 
@@ -64,21 +64,21 @@ def test_what_is_submitted_needs_no_settling(installation: Callable[..., Install
     assert json.loads(told)["state"] == "done"
 
 
-def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(house: Installation) -> None:
-    told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", "--wait").stdout
-    assert told.split() == [str(house.outbox / f"greeting{ending}") for ending in (".timing.json", ".wav")]
+def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(shared: Installation) -> None:
+    told = shared.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", "--wait").stdout
+    assert told.split() == [str(shared.outbox / f"greeting{ending}") for ending in (".timing.json", ".wav")]
     # And a name that is taken is not handed in a second time
-    again = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", code=1)
+    again = shared.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", code=1)
     assert "greeting is in use already" in again.stderr
 
 
-def test_the_name_of_a_submitted_job_that_failed_can_be_used_again(house: Installation) -> None:
+def test_the_name_of_a_submitted_job_that_failed_can_be_used_again(shared: Installation) -> None:
     # Given a job that failed / When another is handed in under its name, and waited for
-    house.drop("hello.yaml", "kind: speech\ntxt: Good morning.\n")
-    assert house.finished("hello")["state"] == "failed"
-    told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--wait").stdout
+    shared.drop("hello.yaml", "kind: speech\ntxt: Good morning.\n")
+    assert shared.finished("hello")["state"] == "failed"
+    told = shared.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--wait").stdout
     # Then the old failure is not taken for its end
-    assert told.split() == [str(house.outbox / f"hello{ending}") for ending in (".timing.json", ".wav")]
+    assert told.split() == [str(shared.outbox / f"hello{ending}") for ending in (".timing.json", ".wav")]
 
 
 def test_submits_at_the_same_time_hand_in_one_job_each_and_none_replaces_another(

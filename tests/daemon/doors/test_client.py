@@ -46,10 +46,10 @@ def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
     assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
 
 
-def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(house: Installation) -> None:
-    client = Client(house.config)
-    (house.root / "empty.png").write_bytes(b"no picture")
-    result = client.submit(text="Hello.", image=house.root / "empty.png").wait()
+def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(shared: Installation) -> None:
+    client = Client(shared.config)
+    (shared.root / "empty.png").write_bytes(b"no picture")
+    result = client.submit(text="Hello.", image=shared.root / "empty.png").wait()
     assert (result.success, result.output) == (False, None)
     assert result.error is not None
     assert (result.error.fault, bool(result.error.code), bool(result.error.hint)) == ("job", True, True)
@@ -60,29 +60,31 @@ def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(
     assert unknown.value.code == "job-unknown"
 
 
-def test_a_manifest_file_brings_its_files_and_jobs_are_held_released_and_cancelled(house: Installation) -> None:
-    client = Client(Settings.load(house.config).paths)
-    house.avatar("pause")
-    (house.root / "mine.yaml").write_text("kind: speech\ntext: Hello.\n")
-    job = client.submit(house.root / "mine.yaml", name="mine")
+def test_a_manifest_file_brings_its_files_and_jobs_are_held_released_and_cancelled(shared: Installation) -> None:
+    client = Client(Settings.load(shared.config).paths)
+    shared.avatar("pause")
+    (shared.root / "mine.yaml").write_text("kind: speech\ntext: Hello.\n")
+    job = client.submit(shared.root / "mine.yaml", name="mine")
     next(status for status in job.events() if status.state == "queued")
     job.hold("later")
     assert next(status for status in job.events() if status.state == "held")
     job.release()
     job.cancel()
     assert job.wait().state == "cancelled"
+    shared.avatar("resume")
 
 
 def test_whoever_may_not_use_the_spool_asks_by_a_file_in_the_inbox(
-    house: Installation, monkeypatch: pytest.MonkeyPatch
+    shared: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.avatar("pause")
-    client = Client(house.config)
+    shared.avatar("pause")
+    client = Client(shared.config)
     job = client.submit(SPEECH)
     next(status for status in job.events() if status.state == "queued")
     monkeypatch.setattr("daemon.doors.client.client.access_error", lambda folder: PermissionError(13, "no", str(ANNA)))
     job.cancel()
     assert job.wait().state == "cancelled"
+    shared.avatar("resume")
 
 
 class InterruptError(Exception):
@@ -114,15 +116,16 @@ def test_a_foreground_run_that_was_interrupted_goes_on_and_leaves_only_its_resul
     assert [path for path in foreground.iterdir() if path.is_dir()] == []
 
 
-def test_a_foreground_run_hands_in_where_a_daemon_runs(house: Installation, foreground: Path) -> None:
+def test_a_foreground_run_hands_in_where_a_daemon_runs(shared: Installation, foreground: Path) -> None:
     done: list[object] = []
+    before = Client(shared.config).stats().by_state.get("done", 0)
     thread = threading.Thread(
-        target=lambda: done.append(render("Hi.", None, house.root / "b.wav", kind="speech", config=house.config))
+        target=lambda: done.append(render("Hi.", None, shared.root / "b.wav", kind="speech", config=shared.config))
     )
     thread.start()
     thread.join()
-    assert (house.root / "b.wav").read_bytes()[:4] == b"RIFF"
-    assert Client(house.config).stats().by_state == {"done": 1}
+    assert (shared.root / "b.wav").read_bytes()[:4] == b"RIFF"
+    assert Client(shared.config).stats().by_state["done"] == before + 1
     assert not foreground.exists()
 
 

@@ -1,9 +1,9 @@
 """Every change the service makes to a disk, one by one: what if the world ends right there?
 
 A job's whole life is driven through the real intake, state_machine, worker and delivery, with only the four heavy stages replaced
-by ones that write their artifact. `fs.OPS` is replaced by one that counts the calls and, at one of them, crashes before it,
-after it or in the middle of it, or answers with an error. Then a new set of objects (a new process, as far as the code can
-tell) recovers and goes on.
+by ones that write their artifact, and the check, which writes nothing, by one that finds nothing. `fs.OPS` is replaced by one
+that counts the calls and, at one of them, crashes before it, after it or in the middle of it, or answers with an error. Then a
+new set of objects (a new process, as far as the code can tell) recovers and goes on.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from tests.support.endurance import FULL
 #: How the world ends, or lies, at a call.
 WAYS = ("crash before", "crash after", "crash within", "EIO", "ENOSPC", "EDQUOT", "lies")
 #: Every so many calls, where not all of them are tried: each at the most in one way.
-STEP = 2 * len(WAYS)
+STEP = 3 * len(WAYS)
 VIDEO = b"the video " * 5000
 #: Files of the spool itself.
 STANDING = ("lock", "state.json", "inbox.json", "outbox.json")
 #: Of the inbox, so that its folder in the outbox is made in the life of the jobs, too.
 FOLDER = "anna"
-MADE = {"face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
+MADE = {"check": None, "face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
 
 
 class Crash(BaseException):
@@ -162,9 +162,10 @@ def light_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage, artifact in MADE.items():
         module = types.ModuleType(f"stages.{stage}")
 
-        def run(ctx: Context, artifact: str = artifact) -> dict[str, Any]:
-            with fs.artifact(ctx.path(artifact)) as path:
-                path.write_bytes(VIDEO)
+        def run(ctx: Context, artifact: str | None = artifact) -> dict[str, Any]:
+            if artifact is not None:
+                with fs.artifact(ctx.path(artifact)) as path:
+                    path.write_bytes(VIDEO)
             return {"artifact": artifact}
 
         module.run = run  # type: ignore[attr-defined]

@@ -76,7 +76,7 @@ def test_a_job_that_crashes_its_process_three_times_is_quarantined_and_the_other
     [
         ("forever", {"timeout": {"base_s": 3.0, "per_audio_s": 0.0}}, "stage-timeout"),
         ("silent", {"silence_s": 3.0, "heartbeat_s": 0.2}, "worker-hung"),
-        ("balloon", {"memory_mb": 1500}, "worker-memory"),
+        ("balloon", {"memory_mb": 800}, "worker-memory"),
     ],
 )
 def test_a_worker_that_hangs_or_bloats_is_ended_and_the_others_go_on(

@@ -34,6 +34,10 @@ _MATRIX = (
 )
 
 
+#: Operators whose result the host needs.
+_READ_BY_THE_HOST = ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item")
+
+
 #: `cudaError_t`: cudaGetErrorString's words for some numbers.
 _CUDA_ERRORS = {
     209: "no kernel image is available for execution on the device",
@@ -89,8 +93,9 @@ class CardTensor(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        card = next(leaf.card for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, CardTensor))
-        return card.run(func, args, kwargs or {})
+        leaves = tree_leaves((args, kwargs or {}))
+        card = next(leaf.card for leaf in leaves if isinstance(leaf, CardTensor))
+        return card.run(func, args, kwargs or {}, leaves)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"CardTensor({tuple(self.shape)}, {self.dtype})"
@@ -149,24 +154,24 @@ class Card:
         self._record(lambda: _write([made], func(*inner)))
         return self._put(made)
 
-    def run(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Run one operator, some of whose arguments are on the GPU or whose result shall be."""
+    def run(self, func: Any, args: Any, kwargs: dict[str, Any], leaves: list[Any]) -> Any:
+        """Run one operator, some of whose arguments are on the GPU or whose result shall be. `leaves`: of its arguments."""
         self.check()
-        leaves = tree_leaves((args, kwargs))
-        on_card = any(isinstance(leaf, CardTensor) for leaf in leaves)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        here = [leaf for leaf in tensors if isinstance(leaf, CardTensor)]
+        on_card = bool(here)
         name: str = func._schema.name
         args, kwargs = named_devices(func, args, kwargs)
         asked = kwargs.get("device")
         target = on_card if asked is None else torch.device(asked).type == "cuda"
-        self._check_devices(name, args, leaves)
-        if name in ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item") or (
-            on_card and not target
-        ):
+        if on_card and len(here) < len(tensors):
+            self._check_devices(name, tensors)
+        if name in _READ_BY_THE_HOST or (on_card and not target):
             self.wait()  # the result is needed on the host
         if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not _is_later(args, kwargs):
             self.wait()
         if target and name in ("aten::_to_copy", "aten::copy_", "aten::to"):
-            self.uploads += sum(isinstance(leaf, Tensor) and not isinstance(leaf, CardTensor) for leaf in leaves)
+            self.uploads += len(tensors) - len(here)
         self.kernels += on_card or target
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
@@ -178,8 +183,8 @@ class Card:
         if func._schema.is_mutable:
             self._record(lambda: self._compute(func, name, inner_args, inner_kwargs))
             return self._same(func, args, kwargs, made)
-        results = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
         if target:
+            results = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
             self._record(lambda: _write(results, self._compute(func, name, inner_args, inner_kwargs)))
             return tree_map(self._put, made)
         return made
@@ -209,9 +214,8 @@ class Card:
         return func(*args, **kwargs)
 
     @staticmethod
-    def _check_devices(name: str, args: Any, leaves: Iterable[Any]) -> None:
+    def _check_devices(name: str, tensors: Iterable[Tensor]) -> None:
         """Refuse to mix tensors of both devices, except those without dimensions and in copies."""
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         places = {tensor.device for tensor in tensors if tensor.dim()}
         mixing = ("aten::copy_", "aten::_to_copy", "aten::index_put_", "aten::index")
         if len(places) > 1 and name not in mixing:
@@ -257,11 +261,12 @@ class CardMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         args, kwargs = named_devices(func, args, kwargs or {})
         asked = kwargs.get("device")
-        touched = any(isinstance(leaf, CardTensor) for leaf in tree_leaves((args, kwargs)))
+        leaves = tree_leaves((args, kwargs))
+        touched = any(isinstance(leaf, CardTensor) for leaf in leaves)
         if not touched and (asked is None or torch.device(asked).type != "cuda"):
             kwargs.pop("pin_memory", None)
             return func(*args, **kwargs)
-        return self._card.run(func, args, kwargs)
+        return self._card.run(func, args, kwargs, leaves)
 
 
 @functools.cache
@@ -281,18 +286,25 @@ def named_devices(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, di
 
 def tree_leaves(value: Any) -> list[Any]:
     """All values in nested tuples, lists and dictionaries; torch's own function knows more, and takes five times as long."""
-    if isinstance(value, tuple | list):
-        return [leaf for part in value for leaf in tree_leaves(part)]
-    if isinstance(value, dict):
-        return [leaf for part in value.values() for leaf in tree_leaves(part)]
-    return [value]
+    leaves: list[Any] = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (tuple, list)):
+            waiting.extend(reversed(part))
+        elif isinstance(part, dict):
+            waiting.extend(reversed(part.values()))
+        else:
+            leaves.append(part)
+    return leaves
 
 
 def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
     """The same tuples, lists and dictionaries with every value changed."""
-    if isinstance(value, tuple | list):
-        parts = [tree_map(change, part) for part in value]
-        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, tuple):
+        return tuple([tree_map(change, part) for part in value])
+    if isinstance(value, list):
+        return [tree_map(change, part) for part in value]
     if isinstance(value, dict):
         return {key: tree_map(change, part) for key, part in value.items()}
     return change(value)

@@ -79,7 +79,7 @@ class Machine:
                 f"--machine=avatard{os.getpid()}",
                 f"--directory={self.root}",
                 f"--bind-ro={ROOT}:{SOURCE}",
-                "systemd.unit=multi-user.target",
+                "systemd.unit=basic.target",  # none of the services that this machine itself runs: one may wait for a minute
                 "systemd.mask=apt-daily.timer",
                 "systemd.mask=apt-daily-upgrade.timer",
             ],

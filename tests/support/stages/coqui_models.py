@@ -30,13 +30,13 @@ SMALL_VITS = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "nu
 
 
 def build_xtts(
-    folder: Path, *, legacy: bool = False, stop_bias: float = 0.5, shape: Mapping[str, int] = MappingProxyType(SMALL)
+    folder: Path, *, legacy: bool = False, stop_bias: float = 0.9, shape: Mapping[str, int] = MappingProxyType(SMALL)
 ) -> Path:
     """model.pth, config.json, vocab.json and speakers_xtts.pth of a network of the given shape.
 
     Args:
         legacy: model.pth holds objects of the library's configuration, as the published one does.
-        stop_bias: how much more likely than others the code is that ends a sentence; 0.5 makes sentences of one to three seconds.
+        stop_bias: how much more likely than others the code is that ends a sentence; 0.9 makes sentences of one to two seconds.
     """
     folder.mkdir(parents=True)
     _vocabulary().save(str(folder / "vocab.json"))

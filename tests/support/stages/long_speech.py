@@ -38,7 +38,7 @@ def paint(minutes: int, folder: Path) -> None:
     """Paint the mouths of as many minutes into `folder`, and print the largest resident memory so far in kB."""
     folder.mkdir()
     write_sound(folder / "speech.wav", minutes)
-    painter, frames = load_painter(), 12 * minutes
+    painter, frames = load_painter(batch=4), 12 * minutes
     where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
     tokens = painter.audio_encoder.tokens(SpeechReader(folder / "speech.wav"), frames, FPS, painter.batch)
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)

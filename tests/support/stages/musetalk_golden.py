@@ -21,8 +21,8 @@ MODELS, INPUTS = HOME / "models", HOME / "inputs"
 Array = npt.NDArray[Any]
 
 
-def load_painter(dtype: torch.dtype = torch.float32, batch: int = 4) -> Painter:
-    """Return the tiny engine on the processor."""
+def load_painter(dtype: torch.dtype = torch.float32, batch: int = 1) -> Painter:
+    """Return the tiny engine on the processor. A pass always computes the whole `batch`, also for fewer frames."""
     return Painter.load("musetalk", MODELS, Placement(torch.device("cpu"), dtype), batch=batch)
 
 
