@@ -25,7 +25,7 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.matting.bystander import find_bystanders
 from stages.face.rig.matting.extend import Inner, extend
-from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import Rig, load_rig, rig_path
@@ -206,7 +206,7 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
         skin = forehead_colour(portrait, landmarks)
         others = find_bystanders(portrait, landmarks, skin)
         split = split_person(portrait, landmarks, person)
-        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft)
+        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft, crown_above(landmarks))
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)

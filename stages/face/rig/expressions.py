@@ -29,6 +29,10 @@ _HIDDEN = 0.9
 #: down to the least. The pucker presses the lips together from `_WINGS` of a half mouth outward by so many units: a small
 #: opening becomes a narrow one.
 _ROUND_HALF, _LEAST_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.84, 0.80, 0.15, 0.11
+#: The same of a mouth that is wide open in the picture, as most smiles with teeth are: its gap, in units; the half width and its
+#: roundness (the two exponents of its outline, and what they are of another mouth). Lips that were shut beside a smaller opening
+#: would be drawn from teeth and from the dark behind the corners, and look smeared.
+_OPEN, _OPEN_HALF, _OPEN_OUTLINE, _OUTLINE = 0.15, 0.96, (2.2, 0.7), (3.0, 0.5)
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.48
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
@@ -41,8 +45,9 @@ _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
 _USUAL_HALF, _MOST_INWARD = 0.165, 0.36
-#: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed.
-_LEVELS = 0.6
+#: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
+#: part is that of a mouth that is open in the picture.
+_LEVELS = 0.6, 0.9
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
 _UNSMILES = 0.8
 _BROW = 0.060  # of the face's width
@@ -103,7 +108,11 @@ class ExpressionFields:
         from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
         half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
-        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** 3.0, 0.0, 1.0) ** 0.5
+        #: How far the picture's mouth is open, 0 to 1.
+        self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
+        half += self._is_open * (_OPEN_HALF - half)
+        power, root = (shut + self._is_open * (wide - shut) for shut, wide in zip(_OUTLINE, _OPEN_OUTLINE, strict=True))
+        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** power, 0.0, 1.0) ** root
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
@@ -247,7 +256,8 @@ class ExpressionFields:
         corner = np.where(self._x < 0, self._landmarks[78, 1], self._landmarks[308, 1])
         middle = (self._landmarks[13, 1] + self._landmarks[14, 1]) / 2
         fade = np.exp(-((self._y / (0.5 * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
-        return np.asarray(_LEVELS * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
+        levels = _LEVELS[0] + self._is_open * (_LEVELS[1] - _LEVELS[0])
+        return np.asarray(levels * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""

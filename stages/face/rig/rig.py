@@ -30,7 +30,7 @@ from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.matting.bystander import find_bystanders
 from stages.face.rig.matting.extend import Inner, extend
-from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.soft_border import fit_plate
 from stages.face.rig.matting.split_person import split_person
@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 25
+VERSION = 26
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -154,7 +154,9 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     others = find_bystanders(picture, within, skin)
-    made = extend(picture, split_person(picture, within, person), margins, skin, others, inner.soft)[1]
+    made = extend(
+        picture, split_person(picture, within, person), margins, skin, others, inner.soft, crown_above(within)
+    )[1]
     # The portrait's edge was softened before, and is not again: the plate follows what it shows.
     return replace(made, plate=fit_plate(portrait, made.plate, made.alpha)) if made and inner.soft else made
 

@@ -62,6 +62,22 @@ def test_a_round_person_is_round_beyond_the_border(side: int, radius: float, bey
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
 
 
+def test_a_person_ends_above_where_the_head_should() -> None:
+    # Given a person whose upper part the border cuts
+    margin = 100
+    picture, matte = scene(disc((_SIZE / 2, 30), 70, _SIZE, _SIZE, 0, 0))
+
+    def rows(crown: float | None) -> int:
+        whole = extend(picture, matte, (margin, 0, 0, 0), crown=crown)[1]
+        return int((whole.alpha[:margin].max(axis=1) > 127).sum())
+
+    # When it is extended, with the head's end known / Then it ends there, and no farther out than the outline tells
+    assert rows(36.0) == pytest.approx(36, abs=4)
+    assert rows(80.0) == rows(None) > 36
+    # And what should have ended inside goes on a little: an end along the border would look cut
+    assert 20 < rows(-50.0) < 36
+
+
 @pytest.mark.parametrize("margins", [(90, 0, 0, 0), (0, 300, 0, 300)])
 def test_a_picture_that_cannot_be_split_goes_on_without_a_seam(margins: tuple[int, int, int, int]) -> None:
     clouds = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1200, (200, 200, 3)), (0, 0), 8) + 128

@@ -46,6 +46,21 @@ def test_no_sound_folds_either_lip(ready: Context) -> None:
             assert area.min() > 0.25, phone
 
 
+def test_rounded_lips_that_show_teeth_in_the_picture_open_up_to_their_corners(tmp_path: Path) -> None:
+    # Given a smile that shows teeth: shut lips beside a small opening would be drawn from what is between the lips
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    rounded = rig.face_names.index("round")
+    # When the jaw drops with rounded lips
+    places = rig.curve_lower.round().astype(int) - np.array([rig.face_cells.left, rig.face_cells.top]) * rig.step
+    column, row = (places // rig.step).T
+    opens = (rig.lower[rounded] - rig.upper[rounded])[row, column, 1]
+    # Then they part near the corners, too, which are at -1 and 1
+    aside = np.abs(rig.frame.along_mouth(rig.frame.local(rig.curve_lower)[:, 0]))
+    assert opens[(aside > 0.8) & (aside < 0.86)].min() > 0.15 * opens.max()
+
+
 def lip_line(ctx: Context, picture: Picture) -> FloatArray:
     points = landmarks_of(ctx)
     return lip_curves(picture, points, FaceFrame.of(points))[0]

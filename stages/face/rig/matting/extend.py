@@ -46,6 +46,8 @@ _SOFTER, _PERSON_SOFTER, _SHARP = 0.7, 0.02, 0.006
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
+#: What is left above in any case, though the head should end there: hair is cut, and a flat end looks cut, too.
+_LEAST_ABOVE = 0.12
 #: How far beyond the border hair goes on at most that only touches it, and sigma of what ends at one length; of the shorter side.
 _TIPS, _LOCK = 0.035, 0.006
 #: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; how far
@@ -88,6 +90,7 @@ def extend(
     skin: FloatArray | None = None,
     others: npt.NDArray[np.bool_] | None = None,
     soft: bool = False,
+    crown: float | None = None,
 ) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
@@ -99,6 +102,7 @@ def extend(
         others: where another person is seen, [height, width]: what is there goes on as the background does.
         soft: whether the picture goes on out of focus; at the left and the right the person, too, who ends there. Above and
             below, a picture that cannot be split is not softened.
+        crown: how far above the upper border the head ends, px; None if it is not known.
 
     Returns:
         The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and soft edges.
@@ -113,11 +117,19 @@ def extend(
             if soft and turns % 2:
                 upright, added = soften_above(upright, margin)
             else:
-                farthest = _ABOVE if turns == 0 else _ASIDE
+                farthest = _above_head(crown, min(picture.shape[:2])) if turns == 0 else _ASIDE
                 upright[:2], added = _above(upright, margin, farthest, None if turns else skin, soft and bool(matte))
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
+
+
+def _above_head(crown: float | None, side: int) -> tuple[float, float]:
+    """How far a narrow and a wide part of the person go on above at most, in parts of the shorter side, px."""
+    if crown is None:
+        return _ABOVE
+    ends = max(crown / side, _LEAST_ABOVE)
+    return min(_ABOVE[0], ends), min(_ABOVE[1], ends)
 
 
 def _above(

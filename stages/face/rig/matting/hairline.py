@@ -18,6 +18,8 @@ from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
 
+#: How far above the eyes the hair of a head ends, in parts of the way from the eyes to the chin: the skull does at about 1.
+_CROWN = 1.3
 #: Half the side of the square on the forehead that tells its colour, of the face's width.
 _FOREHEAD = 0.06
 #: Distance of the hair's colour from the forehead's at least, 8-bit levels; the part of it up to which a tone is the forehead's.
@@ -74,6 +76,12 @@ class Hairline:
         seen = np.degrees(np.arctan2(self.arc.height, self.arc.x - middle))[::-1]
         line = np.interp(angle, seen, np.hypot(self.arc.x - middle, self.arc.height)[::-1])
         return (radius - line).astype(np.float32), angle, radius
+
+
+def crown_above(landmarks: FloatArray) -> float:
+    """How far above the picture's upper border the hair of a head ends, px, by its landmarks, [478, 3] px; negative inside it."""
+    eyes = float(np.mean([landmarks[list(lid), 1].mean() for lid, _, _ in mesh.EYES]))
+    return float(np.round(_CROWN * (float(landmarks[mesh.CHIN, 1]) - eyes) - eyes))
 
 
 def forehead_colour(picture: Picture, landmarks: FloatArray) -> FloatArray:
