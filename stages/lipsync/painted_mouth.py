@@ -43,7 +43,8 @@ def save_painted_mouths(folder: Path, where: MaskRegion, strength: FloatArray, p
         folder: the job's folder.
         where: box, region and mask in the portrait.
         strength: opacity of each frame's patch, 0 (the portrait's own mouth) to 1, [frames].
-        patches: groups of patches in order, BGR uint8 [n, 256, 256, 3] each; one patch per value of `strength`.
+        patches: groups of patches in order, BGR uint8 [n, rows, 256, 3] each, of all 256 rows or the last ones, from
+            `first_row` on or before; one patch per value of `strength`.
 
     Raises:
         MachineError: `disk-full`, before the first patch is requested.
@@ -55,7 +56,7 @@ def save_painted_mouths(folder: Path, where: MaskRegion, strength: FloatArray, p
         )
     with fs.artifact(folder / PIXELS_FILE) as temporary, temporary.open("wb") as file:
         for group in patches:
-            file.write(np.ascontiguousarray(group[:, row:]).data)
+            file.write(np.ascontiguousarray(group[:, row - SIDE :]).data)
     with fs.artifact(folder / METADATA_FILE) as temporary, temporary.open("wb") as file:
         np.savez(file, box=where.box, roi=where.roi, mask=where.mask, row=row, strength=strength)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stages.musetalk.device import network_switches
+from stages.musetalk.networks.lower_rows import LowerRowsDecoder
 from stages.musetalk.networks.unet import UNet
 from stages.musetalk.networks.vae import Vae
 
@@ -26,34 +27,53 @@ class ForwardPass:
         batch: frames per pass.
         dtype: number type of the computation.
         device: device of the computation.
-        side: side of a patch, px.
+        side: side of a whole patch, px.
+        first_row: the first row of a patch that is made.
         execution: `eager`, `CUDA graph`, or `eager: ` and the reason why no graph could be recorded.
     """
 
-    def __init__(self, unet: UNet, vae: Vae, latents: Tensor, batch: int) -> None:
-        """Allocate buffers for `latents`, [1, 8, h, w], on their device and in their number type, and record the pass."""
+    def __init__(self, unet: UNet, vae: Vae, latents: Tensor, batch: int, first_row: int = 0) -> None:
+        """Allocate buffers for `latents`, [1, 8, h, w], on their device and in their number type, and record the pass.
+
+        With a `first_row`, the decoder computes only what rows from it on need, see `networks.lower_rows`, and `set_video`
+        comes before `run`.
+        """
         self.batch, self.dtype, self.device = batch, latents.dtype, latents.device
         self.side = 8 * latents.shape[-1]
+        self.first_row = first_row
         self.execution = "eager"
         self._unet, self._vae = unet, vae
+        self._lower = LowerRowsDecoder(vae, first_row) if LowerRowsDecoder.can_leave_out(vae, first_row) else None
         self._latents = latents.clone(memory_format=torch.channels_last)
         self._tokens = torch.zeros(batch, 50, 384, device=self.device, dtype=self.dtype)
+        self.set_video(latents, self._tokens[:1])  # allocates what a recorded pass reads
         self._graph: torch.cuda.CUDAGraph | None = None
         if self.device.type == "cuda":
             self._record()
 
+    def serves(self, batch: int, first_row: int) -> bool:
+        """Whether this is a pass for that batch size and that first row."""
+        return (self.batch, self.first_row) == (batch, first_row)
+
     @torch.inference_mode()
-    def set_portrait(self, latents: Tensor) -> None:
-        """Use another portrait's latents, [1, 8, h, w], from now on."""
+    def set_video(self, latents: Tensor, sample: Tensor) -> None:
+        """Use another portrait's latents, [1, 8, h, w], from now on.
+
+        `sample` has the tokens, [1, 50, 384], of one frame of the video. Where rows are left out, that frame is painted as a
+        whole, and its upper rows stand for those of all frames.
+        """
         self._latents.copy_(latents)
+        if self._lower is not None:
+            with network_switches():
+                self._lower.measure(self._unet(self._latents, sample.to(self.device, self.dtype)))
 
     @torch.inference_mode()
     def run(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Paint the frames of up to `batch` tokens, [n, 50, 384].
 
         Returns:
-            Patches, BGR uint8 [batch, 8h, 8w, 3], and whether each is usable, [batch]. Those from n on belong to the padding.
-            The next call overwrites both.
+            Patches, BGR uint8 [batch, 8h - first_row, 8w, 3], and whether each is usable, [batch]. Those from n on belong to the
+            padding. The next call overwrites both.
         """
         self._tokens[: len(tokens)] = tokens
         self._tokens[len(tokens) :] = 0
@@ -87,7 +107,11 @@ class ForwardPass:
 
     def _compute(self) -> tuple[Tensor, Tensor]:
         with network_switches():
-            decoded = self._vae.decode(self._unet(self._latents, self._tokens)).float()
+            predicted = self._unet(self._latents, self._tokens)
+            if self._lower is not None:
+                decoded = self._lower.decode(predicted).float()
+            else:
+                decoded = self._vae.decode(predicted)[:, :, self.first_row :].float()
         patches = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         spread = (patches.amax(dim=(2, 3)) - patches.amin(dim=(2, 3))).amax(dim=1)
         good = decoded.isfinite().flatten(1).all(dim=1) & (spread > _FLAT)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stages.gpu.errors import meaning_of
 from stages.musetalk.device import Placement
-from stages.musetalk.networks.group_norm import GroupNorm, NormKernel, group_norm_channels_last
+from stages.musetalk.networks.group_norm import GroupNorm, KeptRows, NormKernel, group_norm_channels_last
 from stages.musetalk.norm_record import NormRecord
 
 log = logging.getLogger(__name__)
@@ -112,15 +112,23 @@ def try_norm(kernel: NormKernel, shapes: Iterable[tuple[int, int]], placement: P
     Raises:
         ArithmeticError: the results differ.
     """
-    for (channels, groups), shifted, silu in product(shapes, (False, True), (False, True)):
+    for (channels, groups), shifted, silu, below in product(shapes, (False, True), (False, True), (False, True)):
         x = _numbers((2, channels, _HEIGHT, _WIDTH), 5.0, placement).to(memory_format=torch.channels_last)
         weight, bias, shift = (_numbers((channels,), phase, placement) for phase in (1.0, 2.0, 3.0))
-        moved = shift if shifted else None
-        got = kernel(x, groups, weight, bias, 1e-6, moved, silu=silu).float()
-        want = group_norm_channels_last(x, groups, weight, bias, 1e-6, moved, silu=silu).float()
+        moved, kept = shift if shifted else None, _kept_rows(groups, placement) if below else None
+        got = kernel(x, groups, weight, bias, 1e-6, moved, silu=silu, kept=kept).float()
+        want = group_norm_channels_last(x, groups, weight, bias, 1e-6, moved, silu=silu, kept=kept).float()
         apart = float((got - want).abs().max() / want.abs().max())
         if not apart <= _LIMITS[placement.dtype]:
             raise ArithmeticError(f"their results for {channels} channels in {groups} groups are {apart:.1e} off")
+
+
+def _kept_rows(groups: int, placement: Placement) -> KeptRows:
+    """Statistics of rows above the trial's maps, far from those of the maps."""
+    mean, spread = (
+        _numbers((1, groups), phase, Placement(placement.device, torch.float32)).float() for phase in (4.0, 6.0)
+    )
+    return KeptRows(mean, spread**2, _HEIGHT * _WIDTH // 2)
 
 
 def _numbers(shape: tuple[int, ...], phase: float, placement: Placement) -> Tensor:

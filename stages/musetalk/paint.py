@@ -64,7 +64,9 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         tokens = watched.begun(
             painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
         )
-        painted = watched.done(painter.patches(portrait.latents, tokens))
+        partial = ctx.settings.stages.lipsync.musetalk.partial_rows
+        first_row = painted_mouth.first_row(portrait.where) if partial else 0
+        painted = watched.done(painter.patches(portrait.latents, tokens, first_row))
         painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:

@@ -30,6 +30,8 @@ from stages.musetalk.stream_pipeline import PendingResult, StreamPipeline
 Picture = npt.NDArray[np.uint8]
 Patches = npt.NDArray[np.uint8]
 
+#: Where rows are left out, they begin at a multiple of it, so that one recording serves nearly all portraits.
+_ROW_STEP = 16
 #: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
 _BROKEN_HINT = "Check its files with `avatar models verify musetalk`, or set `stages.lipsync.engine: warp`."
@@ -71,6 +73,8 @@ class Painter:
         self._norm_record = record if self.norm == "fused" else None
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
+        self._first_row = 0
+        self._sample: Tensor | None = None
 
     @classmethod
     def load(
@@ -168,8 +172,11 @@ class Painter:
         scaled: Tensor = mean * weights.LATENT_SCALE
         return scaled
 
-    def patches(self, latents: Tensor, tokens: Iterable[Tensor]) -> Iterator[Patches]:
-        """Yield painted faces, BGR uint8 [n, 256, 256, 3], for each group of tokens, [n, 50, 384].
+    def patches(self, latents: Tensor, tokens: Iterable[Tensor], first_row: int = 0) -> Iterator[Patches]:
+        """Yield painted faces, BGR uint8 [n, rows, 256, 3], for each group of tokens, [n, 50, 384].
+
+        They have all 256 rows, or, with `first_row`, those from there on, and up to 15 before. The decoder then computes less,
+        and its norms know the rows above only from the video's first frame: see `networks.lower_rows`.
 
         One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
         colour, the group is painted again, and everything from then on is computed in float32.
@@ -178,10 +185,14 @@ class Painter:
             UnknownError: `patch-broken`: a patch is also unusable in float32.
             MachineError: `gpu-memory`, `gpu-lost`.
         """
+        self._first_row = first_row - first_row % _ROW_STEP
         self.batch = self._whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
+        self._sample = None
         while (group := self._next_group(groups)) is not None:
+            if self._sample is None:
+                self._sample, self._portrait = group[:1], None
             started = group, self._start(latents, group)
             if waiting is not None:
                 yield self._finish(latents, *waiting)
@@ -230,13 +241,14 @@ class Painter:
 
     def _prepared_pipeline(self, latents: Tensor) -> StreamPipeline:
         """Return the pipeline for these latents, which are compared by identity: those of a portrait are made once."""
+        assert self._sample is not None
         typed = latents.to(self.placement.dtype)
-        if self._pipeline is None or self._pipeline.forward_pass.batch != self.batch:
+        if self._pipeline is None or not self._pipeline.forward_pass.serves(self.batch, self._first_row):
             self._discard_pipeline()
-            self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch))
-        elif self._portrait is not latents:
-            self._pipeline.forward_pass.set_portrait(typed)
-        self._portrait = latents
+            self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
+        if self._portrait is not latents:
+            self._pipeline.forward_pass.set_video(typed, self._sample)
+            self._portrait = latents
         return self._pipeline
 
     def _to_float32(self) -> None:

@@ -102,7 +102,7 @@ class PendingResult:
         self._patches, self._good, self._copied = patches, good, copied
 
     def get(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        """Wait for the result: patches, BGR uint8 [n, 256, 256, 3], and whether each is usable, [n]."""
+        """Wait for the result: patches, BGR uint8 [n, 256 - first row, 256, 3], and whether each is usable, [n]."""
         self._copied.synchronize()
         return self._patches.numpy(), self._good.numpy()
 
@@ -111,13 +111,15 @@ class _Slot:
     """A buffer on the device for one result.
 
     Attributes:
-        patches: uint8 [batch, side, side, 3].
+        patches: uint8 [batch, side - first row, side, 3].
         good: whether each patch is usable, [batch].
         copied: the point at which its content was copied; None before its first use.
     """
 
     def __init__(self, work: ForwardPass) -> None:
-        self.patches = torch.empty(work.batch, work.side, work.side, 3, dtype=torch.uint8, device=work.device)
+        self.patches = torch.empty(
+            work.batch, work.side - work.first_row, work.side, 3, dtype=torch.uint8, device=work.device
+        )
         self.good = torch.empty(work.batch, dtype=torch.bool, device=work.device)
         self.copied: QueueMark | None = None
 

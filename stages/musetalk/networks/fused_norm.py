@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from stages.musetalk.networks.group_norm import KeptRows
+
 #: Numbers in one tile of a map, and the most channels in it: a GPU reads neighbouring channels together.
 _TILE, _MOST_COLUMNS = 4096, 64
 #: Most parts of a map whose statistics are computed apart. A power of two
@@ -61,12 +63,16 @@ def _measure(
     tl.store(squares + place, square, mask=columns < channels)
 
 
-@triton.jit(do_not_specialize=("positions", "span", "parts"))
+@triton.jit(do_not_specialize=("positions", "span", "parts", "kept_positions"))
 def _combine(
-    means, squares, weight, bias, shift, scales, offsets, positions, channels, span, parts, eps,
+    means, squares, weight, bias, shift, scales, offsets, kept_means, kept_variances,
+    positions, channels, span, parts, kept_positions, eps,
     group_channels: tl.constexpr, tile_columns: tl.constexpr, most_parts: tl.constexpr, shifted: tl.constexpr,
 ):  # fmt: skip
-    """The factor and the summand of each channel of one group, whose `group_channels` channels are normalized together."""
+    """The factor and the summand of each channel of one group, whose `group_channels` channels are normalized together.
+
+    `kept_positions` more positions, of which only each group's mean and variance are known, are counted in; it may be 0.
+    """
     group, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
     inner = tl.arange(0, tile_columns)
     columns = group * group_channels + inner
@@ -86,6 +92,14 @@ def _combine(
     centre = tl.sum(tl.where(real, mean + moved, 0.0), axis=0) / group_channels
     apart = tl.where(real, mean + moved - centre, 0.0)
     variance = (tl.sum(square, axis=0) / total + tl.sum(apart * apart, axis=0)) / group_channels
+    # Without kept positions this changes nothing; always, so that no second variant is compiled.
+    kept_part = kept_positions.to(tl.float32) / (total + kept_positions.to(tl.float32))
+    counted = kept_positions > 0
+    away = tl.load(kept_means + group, mask=counted, other=0.0) - centre
+    kept_variance = tl.load(kept_variances + group, mask=counted, other=0.0)
+    variance = variance * (1.0 - kept_part) + kept_variance * kept_part
+    variance += away * away * (kept_part * (1.0 - kept_part))
+    centre += away * kept_part
     factor = tl.load(weight + columns, mask=real, other=0.0).to(tl.float32) / tl.sqrt(variance + eps)
     summand = tl.load(bias + columns, mask=real, other=0.0).to(tl.float32) + (moved - centre) * factor
     tl.store(scales + item * channels + columns, factor, mask=real)
@@ -115,7 +129,15 @@ def _apply(
 
 
 def fused_group_norm(
-    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, *, silu: bool = False
+    x: Tensor,
+    groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    shift: Tensor | None = None,
+    *,
+    silu: bool = False,
+    kept: KeptRows | None = None,
 ) -> Tensor:
     """Compute what `group_norm.group_norm_channels_last` computes, and round halves once, after SiLU.
 
@@ -138,7 +160,8 @@ def fused_group_norm(
     each = channels // groups
     _combine[(groups, batch)](
         means, squares, weight, bias, weight if shift is None else shift, scales, offsets,
-        positions, channels, span, parts, eps,
+        kept.mean if kept else means, kept.variance if kept else squares,
+        positions, channels, span, parts, kept.positions if kept else 0, eps,
         group_channels=each, tile_columns=triton.next_power_of_2(each), most_parts=_PARTS, shifted=shift is not None,
     )  # fmt: skip
     _apply[(triton.cdiv(positions, rows), blocks, batch)](

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """Statistics of a map's upper rows, which are not in the map: the norm counts them in.
+
+    Attributes:
+        mean: of each group's numbers in those rows, float32 [1, groups].
+        variance: the same.
+        positions: how many positions those rows have.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    positions: int
+
+    def copy_(self, other: KeptRows) -> None:
+        """Take over the statistics of other rows, as many, in place: a recorded pass reads these tensors."""
+        self.mean.copy_(other.mean)
+        self.variance.copy_(other.variance)
 
 
 class NormKernel(Protocol):
@@ -22,6 +43,7 @@ class NormKernel(Protocol):
         shift: Tensor | None = None,
         *,
         silu: bool = False,
+        kept: KeptRows | None = None,
     ) -> Tensor:
         """Normalize [batch, channels, height, width]."""
 
@@ -41,20 +63,23 @@ class GroupNorm(nn.GroupNorm):
 
     kernel: NormKernel | None = None
 
-    def _on_gpu(self, x: Tensor, shift: Tensor | None = None, *, silu: bool = False) -> Tensor:
+    def channels_last(
+        self, x: Tensor, shift: Tensor | None = None, *, silu: bool = False, kept: KeptRows | None = None
+    ) -> Tensor:
+        """Normalize on any device as on CUDA: see `group_norm_channels_last`."""
         compute = self.kernel or group_norm_channels_last
-        return compute(x, self.num_groups, self.weight, self.bias, self.eps, shift, silu=silu)
+        return compute(x, self.num_groups, self.weight, self.bias, self.eps, shift, silu=silu, kept=kept)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize [batch, channels, height, width]."""
         if x.device.type == "cuda":
-            return self._on_gpu(x)
+            return self.channels_last(x)
         return super().forward(x.contiguous() if x.dtype == torch.float32 else x)
 
     def with_silu(self, x: Tensor) -> Tensor:
         """Normalize, then apply SiLU."""
         if x.device.type == "cuda":
-            return self._on_gpu(x, silu=True)
+            return self.channels_last(x, silu=True)
         return functional.silu(self(x), inplace=True)
 
     def after_convolution(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -65,11 +90,19 @@ class GroupNorm(nn.GroupNorm):
         if x.device.type != "cuda" or conv.bias is None:
             return self.with_silu(conv(x))
         convolved = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
-        return self._on_gpu(convolved, conv.bias, silu=True)
+        return self.channels_last(convolved, conv.bias, silu=True)
 
 
 def group_norm_channels_last(
-    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, *, silu: bool = False
+    x: Tensor,
+    groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    shift: Tensor | None = None,
+    *,
+    silu: bool = False,
+    kept: KeptRows | None = None,
 ) -> Tensor:
     """Normalize each group of channels of [batch, channels, height, width], channels-last before and after.
 
@@ -84,16 +117,16 @@ def group_norm_channels_last(
         eps: summand of the variance.
         shift: summand of each channel before the norm, [channels], such as the bias of the convolution that made `x`.
         silu: whether to apply SiLU to the result.
+        kept: statistics of rows above the map, with `shift`, that count as a part of it.
     """
     batch, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    mean = rows.mean(dim=1, dtype=torch.float32)
-    variance = _channel_variance(rows, mean)
-    if shift is not None:
-        mean = mean + shift.float()
-    mean, variance = mean.view(batch, groups, -1), variance.view(batch, groups, -1)
-    centre = mean.mean(2, keepdim=True)
-    spread = (variance + (mean - centre) ** 2).mean(2, keepdim=True)
+    rows = _rows(x)
+    centre, spread = _group_statistics(rows, groups, shift)
+    if kept is not None:
+        part = kept.positions / (kept.positions + height * width)
+        away = kept.mean[..., None] - centre
+        spread = spread * (1 - part) + kept.variance[..., None] * part + away**2 * (part * (1 - part))
+        centre = centre + away * part
     scale = (spread + eps).rsqrt() * weight.float().view(groups, -1)
     offset = bias.float().view(groups, -1) - centre * scale
     if shift is not None:
@@ -105,6 +138,27 @@ def group_norm_channels_last(
     if silu:
         functional.silu(normed, inplace=True)
     return normed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def measure_rows(x: Tensor, groups: int, shift: Tensor | None = None) -> KeptRows:
+    """Measure a map of one picture, [1, channels, height, width], as `group_norm_channels_last` does."""
+    mean, variance = _group_statistics(_rows(x), groups, shift)
+    return KeptRows(mean[..., 0], variance[..., 0], x.shape[2] * x.shape[3])
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1])
+
+
+def _group_statistics(rows: Tensor, groups: int, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compute each group's mean and variance, float32 [batch, groups, 1], of [batch, positions, channels]."""
+    mean = rows.mean(dim=1, dtype=torch.float32)
+    variance = _channel_variance(rows, mean)
+    if shift is not None:
+        mean = mean + shift.float()
+    mean, variance = (values.view(len(rows), groups, -1) for values in (mean, variance))
+    centre = mean.mean(2, keepdim=True)
+    return centre, (variance + (mean - centre) ** 2).mean(2, keepdim=True)
 
 
 def _channel_variance(rows: Tensor, mean: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,12 +79,15 @@ class _Down(_Level):
         return x
 
 
-class _Up(_Level):
+class UpLevel(_Level):
+    """A level of the decoder, which doubles the size at its end, but for the last."""
+
     def __init__(self, before: int, width: int, layers: int, groups: int, *, last: bool) -> None:
         super().__init__(before, width, layers, groups)
         self.upsamplers = nn.ModuleList([] if last else [Upsample(width)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute [batch, width, 2 height, 2 width] from [batch, before, height, width]; at the last level the size stays."""
         x = super().forward(x)
         for layer in self.upsamplers:
             x = layer(x)
@@ -118,7 +122,7 @@ class _Decoder(nn.Module):
         self.conv_in = nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1)
         self.mid_block = _Middle(widths[0], groups)
         self.up_blocks = nn.ModuleList(
-            _Up(widths[max(level - 1, 0)], width, shape.layers + 1, groups, last=level == len(widths) - 1)
+            UpLevel(widths[max(level - 1, 0)], width, shape.layers + 1, groups, last=level == len(widths) - 1)
             for level, width in enumerate(widths)
         )
         self.conv_norm_out = GroupNorm(groups, widths[-1], eps=_EPS)
@@ -130,6 +134,10 @@ class _Decoder(nn.Module):
             x = block(x)
         decoded: Tensor = self.conv_out(self.conv_norm_out.with_silu(x))
         return decoded
+
+    def levels(self) -> list[UpLevel]:
+        """List the levels, coarsest first."""
+        return cast("list[UpLevel]", list(self.up_blocks))
 
 
 class Vae(nn.Module):

@@ -41,6 +41,7 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
     else:
         assert "diffusers" in beside["left out"]
     assert (ours["measured"], ours["batch"], ours["norm"]) == ("ours", 1, "plain")
+    assert ours["partial_rows_frames_per_s"] > 0
     assert steps["measured"] == "steps"
     assert after["frames"] == end["frames"] > 0
     # And each network came in by the door that jobs take

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stages.musetalk.device import Placement
-from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_last
+from stages.musetalk.networks.group_norm import GroupNorm, KeptRows, group_norm_channels_last
 from stages.musetalk.norm_choice import choose_norm, try_norm
 
 needs_triton = pytest.mark.skipif(
@@ -23,6 +23,7 @@ _COMPARE = """
 import itertools
 import torch
 from stages.musetalk.networks.fused_norm import fused_group_norm
+from stages.musetalk.networks.group_norm import measure_rows
 
 torch.manual_seed(0)
 limits = {torch.float32: 3e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
@@ -42,6 +43,12 @@ for dtype, (batch, channels, height, width, groups) in itertools.product(limits,
         apart = float((got.double() - want).abs().max() / want.abs().max())
         assert apart < limits[dtype], (dtype, part.shape, part.stride(), moved is None, silu, apart)
         assert got.dtype == dtype and got.is_contiguous(memory_format=torch.channels_last)
+    # Of a map's lower rows with the statistics of the upper ones it makes the lower rows of the whole map's result.
+    exact = whole.double() + shift.double()[:, None, None]
+    want = torch.nn.functional.group_norm(exact, groups, weight.double(), bias.double(), 1e-6)[:1, :, 1:]
+    kept = measure_rows(whole[:1, :, :1], groups, shift)
+    got = fused_group_norm(whole[:1, :, 1:], groups, weight, bias, 1e-6, shift, kept=kept)
+    assert float((got.double() - want).abs().max() / want.abs().max()) < limits[dtype], (dtype, whole.shape)
 """
 
 _COMPILE = """
@@ -62,7 +69,7 @@ kernels = [
     (
         fused_norm._combine,
         {"weight": "*fp16", "bias": "*fp16", "shift": "*fp16", "eps": "fp32"}
-        | dict.fromkeys(("means", "squares", "scales", "offsets"), "*fp32"),
+        | dict.fromkeys(("means", "squares", "scales", "offsets", "kept_means", "kept_variances"), "*fp32"),
         {"group_channels": 10, "tile_columns": 16, "most_parts": 64, "shifted": True},
     ),
 ]
@@ -107,7 +114,7 @@ def test_without_usable_kernels_the_norm_is_plain_and_the_reason_is_said(caplog:
     assert choose_norm([norm], Placement(torch.device("cuda", 0), torch.float16), wanted=False) == "plain"
 
 
-@pytest.mark.parametrize("fault", ["a wrong number", "not a number", "no shift"])
+@pytest.mark.parametrize("fault", ["a wrong number", "not a number", "no shift", "no kept rows"])
 def test_a_kernel_that_computes_something_else_fails_its_trial(fault: str) -> None:
     def broken(
         x: torch.Tensor,
@@ -118,9 +125,11 @@ def test_a_kernel_that_computes_something_else_fails_its_trial(fault: str) -> No
         shift: torch.Tensor | None = None,
         *,
         silu: bool = False,
+        kept: KeptRows | None = None,
     ) -> torch.Tensor:
-        made = group_norm_channels_last(x, groups, weight, bias, eps, None if fault == "no shift" else shift, silu=silu)
-        if fault != "no shift":
+        shift, kept = None if fault == "no shift" else shift, None if fault == "no kept rows" else kept
+        made = group_norm_channels_last(x, groups, weight, bias, eps, shift, silu=silu, kept=kept)
+        if fault in ("a wrong number", "not a number"):
             made[-1, -1, -1, -1] += 0.5 if fault == "a wrong number" else float("nan")
         return made
 

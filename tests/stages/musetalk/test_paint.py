@@ -193,6 +193,27 @@ def test_the_head_moves_as_with_warp(spoken: tuple[Context, Facts], tmp_path: Pa
     assert np.abs(frames[20][brow].astype(int) - frames[0][brow]).max() > 5
 
 
+def test_partial_rows_are_stored_as_whole_patches_rows_are(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
+    # Given a job that has its mouths, painted as a whole
+    ctx, _ = spoken
+    whole = PaintedMouths.load(ctx.job_dir)
+    assert whole is not None
+    shutil.copytree(ctx.job_dir, tmp_path / "job")
+    settings = ctx.settings.model_dump(mode="json")
+    settings["stages"]["lipsync"]["musetalk"]["partial_rows"] = True
+    again = Context(ctx.job_id, ctx.name, tmp_path / "job", ctx.manifest, Settings.model_validate(settings))
+    # When they are painted again without the rows that are not shown
+    lipsync.run(again)
+    # Then the same rows are stored; the first frame's are the same, and the others differ little
+    partial = PaintedMouths.load(again.job_dir)
+    assert partial is not None
+    assert (partial.row, partial.frame_bytes) == (whole.row, whole.frame_bytes)
+    pixels = [np.frombuffer(mouths.pixels.read(), np.uint8).astype(int) for mouths in (whole, partial)]
+    apart = np.abs(pixels[1] - pixels[0]).reshape(len(whole.strength), -1)
+    assert apart[0].max() <= 1
+    assert 0 < apart[1:].mean() < 4
+
+
 def test_another_try_with_warp_leaves_no_patches(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
     ctx, _ = spoken
     shutil.copytree(ctx.job_dir, tmp_path / "job")
