@@ -190,7 +190,7 @@ def test_ffmpeg_dies_with_its_stage() -> None:
     # Given a process that starts an endless ffmpeg, in the way of the first start and in that of later ones, and then is killed
     code = (
         "import os, signal, pathlib; from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path;"
-        "command = [ffmpeg_path(), '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'];"
+        "command = [ffmpeg_path(), '-v', 'quiet', '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'];"
         "started = [FfmpegProcess(command, pathlib.Path('/')) for _ in range(2)];"
         "print(*(process.pid for process in started), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
