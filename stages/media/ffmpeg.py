@@ -128,6 +128,10 @@ class FfmpegProcess:
         """How many lines ffmpeg wrote to stderr."""
         return self._count
 
+    def end_input(self) -> None:
+        """Close `stdin`: nothing more is fed. ffmpeg encodes the rest meanwhile."""
+        _close(self.stdin)
+
     def finish(self) -> int:
         """Close `stdin`, wait for the process to end, and return its exit status (negative: the signal that ended it)."""
         if self._process.stdin is not None:
