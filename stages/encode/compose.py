@@ -179,7 +179,11 @@ class Composer:
             self._near = face.grown(_NEAR, self._cells)
             self._around = self._near.grown(_AROUND, self._cells)
             self._near_inverter = FieldInverter(self._around, rig.step, self._near)
-            self._near_points = self._near.points(rig.step).astype(np.float32)
+            # Elsewhere both layers move alike, so that their inverse is the same.
+            apart = rig.face_cells.moving(lower - upper, margin=3) or face
+            self._apart = apart.grown(_NEAR, self._near)
+            self._apart_inverter = FieldInverter(self._around, rig.step, self._apart)
+            self._apart_points = self._apart.points(rig.step).astype(np.float32)
 
     @property
     def still(self) -> PlanarFrame:
@@ -253,12 +257,14 @@ class Composer:
         upper[face] += self._upper.sum(weights)
         lower[face] += self._lower.sum(weights)
         upper_back = self._near_inverter.invert(upper, backward[near])
-        lower_back = self._near_inverter.invert(lower, upper_back)
+        beside = upper_back[self._apart.within(self._near)]
+        change = self._apart_inverter.invert(lower, beside) - beside
         opening = self._opening(upper, lower)
-        side = _coarse_side(opening, self._near_points)
-        backward[near] = upper_back + cv2.merge((side, side)) * (lower_back - upper_back)
+        side = _coarse_side(opening, self._apart_points)
+        backward[near] = upper_back
+        backward[self._apart.within(self._cells)] += cv2.merge((side, side)) * change
         self._sampler.draw(backward, frame)
-        self._paint_mouth(parameters, frame, opening, (upper_back, lower_back), head)
+        self._paint_mouth(parameters, frame, opening, (upper_back, change), head)
 
     def _stretch(self, head: FloatArray) -> float:
         """How many times as high the head's movement makes a mouth that is open in the picture: 1 for no change. Lips that close
@@ -284,11 +290,14 @@ class Composer:
         backward: tuple[FloatArray, FloatArray],
         head: FloatArray,
     ) -> None:
-        """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
-        upper_back, lower_back = backward
+        """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them.
+
+        `backward`: the upper layer's displacement near the face, and how the lower one's differs from it where the layers part.
+        """
+        upper_back, lower_change = backward
         step, box = self._rig.step, opening.slices
         upper = opening.points() + field_in_box(upper_back, self._near, step, box)
-        change = field_in_box(lower_back - upper_back, self._near, step, box)
+        change = field_in_box(lower_change, self._apart, step, box)
         side = opening.side()
         lips = sample(self._painted, upper + cv2.merge((side, side)) * change, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.

@@ -155,6 +155,8 @@ def encode_video(
                     on_first(frame)
                 process.stdin.write(frame.data.data)
                 sent += 1
+                if sent == source.frame_count:
+                    process.end_input()  # before the source ends the processes that draw
                 progress(sent / source.frame_count)
         except BrokenPipeError:
             pass  # ffmpeg ended early; its exit status and its log say why

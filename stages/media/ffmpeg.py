@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from daemon.errors import TRIED_AGAIN, AvatarError, MachineError, UnknownError
-from daemon.system.process import die_with_parent, widen_pipe
+from daemon.system.process import start_program, widen_pipe
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
@@ -71,13 +71,12 @@ class FfmpegProcess:
         self, command: Sequence[str], cwd: Path, *, feed: bool = False, read: bool = False, keep: int = _KEPT_LINES
     ) -> None:
         try:
-            self._process = subprocess.Popen(
+            self._process = start_program(
                 command,
                 cwd=cwd,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                preexec_fn=die_with_parent,
             )
         except OSError as exc:  # no right to run it, no more processes or memory
             raise MachineError(
@@ -128,6 +127,10 @@ class FfmpegProcess:
     def log_lines(self) -> int:
         """How many lines ffmpeg wrote to stderr."""
         return self._count
+
+    def end_input(self) -> None:
+        """Close `stdin`: nothing more is fed. ffmpeg encodes the rest meanwhile."""
+        _close(self.stdin)
 
     def finish(self) -> int:
         """Close `stdin`, wait for the process to end, and return its exit status (negative: the signal that ended it)."""

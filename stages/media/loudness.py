@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
+from stages.media.limiter_loss import LimiterLoss
 
 Block = npt.NDArray[np.float32]
 
 #: Integrated loudness that speech is normalised to: the usual one of podcasts and video platforms. LUFS
 TARGET_LUFS = -16.0
-#: Accepted deviation from the target; each further attempt measures the whole signal again. LU
+#: Accepted deviation from the target; each further attempt writes and measures the whole signal again. LU
 _NEAR = 0.1
 _TRIES = 5
 #: Maximum peak; it leaves headroom for what AAC adds. dB of full scale
@@ -52,7 +53,7 @@ def measure_loudness(blocks: Iterable[Block], rate: int, folder: Path) -> float:
         MachineError: `ffmpeg-missing`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`.
     """
-    return _metered(blocks, rate, folder, "")
+    return _metered(blocks, rate, folder)
 
 
 def normalise_loudness(blocks: Blocks, rate: int, samples: int, target: Path) -> None:
@@ -68,25 +69,23 @@ def normalise_loudness(blocks: Blocks, rate: int, samples: int, target: Path) ->
         MachineError: `ffmpeg-missing`, `out-of-memory`, `disk-full`.
         UnknownError: `ffmpeg-failed`.
     """
-    gain_db = _gain_to_target(blocks, rate, target.parent)
+    loss = LimiterLoss(rate, CEILING_DB, _RELEASE_MS)
+    away = TARGET_LUFS - _metered(loss.watch(blocks()), rate, target.parent)
+    gain_db = loss.gain_for(away, MAX_GAIN_DB) if np.isfinite(away) else 0.0
+    for _ in range(_TRIES):
+        away = TARGET_LUFS - _write_shaped(blocks(), rate, samples, target, gain_db)
+        wanted = min(gain_db + away, MAX_GAIN_DB)
+        if not np.isfinite(away) or abs(wanted - gain_db) < _NEAR:
+            break
+        gain_db = wanted
+
+
+def _write_shaped(blocks: Iterable[Block], rate: int, samples: int, target: Path, gain_db: float) -> float:
+    """Apply the gain, limit the peaks and write the WAV file; returns its loudness, as `measure_loudness` does."""
     # The resamplers of some versions return a sample more or less; timing.json relies on the exact length.
     exact = f"{_shaped(gain_db, rate)},apad=whole_len={samples},atrim=end_sample={samples}"
     output = ["-c:a", "pcm_s16le", "-bitexact", "-map_metadata", "-1", "-f", "wav", "-y", f"file:{target}"]
-    _run(blocks(), rate, target.parent, exact, output)
-
-
-def _gain_to_target(blocks: Blocks, rate: int, folder: Path) -> float:
-    """Find the gain in dB after which the limited signal has `TARGET_LUFS`; 0 for silence."""
-    gain_db = 0.0
-    for _ in range(_TRIES):
-        away = TARGET_LUFS - _metered(blocks(), rate, folder, f"{_shaped(gain_db, rate)},")
-        if not np.isfinite(away):
-            return 0.0
-        wanted = min(gain_db + away, MAX_GAIN_DB)
-        if abs(wanted - gain_db) < _NEAR:
-            break
-        gain_db = wanted
-    return gain_db
+    return _lufs(_run(blocks, rate, target.parent, f"{exact},{METER}", output))
 
 
 def _shaped(gain_db: float, rate: int) -> str:
@@ -98,8 +97,12 @@ def _shaped(gain_db: float, rate: int) -> str:
     )
 
 
-def _metered(blocks: Iterable[Block], rate: int, folder: Path, filters: str) -> float:
-    lufs = integrated_loudness(_run(blocks, rate, folder, f"{filters}{METER}", ["-f", "null", "-"]))
+def _metered(blocks: Iterable[Block], rate: int, folder: Path) -> float:
+    return _lufs(_run(blocks, rate, folder, METER, ["-f", "null", "-"]))
+
+
+def _lufs(printed: str) -> float:
+    lufs = integrated_loudness(printed)
     return -np.inf if lufs is None else lufs
 
 

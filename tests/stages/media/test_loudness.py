@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.media.loudness import Block, normalise_loudness
+from stages.media.limiter_loss import LimiterLoss
+from stages.media.loudness import CEILING_DB, MAX_GAIN_DB, TARGET_LUFS, Block, measure_loudness, normalise_loudness
 from tests.support.stages.sound_jobs import meter, sound
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -49,3 +50,19 @@ def test_silence_stays_silence(tmp_path: Path) -> None:
     samples, _ = sound(tmp_path / "speech.wav")
     assert len(samples) == RATE
     assert not samples.any()
+
+
+def test_the_limiter_s_loss_is_known_before_it_acts(tmp_path: Path) -> None:
+    # Given syllables whose peaks a limiter cuts at the usual loudness
+    whole = spiky()
+    loss = LimiterLoss(RATE, CEILING_DB, 50)
+    lufs = measure_loudness(loss.watch(np.array_split(whole, 7)), RATE, tmp_path)
+    # When the gain is estimated from the envelope
+    gain_db = loss.gain_for(TARGET_LUFS - lufs, MAX_GAIN_DB)
+    # Then ffmpeg's limiter needs this gain much rather than the one that would do without a limiter
+    normalise_loudness(lambda: [whole], RATE, len(whole), tmp_path / "speech.wav")
+    voiced = np.abs(whole) > 0.05  # between the peaks, which are far apart
+    written, _ = sound(tmp_path / "speech.wav")
+    needed_db = 20 * np.log10(np.median(np.abs(written[voiced])) / np.median(np.abs(whole[voiced])))
+    assert needed_db - (TARGET_LUFS - lufs) > 1
+    assert abs(gain_db - needed_db) < 0.5 * abs(needed_db - (TARGET_LUFS - lufs))
