@@ -22,7 +22,7 @@ from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.avatar_copies import AvatarCopies
 from daemon.intake.companion_files import CompanionFiles
-from daemon.intake.companion_names import Spelled, opened_companion
+from daemon.intake.companion_names import Spelled, opened_companion, with_missing_files
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import DEFAULTS, resembles_defaults
@@ -302,7 +302,10 @@ class JobBuilder:
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
-                raise build.item
+                facts, root = self._facts(), self._settings.paths.inbox
+                raise with_missing_files(
+                    build.item, root, os.path.dirname(claimed.source), facts.spelled, facts.resembling
+                )
             manifest = self._complete(build, build.item)
             check_text_length(manifest, self._settings)
             if spoken := bytes_while_spoken(manifest):

@@ -160,7 +160,7 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
             "In double quotes",
             "Put a.png next to the manifest, and write image: a.png",
         ),
-        ('image: "pictures\\new.png"\ntext: a', "control character", "next to the manifest"),
+        ('image: "pictures\\new.png"\ntext: a', "is a line end", "Write `image: pictures/new.png`."),
         ("text:Hello\nimage: a.png", "no blank after `text:` (line 1", "text: Hello"),
         ("text:Hello", "no blank after `text:`", "text: Hello"),
         ("text: [pause] Hello\nimage: a.png", "begins with [", 'text: "[pause] Hello"'),
