@@ -25,7 +25,7 @@ from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.companion_names import Spelled, opened_companion, with_missing_files
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
-from daemon.intake.inbox_names import DEFAULTS, resembles_defaults
+from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
@@ -346,6 +346,9 @@ class JobBuilder:
         }
         requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
+        self._outbox.withdraw_answers(
+            (n for b, n in zip(builds, names, strict=True) if b.job.id in new), REQUEST_ENDINGS
+        )
         for build, name in zip(builds, names, strict=True):
             self._correct_name(build, name)
             self._without_status.discard(build.job.id)
