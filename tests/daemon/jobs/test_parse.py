@@ -166,7 +166,7 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
         ("text: [pause] Hello\nimage: a.png", "begins with [", 'text: "[pause] Hello"'),
         ("image: a.png\ntext: *Hello* world", "begins with *", 'text: "*Hello* world"'),
         ("text: @you\nimage: a.png", "begins with @", 'text: "@you"'),
-        ("text: > Hello\nimage: a.png", "begins with >", 'text: "> Hello"'),
+        ("text: > Hello\nimage: a.png", "After > the text begins", "Write text: Hello"),
         ('text: "Hello" she said\nimage: a.png', "begins with a double quote", "text: '\"Hello\" she said'"),
         ("text: 'Don't'\nimage: a.png", "begins with a single quote", "text: \"'Don't'\""),
         ("text:\u00a0Hello\nimage: a.png", "no-break space", "space bar"),
