@@ -219,6 +219,7 @@ SOUNDS = {
     "floats 6 dB above full scale": ([*_VOICE, "-af", "volume=4:precision=float", "-c:a", "pcm_f32le"], "a.wav"),
     "an M4A that was cut off": ([*_VOICE, "-movflags", "+faststart"], "a.m4a"),
     "an M4A as most programs write it, with its index at the end, that was cut off": (_VOICE, "a.m4a"),
+    "an Opus file of which only the first 100 bytes are there": (_VOICE, "a.opus"),
     "silence": (_SILENCE, "a.wav"),
     "a text file": (None, "a.wav"),
 }
@@ -233,6 +234,8 @@ def test_a_sound(tmp_path: Path, row: list[str]) -> None:
         ffmpeg(*arguments, str(file))
     if "cut off" in row[0]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    if "only the first 100 bytes" in row[0]:
+        file.write_bytes(file.read_bytes()[:100])
     file.rename(ctx.path("source.audio"))
     try:
         stages.tts.run(ctx)
@@ -251,6 +254,8 @@ def _jpeg() -> bytes:
 PICTURES: dict[str, Callable[[], bytes]] = {
     "a JPEG without its end mark": lambda: _jpeg()[:-2],
     "a JPEG of which the last tenth is missing": lambda: _jpeg()[: len(_jpeg()) * 9 // 10],
+    "a JPEG of which only the first 100 bytes are there": lambda: _jpeg()[:100],
+    "a PNG of which only the first 5 bytes are there": lambda: PORTRAIT.read_bytes()[:5],
     "an empty file": lambda: b"",
     "a web page": lambda: b"<!DOCTYPE html><title>404</title>",
     "an iPhone's HEIC": lambda: b"\0\0\0\x18ftypheic" + bytes(64),

@@ -100,9 +100,14 @@ class Shell:
     @property
     def settings_or_defaults(self) -> Settings:
         """The settings; the defaults where there is no configuration and none was named."""
+        return self.settings if self.configured else self.defaults
+
+    @property
+    def defaults(self) -> Settings:
+        """The settings without any configuration, with folders in this one."""
         from daemon.config import Settings
 
-        return self.settings if self.configured else Settings.parse({}, Path(PLACES[0]))
+        return Settings.parse({}, Path(PLACES[0]))
 
     @functools.cached_property
     def spool(self) -> Spool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+from daemon.config.flow import as_flow
 
 #: Ending of a setting's name → its unit, and how large other units are in it.
 _UNITS: dict[str, tuple[str, dict[str, float]]] = {
@@ -23,6 +25,32 @@ _UNITS: dict[str, tuple[str, dict[str, float]]] = {
     ),
     "bytes": ("bytes", {"b": 1, "kb": 1000, "k": 1000, "mb": 1e6, "m": 1e6, "mib": 2**20, "gb": 1e9, "gib": 2**30}),
 }
+
+
+#: Most mistakes that are told beside the first.
+_MOST_TOLD = 8
+
+
+def explain_setting_errors(
+    errors: Sequence[ErrorDetails], model: type[BaseModel], lines: Mapping[tuple[str | int, ...], int]
+) -> tuple[str, str]:
+    """Return message and hint for all errors that Pydantic reports about a settings model.
+
+    Args:
+        lines: of the file's values, by their path.
+    """
+    told = []
+    for error in errors:
+        message, hint = explain_setting_error(error, model)
+        path = next(
+            (error["loc"][:size] for size in range(len(error["loc"]), 0, -1) if error["loc"][:size] in lines), ()
+        )
+        told.append((f"{message.removesuffix('.')} (line {lines[path]})." if path else message, hint))
+    message, hint = told[0]
+    if others := told[1:]:
+        hint += f" {len(others)} more mistake{'s' if len(others) > 1 else ''}: "
+        hint += " ".join(f"{one} {way}" for one, way in others[:_MOST_TOLD])
+    return message, hint
 
 
 def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
@@ -54,6 +82,8 @@ def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[
     wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ").rstrip(".")
     if error["type"] in ("model_type", "model_attributes_type"):
         return f"{key} expects a nested mapping.", "docs/config.md lists its settings."
+    if error["type"] in ("bool_parsing", "bool_type"):
+        wanted = "true or false"
     if wanted_number := _without_unit(place, error):
         return f"{key} is {_short(error['input'])}.", wanted_number
     return f"{key} is {_short(error['input'])}.", f"It should be {wanted}."
@@ -81,7 +111,7 @@ def _paths_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else as_flow(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.config.flow import as_flow
+
 #: Word → pronunciation, or language tag → such entries.
 Lexicon = dict[str, str | dict[str, str]]
 
@@ -26,7 +28,9 @@ def check_lexicon(raw: Mapping[Any, Any]) -> None:
             continue
         if not isinstance(key, str) or not _TAG.fullmatch(key):
             quote = ", in quotes" if isinstance(key, bool) else ""
-            raise ValueError(f"'{key}' holds entries but is not a language tag, such as en, es-MX or 'no'{quote}")
+            raise ValueError(
+                f"'{as_flow(key)}' holds entries but is not a language tag, such as en, es-MX or 'no'{quote}"
+            )
         for word, said in value.items():
             _check_entry(word, said, f"{key}: ")
 
@@ -45,7 +49,7 @@ def entries_for_language(lexicon: Lexicon, language: str) -> dict[str, str]:
 def _check_entry(word: Any, said: Any, section: str) -> None:
     if not isinstance(word, str) or not isinstance(said, str):
         raise ValueError(
-            f"{section}'{word}: {said}' is not a word with its pronunciation; put numbers, yes and no in quotes"
+            f"{section}'{as_flow(word)}: {as_flow(said)}' is not a word with its pronunciation; put numbers, yes and no in quotes"
         )
     if not word or len(word.split()) != 1 or word != word.strip(_AROUND):
         raise ValueError(f"{section}'{word}' is not one word without punctuation")

@@ -8,11 +8,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.config.engines import TTS_ENGINES
-from daemon.config.explain import explain_setting_error
+from daemon.config.explain import explain_setting_errors
+from daemon.config.file import Lines, read_config
 from daemon.config.section import Folder, Section
 from daemon.config.stage_settings import ExternalEngine, Stages
 from daemon.errors import ConfigError
@@ -293,28 +293,15 @@ class Settings(BaseModel):
         Raises:
             ConfigError: `config-unreadable`, `config-invalid`; names the file, the key and a correction.
         """
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise ConfigError(
-                "config-unreadable", f"{path}: {exc.strerror}.", "Give a readable file with --config."
-            ) from exc
-        except (yaml.YAMLError, UnicodeDecodeError) as exc:
-            mark = getattr(exc, "problem_mark", None)
-            where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            why = getattr(exc, "problem", None) or exc
-            if "\\t" in str(why):
-                why = "a tab; indent with blanks"
-            raise ConfigError(
-                "config-invalid",
-                f"{path} is not valid YAML{where}: {why}.",
-                "Correct the line; docs/config.md shows how settings are written.",
-            ) from exc
-        return cls.parse(raw or {}, path)
+        raw, lines = read_config(path)
+        return cls.parse(raw or {}, path, lines)
 
     @classmethod
-    def parse(cls, raw: Any, path: Path) -> Self:
+    def parse(cls, raw: Any, path: Path, lines: Lines | None = None) -> Self:
         """Validate settings that are loaded already; relative folders are relative to the folder of `path`.
+
+        Args:
+            lines: of the values in the file, for the error.
 
         Raises:
             ConfigError: `config-invalid`.
@@ -324,5 +311,5 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:
-            message, hint = explain_setting_error(exc.errors()[0], cls)
+            message, hint = explain_setting_errors(exc.errors(), cls, lines or {})
             raise ConfigError("config-invalid", f"{path}: {message}", hint) from exc

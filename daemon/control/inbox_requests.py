@@ -19,6 +19,7 @@ from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.intake.admission import Admission
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
+from daemon.intake.inbox_names import REQUEST_ENDINGS
 from daemon.jobs.untrusted import printable
 from daemon.outbox.names import clean_stem, without_ending
 from daemon.outbox.outbox import Outbox
@@ -137,14 +138,22 @@ class InboxRequests:
             looks.answers[name] = str(error)
         else:
             log.info("request file answered", name=os.path.basename(name), answer=told)
-            await self._disk.run(self._take_away, name)
+            await self._disk.run(self._end, name)
+
+    def _end(self, name: str) -> None:
+        """Remove a request file that was carried out, and earlier answers about the same job, which are outdated."""
+        self._take_away(name)
+        stem = os.path.splitext(os.path.basename(name))[0]
+        self._outbox.withdraw_answers(
+            {self._outbox.name_for(name, one) for one in (stem, without_ending(stem))}, REQUEST_ENDINGS
+        )
 
     def _tell(self, answers: dict[str, str]) -> int:
         """Write some answers into the outbox, and remove their request files. Returns how many."""
         names = list(answers)[:BATCH]
-        self._outbox.publish_notes(
-            [(self._outbox.name_for(name, os.path.basename(name)), answers[name]) for name in names]
-        )
+        told = {name: self._outbox.name_for(name, os.path.basename(name)) for name in names}
+        self._outbox.withdraw_answers(told.values(), [""])  # one answer to the same request is enough
+        self._outbox.publish_notes([(told[name], answers[name]) for name in names])
         for name in names:
             log.info("request file answered", name=os.path.basename(name), answer=answers.pop(name))
             self._take_away(name)
@@ -171,6 +180,7 @@ class InboxRequests:
         if job is not None and self._admission.waiting(job) is not None:
             return {"op": op, "job": job, "by": self._by(name)}
         if coming:
+            self._refuse_for_one_of_several(name, stem, op, coming)
             return None
         if job is not None:
             return {"op": op, "job": job, "by": self._by(name)}
@@ -185,6 +195,25 @@ class InboxRequests:
             f"{os.path.basename(name)}: there is no job whose result is called {stem}, and none came within {patience:.0f} s.",
             "The names of the results are those of the .json files in the outbox. Put the request file into the folder that the "
             "manifest was in.",
+        )
+
+    def _refuse_for_one_of_several(self, request: str, stem: str, op: str, coming: list[str]) -> None:
+        """Refuse a request for one job of a manifest that waits for its files, since its jobs do not exist yet.
+
+        Raises:
+            JobError: `job-waiting`.
+        """
+        own = self._admission.results.of(clean_stem(stem))
+        waiting = next((name for name in coming if name not in own and self._admission.is_waiting(name)), None)
+        if waiting is None:
+            return
+        file = printable(os.path.basename(waiting))
+        whole = os.path.splitext(file)[0]
+        every = f"For all jobs of {file}, put {whole}.{op} there. " if op != "retry" else ""
+        raise JobError(
+            "job-waiting",
+            f"{printable(os.path.basename(request))}: {file} waits for its files, and its jobs are made when these are there.",
+            f"{every}For {stem} alone, put the request there again when {stem}.json is in the outbox.",
         )
 
     def _by(self, name: str) -> str:

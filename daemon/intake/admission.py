@@ -299,6 +299,10 @@ class Admission:
         """Return the path below the inbox of the manifest that waits for its files under this id."""
         return self._waiting.name_of(job_id)
 
+    def is_waiting(self, name: str) -> bool:
+        """Return whether a manifest waits and people were told so; `name`: its path below the inbox."""
+        return name in self._waiting
+
     def hold(self, job_id: str, held: dict[str, Any] | None) -> Job:
         """Hold a manifest that waits, so that its jobs are held from their first moment; None: release it. Durable.
 

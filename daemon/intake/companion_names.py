@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.errors import JobError
+from daemon.errors import JobError, Postponed
 from daemon.intake.inbox_names import HAVE_IT_BROUGHT, MANIFESTS, PLACEHOLDER, REQUEST_ENDINGS, ignored, stands_for
 from daemon.jobs.untrusted import printable
+from daemon.jobs.yaml_positions import DocumentError
 from daemon.system.safe_open import open_below, open_inside, opened_root
 from daemon.system.spelling import composed, folded
 
@@ -20,6 +21,8 @@ from daemon.system.spelling import composed, folded
 SIMILAR = 10
 #: For mistyped names: most names that are proposed, their least similarity (difflib's ratio), and most files of a folder.
 CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
+#: Key of a manifest → what people call the file.
+_FILES = {"image": "picture", "audio": "sound file", "video": "video", "subtitles": "file of subtitles"}
 
 
 class Spelled(NamedTuple):
@@ -213,3 +216,36 @@ def missing_file(error: JobError, beside: str) -> JobError:
         return error
     hint = f"Put it next to {printable(beside)}, which names it, or name another file in the manifest."
     return JobError(error.code, error.message, hint)
+
+
+def with_missing_files(
+    error: JobError,
+    inbox: Path,
+    folder: str,
+    spelled: Callable[[str], Spelled],
+    resembling: Callable[[str], tuple[str, ...]],
+) -> JobError:
+    """Return the error of a manifest with mistakes, with the files that it names and that are not there either.
+
+    Args:
+        folder: of the manifest, below the inbox.
+        spelled: finds a file as it is there.
+        resembling: as for `opened_companion`.
+    """
+    if not isinstance(error, DocumentError):
+        return error
+    hints = [error.hint]
+    for key, name in error.named.items():
+        found = spelled(os.path.join(folder, name))
+        with contextlib.suppress(Postponed):
+            try:
+                with open_inside(inbox, found.name):
+                    continue
+            except JobError as exc:
+                if exc.code != "file-missing":
+                    continue
+            meant = [*map(_shown, found.similar or resembling(found.asked))][:CLOSE]
+            but = f", but {', '.join(meant)} {'was' if len(meant) == 1 else 'were'}" if meant else ""
+            what = f"{_FILES.get(key, 'file')} {printable(name)}"
+            hints.append(f"When the manifest was read, its {what} was not there either{but}.")
+    return JobError(error.code, error.message, " ".join(filter(None, hints)))

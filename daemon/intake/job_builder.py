@@ -22,10 +22,10 @@ from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.avatar_copies import AvatarCopies
 from daemon.intake.companion_files import CompanionFiles
-from daemon.intake.companion_names import Spelled, opened_companion
+from daemon.intake.companion_names import Spelled, opened_companion, with_missing_files
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
-from daemon.intake.inbox_names import DEFAULTS, resembles_defaults
+from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
@@ -302,7 +302,10 @@ class JobBuilder:
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
-                raise build.item
+                facts, root = self._facts(), self._settings.paths.inbox
+                raise with_missing_files(
+                    build.item, root, os.path.dirname(claimed.source), facts.spelled, facts.resembling
+                )
             manifest = self._complete(build, build.item)
             check_text_length(manifest, self._settings)
             if spoken := bytes_while_spoken(manifest):
@@ -343,6 +346,9 @@ class JobBuilder:
         }
         requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
+        self._outbox.withdraw_answers(
+            (n for b, n in zip(builds, names, strict=True) if b.job.id in new), REQUEST_ENDINGS
+        )
         for build, name in zip(builds, names, strict=True):
             self._correct_name(build, name)
             self._without_status.discard(build.job.id)

@@ -183,7 +183,7 @@ class Manifest(_Strict):
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     lexicon: CheckedLexicon | None = Field(
-        None, description="How words of the text are said, as in config.yaml: `nginx: engine ex` (docs/voices.md)."
+        None, description="How words of the text are said, such as `lexicon: {nginx: engine ex}` (docs/voices.md)."
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
     duration: Duration | None = Field(

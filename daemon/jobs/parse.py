@@ -10,16 +10,20 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from daemon.config.flow import as_flow
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
-from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, as_flow, mended_line
+from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, mended_line
 from daemon.jobs.mistakes.key_case import with_small_keys
 from daemon.jobs.mistakes.key_descriptions import describe_key, first_sentence
+from daemon.jobs.mistakes.key_lines import FREE_TEXTS
 from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instead
-from daemon.jobs.mistakes.proposals import allowed_advice, number_range
+from daemon.jobs.mistakes.lost_backslashes import LostBackslashes, lost_backslashes
+from daemon.jobs.mistakes.named_files import named_files, named_in_lines
+from daemon.jobs.mistakes.proposals import allowed_advice, is_allowed, number_range
 from daemon.jobs.mistakes.unused_keys import unused_keys
 from daemon.jobs.mistakes.value_mistakes import (
     advice_for_list,
@@ -28,7 +32,7 @@ from daemon.jobs.mistakes.value_mistakes import (
     without_word_quotes,
 )
 from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake, hint_for_text
-from daemon.jobs.yaml_positions import Position, YamlDocument
+from daemon.jobs.yaml_positions import DocumentError, Position, YamlDocument
 
 #: Keys whose text may contain a #.
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
@@ -80,12 +84,26 @@ class _Given(NamedTuple):
         values: by key; a key without a value is left out.
         lists: keys that have a list, or keys of their own, in place of one value.
         warnings: sentences about keys that were read although they are written otherwise.
+        escaped: values whose backslashes YAML took for other signs.
     """
 
     document: YamlDocument
     values: dict[str, Any]
     lists: tuple[str, ...]
     warnings: tuple[str, ...]
+    escaped: tuple[LostBackslashes, ...] = ()
+
+    @property
+    def wrong(self) -> set[str]:
+        """The keys whose values are not for the model: it would not see what is wrong with them."""
+        return {*self.lists, *(one.key for one in self.escaped)}
+
+    def mistakes(self) -> list[_Mistake]:
+        """Return what is wrong with values that the model does not see."""
+        return [
+            *(_list_mistake(key, self.values[key], self.document) for key in self.lists),
+            *(_escape_mistake(one, self.document) for one in self.escaped),
+        ]
 
 
 def parse_manifest(
@@ -114,7 +132,15 @@ def parse_manifest(
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
             "Split the file.",
         )
-    return [document if isinstance(document, JobError) else _validate(document, defaults) for document in documents]
+    found = (document if isinstance(document, JobError) else _validate(document, defaults) for document in documents)
+    return [_with_names(item) if isinstance(item, DocumentError) else item for item in found]
+
+
+def _with_names(error: DocumentError) -> DocumentError:
+    """Find the files that a document names which is no YAML."""
+    if error.lines:
+        error.named = named_in_lines(error.lines)
+    return error
 
 
 @functools.lru_cache(maxsize=64)
@@ -156,12 +182,12 @@ def _default_values(text: str) -> dict[str, Any]:
     read = _given(document)
     if isinstance(read, JobError):
         raise read
-    found = [_list_mistake(key, read.values[key], read.document) for key in read.lists]
+    found = read.mistakes()
     if "base" in read.values:
         place = read.document.keys.get(("base",), read.document.mark(("base",)))
         found.append(_Mistake(place, f"`base` cannot be a default ({place}).", "Write it in the manifests themselves."))
     try:
-        Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.lists})
+        Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.wrong})
     except ValidationError as exc:
         # What a kind of job needs is for the manifests to give.
         errors = _without_branches(exc.errors(include_url=False))
@@ -204,13 +230,18 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     lost = _lost_words(read.document)
     errors: Sequence[ErrorDetails] = ()
     try:
-        manifest = Manifest.model_validate({key: item for key, item in merged.items() if key not in read.lists})
+        manifest = Manifest.model_validate({key: item for key, item in merged.items() if key not in read.wrong})
     except ValidationError as exc:
         errors = _without_branches(exc.errors(include_url=False))
-    if errors or read.lists:
+    if errors or read.wrong:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
-        return _error_with_defaults(_mistakes(read, merged, errors), lost, inherited)
+        mistakes = _mistakes(read, merged, errors)
+        error = _error_with_defaults(mistakes, lost, inherited)
+        told = DocumentError(error.code, error.message, error.hint)
+        wrong = {mistake.key for mistake in mistakes if not mistake.is_unknown_key}
+        told.named = named_files({key: value for key, value in read.values.items() if key not in wrong})
+        return told
     manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
     return manifest.with_warnings([*read.warnings, *lost, *unused])
@@ -244,7 +275,8 @@ def _given(document: YamlDocument) -> _Given | JobError:
     given = {key: item for key, item in value.items() if item is not None}
     given |= {key: without_word_quotes(given[key]) for key in COMPANIONS if key in given}
     lists = lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, COLLECTIONS)
-    return _Given(document, given, tuple(lists), tuple(warnings))
+    escaped = [one for one in lost_backslashes(document, tuple(COMPANIONS)) if one.key not in lists]
+    return _Given(document, given, tuple(lists), tuple(warnings), tuple(escaped))
 
 
 def _mistakes(read: _Given, values: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> list[_Mistake]:
@@ -254,7 +286,7 @@ def _mistakes(read: _Given, values: Mapping[str, Any], errors: Sequence[ErrorDet
         values: its values, with those of its folder's defaults.
         errors: what the model found in them.
     """
-    found = [_list_mistake(key, read.values[key], read.document) for key in read.lists]
+    found = read.mistakes()
     conflicts: Sequence[Conflict] = ()
     for error in errors:
         cause = error.get("ctx", {}).get("error")
@@ -338,7 +370,27 @@ def _error_with_defaults(mistakes: Sequence[_Mistake], lost: Sequence[str], inhe
 def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
     place = document.mark((key,))
     what = f"`{key}` must be one value, not a list or keys of its own ({place})."
+    line = f'{key}: "{document.lines[place.line - 1][place.column - 1 :].strip()}"'
+    if key in FREE_TEXTS and line.count('"') == 2 and line[len(key) + 3] in "[{" and is_allowed(line):
+        what = f"`{key}` begins with {line[len(key) + 3]} and is no text for YAML, but a list or keys ({place})."
+        others = (
+            f" Or: {advice[0].lower()}{advice[1:]}"
+            if (advice := advice_for_list(key, value)) and len(value) > 1
+            else ""
+        )
+        return _Mistake(place, what, f"Put the text in quotes: write `{line}`.{others}", key=key)
     return _Mistake(place, what, allowed_advice((key,), advice_for_list(key, value)) or describe_key((key,)))
+
+
+def _escape_mistake(found: LostBackslashes, document: YamlDocument) -> _Mistake:
+    place, path = document.mark((found.key,)), (found.key,)
+    advice = advice_for_value(found.key, found.written.replace("\\\\", "\\"), is_number=False, is_file=True)
+    return _Mistake(
+        place,
+        f"{found.what} ({place}).",
+        found.hint or allowed_advice(path, advice) or describe_key(path),
+        key=found.key,
+    )
 
 
 def _conflict_mistake(conflict: Conflict, document: YamlDocument) -> _Mistake:
@@ -482,5 +534,6 @@ def _plain_message(error: ErrorDetails, limits: str) -> str:
 
 
 def _quoted(value: Any) -> str:
-    text = str(value)
+    """Return a value of a manifest as it was written, for a message."""
+    text = as_flow(value)
     return f"{text[:60]}…" if len(text) > 60 else f"“{text}”" if text else "nothing"

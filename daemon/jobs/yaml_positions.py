@@ -8,7 +8,7 @@ depth and length are bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,18 @@ class YamlDocument:
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, Position(1, 1))
+
+
+class DocumentError(JobError):
+    """What is wrong in one document.
+
+    Attributes:
+        lines: of the file up to the document's end, where it is no YAML.
+        named: the files that it names as far as that can be read: key → name.
+    """
+
+    lines: Sequence[str] = ()
+    named: Mapping[str, str] = {}
 
 
 def _position(node: Any) -> Position:
@@ -135,7 +147,9 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
             hint = (
                 known[1] if known else "Check indentation and quotes there; put text that contains a colon in quotes."
             )
-            yield JobError("yaml-invalid", what, hint)
+            error = DocumentError("yaml-invalid", what, hint)
+            error.lines = lines
+            yield error
         except yaml.YAMLError as exc:
             yield _unreadable_character(part) or JobError(
                 "yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text."
@@ -197,7 +211,7 @@ def _build_mapping(node: yaml.MappingNode, path: Path, document: YamlDocument) -
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise JobError("yaml-invalid", f"A key must be a word ({_position(key_node)}).", "Write `key: value`.")
+            raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
         key = str(key_node.value)
         if key in result:
             raise JobError(

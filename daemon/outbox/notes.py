@@ -4,11 +4,13 @@ file that is there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from daemon.errors import JobError
 from daemon.outbox.folders import AnswerFolders
 from daemon.outbox.names import returned_names
 from daemon.outbox.temporary_files import temporary_path
@@ -66,6 +68,17 @@ def publish_notes(root: Path, folders: AnswerFolders, notes: Sequence[tuple[str,
             fs.discard(temporary)
         raise
     return used
+
+
+def withdraw_notes(root: Path, names: Iterable[str]) -> None:
+    """Remove sentences that are outdated, each by the name it was written for. What is not the daemon's, or cannot be removed, is
+    left.
+    """
+    for name in names:
+        file = f"{name}{NOTE_ENDING}"
+        with contextlib.suppress(JobError, OSError):
+            if is_note(root, file):
+                subfolders.remove_file(root, file)
 
 
 def is_note(root: Path, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,14 @@ class Outbox:
         """
         self.check()
         flush_folders(self.root, notes.publish_notes(self.root, self._folders, sentences))
+
+    def withdraw_answers(self, names: Iterable[str], endings: Sequence[str]) -> None:
+        """Remove the answers to requests about results of these names, as the results are new, or go on.
+
+        Args:
+            endings: of request files, such as ".retry".
+        """
+        notes.withdraw_notes(self.root, (f"{name}{ending}" for name in names for ending in endings))
 
     def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Return leftover temporary files, except those of jobs in `live`, which are being delivered. Call it only at start."""

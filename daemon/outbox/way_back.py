@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.jobs.record import Job
@@ -22,6 +23,13 @@ OPERATOR_CAN_HELP = frozenset(
         "consent-missing",
     }
 )
+
+#: Key of a manifest → how the codes of errors about it begin, where that is not the key.
+_CODES = {
+    "image": ("image-", "face-", "no-face", "mouth-", "several-faces"),
+    "voice": ("voice-",),
+    "avatar": ("avatar-", "profile-"),
+}
 
 _MEND_DEFAULTS = (
     "Your manifest is not the cause: the `_defaults.yaml` that the error names is. Whoever put it into the inbox, or may change "
@@ -60,6 +68,13 @@ def how_to_mend(file: str, job: Job) -> str:
         return (
             f"{how_to_go_on(job)} {yours}: to change something, mend it and move it into {inbox_folder(job)} instead."
         )
+    if inherited := _inherited_causes(job):
+        own = ", ".join(f"`{key}`" for key in inherited)
+        return (
+            f"The cause is not in your manifest, but in the folder's defaults: {_come(job, inherited)}. Whoever put these into "
+            f"the inbox can mend them; what your manifest says itself goes first. {yours}: write {own} in it, or have the "
+            f"defaults mended, and move it into {inbox_folder(job)}: it runs again.{_after_help(job)}"
+        )
     return (
         f"{yours}, with what is wrong marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again."
         f"{_of_defaults(job)}{_after_help(job)}"
@@ -93,16 +108,29 @@ def _of_defaults(job: Job) -> str:
     """Return which keys that the error may be about are in files of folder defaults; empty where none is."""
     if not job.facts.inherited or job.error is None:
         return ""
-    said = f"{job.error.get('message', '')} {job.error.get('hint', '')}"
-    named = {key for key in job.facts.inherited if f"`{key}`" in said or _names(said, job.manifest.get(key))}
-    by_file: dict[str, list[str]] = {}
-    for key, file in job.facts.inherited.items():
-        if key in named or not named:
-            by_file.setdefault(file, []).append(f"`{key}`")
-    come = "; ".join(f"{', '.join(keys)} from {file}" for file, keys in by_file.items())
+    come = _come(job, _inherited_causes(job) or list(job.facts.inherited))
     return (
         f" Not from your manifest, but from the folder's defaults: {come}. What your manifest says itself goes first."
     )
+
+
+def _inherited_causes(job: Job) -> list[str]:
+    """Return the keys that are in files of folder defaults and that the error is about, by its code or its words."""
+    error = job.error or {}
+    code, said = str(error.get("code", "")), f"{error.get('message', '')} {error.get('hint', '')}"
+    return [
+        key
+        for key in job.facts.inherited
+        if code.startswith(_CODES.get(key, (f"{key}-",))) or f"`{key}`" in said or _names(said, job.manifest.get(key))
+    ]
+
+
+def _come(job: Job, keys: Sequence[str]) -> str:
+    """Return which file of folder defaults each key is from."""
+    by_file: dict[str, list[str]] = {}
+    for key in keys:
+        by_file.setdefault(job.facts.inherited[key], []).append(f"`{key}`")
+    return "; ".join(f"{', '.join(names)} from {file}" for file, names in by_file.items())
 
 
 def _names(sentence: str, value: object) -> bool:

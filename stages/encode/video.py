@@ -151,7 +151,9 @@ def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[l
         return [], "none"
     if not timing.words:
         ctx.warnings.append(
-            "There are no captions, because the words of the sound are not known. Give them as `text` in addition to `audio`."
+            "There are no captions, because no words of `text` can be said in the sound."
+            if ctx.manifest.text
+            else "There are no captions, because the words of the sound are not known. Give them as `text` beside `audio`."
         )
         return [], "none: the words are not known"
     words = list(caption_words(timing.words))

@@ -16,6 +16,7 @@ from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
 from stages.face.jpeg_end import with_end_mark
 from stages.face.jpeg_scans import count_scans
+from stages.media.beginnings import PICTURES, incomplete, kind_by_beginning
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -108,7 +109,7 @@ def check_header(path: Path, max_pixels: int) -> None:
     """Check what the header of a picture file says, without decoding the picture. Arguments as in `read_picture`.
 
     Raises:
-        JobError: `image-empty`, `image-unreadable`, `image-too-large`, `image-too-small`, `image-too-narrow`.
+        JobError: `image-empty`, `image-unreadable`, `image-truncated`, `image-too-large`, `image-too-small`, `image-too-narrow`.
     """
     _check_not_empty(path)
     _check_size(_open(path).size, max_pixels)
@@ -118,7 +119,7 @@ def read_header(path: Path) -> tuple[str, int, int]:
     """Read the header of a picture file: Pillow's name of its format, in small letters, and its upright width and height, px.
 
     Raises:
-        JobError: `image-unreadable`.
+        JobError: `image-unreadable`, `image-truncated`.
     """
     image = _open(path)
     width, height = image.size
@@ -149,18 +150,19 @@ def _open(path: Path) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
     try:
         return _decoder(path)
-    except UnidentifiedImageError as exc:
-        what = describe_file(path)
-        remedy = _MAKE_JPEG if what.startswith(_OF_PHONES) else _READABLE
-        raise JobError("image-unreadable", f"The picture file is {what}.", remedy) from exc
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
         if isinstance(from_exception(exc), MachineError):
             raise
-        raise JobError(
-            "image-unreadable",
-            f"The picture's header is damaged, or its file ends too early ({exc}).",
-            f"Copy the picture again. {_READABLE}",
-        ) from exc
+        if kind := kind_by_beginning(path, PICTURES):
+            what = f"The picture file {incomplete(path, kind)}."
+            raise JobError("image-truncated", what, "Copy or export the picture again.") from exc
+        if not isinstance(exc, UnidentifiedImageError):
+            raise JobError(
+                "image-unreadable", f"The picture's header is damaged ({exc}).", f"Copy the picture again. {_READABLE}"
+            ) from exc
+        what = describe_file(path)
+        remedy = _MAKE_JPEG if what.startswith(_OF_PHONES) else _READABLE
+        raise JobError("image-unreadable", f"The picture file is {what}.", remedy) from exc
 
 
 def _decoder(source: Path | io.BytesIO) -> Image.Image:

@@ -13,9 +13,9 @@ from stages.tts.engines.base import primary_language
 from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice
 from stages.tts.engines.voice_hints import all_voices, sentences
 from stages.tts.text.clean import clean_text
-from stages.tts.text.language_guess import guess_by_letters
+from stages.tts.text.language_guess import guess_by_scripts
 from stages.tts.text.pause_marks import check_marks, without_marks
-from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
+from stages.tts.text.scripts import can_say, script_names, scripts_of, scripts_of_others
 
 _OWN_SOUND = "Provide the speech as a sound file with `audio`."
 
@@ -44,35 +44,23 @@ def check_text(text: str, language: str, settings: Settings) -> None:
     check_marks(text)
     if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write the words to speak under `text`.")
-    readable = scripts_of(language)
-    scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
-    own = sum(scripts.pop(script, 0) for script in readable)
-    if scripts.total() > own:
+    if scripts := scripts_of_others(without_marks(text), language):
         english = primary_language(language) == "en"
         raise JobError(
             "text-not-english" if english else "text-other-script",
-            f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
+            f"Most of the text is in {script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
             _own_language_hint(text, scripts, settings),
         )
-    if not can_say(without_marks(text), readable):
+    if not can_say(without_marks(text), scripts_of(language)):
         raise JobError("text-unspeakable", "The text has no letters or digits.", "Write words that can be spoken.")
 
 
 def _own_language_hint(text: str, scripts: Counter[str], settings: Settings) -> str:
     """Return what to do with a text in these scripts: set the language, and bring a voice for it where there is none."""
-    script = "Japanese" if "Japanese" in scripts else scripts.most_common(1)[0][0]
-    tag = guess_by_letters(text, script)
+    tag = guess_by_scripts(text, scripts)
     if tag is None:
         return f"`language` is the language of the text; {all_voices(settings)} lists those that can be spoken. {_OWN_SOUND}"
     name, remedy = LANGUAGE_NAMES[tag], how_to_get_voice(tag, settings)
     lack = f"No voice here speaks {name} yet. {remedy} Until then: {_OWN_SOUND[0].lower()}{_OWN_SOUND[1:]}"
     return sentences(f"If the text is {name}, write `language: {tag}`.", lack if remedy else "")
-
-
-def _script_names(scripts: Counter[str]) -> str:
-    # Japanese is written with Chinese characters too: where kana occur, it is one script for the reader.
-    if "Japanese" in scripts:
-        scripts = Counter(scripts)
-        scripts["Japanese"] += scripts.pop("Chinese", 0)
-    return " and ".join(name for name, _ in scripts.most_common(2))

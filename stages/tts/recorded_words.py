@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import structlog
 
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import AvatarError
+from daemon.jobs.language import LANGUAGE_NAMES
 from daemon.system.installation import Missing
 from stages.context import Context
 from stages.transcribe.base import HeardWord
-from stages.tts.alignment.languages import alignment_missing
+from stages.tts.alignment.languages import UNKNOWN_LANGUAGE, alignment_missing
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
+from stages.tts.text.language_guess import guess_by_scripts
 from stages.tts.text.markup import recording_markup_warnings
+from stages.tts.text.scripts import script_names, scripts_of_others
 from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE, Phone
@@ -66,10 +70,25 @@ def find_words(ctx: Context, seconds: float) -> RecordedWords:
                 "Write the words that are spoken in the sound."
             )
             return RecordedWords((), (), language)
-        return _align(ctx, text, language)
+        return _align(ctx, text, _language_of(ctx, text))
     if ctx.settings.stages.tts.transcribe:
         return _recognise(ctx)
     return RecordedWords((), (), language)
+
+
+def _language_of(ctx: Context, text: str) -> str:
+    """Return the job's language; where the text has other letters, what these tell, with a warning."""
+    language = ctx.manifest.language
+    if not (scripts := scripts_of_others(text, language)):
+        return language
+    guess = guess_by_scripts(text, scripts)
+    what = f"The text is in {script_names(scripts)} letters, which are not those of `language: {language}`"
+    ctx.warnings.append(
+        f"{what}; it is taken for {LANGUAGE_NAMES[guess]}. If it is, write `language: {guess}`."
+        if guess
+        else f"{what}. Write in `language` which one the text is in."
+    )
+    return guess or UNKNOWN_LANGUAGE
 
 
 def _align(ctx: Context, text: str, language: str) -> RecordedWords:
@@ -80,8 +99,11 @@ def _align(ctx: Context, text: str, language: str) -> RecordedWords:
     first = 0
     for sentence in sentences:
         prepared = preparer.prepare(sentence.words)
-        words += prepared.words
-        owners += [first + owner for owner in prepared.owners]
+        said = list(zip(prepared.owners, prepared.words, strict=True))
+        unread = _unread(sentence.words, said)
+        said = sorted([*(one for one in said if one[0] not in unread), *unread.items()], key=itemgetter(0))
+        words += [word for _, word in said]
+        owners += [first + owner for owner, _ in said]
         first += len(sentence.words)
     if not words:
         return RecordedWords((), (), language)
@@ -90,6 +112,16 @@ def _align(ctx: Context, text: str, language: str) -> RecordedWords:
     found = align_file(ctx.path("speech.wav"), words, language)
     phones = tuple(replace(phone, word=owners[phone.word]) for phone in found)
     return RecordedWords(tuple(sentences), phones, language)
+
+
+def _unread(written: Sequence[str], said: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Return the words, by index, that no voice of the language could read: a person has said them all the same.
+
+    Args:
+        said: what a voice could read, each word with the index of its written one.
+    """
+    read = {owner for owner, word in said if _is_spoken(word)}
+    return {at: word for at, word in enumerate(written) if at not in read and any(map(str.isalpha, word))}
 
 
 def _recognise(ctx: Context) -> RecordedWords:

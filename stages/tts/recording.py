@@ -15,6 +15,7 @@ from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts
+from stages.media.beginnings import SOUNDS, incomplete, kind_by_beginning
 from stages.media.declared_length import declared_s, describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
@@ -109,7 +110,7 @@ def check_recording(ctx: Context) -> float | None:
     Returns: the declared length, s; None if none is declared.
 
     Raises:
-        JobError: `audio-empty`, `audio-unreadable`, `audio-too-long`.
+        JobError: `audio-empty`, `audio-unreadable`, `audio-truncated`, `audio-too-long`.
         MachineError: `ffmpeg-missing`.
     """
     name = copy_name("audio")
@@ -120,7 +121,7 @@ def check_recording(ctx: Context) -> float | None:
             pass
         status = ffmpeg.finish()
     if status != 0:
-        raise decode_error(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log, ctx.path(copy_name("audio")))
     seconds = declared_s(ctx.path(name))
     if seconds is not None:
         check_speech_length(round(seconds), round(ctx.settings.stages.tts.max_audio_s), 1)
@@ -162,7 +163,7 @@ def _decode_to_wav(ctx: Context, target: Path) -> tuple[int, float, str]:
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
-        raise decode_error(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log, ctx.path(copy_name("audio")))
     return samples, peak / 32768, ffmpeg.log
 
 
@@ -193,13 +194,13 @@ def sound_mix(
         what: the file, as messages name it; None: as the manifest's.
 
     Raises:
-        JobError: `audio-unreadable`.
+        JobError: `audio-unreadable`, `audio-truncated`.
     """
     try:
         return choose_mix(name, folder, most_s, on_block)
     except NoSoundError as exc:
         if exc.status != 0:
-            raise (decode_error(exc.status, exc.log, what) if what else decode_error(exc.status, exc.log)) from exc
+            raise decode_error(exc.status, exc.log, folder / name, what or _FILE) from exc
         raise JobError(
             "audio-unreadable",
             f"{what or _FILE} contains no sound: its values are not numbers, or far beyond full scale.",
@@ -207,12 +208,13 @@ def sound_mix(
         ) from exc
 
 
-def decode_error(status: int, log: str, what: str = _FILE) -> Exception:
+def decode_error(status: int, log: str, file: Path, what: str = _FILE) -> Exception:
     """Return the error for a file that ffmpeg could not decode.
 
     Args:
         status: exit status of ffmpeg; negative for a signal.
         log: what ffmpeg wrote to stderr.
+        file: that file.
         what: the file, as the message names it.
     """
     if status < 0 or "No space left" in log:
@@ -225,4 +227,6 @@ def decode_error(status: int, log: str, what: str = _FILE) -> Exception:
         )
     if "matches no streams" in log:
         return JobError("audio-unreadable", f"{what} has no sound track.", f"Provide a {_ACCEPTED_FORMATS} file.")
+    if kind := kind_by_beginning(file, SOUNDS):
+        return JobError("audio-truncated", f"{what} {incomplete(file, kind)}.", "Copy it again.")
     return JobError("audio-unreadable", f"{what} is not a readable sound file.", f"Provide a {_ACCEPTED_FORMATS} file.")

@@ -14,7 +14,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
-from daemon.intake.companion_names import opened_companion
+from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
@@ -95,7 +95,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
     files: dict[str, Path] = {}
     try:
         if isinstance(item, JobError):
-            raise item
+            raise with_missing_files(item, root, folder, scanner.spelled, scanner.resembling)
         for key, path in item.companion_paths(folder).items():
             found = scanner.spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []

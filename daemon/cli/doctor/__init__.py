@@ -10,10 +10,12 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.doctor.checks import collect_findings
 from daemon.cli.doctor.finding import Finding
 from daemon.config.settings import Log
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, ConfigError
 from daemon.system import installation
 from daemon.system.config_file import PLACES
 from daemon.telemetry import logs
+
+_UNKNOWN_DAEMON = Finding("daemon", "note", "unknown without a configuration", "")
 
 
 @click.command()
@@ -28,7 +30,13 @@ def doctor(shell: Shell, as_json: bool) -> None:
       avatar doctor
     """
     logs.configure_logging(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
-    found = [_configuration(shell), *collect_findings(shell.settings_or_defaults), _daemon(shell)]
+    try:
+        settings, of_file, daemon = shell.settings_or_defaults, _configuration(shell), _daemon(shell)
+    except ConfigError as exc:  # what else is wrong is better told now than after it is mended
+        settings = shell.defaults
+        of_file = Finding("configuration", "bad", exc.message, f"{exc.hint} Until then the defaults are checked.")
+        daemon = _UNKNOWN_DAEMON
+    found = [of_file, *collect_findings(settings), daemon]
 
     def text() -> None:
         marks = {
@@ -57,7 +65,7 @@ def _configuration(shell: Shell) -> Finding:
 
 def _daemon(shell: Shell) -> Finding:
     if not shell.configured:
-        return Finding("daemon", "note", "unknown without a configuration", "")
+        return _UNKNOWN_DAEMON
     try:
         owner = shell.daemon()
     except AvatarError as exc:

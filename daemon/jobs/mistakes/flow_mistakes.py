@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from daemon.jobs.mistakes.proposals import is_allowed
 
@@ -22,14 +21,6 @@ def mended_line(key: str, value: str) -> str | None:
     """
     lines = (f"{key}: {' '.join(one.split())}" for one in _mended(value))
     return next((line for line in lines if is_allowed(line)), None)
-
-
-def as_flow(value: Any) -> str:
-    """Return entries as one line in braces and brackets, as they may have been written."""
-    if isinstance(value, dict):
-        parts = (str(key) if item is None else f"{key}: {as_flow(item)}" for key, item in value.items())
-        return f"{{{', '.join(parts)}}}"
-    return f"[{', '.join(map(as_flow, value))}]" if isinstance(value, list) else str(value)
 
 
 def how_to_write_entries(key: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daemon.jobs.manifest_values import BACKGROUNDS
 from daemon.jobs.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 #: 1/2, or 1 1/2.
 _FRACTION = re.compile(r"(?:(\d{1,9})\s+)?(\d{1,9})\s*/\s*(\d{1,9})")
+_LENGTH = re.compile(
+    r"(\d{1,4}(?:[.,]\d{1,3})?)\s*(seconds?|secs?\.?|sekunden|segundos|secondes|minutes?|mins?\.?|minuten|m)"
+)
 _LINES_OF_VIDEO = {"480p": 854, "720p": 1280, "1080p": 1920, "1440p": 2560, "2160p": 3840, "4k": 3840}
 #: Words for the shape of a picture, in the languages of `daemon.jobs.mistakes.key_names`; without blanks and hyphens.
 _UPRIGHT = (
@@ -122,6 +127,12 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"Write `fps: {near:g}`."
     if key == "language" and word in ("auto", "automatic", "detect", "default"):
         return "Write the language of the text, such as `language: de`; without the key it is English."
+    if key == "language" and (
+        found := re.match(r"[a-z]{2}[_-][A-Za-z]{2}(?=[.@])", text)
+    ):  # a locale, such as en_US.UTF-8
+        return f"Write `language: {found[0].replace('_', '-')}`."
+    if key == "duration" and (found := _LENGTH.fullmatch(word)):
+        return f"Write `duration: {float(found[1].replace(',', '.')) * (60 if found[2][0] == 'm' else 1):g}`."
     if key == "profile.expires":
         return advice_for_day("expires", text)
     if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
@@ -214,4 +225,5 @@ def _advice_for_background(word: str) -> str | None:
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
     if word in ("blurred", "bokeh"):
         return "Write `background: blur`."
-    return None
+    near = difflib.get_close_matches(word, BACKGROUNDS, 1, 0.75)
+    return f"Write `background: {near[0]}`." if near and "." not in word else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import cast
 
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, how_to_write_entries, mended_line
@@ -342,6 +343,9 @@ def _sign(_: str, found: re.Match[str] | None) -> Explanation | None:
     if found is None or found["value"][:1] not in _SIGNS or _BLOCK.fullmatch(found["value"]):
         return None
     sign, key = found["value"][0], found["key"].casefold()
+    if sign in "|>" and (rest := re.sub(r"^[|>][-+0-9]*\s*", "", found["value"])):
+        what = f"After {sign} the text begins in the next line, with two blanks before it"
+        return what, _as_line(cast("re.Match[str]", re.match(_LINE, f"{found['key']}: {rest}")))
     if sign in "{[" and key in COLLECTIONS:
         form = "{…}" if sign == "{" else "[…]"
         what = f"The value of `{key}` is no valid {form}: commas stand between its entries, a colon and a blank after each key"

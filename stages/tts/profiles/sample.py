@@ -100,7 +100,7 @@ def decode_sample(path: Path, *, by_name: bool = False) -> Samples:
                 )
         status = ffmpeg.finish()
     if status != 0:
-        raise decode_error(status, ffmpeg.log, what) if what else decode_error(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log, path, what) if what else decode_error(status, ffmpeg.log, path)
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 

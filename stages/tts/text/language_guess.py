@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from daemon.jobs.language import LANGUAGE_NAMES
 
@@ -38,8 +39,13 @@ _OF_SCRIPT = {
 _TELLING = {"Cyrillic": {"uk": "іїєґ", "sr": "ђћљњџј", "kk": "әғқңөұүһ"}, "Arabic": {"fa": "پچژگ"}}
 
 
-def guess_by_letters(text: str, script: str) -> str | None:
-    """Return the language that a text in this script seems to be in; None where no voice speaks such a language."""
+def guess_by_scripts(text: str, scripts: Counter[str]) -> str | None:
+    """Return the language that a text seems to be in by its letters; None where no voice speaks such a language.
+
+    Args:
+        scripts: number of letters of each script; see `scripts_of_others`.
+    """
+    script = "Japanese" if "Japanese" in scripts else scripts.most_common(1)[0][0]
     letters = set(text.casefold())
     for language, telling in _TELLING.get(script, {}).items():
         if letters & set(telling):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 
 #: First word of a letter's Unicode name → common name of the script. Others keep the Unicode name.
@@ -77,6 +78,22 @@ def plain_text(text: str) -> str:
 def scripts_of(language: str) -> frozenset[str]:
     """Return the scripts that voices of a language read: Latin, and for some languages others."""
     return _READ.get(language.casefold().partition("-")[0], _LATIN) | _LATIN
+
+
+def scripts_of_others(text: str, language: str) -> Counter[str]:
+    """Count the letters of a text by script, without those of its language (BCP 47 tag); empty where these are the most."""
+    scripts = Counter(filter(None, map(script_of, plain_text(text))))
+    own = sum(scripts.pop(script, 0) for script in scripts_of(language))
+    return scripts if scripts.total() > own else Counter()
+
+
+def script_names(scripts: Counter[str]) -> str:
+    """Return the names of the most common scripts for a message."""
+    # Japanese is written with Chinese characters too: where kana occur, it is one script for the reader.
+    if "Japanese" in scripts:
+        scripts = Counter(scripts)
+        scripts["Japanese"] += scripts.pop("Chinese", 0)
+    return " and ".join(name for name, _ in scripts.most_common(2))
 
 
 def can_say(text: str, scripts: frozenset[str] = _LATIN) -> bool:

@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+import daemon.cli.doctor
+from daemon.cli import cli
+from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
+from daemon.errors import ConfigError
 from tests.conftest import ROOT, Installation
 from tests.support.daemon.commands import run_command
 from tests.support.machine.disk import Disk
@@ -51,6 +56,37 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
     assert message in result.stderr
     assert hint in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"paths:\n  inbox: in\n  outbx: out\nlog: {level: loud}\n", "no setting paths.outbx (line 3)"),
+        (b"paths:\n  inbox: in\n  outbx: out\nlog: {level: loud}\n", "1 more mistake: log.level is 'loud' (line 4)"),
+        (b"log:\n  level: info\nretry: {}\nlog: {}\n", "log is there twice, in line 1 and in line 4"),
+        (b"paths:\n\tinbox: in\n", "at line 2, column 1: a tab; indent with blanks"),
+        (b"paths: {inbox: in\n", "the file ends before a quote or a bracket is closed"),
+        (b"paths:\n  inbox: \xfc\n", "is not UTF-8 text at line 2. Save it in UTF-8"),
+        (b"retention:\n  outbox_days: 2026-13-45\n", "has a value that cannot be read"),
+        (b"stages: {tts: {level_audio: maybe}}\n", "level_audio is 'maybe' (line 1). It should be true or false"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path: Path, text: bytes, message: str) -> None:
+    (tmp_path / "config.yaml").write_bytes(text)
+    with pytest.raises(ConfigError) as told:
+        Settings.load(tmp_path / "config.yaml")
+    assert message in str(told.value)
+
+
+def test_the_doctor_names_a_wrong_configuration_and_looks_at_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text("intakes: {}\n")
+    monkeypatch.setattr(daemon.cli.doctor, "collect_findings", lambda settings: [Finding("disk", "good", "enough")])
+    result = CliRunner().invoke(cli, ["--config", str(tmp_path / "config.yaml"), "doctor"])
+    assert result.exit_code == 1
+    assert "there is no setting intakes (line 1)" in result.output
+    assert "disk: enough" in result.output
 
 
 def test_the_daemon_does_not_start_with_a_wrong_setting_and_says_the_same(

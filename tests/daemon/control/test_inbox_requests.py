@@ -88,13 +88,14 @@ def test_a_request_that_fits_nothing_is_answered_when_its_time_is_over(room: Roo
     room.put("nobody.cancel", "")
     look(room)
     look(room, PATIENCE_S)
-    # Then it is gone, and somebody without a shell can read why, also where such an answer lies already
+    # Then it is gone, and somebody without a shell can read why; a new answer takes the place of an older one
     assert not (room.inbox / "nobody.cancel").exists()
     assert "no job whose result is called nobody" in (room.outbox / "nobody.cancel.txt").read_text()
     room.put("nobody.cancel", "")
     look(room)
     look(room, PATIENCE_S)
-    assert len(list(room.outbox.glob("nobody.cancel*.txt"))) == 2
+    assert not (room.inbox / "nobody.cancel").exists()
+    assert [path.name for path in room.outbox.glob("nobody.cancel*.txt")] == ["nobody.cancel.txt"]
 
 
 def test_a_request_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> None:
@@ -397,3 +398,40 @@ def test_thousands_that_fit_nothing_keep_no_other_request_waiting(room: Room) ->
     look(room)
     assert not list(room.inbox.glob("*.cancel"))
     assert not room.service.loops.inbox_requests.unfinished
+
+
+def test_a_request_for_one_job_of_a_waiting_manifest_is_answered_at_once(room: Room) -> None:
+    room.put("many.yaml", f"{DETECT}---\n{DETECT}")
+    room.settle()
+    room.put("many-2.hold", "")
+    look(room)
+    answer = (room.outbox / "many-2.hold.txt").read_text()
+    assert "many.yaml waits for its files" in answer
+    assert "For all jobs of many.yaml, put many.hold there." in answer
+    # And the answer goes when the job is there
+    room.put("p.png", b"x")
+    room.settle()
+    assert not (room.outbox / "many-2.hold.txt").exists()
+
+
+def test_an_answer_goes_when_it_is_outdated(room: Room) -> None:
+    # Given a request that was refused, twice, and a file of somebody else with nearly the same name
+    room.put("a.yaml")
+    room.settle()
+    (room.outbox / "a.cancel.txt").write_text("my notes")
+    for _ in range(2):
+        room.put("a.retry", "")
+        look(room)
+    assert [path.name for path in room.outbox.glob("a.retry*")] == ["a.retry.txt"]
+    # When a request for that job is carried out
+    room.put("a.cancel", "")
+    look(room)
+    # Then only the daemon's answer has gone
+    assert sorted(path.name for path in room.outbox.glob("a.*.txt")) == ["a.cancel.txt"]
+    # And likewise when the name is used again
+    room.put("a.release", "")
+    look(room)
+    assert (room.outbox / "a.release.txt").exists()
+    room.put("a.yaml")
+    room.settle()
+    assert sorted(path.name for path in room.outbox.glob("a.*.txt")) == ["a.cancel.txt"]

@@ -14,7 +14,7 @@ from daemon.intake import manifest_contents
 from daemon.intake.folder_defaults import DefaultsFile
 from daemon.intake.job_builder import Claimed
 from daemon.jobs.record import REFUSED
-from daemon.outbox.way_back import how_to_go_on
+from daemon.outbox.way_back import how_to_go_on, how_to_mend
 from tests.support.daemon.intake import COMPANION_WAIT_S, SETTLE_S, SPEECH, Room
 
 TOP, ANNA = "_defaults.yaml", "anna/_defaults.yaml"
@@ -180,3 +180,10 @@ def test_what_only_a_job_finds_wrong_in_the_defaults_is_told_with_their_file(roo
     jobs["hello"].state = "failed"
     jobs["hello"].set_error(JobError("voice-unknown", "There is no voice 'nobody'.", ""), REFUSED)
     assert f"from the folder's defaults: `voice` from {ANNA}." in how_to_go_on(jobs["hello"])
+    # Also where the manifest is given back, and the message names no key: the cause comes first
+    for code, message, key in (("voice-unknown", "There is no such voice.", "voice"), ("no-face", "No face.", "image")):
+        jobs["hello"].facts.inherited = {"voice": ANNA, "speed": ANNA, "image": ANNA}
+        jobs["hello"].set_error(JobError(code, message, ""), REFUSED)
+        told = how_to_mend("hello.yaml", jobs["hello"])
+        assert told.startswith(f"The cause is not in your manifest, but in the folder's defaults: `{key}` from {ANNA}.")
+        assert "with what is wrong marked in it" not in told

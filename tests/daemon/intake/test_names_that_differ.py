@@ -120,3 +120,24 @@ def test_a_manifest_that_waits_says_where_its_file_is_looked_for(tmp_path: Path)
     assert "the inbox's folder anna/inbox/anna, not next to the manifest. To use one" in told
     # And nobody is told to write what is written
     assert not room.status("anna/c").get("warnings")
+
+
+@pytest.mark.parametrize(
+    ("written", "missing"),
+    [
+        ("kind: detect\nfps: 31\nimage: gone.png\n", "its picture gone.png was not there either."),
+        ("kind: detect\nfps: 31\nimage: p.jpg\n", "its picture p.jpg was not there either, but p.png was."),
+        ("portrait: gone.png\ntext: Hello.\n", "its picture gone.png was not there either."),
+        ("kind: speech\naudio: gone.wav\nfps: 31\nspeed: 9\n", "its sound file gone.wav was not there either."),
+        ("text: Note: this\nimage: gone.png\n", "its picture gone.png was not there either."),
+        ("kind: detect\nfps: 31\nimage: p.png\n", ""),
+        ("kind: speech\ntext: Hello.\nspeed: 9\nimage: gone.png\n", ""),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_together_with_other_mistakes(room: Room, written: str, missing: str) -> None:
+    room.put("p.png", b"x")
+    room.put("hello.yaml", written)
+    room.settle()
+    hint = room.status("hello")["error"]["hint"]
+    assert missing in hint
+    assert ("not there either" in hint) == bool(missing)

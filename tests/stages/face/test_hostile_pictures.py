@@ -139,7 +139,7 @@ def test_every_kind_is_read_and_every_damage_ends_in_a_picture_or_a_code(tmp_pat
         path.write_bytes(damaged(data, chance))
         outcomes.add(found := outcome(path))
         assert found in {*CODES, "picture"}, f"damage {number}: {found}"
-    assert len(outcomes) > 1
+    assert outcomes - {"picture"}
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

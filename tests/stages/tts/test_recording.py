@@ -93,6 +93,25 @@ def test_in_another_language_words_are_only_estimated(said: Context, tmp_path: P
     assert "'de-DE'" in ctx.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "told"),
+    [
+        ("שלום לכולם. ברוכים הבאים לגינה.", "und", "in Hebrew letters, which are not those of `language: en`"),
+        ("Добрый день. Меня зовут Анна.", "ru", "it is taken for Russian. If it is, write `language: ru`."),
+        ("We say shalom, שלום לכולם, to all of you.", "en", "does not match the sound"),
+    ],
+)
+def test_words_in_other_letters_than_the_languages_are_shown(
+    said: Context, tmp_path: Path, text: str, language: str, told: str
+) -> None:
+    ctx, _ = bring(tmp_path, said, text=text)
+    found = timing(ctx)
+    assert [word["text"] for word in found["words"]] == text.split()
+    assert found["language"] == language
+    assert any(told in warning for warning in ctx.warnings)
+    assert "'und'" not in " ".join(ctx.warnings)
+
+
 def test_a_book_beside_a_short_sound_is_not_searched(said: Context, tmp_path: Path) -> None:
     ctx, facts = bring(tmp_path, said, text="word " * 20_000)
     assert (facts["method"], facts["words"]) == ("energy", 0)

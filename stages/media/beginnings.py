@@ -1,0 +1,39 @@
+"""Tells by the first bytes of a file what it was to be, where no decoder can read it: most often it was not copied completely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HEAD_BYTES = 64
+#: First bytes and what they begin; pictures, and sound or videos with sound.
+PICTURES = (
+    (b"\xff\xd8\xff", "a JPEG"), (b"\x89PNG\r\n\x1a\n", "a PNG"), (b"GIF87a", "a GIF"), (b"GIF89a", "a GIF"),
+    (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"),
+)  # fmt: skip
+SOUNDS = (
+    (b"OggS", "an Ogg or Opus file"), (b"fLaC", "a FLAC file"), (b"ID3", "an MP3"), (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
+)  # fmt: skip
+#: Form of a RIFF file, from its ninth byte → what it is.
+_RIFFS = {b"WEBP": "a WebP", b"WAVE": "a WAV"}
+#: So few bytes are compared at least.
+_LEAST_BYTES = 3
+
+
+def kind_by_beginning(path: Path, kinds: tuple[tuple[bytes, str], ...]) -> str | None:
+    """Return what a file begins as, such as "a JPEG"; None where it is none of `kinds`. A file that ends in the mark of its
+    format counts.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(b"RIFF"):
+        riff = _RIFFS.get(head[8:12])
+        return riff if riff and (riff == "a WebP") == (kinds is PICTURES) else None
+    for mark, name in kinds:
+        if head.startswith(mark) or (_LEAST_BYTES <= len(head) < len(mark) and mark.startswith(head)):
+            return name
+    return None
+
+
+def incomplete(path: Path, kind: str) -> str:
+    """Return what is wrong with such a file, as the rest of a sentence about it."""
+    return f"begins as {kind}, but ends in its header, or is damaged there ({path.stat().st_size:,} bytes)"
