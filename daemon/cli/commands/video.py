@@ -162,7 +162,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if picture := found.get("picture"):
         lines.append(f"  picture   {picture['width']}x{picture['height']}")
     for track in found["video"]:
-        more = [f"turned by {track['rotation']}°" if track["rotation"] else "", "HDR" if track["hdr"] else ""]
+        more = [
+            "mirrored" if track.get("mirrored") else "",
+            f"turned by {track['rotation']}°" if track["rotation"] else "",
+        ]
+        more += ["HDR" if track["hdr"] else ""]
         more += ["interlaced" if track["interlaced"] else "", "" if track["constant_fps"] else "frame rate varies"]
         facts = [f"{track['codec']} {track['width']}x{track['height']}", f"{track['fps']} fps", track["pixel_format"]]
         lines.append(f"  video     {'; '.join(filter(None, [*facts, *more]))}")
