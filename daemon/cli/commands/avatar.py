@@ -28,7 +28,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import DELIVER, LaneName, Stage
 from daemon.profiles.avatars import AvatarProfile, AvatarStore
 from daemon.profiles.profile_folders import UnusableProfileError
-from daemon.system.permissions import current_user
+from daemon.system.permissions import check_right, current_user
 from daemon.wire import Result, RunRequest
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -276,6 +276,7 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
         note(f"{output} is replaced and not checked.")
     if not pictures:
         raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURE_ENDINGS)}.")
+    check_right(output.absolute().parent, "write")
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:

@@ -13,6 +13,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.make_job import make, result_json, tell_result
 from daemon.doors.words import settings_of
 from daemon.system import fs
+from daemon.system.permissions import check_right
 
 ANNOTATED = ".face.jpg"
 REPORT = ".face.json"
@@ -45,6 +46,8 @@ def detect(
       avatar avatar detect portrait.png
       avatar avatar detect group.jpg --set face=1 -o checked
     """
+    if output is not None:
+        check_right(output, "write")
     keys = settings_of(pairs) | {"kind": "detect", "image": picture}
     with tempfile.TemporaryDirectory(prefix="avatar-detect-") as folder:
         report = Path(folder) / f"{picture.stem}.json"

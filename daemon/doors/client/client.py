@@ -28,7 +28,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system.config_file import config_path
-from daemon.system.permissions import access_error
+from daemon.system.permissions import access_error, check_right
 
 HANDED_IN = "It is taken in when the daemon has seen it."
 
@@ -120,7 +120,7 @@ class Client:
         if not JOB_ID.fullmatch(job):
             status = self._read(job)
             if status is None:
-                raise _unknown(job)
+                raise self._unknown(job)
             return Job(self, status.job, job)
         found = Job(self, job, "")
         found.name = found.status.name
@@ -170,8 +170,19 @@ class Client:
         name = self._outbox.name_of(job.id)  # another one than it asked for
         status = self._read(name) if name is not None else None
         if status is None or status.job != job.id:
-            raise _unknown(job.id)
+            raise self._unknown(job.id)
         return status
+
+    def _unknown(self, job: str) -> AvatarError:
+        """Return the error for a job that the outbox tells nothing of.
+
+        Raises:
+            AvatarError: `not-allowed`: what the outbox tells may not be read.
+        """
+        check_right(self.paths.outbox, "read")
+        return AvatarError(
+            "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
+        )
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -244,9 +255,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _is_file(value: Any, base: Path) -> bool:
     """Return whether the value of a key that may name a file does: it is a path, or a file of that name is there."""
     return isinstance(value, Path) or (isinstance(value, str) and (base / value).is_file())
-
-
-def _unknown(job: str) -> AvatarError:
-    return AvatarError(
-        "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
-    )
