@@ -242,6 +242,8 @@ def check_name(name: str) -> str:
     Raises:
         JobError: `manifest-invalid`, naming one that can.
     """
+    if not isinstance(name, str):
+        raise JobError("manifest-invalid", f"The name {name!r} is no text.", f"Use {str(name)!r}, for example.")
     clean = clean_stem(name)
     if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise JobError(
@@ -260,7 +262,7 @@ def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
 
 
 def _check_label(name: str, value: str, most: int) -> None:
-    if len(value) > most or not value.isprintable():
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise JobError(
             "manifest-invalid", f"`{name}` is not a printable text of at most {most} characters.", "Use a shorter one."
         )

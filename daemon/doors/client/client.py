@@ -17,6 +17,7 @@ from daemon.config.settings import Intake, Paths
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in
+from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
@@ -93,6 +94,12 @@ class Client:
             OSError: a file cannot be read, or the inbox not be written.
         """
         base = Path()
+        if not isinstance(manifest, Mapping | str | Path | None):
+            raise JobError(
+                "manifest-invalid",
+                f"The manifest is no mapping of keys to values, but Python's {type(manifest).__name__}.",
+                'Give a dict, the path of a manifest file, or the keys themselves, such as text="Hello.".',
+            )
         if isinstance(manifest, str | Path):
             base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
         wanted = dict(manifest or {})
@@ -103,10 +110,10 @@ class Client:
                 wanted.pop(field, None)
                 files[field] = Path(value)
             else:
-                wanted[field] = os.fspath(value) if isinstance(value, Path) else value
+                wanted[field] = value
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        done = hand_in(wanted, files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
+        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
@@ -117,6 +124,8 @@ class Client:
         Raises:
             AvatarError: `job-unknown`.
         """
+        if not isinstance(job, str):
+            raise self._unknown(repr(job))
         if not JOB_ID.fullmatch(job):
             status = self._read(job)
             if status is None:
