@@ -95,6 +95,7 @@ class VideoInfo(TrackInfo):
     Attributes:
         profile: of the codec, such as "High"; may be empty.
         width, height: as it is shown, upright and with square pixels, px.
+        mirrored: whether players mirror the stored frames, left to right, before they turn them.
         rotation: degrees clockwise by which players turn the stored frames: 0, 90, 180 or 270.
         fps: frames per second, as a fraction such as "30000/1001"; the mean where they are not constant.
         constant_fps: whether the frame rate is constant.
@@ -109,6 +110,7 @@ class VideoInfo(TrackInfo):
     profile: str
     width: int
     height: int
+    mirrored: bool
     rotation: int
     fps: str
     constant_fps: bool

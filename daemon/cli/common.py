@@ -7,6 +7,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -37,6 +38,18 @@ EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds from 0 on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        return self.fail(f"{value} is no number of seconds.", param, ctx) if isnan(seconds) else seconds
+
+
+#: The type of an option that says how long to wait.
+SECONDS = _Seconds(min=0)
 
 
 def config_option(envvar: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:

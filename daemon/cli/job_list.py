@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
 from daemon.history.history import History
 from daemon.history.query import Query, Row
-from daemon.system.permissions import access_error
+from daemon.system.permissions import access_error, check_right, explain_refusal
 
 if TYPE_CHECKING:
     from daemon.jobs.record import Job
@@ -40,10 +41,17 @@ def count(shell: Shell, since: float | None) -> dict[str, Any]:
 
     Raises:
         HistoryError: the index cannot be used.
+        AvatarError: `not-allowed`: it may not be read.
     """
     folder = shell.settings.paths.history
-    _refuse_old(shell, folder)
-    return History(folder).stats(since=since)
+    check_right(folder, "read")
+    try:
+        _refuse_old(shell, folder)
+        return History(folder).stats(since=since)
+    except HistoryError as exc:
+        if (file := folder / FILE).exists() and not os.access(file, os.R_OK):
+            raise explain_refusal(PermissionError(errno.EACCES, "", str(file)), "read") from exc
+        raise HistoryError(exc.message, "The daemon makes it when it starts; ask again then.") from exc
 
 
 def _refuse_old(shell: Shell, folder: Path) -> None:

@@ -29,7 +29,7 @@ from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.checked_status import checked
 from daemon.outbox.names import clean_path
 from daemon.outbox.outbox import VOICES, Outbox
-from daemon.system.permissions import access_error, explain_refusal
+from daemon.system.permissions import access_error, check_right, explain_refusal
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import VoiceRow
@@ -99,7 +99,7 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     """Return the status of a job by its id, its name, or its manifest's path; of several the latest.
 
     Raises:
-        AvatarError: `job-unknown`.
+        AvatarError: `job-unknown`; `not-allowed`: the outbox may not be read.
     """
     with contextlib.suppress(HistoryError):  # then all are looked at
         row = History(shell.settings.paths.history).get(wanted)
@@ -108,6 +108,7 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
             return dict(_shown(status))
     found = [one for one in statuses(shell) if wanted in (one["job"], one["name"]) or _unclaimed(one) == wanted]
     if not found:
+        check_right(shell.settings.paths.outbox, "read")
         way = which_is_meant(wanted, (str(one["name"]) for one in statuses(shell)))
         raise AvatarError("job-unknown", f"The outbox has no status of a job {wanted}.", way)
     return max(found, key=lambda one: one.get("accepted") or "")

@@ -28,6 +28,7 @@ from daemon.jobs.record import new_job_id
 from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
+from daemon.system.permissions import check_right
 
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
@@ -84,7 +85,7 @@ def hand_in(
 
     Raises:
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is.
-        AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-blocked`.
+        AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-blocked`; `not-allowed`.
         OSError: a file cannot be read, or the inbox not be written.
     """
     files = dict(files or {})
@@ -92,6 +93,8 @@ def hand_in(
     _check_label("key", key, MAX_KEY)
     _check_files(files)
     output = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults).output
+    check_right(paths.inbox, "write")
+    check_right(paths.outbox, "read")  # else which names are free cannot be told
     digests = {field: file_digest(path) for field, path in files.items()}
     if not key:
         return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id(), output).hand_in()
@@ -239,6 +242,8 @@ def check_name(name: str) -> str:
     Raises:
         JobError: `manifest-invalid`, naming one that can.
     """
+    if not isinstance(name, str):
+        raise JobError("manifest-invalid", f"The name {name!r} is no text.", f"Use {str(name)!r}, for example.")
     clean = clean_stem(name)
     if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise JobError(
@@ -257,7 +262,7 @@ def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
 
 
 def _check_label(name: str, value: str, most: int) -> None:
-    if len(value) > most or not value.isprintable():
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise JobError(
             "manifest-invalid", f"`{name}` is not a printable text of at most {most} characters.", "Use a shorter one."
         )

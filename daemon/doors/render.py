@@ -34,6 +34,7 @@ from daemon.errors import AvatarError, ConfigError
 from daemon.jobs.manifest import COMPANIONS
 from daemon.queue.lock import lock_holder
 from daemon.system import fs
+from daemon.system.permissions import check_right
 from daemon.system.process import die_with_parent
 
 #: Called with the job's status at each change.
@@ -84,7 +85,7 @@ def render(
 
     Raises:
         JobError: the manifest is wrong.
-        AvatarError: `answer-late`; `foreground-failed`: the private daemon ended, with its last lines.
+        AvatarError: `answer-late`; `foreground-failed`: the private daemon ended, with its last lines; `not-allowed`.
         OSError: `out` cannot be written.
     """
     given = {"text": text, "image": image, **keys}
@@ -94,6 +95,7 @@ def render(
         raise IsADirectoryError(21, "Is a folder; name a file in it", str(target))
     if not target.parent.is_dir():
         raise FileNotFoundError(2, "No such folder", str(target.parent))
+    check_right(target.parent, "write")
     settings, deadline = _settings(config), None if timeout is None else time.monotonic() + timeout
     wanted = {*CAPTIONS, *beside}
     if _runs(settings):
@@ -125,10 +127,16 @@ def _settings(config: Path | str | Settings | None) -> Settings:
 
 
 def _runs(settings: Settings) -> bool:
+    """Return whether a daemon runs on these settings. Where the spool is closed to us, it is a service's, which we hand in to.
+
+    Raises:
+        AvatarError: `not-allowed`: we may not hand in to it either.
+    """
     try:
         return lock_holder(settings.paths.spool / "lock") is not None
     except PermissionError:
-        return settings.paths.inbox.is_dir() and os.access(settings.paths.inbox, os.W_OK)  # a service's, closed to us
+        check_right(settings.paths.inbox, "write")
+        return True
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -31,6 +32,31 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"keys below {key} are set already, so it has no value itself", param_hint="--set")
         target[last] = value
     return manifest
+
+
+def with_settings(pairs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a manifest that `--set KEY=VALUE …` and the command itself describe; None in `given` says nothing.
+
+    Raises:
+        click.BadParameter: as `settings_of`; or the two say different things, of which one would be passed over in silence.
+    """
+    manifest = settings_of(pairs)
+    _join(manifest, given, "")
+    return manifest
+
+
+def _join(manifest: dict[str, Any], given: Mapping[str, Any], above: str) -> None:
+    for key, value in given.items():
+        had = manifest.get(key)
+        if isinstance(value, Mapping) and isinstance(had, dict | None):
+            _join(manifest.setdefault(key, {}), value, f"{above}{key}.")
+        elif value is not None and had is not None and str(had) != str(value):
+            raise click.BadParameter(
+                f"{above}{key} cannot be {had!r}: this command, or another of its options, makes it {str(value)!r}",
+                param_hint="--set",
+            )
+        elif value is not None:
+            manifest[key] = value
 
 
 def words_of(text: str) -> str:

@@ -6,12 +6,14 @@ The system itself only reports `Permission denied`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import grp
 import os
 import pwd
 import stat
 from pathlib import Path
+from typing import Literal
 
 from daemon.errors import AvatarError
 
@@ -64,13 +66,52 @@ def access_error(folder: Path) -> PermissionError | None:
     return None
 
 
-def explain_refusal(exc: OSError) -> AvatarError:
-    """Convert EACCES or EPERM into an error that says which path was refused, who owns it, and how to get access."""
+def check_right(folder: Path, right: Literal["read", "write"]) -> None:
+    """See that the present user may list a folder, or make files in it, before work begins that would be for nothing.
+
+    A folder that is missing can be read by nobody, and made by who may write into the nearest one that is there.
+
+    Raises:
+        AvatarError: `not-allowed`.
+    """
+    place, mode = folder.absolute(), os.X_OK | (os.R_OK if right == "read" else os.W_OK)
+    while not _is_there(place):
+        if right == "read" or place == place.parent:
+            return
+        place = place.parent
+    if os.access(place, mode, effective_ids=True) or (right == "write" and _is_read_only(place)):
+        return
+    raise explain_refusal(PermissionError(errno.EACCES, "", str(folder)), "read" if right == "read" else "write into")
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # whoever uses it is told why not
+        return True
+    return True
+
+
+def _is_read_only(place: Path) -> bool:
+    """Whether its disk is mounted without writing, which is no question of rights."""
+    with contextlib.suppress(OSError):
+        return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    return False
+
+
+def explain_refusal(exc: OSError, deed: str = "use") -> AvatarError:
+    """Convert EACCES or EPERM into an error that says which path was refused, who owns it, and how to get access.
+
+    Args:
+        deed: what could not be done with the path.
+    """
     path = Path(os.fsdecode(exc.filename)) if isinstance(exc.filename, str | bytes) else Path()
     found = _barrier(path)
     if found is None:
         return AvatarError(
-            NOT_ALLOWED, f"{current_user()} may not use {path}.", "Run it as the service's user, or as root."
+            NOT_ALLOWED, f"{current_user()} may not {deed} {path}.", "Run it as the service's user, or as root."
         )
     barrier, info = found
     mode = stat.S_IMODE(info.st_mode)
@@ -82,7 +123,7 @@ def explain_refusal(exc: OSError) -> AvatarError:
         ways.append(f"as a member of the group {group_name(info)} (log in again after joining it)")
     return AvatarError(
         NOT_ALLOWED,
-        f"{current_user()} may not use {path}: {barrier} belongs to {whose}.",
+        f"{current_user()} may not {deed} {path}: {barrier} belongs to {whose}.",
         f"Run it {', or '.join(ways)}.",
     )
 

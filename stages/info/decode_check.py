@@ -10,6 +10,8 @@ from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 from stages.media.loudness import METER, integrated_loudness
 from stages.media.untrusted_input import MEDIA_FORMATS, input_options
 
+#: An error in ffmpeg's log, which tells the levels.
+_ERROR = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] ")
 _MOMENT = re.compile(rb"(?:out_time_us=(\d+)|.*pts_time:(-?[\d.]+))")
 
 
@@ -57,15 +59,37 @@ def decode_sound(
 
 def _start(memory_mb: int) -> list[str]:
     return [
-        ffmpeg_path(), "-hide_banner", "-nostdin", "-nostats", "-v", "error", "-max_alloc", str(memory_mb << 20),
-        "-threads", "1",
+        ffmpeg_path(), "-hide_banner", "-nostdin", "-nostats", "-v", "level+info", "-max_alloc",
+        str(memory_mb << 20), "-threads", "1",
     ]  # fmt: skip
+
+
+class _Errors:
+    """Selects the errors in ffmpeg's log that are about the track that is decoded.
+
+    To open a file, ffmpeg decodes the beginning of all its tracks; what it says then may be about another track.
+
+    Attributes:
+        opening: the last error until the file was open.
+    """
+
+    def __init__(self) -> None:
+        self.opening = ""
+        self._open = False
+
+    def __call__(self, line: str) -> bool:
+        self._open = self._open or line == "[info] Stream mapping:"
+        if not _ERROR.match(line):
+            return False
+        if not self._open:
+            self.opening = line
+        return self._open
 
 
 def _run(command: list[str], folder: Path, progress: Callable[[float], None]) -> tuple[str, str]:
     """Returns ffmpeg's last complaint, and the last line of its output that names a loudness."""
-    last = ""
-    with FfmpegProcess(command, folder, read=True) as process:
+    last, errors = "", _Errors()
+    with FfmpegProcess(command, folder, read=True, accept=errors) as process:
         for line in process.stdout:
             if found := _MOMENT.match(line):
                 progress(int(found[1]) / 1e6 if found[1] else float(found[2]))
@@ -74,7 +98,7 @@ def _run(command: list[str], folder: Path, progress: Callable[[float], None]) ->
         status = process.finish()
     if status == 0 and not process.log_lines:
         return "", last
-    return last_words(process.log) or f"ffmpeg ended with status {status}", last
+    return last_words(process.log) or last_words(errors.opening) or f"ffmpeg ended with status {status}", last
 
 
 def last_words(log: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from stages.info.tracks import AudioTrack, MediaFile, Track, VideoTrack
@@ -15,6 +16,7 @@ _TRACK = re.compile(
 )
 _ROTATION = re.compile(r" +displaymatrix: rotation of (-?[\d.]+|nan) degrees")
 _TITLE = re.compile(r" {6,8}title +: (.*)")
+_ALPHA_MODE = re.compile(r" {6,8}alpha_mode +: 1$", re.IGNORECASE)
 _FLAGS = re.compile(r"(?: \([a-z ]+\))+$")
 _COMMA = re.compile(r",(?![^(\[]*[)\]])\s*")
 _SIZE = re.compile(r"(\d+)x(\d+)\b(?:.*?SAR (\d+):(\d+))?")
@@ -37,7 +39,16 @@ def read_listing(log: str) -> MediaFile | None:
             media.tracks.append(_track(int(found[1]), found[2] or "", found[3].lower(), found[4]))
         elif media.tracks:
             _add_to(media.tracks[-1], line)
+    if media:
+        _set_default(media.videos)
+        _set_default(media.audios)
     return media
+
+
+def _set_default(tracks: Sequence[Track]) -> None:
+    """Where a file marks no track of a kind, as an AVI or a WAV cannot, players choose the first."""
+    if tracks and not any(track.default for track in tracks):
+        tracks[0].default = True
 
 
 def _track(index: int, language: str, kind: str, words: str) -> Track:
@@ -84,5 +95,7 @@ def _add_to(track: Track, line: str) -> None:
     """Add what a line below a track's own says of it."""
     if isinstance(track, VideoTrack) and (found := _ROTATION.match(line)) and found[1] != "nan":
         track.rotation = round(-float(found[1]) / 90) * 90 % 360
+    elif isinstance(track, VideoTrack) and _ALPHA_MODE.match(line):
+        track.alpha_mode = True
     elif found := _TITLE.match(line):
         track.title = found[1].strip()

@@ -151,6 +151,11 @@ def _look_at_container(media: MediaFile, path: Path) -> None:
         media.faults.append(f"It is damaged, or was not copied to its end: {exc}.")
         return
     media.encrypted = any(stream.codec in ("encv", "enca") for stream in movie.streams)
+    pictures = [track for track in media.tracks if isinstance(track, VideoTrack) and not track.cover]
+    for track, stream in zip(pictures, (one for one in movie.streams if one.kind == "video"), strict=False):
+        if stream.mirrored:
+            # ffmpeg's listing tells only where the upper edge points, which mirroring turns round.
+            track.mirrored, track.rotation = True, (track.rotation + 180) % 360
 
 
 def _look_for_end(media: MediaFile, log: str) -> None:

@@ -116,6 +116,7 @@ def _video_info(track: VideoTrack) -> VideoInfo:
         "profile": track.profile,
         "width": width,
         "height": height,
+        "mirrored": track.mirrored,
         "rotation": track.rotation,
         "fps": str(track.rate),
         "constant_fps": track.constant,

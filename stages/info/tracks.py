@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -67,22 +68,26 @@ class VideoTrack(Track):
         pixel_format: ffmpeg's name.
         width, height: of the stored frames, px.
         sample_aspect: width of a pixel over its height.
+        mirrored: whether players mirror the frames, left to right, before they turn them.
         rotation: by how many degrees clockwise players turn the frames: 0, 90, 180 or 270.
         rate: frames per second: exact if they are constant, else the mean.
         constant: whether the frame rate is constant.
         colours: ffmpeg's names of range, matrix, primaries and transfer, as they stand in its listing.
         interlaced: whether a frame consists of two fields.
+        alpha_mode: whether a WebM says that the codec's frames have an alpha channel beside them.
     """
 
     pixel_format: str = ""
     width: int = 0
     height: int = 0
     sample_aspect: Fraction = Fraction(1)
+    mirrored: bool = False
     rotation: int = 0
     rate: Fraction = Fraction(0)
     constant: bool = True
     colours: str = ""
     interlaced: bool = False
+    alpha_mode: bool = False
 
     @property
     def shown_size(self) -> tuple[int, int]:
@@ -94,6 +99,18 @@ class VideoTrack(Track):
     def high_dynamic_range(self) -> bool:
         """Whether its brightness is coded as PQ or HLG."""
         return "smpte2084" in self.colours or "arib-std-b67" in self.colours
+
+    @property
+    def matrix_and_primaries(self) -> tuple[str, str]:
+        """ffmpeg's names of the two; "unknown" where the file does not say."""
+        found = re.search(r"([\w-]+)/([\w-]+)/[\w-]+", self.colours)
+        known = (found[1], found[2]) if found else ("unknown", "unknown")
+        return known[0].replace("reserved", "unknown"), known[1].replace("reserved", "unknown")
+
+    @property
+    def transparent(self) -> bool:
+        """Whether its frames have an alpha channel, as far as the pixel format or the container says so."""
+        return self.alpha_mode or re.match(r"yuva|ya\d|gbrap|rgba|bgra|argb|abgr", self.pixel_format) is not None
 
     @property
     def bits(self) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -20,6 +21,8 @@ from daemon.system.process import start_program, widen_pipe
 FFMPEG_ENV = "AVATAR_FFMPEG"
 #: Last lines of ffmpeg's stderr that are kept, for error messages and for what its filters print at the end.
 _KEPT_LINES = 24
+#: What ffmpeg writes in place of a message that it wrote before, and what says nothing without that message.
+_REPEATED = re.compile(r" *Last message repeated \d+ times$")
 
 
 def ffmpeg_path(configured: str | None = None) -> str:
@@ -62,13 +65,21 @@ class FfmpegProcess:
         feed: make `stdin` a pipe to write to.
         read: make `stdout` a pipe to read from.
         keep: how many of the last lines of stderr are kept.
+        accept: says which lines of stderr count and may be kept.
 
     Raises:
         MachineError: `ffmpeg-missing`.
     """
 
     def __init__(
-        self, command: Sequence[str], cwd: Path, *, feed: bool = False, read: bool = False, keep: int = _KEPT_LINES
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        *,
+        feed: bool = False,
+        read: bool = False,
+        keep: int = _KEPT_LINES,
+        accept: Callable[[str], bool] = lambda line: True,
     ) -> None:
         try:
             self._process = start_program(
@@ -86,6 +97,7 @@ class FfmpegProcess:
             widen_pipe(self._process.stdin)
         self._lines: deque[str] = deque(maxlen=keep)
         self._count = 0
+        self._accept = accept
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
         self._drain.start()
 
@@ -125,7 +137,7 @@ class FfmpegProcess:
 
     @property
     def log_lines(self) -> int:
-        """How many lines ffmpeg wrote to stderr."""
+        """How many lines ffmpeg wrote to stderr, without its notes that the last one was repeated."""
         return self._count
 
     def end_input(self) -> None:
@@ -150,9 +162,11 @@ class FfmpegProcess:
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as stream:
-            for line in stream:
-                self._count += 1
-                self._lines.append(line.decode("utf-8", "replace").rstrip())
+            for raw in stream:
+                line = raw.decode("utf-8", "replace").rstrip()
+                if not _REPEATED.match(line) and self._accept(line):
+                    self._count += 1
+                    self._lines.append(line)
 
 
 def _close(pipe: IO[bytes]) -> None:

@@ -90,7 +90,7 @@ def _encoded_picture(plan: Plan, wanted: Conversion) -> list[str]:
     # Before the others, since `overlay` loses how long the last frame is shown.
     filters += [f"fps={rate}:start_time=0", *plan.shape.filters]
     if track.high_dynamic_range:
-        filters.append(_TO_USUAL_RANGE)
+        filters += [*_missing_colours(track), _TO_USUAL_RANGE]
     if plan.length_s > plan.picture_s and not plan.loops:
         filters.append("tpad=stop=-1:stop_mode=clone")
     if wanted.subtitles:
@@ -102,6 +102,17 @@ def _encoded_picture(plan: Plan, wanted: Conversion) -> list[str]:
         "-pix_fmt", form.pixel_format, "-g", str(max(1, round(plan.rate * SEEK_S))), "-threads", str(wanted.threads),
         "-frames:v", str(plan.frames), *(_USUAL_COLOURS if track.high_dynamic_range else ()),
     ]  # fmt: skip
+
+
+def _missing_colours(track: VideoTrack) -> list[str]:
+    """Return the filter that adds what the file does not say of its colours, as ITU-R BT.2100 has it for PQ and HLG."""
+    matrix, primaries = track.matrix_and_primaries
+    missing = []
+    if matrix == "unknown" and not track.pixel_format.startswith(("gbr", "rgb", "bgr")):
+        missing.append("colorspace=bt2020nc")
+    if primaries == "unknown":
+        missing.append("color_primaries=bt2020")
+    return [f"setparams={':'.join(missing)}"] if missing else []
 
 
 def _sound(plan: Plan, kbps: int) -> list[str]:

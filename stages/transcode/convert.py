@@ -36,8 +36,12 @@ _DONE = re.compile(rb"out_time_us=(\d+)")
 _LOST_LU = 10.0
 #: Frames that an encoder may read before it writes the first.
 _LOOKED_AHEAD = 60
+#: What ffmpeg says of colours that its filters cannot convert. The second is the name of one that only converts colours.
+_NO_COLOUR_PATH = ("impossible to convert between the formats", "_zscale_")
+#: What ffmpeg says when it gives up, since it could decode hardly anything.
+_MOSTLY_DAMAGED = "decode error rate"
 #: What ffmpeg says of a source that it cannot decode.
-_UNDECODABLE = ("decode error rate", "error while decoding", "invalid data found", "no decoder", "unknown decoder")
+_UNDECODABLE = ("error while decoding", "invalid data found", "no decoder", "unknown decoder")
 
 
 def convert_video(ctx: Context) -> ConversionFacts:
@@ -105,6 +109,10 @@ def _warn(ctx: Context, plan: Plan, track: VideoTrack) -> None:
             )
         elif track.bits > 8 and "10" not in plan.form.pixel_format:
             warnings.append(f"The video has {track.bits} bits for a colour; the result has 8.")
+        if track.transparent:
+            warnings.append(
+                "The video is transparent in places; the result is not: it shows the colours that lie there."
+            )
     if plan.sound is None:
         warnings.append("The video has no sound, and neither has the result.")
     if plan.new_sound and (away := abs(plan.picture_s - plan.sound_s)) >= 1 / plan.rate:
@@ -166,8 +174,8 @@ def _encode(
         What is in the result, and how it was made.
     """
     try:
-        _run_ffmpeg(ctx, plan, wanted)
-        return _check(ctx, plan, wanted, whole), wanted
+        unharmed = _run_ffmpeg(ctx, plan, wanted)
+        return _check(ctx, plan, wanted, whole and unharmed), wanted
     except AvatarError as failure:
         other = choice and choice.on_failure
         if not other or failure.code not in ("ffmpeg-failed", "out-of-memory", "video-invalid"):
@@ -175,15 +183,15 @@ def _encode(
         forget_trials()  # the next job finds out again whether the GPU works
         ctx.warnings.append(f"{wanted.encoder.name} failed, so {other.name} encoded the video: {failure.message}")
         wanted = replace(wanted, encoder=other)
-    _run_ffmpeg(ctx, plan, wanted)
-    return _check(ctx, plan, wanted, whole), wanted
+    unharmed = _run_ffmpeg(ctx, plan, wanted)
+    return _check(ctx, plan, wanted, whole and unharmed), wanted
 
 
-def _run_ffmpeg(ctx: Context, plan: Plan, wanted: Conversion) -> None:
-    """Run the conversion.
+def _run_ffmpeg(ctx: Context, plan: Plan, wanted: Conversion) -> bool:
+    """Run the conversion. Returns whether all of the source could be read.
 
     Raises:
-        JobError: `video-unreadable`: the source cannot be decoded.
+        JobError: `video-unreadable`: the source cannot be decoded; `video-colours`.
         UnknownError, MachineError: what `ffmpeg_error` makes.
     """
     base_s, started, length = ctx.settings.lanes.timeout.base_s, time.monotonic(), float(plan.length_s)
@@ -200,7 +208,15 @@ def _run_ffmpeg(ctx: Context, plan: Plan, wanted: Conversion) -> None:
     words = process.log.lower()
     if status != 0:
         error = ffmpeg_error(status, process.log, "the video could not be converted")
-        if error.code == "ffmpeg-failed" and any(what in words for what in _UNDECODABLE):
+        if any(what in words for what in _NO_COLOUR_PATH):
+            matrix, primaries = wanted.track.matrix_and_primaries
+            raise JobError(
+                "video-colours",
+                f"The colours of the video cannot be converted: {wanted.track.pixel_format} with the matrix {matrix} and "
+                f"the primaries {primaries}.",
+                "Export it with usual colours: BT.709, or BT.2020 with PQ or HLG.",
+            ) from error
+        if error.code == "ffmpeg-failed" and any(what in words for what in (_MOSTLY_DAMAGED, *_UNDECODABLE)):
             raise JobError(
                 "video-unreadable",
                 f"The source cannot be decoded: {last_words(process.log)}.",
@@ -209,6 +225,7 @@ def _run_ffmpeg(ctx: Context, plan: Plan, wanted: Conversion) -> None:
         raise error
     if process.log_lines:
         ctx.warnings.append(f"The source is damaged in places; what can be read is used: {last_words(process.log)}.")
+    return process.log_lines == 0
 
 
 def _check(ctx: Context, plan: Plan, wanted: Conversion, whole: bool) -> MediaFile:
@@ -242,19 +259,50 @@ def _check(ctx: Context, plan: Plan, wanted: Conversion, whole: bool) -> MediaFi
     if faults:
         raise UnknownError("video-invalid", f"The converted video is wrong: {'; '.join(faults)}.", TRIED_AGAIN)
     base_s = ctx.settings.lanes.timeout.base_s
-    complaint = decode_picture(
-        wanted.target, picture.index, only_key_frames=True, max_pixels=limits.max_pixels, memory_mb=limits.memory_mb,
-        progress=lambda _: ctx.allow_seconds(base_s),
-    )  # fmt: skip
-    if complaint and whole:
+
+    def decoded(path: Path, track: int) -> str:
+        return decode_picture(
+            path, track, only_key_frames=True, max_pixels=limits.max_pixels, memory_mb=limits.memory_mb,
+            progress=lambda _: ctx.allow_seconds(base_s),
+        )  # fmt: skip
+
+    complaint = decoded(wanted.target, picture.index)
+    if complaint and plan.copy_picture:
+        _blame_source(ctx, "video", "picture", complaint, decoded(wanted.video, wanted.track.index))
+    elif complaint and whole:
         raise UnknownError("video-invalid", f"The converted video cannot be decoded: {complaint}.", TRIED_AGAIN)
-    if made.audios and not plan.copy_sound:
-        _check_loudness(ctx, plan, wanted, made, whole)
+    if made.audios:
+        _check_sound(ctx, plan, wanted, made, whole)
     return made
 
 
-def _check_loudness(ctx: Context, plan: Plan, wanted: Conversion, made: MediaFile, whole: bool) -> None:
-    """Compare the loudness of sound that was encoded anew with that of its source."""
+def _blame_source(ctx: Context, key: str, what: str, complaint: str, of_source: str) -> None:
+    """Judge a copied track that cannot be decoded everywhere: it is as good as its source, whose damage is told.
+
+    Args:
+        key: of the manifest, which names the source.
+        what: "picture" or "sound".
+        complaint, of_source: what ffmpeg says of the copy and of the source.
+
+    Raises:
+        JobError: `video-unreadable`, `audio-unreadable`: hardly anything of it can be decoded.
+        UnknownError: `video-invalid`: the source is whole.
+    """
+    if not of_source:
+        raise UnknownError("video-invalid", f"The copied {what} cannot be decoded: {complaint}.", TRIED_AGAIN)
+    if _MOSTLY_DAMAGED in of_source.lower():
+        raise JobError(
+            f"{key}-unreadable",
+            f"The {what} of the file named in `{key}` cannot be decoded: {of_source}.",
+            "Export it again.",
+        )
+    ctx.warnings.append(
+        f"The {what} of the file named in `{key}` is damaged in places, and so is the copy: {of_source}."
+    )
+
+
+def _check_sound(ctx: Context, plan: Plan, wanted: Conversion, made: MediaFile, whole: bool) -> None:
+    """Decode the sound, and compare the loudness of what was encoded anew with that of its source."""
     assert plan.sound is not None
     memory_mb, base_s = wanted.memory_mb, ctx.settings.lanes.timeout.base_s
 
@@ -262,6 +310,11 @@ def _check_loudness(ctx: Context, plan: Plan, wanted: Conversion, made: MediaFil
         return decode_sound(path, track, memory_mb=memory_mb, progress=lambda _: ctx.allow_seconds(base_s))
 
     complaint, after = measured(wanted.target, made.audios[0].index)
+    if plan.copy_sound:
+        if complaint:
+            of_source, _ = measured(wanted.audio or wanted.video, plan.sound.index)
+            _blame_source(ctx, "audio" if wanted.audio else "video", "sound", complaint, of_source)
+        return
     if complaint and whole:
         raise UnknownError("video-invalid", f"The converted sound cannot be decoded: {complaint}.", TRIED_AGAIN)
     cut = plan.new_sound and plan.length_s < plan.sound_s  # what is left may be a silent part

@@ -98,8 +98,8 @@ def plan_conversion(
         changes.append("the length of `audio`")
     if track.codec not in _PICTURES[name] or (manifest.codec and manifest.codec != track.codec):
         changes.append(f"{name} from {track.codec}")
-    elif name == "webm" and track.rotation:
-        changes.append("a WebM cannot say how it is turned")
+    elif name == "webm" and (track.rotation or track.mirrored):
+        changes.append("a WebM cannot say how it is turned or mirrored")
     if changes and own and not new and own.times.end - picture_s >= _LEAST_TAIL_S:
         length_s = own.times.end  # the last frame stays until the sound ends, which is not cut
     form = format_for(name, manifest.codec, transparent=False)

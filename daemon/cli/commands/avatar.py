@@ -20,7 +20,7 @@ from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
 from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name
-from daemon.doors.words import settings_of
+from daemon.doors.words import with_settings
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.generated import GENERATED_SHAPES
@@ -28,7 +28,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import DELIVER, LaneName, Stage
 from daemon.profiles.avatars import AvatarProfile, AvatarStore
 from daemon.profiles.profile_folders import UnusableProfileError
-from daemon.system.permissions import current_user
+from daemon.system.permissions import check_right, current_user
 from daemon.wire import Result, RunRequest
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -87,7 +87,7 @@ def add(
         "profile": {"name": name, "consent": consent, "expires": expires},
         **{key: usual_name(path) for key, path in files.items()},
     }
-    manifest = check(settings_of(pairs) | {"kind": "avatar"} | {key: value for key, value in given.items() if value})
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | {key: value for key, value in given.items() if value}))
     _make(shell, manifest, files, name, as_json)
 
 
@@ -131,9 +131,7 @@ def generate(
         "voice": voice,
         "profile": {"name": name, "expires": expires},
     }
-    manifest = check(
-        settings_of(pairs) | {"kind": "avatar"} | {key: value for key, value in given.items() if value is not None}
-    )
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | given))
     _make(shell, manifest, {}, name, as_json)
 
 
@@ -276,10 +274,11 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
         note(f"{output} is replaced and not checked.")
     if not pictures:
         raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURE_ENDINGS)}.")
+    check_right(output.absolute().parent, "write")
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:
-            manifest = check(settings_of(pairs) | {"kind": "detect", "image": usual_name(path)})
+            manifest = check(with_settings(pairs, {"kind": "detect", "image": usual_name(path)}))
             row: dict[str, Any] = {"file": path.name}
             try:
                 with stages.job(manifest, {"image": path}) as job:

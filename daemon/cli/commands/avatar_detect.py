@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import SECONDS, Shell, json_option, show
 from daemon.cli.make_job import make, result_json, tell_result
-from daemon.doors.words import settings_of
+from daemon.doors.words import with_settings
 from daemon.system import fs
+from daemon.system.permissions import check_right
 
 ANNOTATED = ".face.jpg"
 REPORT = ".face.json"
@@ -25,7 +26,7 @@ REPORT = ".face.json"
     help=f"Folder for the annotated picture and the report: NAME{ANNOTATED} and NAME{REPORT}.",
 )  # fmt: skip
 @click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key, such as face=1.")
-@click.option("--timeout", type=float, help="Longest wait, in seconds; default: without end.")
+@click.option("--timeout", type=SECONDS, help="Longest wait, in seconds; default: without end.")
 @json_option
 @click.pass_obj
 def detect(
@@ -45,7 +46,9 @@ def detect(
       avatar avatar detect portrait.png
       avatar avatar detect group.jpg --set face=1 -o checked
     """
-    keys = settings_of(pairs) | {"kind": "detect", "image": picture}
+    if output is not None:
+        check_right(output, "write")
+    keys = with_settings(pairs, {"kind": "detect", "image": picture})
     with tempfile.TemporaryDirectory(prefix="avatar-detect-") as folder:
         report = Path(folder) / f"{picture.stem}.json"
         result = make(shell, keys, report, quiet=True, timeout=timeout, beside=(ANNOTATED,))

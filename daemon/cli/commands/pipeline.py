@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
+from daemon.cli.common import PICTURE_ENDINGS, SECONDS, Shell, json_option, show
 from daemon.cli.complete import complete_avatars, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
-from daemon.doors.words import settings_of, words_of
+from daemon.doors.words import with_settings, words_of
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -37,7 +38,7 @@ def pipeline() -> None:
 @click.option("--quality", "-q", help="draft, low, medium or high.")
 @click.option("--fps", help="Frames per second.")
 @click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
-@click.option("--timeout", type=float, help="Longest wait, in seconds; default: without end.")
+@click.option("--timeout", type=SECONDS, help="Longest wait, in seconds; default: without end.")
 @json_option
 @click.pass_obj
 def run(
@@ -66,15 +67,14 @@ def run(
     """
     if text is None and audio is None:
         raise click.UsageError("Give a TEXT, or a recording with --audio FILE.")
-    keys: dict[str, Any] = settings_of(pairs)
     given = {"voice": voice, "audio": audio, "quality": quality, "fps": fps}
-    keys |= {key: value for key, value in given.items() if value is not None}
-    finish_job(shell, keys, text, avatar, output, timeout, as_json)
+    finish_job(shell, pairs, given, text, avatar, output, timeout, as_json)
 
 
 def finish_job(
     shell: Shell,
-    keys: dict[str, Any],
+    pairs: tuple[str, ...],
+    given: Mapping[str, Any],
     text: str | None,
     avatar: str,
     output: Path | None,
@@ -83,22 +83,25 @@ def finish_job(
 ) -> None:
     """Make a video of a face, given as a picture file or an avatar profile, and tell how it ended.
 
+    Args:
+        pairs: what `--set` says.
+        given: what other options say, by the manifest's keys.
+
     Raises:
-        click.BadParameter: there is no such picture.
+        click.BadParameter: there is no such picture; `pairs` say something else than an option.
         click.exceptions.Exit: it was not made.
     """
     picture = Path(avatar)
     if picture.is_file():
-        keys["image"] = picture
+        face: dict[str, Any] = {"image": picture}
     elif picture.suffix.lower() in PICTURE_ENDINGS or os.sep in avatar:
         raise click.BadParameter(
             f"{avatar} is not here. Name a picture file, or an avatar profile (`avatar avatar list`).",
             param_hint="the picture",
         )
     else:
-        keys["avatar"] = avatar
-    if text is not None:
-        keys["text"] = words_of(text)
+        face = {"avatar": avatar}
+    keys = with_settings(pairs, {**given, **face, "text": None if text is None else words_of(text)})
     if output is not None:
         keys |= format_of(output, keys)
     # `out` stands in a folder of the caller's, and `format` may name another ending.

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import click
 
-from daemon.cli.commands.submit import checked_name, file_options, files_of, hand_in_and_tell, hand_in_options
+from daemon.cli.commands.submit import (
+    checked_name,
+    file_options,
+    files_of,
+    hand_in_and_tell,
+    hand_in_options,
+    manifest_of,
+)
 from daemon.cli.common import Shell, json_option
-from daemon.doors.words import settings_of
 from daemon.errors import AvatarError
 from daemon.outbox.names import next_version
 from daemon.outbox.outbox import Outbox
@@ -43,11 +49,10 @@ def rerun(
       avatar jobs rerun hello --set text="Good evening." --wait
     """
     job, before = _job(shell, wanted)
-    manifest = {"base": job, **settings_of(pairs)}
+    files = files_of(given)
+    manifest = manifest_of(pairs, {"base": job}, files)
     chosen = checked_name(name) if name is not None else _next_name(shell.settings.paths.outbox, before)
-    hand_in_and_tell(
-        shell, manifest, files_of(given), chosen, key or "", (), wait=wait, timeout=timeout, as_json=as_json
-    )
+    hand_in_and_tell(shell, manifest, files, chosen, key or "", (), wait=wait, timeout=timeout, as_json=as_json)
 
 
 def _job(shell: Shell, wanted: str) -> tuple[str, str]:

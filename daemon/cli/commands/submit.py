@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import SECONDS, Shell, json_option, show
 from daemon.cli.complete import complete_voices
 from daemon.cli.progress_view import progress_view
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name
-from daemon.doors.words import settings_of, words_of
+from daemon.doors.words import with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults, merge_values
@@ -45,7 +45,7 @@ def file_options(command: Callable[..., None]) -> Callable[..., None]:
 def hand_in_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of every command that hands in a job."""
     for option in (
-        click.option("--timeout", type=float, default=3600.0, show_default=True, help="Longest wait, in seconds."),
+        click.option("--timeout", type=SECONDS, default=3600.0, show_default=True, help="Longest wait, in seconds."),
         click.option("--wait", "-w", is_flag=True, help="Show progress and wait for the result."),
         click.option("--key", help="Idempotency key: the same key again is the same job, and hands in nothing."),
         click.option(
@@ -92,12 +92,11 @@ def submit(
       avatar submit "Good morning." --image portrait.png --wait
       avatar submit --audio anna.wav --set kind=voice --name anna
     """
-    manifest = settings_of(pairs)
-    if voice is not None:
-        manifest["voice"] = voice
     files = files_of(given)
+    words = None if text is None else words_of(text)
+    manifest = manifest_of(pairs, {"voice": voice, "text": words}, files)
     defaults = read_defaults(shell.settings.paths.inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
-    _complete(manifest, text, files, defaults)
+    _check_needs(manifest, files, defaults)
     wanted = None if name is None else checked_name(name)
     hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, wait=wait, timeout=timeout, as_json=as_json)
 
@@ -105,6 +104,16 @@ def submit(
 def files_of(given: Mapping[str, Path | None]) -> dict[str, Path]:
     """Return the files that the options of `file_options` name, by their key in the manifest."""
     return {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
+
+
+def manifest_of(pairs: tuple[str, ...], given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the manifest that `--set` and the options describe, without the keys that files are brought for.
+
+    Raises:
+        click.BadParameter: as `with_settings`.
+    """
+    manifest = with_settings(pairs, {**given, **files})
+    return {key: value for key, value in manifest.items() if key not in files}
 
 
 def hand_in_and_tell(
@@ -167,12 +176,8 @@ def checked_name(name: str) -> str:
         raise click.BadParameter(f"{exc.message} {exc.hint}", param_hint="--name") from exc
 
 
-def _complete(
-    manifest: dict[str, Any], text: str | None, files: dict[str, Path], defaults: Sequence[FolderDefaults]
-) -> None:
-    """Put the text in, and see that what the kind of job needs was given, by the inbox's defaults too."""
-    if text is not None:
-        manifest["text"] = words_of(text)
+def _check_needs(manifest: dict[str, Any], files: dict[str, Path], defaults: Sequence[FolderDefaults]) -> None:
+    """See that what the kind of job needs was given, by the inbox's defaults too."""
     given: dict[str, Any] = {**manifest, **files}
     for one in reversed(defaults):
         given = merge_values(given, one.values)

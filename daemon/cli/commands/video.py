@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from daemon.cli.commands.pipeline import finish_job
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
+from daemon.cli.common import PICTURE_ENDINGS, SECONDS, Shell, json_option, show
 from daemon.cli.complete import complete_avatars, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
-from daemon.doors.words import settings_of
+from daemon.doors.words import with_settings
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _output = click.Path(dir_okay=False, path_type=Path)
-_timeout = click.option("--timeout", type=float, help="Longest wait, in seconds; default: without end.")
+_timeout = click.option("--timeout", type=SECONDS, help="Longest wait, in seconds; default: without end.")
 _set = click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
 #: Options of `encode`, by the key of the manifest, in the order of the help.
 ENCODE_OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
@@ -78,10 +78,9 @@ def lipsync(
     Example:
       avatar video lipsync --image portrait.png --audio speech.wav -o out.mp4
     """
-    keys = settings_of(pairs) | {"kind": "lipsync", "audio": audio}
-    if quality is not None:
-        keys["quality"] = quality
-    finish_job(shell, keys, text, face, output, timeout, as_json)
+    finish_job(
+        shell, pairs, {"kind": "lipsync", "audio": audio, "quality": quality}, text, face, output, timeout, as_json
+    )
 
 
 def _encode_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,8 +114,7 @@ def encode(
       avatar video encode in.mp4 -o out.webm --quality high
       avatar video encode in.mp4 -o tall.mp4 --aspect 9:16 --fit blur --subtitles words.srt
     """
-    keys = settings_of(pairs) | {key: value for key, value in given.items() if value is not None}
-    keys |= {"kind": "encode", "video": source}
+    keys = with_settings(pairs, {"kind": "encode", "video": source, **given})
     if "subtitles" in keys:
         keys.setdefault("captions", "burn")
     keys |= format_of(output, keys)
@@ -162,7 +160,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if picture := found.get("picture"):
         lines.append(f"  picture   {picture['width']}x{picture['height']}")
     for track in found["video"]:
-        more = [f"turned by {track['rotation']}°" if track["rotation"] else "", "HDR" if track["hdr"] else ""]
+        more = [
+            "mirrored" if track.get("mirrored") else "",
+            f"turned by {track['rotation']}°" if track["rotation"] else "",
+        ]
+        more += ["HDR" if track["hdr"] else ""]
         more += ["interlaced" if track["interlaced"] else "", "" if track["constant_fps"] else "frame rate varies"]
         facts = [f"{track['codec']} {track['width']}x{track['height']}", f"{track['fps']} fps", track["pixel_format"]]
         lines.append(f"  video     {'; '.join(filter(None, [*facts, *more]))}")

@@ -17,6 +17,7 @@ from daemon.config.settings import Intake, Paths
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in
+from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
@@ -28,7 +29,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system.config_file import config_path
-from daemon.system.permissions import access_error
+from daemon.system.permissions import access_error, check_right
 
 HANDED_IN = "It is taken in when the daemon has seen it."
 
@@ -93,6 +94,12 @@ class Client:
             OSError: a file cannot be read, or the inbox not be written.
         """
         base = Path()
+        if not isinstance(manifest, Mapping | str | Path | None):
+            raise JobError(
+                "manifest-invalid",
+                f"The manifest is no mapping of keys to values, but Python's {type(manifest).__name__}.",
+                'Give a dict, the path of a manifest file, or the keys themselves, such as text="Hello.".',
+            )
         if isinstance(manifest, str | Path):
             base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
         wanted = dict(manifest or {})
@@ -103,10 +110,10 @@ class Client:
                 wanted.pop(field, None)
                 files[field] = Path(value)
             else:
-                wanted[field] = os.fspath(value) if isinstance(value, Path) else value
+                wanted[field] = value
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        done = hand_in(wanted, files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
+        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
@@ -117,10 +124,12 @@ class Client:
         Raises:
             AvatarError: `job-unknown`.
         """
+        if not isinstance(job, str):
+            raise self._unknown(repr(job))
         if not JOB_ID.fullmatch(job):
             status = self._read(job)
             if status is None:
-                raise _unknown(job)
+                raise self._unknown(job)
             return Job(self, status.job, job)
         found = Job(self, job, "")
         found.name = found.status.name
@@ -170,8 +179,19 @@ class Client:
         name = self._outbox.name_of(job.id)  # another one than it asked for
         status = self._read(name) if name is not None else None
         if status is None or status.job != job.id:
-            raise _unknown(job.id)
+            raise self._unknown(job.id)
         return status
+
+    def _unknown(self, job: str) -> AvatarError:
+        """Return the error for a job that the outbox tells nothing of.
+
+        Raises:
+            AvatarError: `not-allowed`: what the outbox tells may not be read.
+        """
+        check_right(self.paths.outbox, "read")
+        return AvatarError(
+            "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
+        )
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -244,9 +264,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _is_file(value: Any, base: Path) -> bool:
     """Return whether the value of a key that may name a file does: it is a path, or a file of that name is there."""
     return isinstance(value, Path) or (isinstance(value, str) and (base / value).is_file())
-
-
-def _unknown(job: str) -> AvatarError:
-    return AvatarError(
-        "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
-    )

@@ -26,6 +26,7 @@ class Stream:
         width, height: px; 0 for sound.
         steps: distinct durations of a sample, in s; one value for a constant frame rate.
         depth: bits of a pixel as an MP4 or MOV states them: 32 with an alpha channel, else 24; 0 for sound.
+        mirrored: whether players mirror the frames.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Stream:
     height: int
     steps: tuple[Fraction, ...]
     depth: int = 0
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,13 @@ class _Track:
     samples: int = 0
     size: tuple[int, int] = (0, 0)
     depth: int = 0
+    mirrored: bool = False
     steps: list[int] = field(default_factory=list)
 
     def stream(self, movie_scale: int) -> Stream:
         duration = Fraction(self.shown, movie_scale) if self.shown else Fraction(self.media, self.scale)
         steps = tuple(Fraction(step, self.scale) for step in self.steps)
-        return Stream(self.kind, self.codec, duration, self.samples, *self.size, steps, self.depth)
+        return Stream(self.kind, self.codec, duration, self.samples, *self.size, steps, self.depth, self.mirrored)
 
 
 def probe_mp4(path: Path) -> Movie:
@@ -154,6 +157,11 @@ def _read_track(data: bytes, track: _Track) -> None:
     for name, body in _boxes(data):
         if name in ("mdia", "minf", "stbl", "edts"):
             _read_track(body, track)
+        elif name == "tkhd":
+            a, b, _, c, d = struct.unpack_from(
+                ">5i", body, 52 if body[0] else 40
+            )  # of the matrix that places the frames
+            track.mirrored = a * d < b * c
         elif name == "mdhd":
             track.scale, track.media = _times(body)
         elif name == "hdlr" and not track.kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -246,6 +247,40 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert str(control) in told.stderr
     assert "belongs to root:root (mode 755)" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("closed", "right", "command"),
+    [
+        ("spool", "read", ("jobs", "stats")),
+        ("inbox", "write into", ("submit", "Hi.", "--set", "kind=speech")),
+        ("outbox", "read", ("submit", "Hi.", "--set", "kind=speech")),
+        ("spool outbox", "read", ("jobs", "show", "nothing")),
+        ("spool inbox", "write into", ("pipeline", "run", "Hi.", "--avatar", "anna", "-o", "@/made.mp4")),
+        ("own", "write into", ("pipeline", "run", "Hi.", "--avatar", "anna", "-o", "@/own/made.mp4")),
+        ("own", "write into", ("avatar", "check", "@/pictures", "-o", "@/own/sheet.jpg")),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
+)
+def test_a_command_says_which_right_on_which_folder_is_missing(
+    strangers_folder: Path, closed: str, right: str, command: tuple[str, ...]
+) -> None:
+    # Given an installation with folders that are closed to Anna
+    one = Installation(strangers_folder)
+    strangers_folder.chmod(0o777)
+    (strangers_folder / "pictures").mkdir()
+    (strangers_folder / "pictures" / "a.png").touch()
+    for name in ("inbox", "outbox", "spool", "own"):
+        (strangers_folder / name).mkdir(exist_ok=True)
+        (strangers_folder / name).chmod(0o700 if name in closed.split() else 0o777)
+    # When she calls the command / Then it says so in one sentence
+    told = avatar_as(ANNA, one, *(word.replace("@", str(strangers_folder)) for word in command))
+    folder = strangers_folder / closed.split()[-1]
+    assert told.returncode == 77, told.stderr
+    sentence = told.stderr.splitlines()[-2]
+    assert re.match(
+        rf"avatar: uid {ANNA} may not (use|{right}) {re.escape(str(folder))}\b.*: {folder} belongs to", sentence
+    )
 
 
 def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(

@@ -53,10 +53,31 @@ def test_encode_refuses_what_would_not_be_what_was_asked_for(house: Installation
     for arguments, said in (
         (("-o", "out.avi"), "end it in .mp4, .webm, .mov"),
         (("-o", "out.mp4", "--set", "format=webm"), "does not end in .webm"),
+        (("-o", "out.mp4", "--set", "kind=info"), "kind cannot be 'info'"),
+        (("-o", "out.mp4", "--quality", "high", "--set", "quality=low"), "quality cannot be 'low'"),
+        (("-o", "out.mp4", "--timeout", "-1"), "not in the range"),
+        (("-o", "out.mp4", "--timeout", "nan"), "no number of seconds"),
         (("-o", "words.mp4", "--subtitles", "words.srt", "--captions", "srt"), "would be replaced"),
     ):
         assert said in house.avatar("video", "encode", "clip.mp4", *arguments, code=2).stderr
     assert (house.root / "words.srt").read_text() == SRT
+    assert not (house.root / "out.mp4").exists()
+
+
+def test_no_command_passes_over_in_silence_what_set_says(house: Installation) -> None:
+    picture, sound = str(PORTRAIT), str(house.root / "sound.wav")
+    Path(sound).touch()
+    for command, said in (
+        (("video", "lipsync", "-i", picture, "-a", sound, "--set", "kind=video"), "kind"),
+        (("pipeline", "run", "Hi.", "-i", picture, "--set", "image=other.png"), "image"),
+        (("avatar", "detect", picture, "--set", "kind=video"), "kind"),
+        (("avatar", "add", picture, "--name", "anna", "--set", "profile.name=bert"), "profile.name"),
+        (("submit", "Hi.", "--set", "text=Bye."), "text"),
+        (("submit", "-i", picture, "--set", "image=other.png"), "image"),
+    ):
+        assert f"{said} cannot be" in house.avatar(*command, code=2).stderr
+    # And what says the same twice is no mistake
+    assert "Watch" in house.avatar("submit", "Hi.", "--set", "text=Hi.", "--set", "kind=speech").stdout
 
 
 def test_encode_has_an_option_for_every_key_of_its_kind() -> None:

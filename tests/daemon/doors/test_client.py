@@ -6,8 +6,11 @@ import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
 from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
@@ -44,6 +47,34 @@ def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
     assert [client.get(name).id for name in (job.id, job.name)] == [job.id, job.id]
     assert [status.job for status in client.list(state="done", by=job.status.by, limit=5)] == [job.id]
     assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
+
+
+@pytest.mark.parametrize(
+    ("manifest", "keys", "told"),
+    [
+        (SPEECH, {"name": 123}, "The name 123 is no text"),
+        (SPEECH, {"key": 7}, "`key` is not a printable text"),
+        (["kind", "speech"], {}, "no mapping of keys to values, but Python's list"),
+        (None, {"text": "Hello.", "image": b"\x89PNG"}, "`image` has a value that a manifest cannot hold"),
+        (SPEECH, {"title": object()}, "`title` has a value that a manifest cannot hold"),
+        (SPEECH | {"motion": (loop := {}) or loop.setdefault("head", loop)}, {}, "`motion` has a value"),
+    ],
+)
+def test_what_no_manifest_can_hold_is_refused_with_a_sentence(
+    installation: Callable[..., Installation], manifest: Any, keys: dict[str, Any], told: str
+) -> None:
+    one = installation()
+    with pytest.raises(JobError, match=told) as caught:
+        Client(one.config).submit(manifest, **keys)
+    assert (caught.value.code, bool(caught.value.hint)) == ("manifest-invalid", True)
+    assert not list(one.inbox.iterdir())
+
+
+def test_values_of_python_are_read_as_a_manifest_has_them(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    job = Client(one.config).submit(SPEECH | {"output": Path("hello")}, speed=np.float64(1.1), seed=np.int64(7))
+    written = yaml.safe_load((one.inbox / job.manifest).read_text())
+    assert (written["output"], written["speed"], written["seed"]) == ("hello", 1.1, 7)
 
 
 def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(shared: Installation) -> None:

@@ -144,6 +144,75 @@ def test_a_video_without_sound_stays_without_and_one_that_is_turned_is_upright(t
     assert "rotation" not in look(result(ctx))
 
 
+HDR = ("-f", "lavfi", "-i", "color=c=white:s=64x64:r=25:d=0.2,format=yuv420p10le")
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [
+        "color_trc=smpte2084",
+        "color_trc=arib-std-b67",
+        "color_trc=smpte2084:color_primaries=smpte432:colorspace=bt2020nc",
+    ],
+    ids=["pq-without-primaries", "hlg-without-primaries", "pq-in-p3"],
+)
+def test_a_high_dynamic_range_becomes_the_usual_one_and_white_stays_grey(tmp_path: Path, colours: str) -> None:
+    # Given white with PQ or HLG, from a program that writes all or only a part of what it knows of the colours
+    ctx = encode_job(tmp_path, *HDR, "-vf", f"setparams={colours}", "-c:v", "ffv1", ending="mkv", size="128x128")
+    stages.transcode.run(ctx)
+    # Then it is told, and the result has the usual range, and no tint beyond that of HLG's own brightness
+    assert [warning for warning in ctx.warnings if "HDR" in warning]
+    assert "bt709" in look(result(ctx))
+    pixel = tmp_path / "pixel"
+    ffmpeg("-i", str(result(ctx)), "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", str(pixel))
+    shown = pixel.read_bytes()[:3]
+    assert max(shown) - min(shown) <= 8
+
+
+def test_what_is_transparent_is_told_where_the_result_is_not(tmp_path: Path) -> None:
+    for number, source in enumerate(
+        (("-pix_fmt", "argb", "-c:v", "qtrle"), ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p"))
+    ):
+        ending, folder = ("mov", "webm")[number], tmp_path / str(number)
+        made = encode_job(folder, *PICTURE, *source, "-deadline", "realtime", ending=ending, format="mp4")
+        stages.transcode.run(made)
+        assert [warning for warning in made.warnings if "transparent" in warning]
+
+
+def spoil(path: Path, track: str, every: int) -> None:
+    """Overwrite some bytes of one in `every` packets of a track, from the second on."""
+    listing = path.with_name("packets")
+    ffmpeg("-i", str(path), "-map", f"0:{track}", "-c", "copy", "-f", "framehash", str(listing))
+    sizes = [int(line.split(",")[4]) for line in listing.read_text().splitlines() if not line.startswith("#")]
+    raw = path.with_name("raw")
+    ffmpeg("-i", str(path), "-map", f"0:{track}", "-c", "copy", "-f", "data", str(raw))
+    stream, data, at = raw.read_bytes(), bytearray(path.read_bytes()), 0
+    for number, size in enumerate(sizes):
+        if number % every == every - 1:
+            found = data.find(stream[at : at + size])
+            assert found > 0
+            data[found + size // 4 : found + size] = b"\xa5" * (size - size // 4)
+        at += size
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("track", "what"), [("v", "picture"), ("a", "sound")])
+def test_the_copy_of_a_damaged_track_is_delivered_and_the_damage_is_told(tmp_path: Path, track: str, what: str) -> None:
+    # Given a video whose picture or sound is damaged in places, and nothing to change
+    ctx = encode_job(tmp_path, *PICTURE, *TONE, *H264, "-g", "5")
+    spoil(ctx.path(copy_name("video")), track, 5 if what == "sound" else 3)
+    facts = stages.transcode.run(ctx)
+    assert (facts["encoder"], facts["sound"]) == ("copy", "copied")
+    told = [warning for warning in ctx.warnings if f"The {what} of the file named in `video` is damaged" in warning]
+    assert len(told) == 1
+    assert "repeated" not in " ".join(ctx.warnings)
+    # When it is encoded anew, it is delivered as well
+    again = encode_job(tmp_path / "again", size="160x128")
+    ctx.path(copy_name("video")).rename(again.path(copy_name("video")))
+    stages.transcode.run(again)
+    assert [warning for warning in again.warnings if "damaged" in warning]
+
+
 PLAYLIST = "ffconcat version 1.0\nfile 'other.mp4'\n"
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"
 
@@ -160,6 +229,10 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: str) -> None:
     assert caught.value.code == "video-unreadable"
 
 
+ENCRYPTED = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "ab" * 16, "-encryption_kid", "cd" * 16)
+UNUSUAL_COLOURS = ("-vf", "setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=smpte2085", "-c:v", "ffv1")
+
+
 @pytest.mark.parametrize(
     ("code", "make"),
     [
@@ -172,6 +245,8 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: str) -> None:
             "video-too-large",
             lambda folder: encode_job(folder, settings={"stages": {"transcode": {"max_pixels": 20_000}}}),
         ),
+        ("video-encrypted", lambda folder: encode_job(folder, *PICTURE, *TONE, *H264, *ENCRYPTED)),
+        ("video-colours", lambda folder: encode_job(folder, *HDR, *UNUSUAL_COLOURS, ending="mkv", size="128x128")),
         ("crop-outside", lambda folder: encode_job(folder, crop="150x100+100+0")),
         ("crop-outside", lambda folder: encode_job(folder, crop="8x100+0+0")),
     ],

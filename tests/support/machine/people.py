@@ -23,7 +23,8 @@ LATE = (
     "daemon.control.spool_requests", "daemon.history.entry", "daemon.intake.inbox_names", "daemon.queue.lock",
     "daemon.queue.pauses", "daemon.queue.spool", "daemon.system.installation", "daemon.jobs.iso_time", "rich.markup",
     "encodings.utf_8_sig", "encodings.idna", "pwd", "grp", "stages.tts.engines.voice_list", "daemon.system.gpu",
-    "daemon.cli.status_view", "rich.console", "rich.pretty", "rich.table",
+    "daemon.cli.status_view", "rich.console", "rich.pretty", "rich.table", "daemon.doors.render",
+    "daemon.cli.make_job", "stages.face.avatars.contact_sheet",
 )  # fmt: skip
 
 
