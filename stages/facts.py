@@ -148,11 +148,13 @@ class MotionFacts(TypedDict):
         method: "phones" or "energy": what moves the mouth.
         frames: number of frames.
         seed: of the idle motion.
+        taken_over: True where the motion of the job's base was taken over: nothing that it follows from had changed.
     """
 
     method: str
     frames: int
     seed: int
+    taken_over: NotRequired[bool]
 
 
 class VideoFacts(TypedDict):
@@ -167,6 +169,7 @@ class VideoFacts(TypedDict):
         duration_s: length, s.
         bytes: size of the file, bytes.
         captions: name of the caption file, "burned in", or "none" with the reason.
+        taken_over: True where the video of the job's base was taken over: nothing that it follows from had changed.
     """
 
     encoder: str
@@ -178,6 +181,7 @@ class VideoFacts(TypedDict):
     duration_s: float
     bytes: int
     captions: str
+    taken_over: NotRequired[bool]
 
 
 class ConversionFacts(VideoFacts):
