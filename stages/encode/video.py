@@ -214,11 +214,20 @@ def _tags(ctx: Context, timing: Timing) -> dict[str, str]:
 
 
 def _source_type(ctx: Context, timing: Timing) -> str:
-    """A real person's portrait, moved by rules to a recorded voice, is the only video without anything of a trained model."""
-    if timing.engine != "brought":
-        return _WITH_TRAINED
+    """Return IPTC's term for the video. A picture and a recording that nobody generated, moved by rules, are the only video
+    without anything of a trained model.
+    """
+    from stages.lipsync.painted_mouth import METADATA_FILE
+    from stages.media.disclosure import declares_trained
+
     profile = json.loads(ctx.path(JOB_RECORD).read_bytes()) if ctx.manifest.avatar is not None else {}
-    return _WITH_TRAINED if "generated" in profile else _WITHOUT
+    trained = (
+        timing.engine != "brought"  # a synthetic voice
+        or "generated" in profile
+        or ctx.path(METADATA_FILE).exists()  # a network has painted the mouth
+        or any(declares_trained(ctx.source(key)) for key in ("image", "audio", "background"))
+    )
+    return _WITH_TRAINED if trained else _WITHOUT
 
 
 def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_s: float) -> Movie:
