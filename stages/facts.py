@@ -116,6 +116,7 @@ class SpeechFacts(TypedDict):
             sentences relative to the usual one.
         loudness_lufs: of a recording that is long enough to measure.
         recogniser: what recognised the words of a recording that came without its text.
+        words_kept: True where the words of the recording were known from the job's base, or from an earlier attempt.
     """
 
     engine: str
@@ -131,6 +132,7 @@ class SpeechFacts(TypedDict):
     licence: NotRequired[str]
     loudness_lufs: NotRequired[float]
     recogniser: NotRequired[str]
+    words_kept: NotRequired[bool]
 
 
 class ProfileFacts(TypedDict):
