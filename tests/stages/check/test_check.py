@@ -46,7 +46,7 @@ SUN = "The north wind and the sun were disputing which was the stronger. A trave
     ("duration", "says"), [("0:05", "The text takes at least about 12."), ("2:00", "The text takes at most about 24.")]
 )
 def test_a_duration_that_no_voice_can_keep_to_is_refused_at_once(tmp_path: Path, duration: str, says: str) -> None:
-    manifest = {"kind": "speech", "image": None, "text": SUN * 2, "duration": duration}
+    manifest: dict[str, Any] = {"kind": "speech", "image": None, "text": SUN * 2, "duration": duration}
     code, message, hint = refused(job(tmp_path, **manifest), stages.check.run)
     assert code == "duration-unreachable"
     assert message.startswith(says)

@@ -75,8 +75,12 @@ def test_words_are_not_sought_again_in_the_same_sound(
     first = bring(tmp_path / "first", said.path("speech.wav"), text=TEXT)
     before = stages.tts.run(first)
     sought: list[str] = []
-    find = recorded_words.find_words
-    monkeypatch.setattr(kept_words, "find_words", lambda ctx, s: (sought.append(ctx.job_dir.name), find(ctx, s))[1])
+
+    def find_words(ctx: Context, seconds: float) -> RecordedWords:
+        sought.append(ctx.job_dir.name)
+        return recorded_words.find_words(ctx, seconds)
+
+    monkeypatch.setattr(kept_words, "find_words", find_words)
 
     def based(name: str, sound: Path | None = None, **manifest: Any) -> Context:
         ctx = bring(tmp_path / name, sound or said.path("speech.wav"), **manifest)
