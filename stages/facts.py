@@ -116,6 +116,7 @@ class SpeechFacts(TypedDict):
             sentences relative to the usual one.
         loudness_lufs: of a recording that is long enough to measure.
         recogniser: what recognised the words of a recording that came without its text.
+        words_kept: True where the words of the recording were known from the job's base, or from an earlier attempt.
     """
 
     engine: str
@@ -131,6 +132,7 @@ class SpeechFacts(TypedDict):
     licence: NotRequired[str]
     loudness_lufs: NotRequired[float]
     recogniser: NotRequired[str]
+    words_kept: NotRequired[bool]
 
 
 class ProfileFacts(TypedDict):
@@ -148,11 +150,13 @@ class MotionFacts(TypedDict):
         method: "phones" or "energy": what moves the mouth.
         frames: number of frames.
         seed: of the idle motion.
+        taken_over: True where the motion of the job's base was taken over: nothing that it follows from had changed.
     """
 
     method: str
     frames: int
     seed: int
+    taken_over: NotRequired[bool]
 
 
 class VideoFacts(TypedDict):
@@ -167,6 +171,7 @@ class VideoFacts(TypedDict):
         duration_s: length, s.
         bytes: size of the file, bytes.
         captions: name of the caption file, "burned in", or "none" with the reason.
+        taken_over: True where the video of the job's base was taken over: nothing that it follows from had changed.
     """
 
     encoder: str
@@ -178,6 +183,7 @@ class VideoFacts(TypedDict):
     duration_s: float
     bytes: int
     captions: str
+    taken_over: NotRequired[bool]
 
 
 class ConversionFacts(VideoFacts):

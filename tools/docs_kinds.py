@@ -25,7 +25,9 @@ This page is written by `make docs` from `tools/docs_kinds.py`, `daemon/jobs/kin
 #: What is said of each kind: text, and the example.
 KINDS: dict[str, tuple[str, str]] = {
     "video": (
-        "A portrait says a text, or is moved by a recording.",
+        "A portrait says a text, or is moved by a recording. The video says in its metadata how it came to be (IPTC digital source type): "
+        "`compositeWithTrainedAlgorithmicMedia` where its voice is synthetic, its portrait was generated, a network painted its mouth, "
+        "or one of its files says of itself that a trained model made it; else `algorithmicMedia`.",
         "text: Good morning.\nimage: portrait.png\nsize: 256x256\n",
     ),
     "lipsync": (
@@ -35,7 +37,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "speech": (
         "Only the sound, as `format: wav` (the default), `mp3`, `opus` or `flac`, and beside it when each sentence, word and phone "
-        "is heard. `title` and the mark that the sound is synthetic stand in the file's metadata; a recording has no such mark.",
+        "is heard. `title` and the mark that the sound is synthetic stand in the file's metadata; a recording has it only where its file says of itself that it is synthetic.",
         "kind: speech\ntext: Good morning.\nformat: mp3\ntitle: A greeting\n",
     ),
     "detect": (

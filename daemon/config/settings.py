@@ -202,7 +202,8 @@ class Retention(Section):
     sources_mb: int = Field(
         2000,
         ge=0,
-        description="Most space for files and speech of finished jobs, for jobs based on them; the oldest go first.",
+        description="Most space for files, speech and videos of finished jobs, for jobs based on them; videos and then the "
+        "oldest go first.",
     )
     failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
     cache_mb: int = Field(

@@ -32,8 +32,12 @@ SAID = "said"
 #: In the job's folder: what the motion track and the painted mouths were made from, and these files.
 MOVED_RECORD = "moved.json"
 MOVED = (MOVED_RECORD, "motion.npz", "mouth.npz", "mouth.raw")
+#: The words of a recording, and what they were found from.
+HEARD = "heard.json"
+#: Folder of the video that a job keeps, of its first frame, and of what they were made from.
+DRAWN = "drawn"
 #: Artifacts that a job keeps when it has ended, so that a job which is based on it need not make the same again.
-REUSED = frozenset({SAID, *MOVED})
+REUSED = frozenset({SAID, HEARD, *MOVED, DRAWN})
 #: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 

@@ -6,7 +6,6 @@ The earlier job's copies of its files are used, so that nothing needs to be in t
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.manifest import ConflictsError, Manifest
 from daemon.jobs.mistakes.unused_keys import unused_keys
-from daemon.jobs.record import JOB_ID, MOVED, SAID, Job, seed_of
+from daemon.jobs.record import DRAWN, HEARD, JOB_ID, MOVED, SAID, Job, seed_of
 from daemon.outbox.names import without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -111,14 +110,14 @@ class BaseJobs:
             except FileNotFoundError:
                 continue
             try:
-                _link_or_copy(fd, target)
+                fs.link_or_copy(fd, target)
             finally:
                 os.close(fd)
             return
         raise _not_found(f"The file in `{key}` of {completed.name} is not kept any more.")
 
     def link_artifacts(self, completed: Completed, folder: Path) -> None:
-        """Give a job what its base has made, as far as it is there: spoken pieces, motion track, painted mouths.
+        """Give a job what its base has made, as far as it is there: spoken pieces, words of a recording, motion, the video.
 
         The stages find out what of it fits, and make the rest.
 
@@ -127,14 +126,10 @@ class BaseJobs:
         """
         if "tts" not in completed.manifest.stages or (place := self._spool.find_job(completed.base)) is None:
             return
-        with contextlib.suppress(OSError):
-            (folder / SAID).mkdir()
-            for piece in (place / SAID).glob("[!.]*.npz"):
-                _link_path(piece, folder / SAID / piece.name)
-        with contextlib.suppress(OSError):
-            for name in reversed(MOVED) if "lipsync" in completed.manifest.stages else ():
-                if (place / name).exists():
-                    _link_path(place / name, folder / name)
+        kept = {"tts": (SAID, HEARD), "lipsync": tuple(reversed(MOVED)), "encode": (DRAWN,)}
+        for name in (name for stage, names in kept.items() if stage in completed.manifest.stages for name in names):
+            with contextlib.suppress(OSError):
+                _link_all(place / name, folder / name)
 
     def _find(self, wanted: str, by: str, source: str) -> Job:
         for job_id in self._ids(wanted, source):
@@ -202,18 +197,11 @@ def _not_found(message: str) -> JobError:
     return JobError("base-not-found", message, _WAY_OUT)
 
 
-def _link_path(source: Path, target: Path) -> None:
-    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _link_or_copy(fd, target)
-    finally:
-        os.close(fd)
-
-
-def _link_or_copy(fd: int, target: Path) -> None:
-    try:
-        fs.OPS.link_open(fd, target)
-    except OSError as exc:
-        if exc.errno not in (errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV):
-            raise
-        fs.OPS.copy(fd, target, os.fstat(fd).st_size, sync=False)
+def _link_all(source: Path, target: Path) -> None:
+    """Link a file, or all files of a folder but those that are being written."""
+    if source.is_dir():
+        target.mkdir()
+        for path in source.glob("[!.]*"):
+            fs.link_path(path, target / path.name)
+    elif source.exists():
+        fs.link_path(source, target)

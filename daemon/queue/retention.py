@@ -17,7 +17,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events
-from daemon.jobs.record import FINISHED, JOB_ID, REUSED
+from daemon.jobs.record import DRAWN, FINISHED, JOB_ID, REUSED
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.notes import NOTE_ENDING, is_note
 from daemon.outbox.outbox import Outbox
@@ -46,21 +46,25 @@ class Clearable:
         results: files of the outbox, by their path below it, where people can exchange folders.
         touched: last use, in seconds since the epoch.
         size: bytes.
+        spare: it only saves work, and goes before what is of more use where the space does not suffice.
     """
 
     paths: tuple[Path, ...]
     touched: float
     size: int
     results: tuple[str, ...] = ()
+    spare: bool = False
 
 
 def select_surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
-    """Select the items to remove: those older than `days`, then the oldest until the rest fits `megabytes`. 0: no limit."""
+    """Select the items to remove: those older than `days`, then, until the rest fits `megabytes`, the spare ones and the others,
+    the oldest first. 0: no limit.
+    """
     ordered = sorted(items, key=lambda item: item.touched)
     gone = [item for item in ordered if days and now - item.touched > days * DAY_S]
     kept = ordered[len(gone) :]
     excess = sum(item.size for item in kept) - megabytes * 1e6 if megabytes else 0
-    for item in kept:
+    for item in sorted(kept, key=lambda item: not item.spare):
         if excess <= 0:
             break
         gone.append(item)
@@ -135,11 +139,16 @@ class Retention:
                 continue  # retried and moved meanwhile, or not readable
 
     def _sources(self) -> Iterator[Clearable]:
-        """Yield what done jobs keep for jobs that are based on them: the files that they named, and their speech by pieces."""
+        """Yield what done jobs keep for jobs that are based on them: the files that they named, and what they made. Their videos,
+        which are the largest, are spare.
+        """
         for directory in self._spool.job_folders(self._spool.root / "done"):
             try:
-                if files := [path for path in directory.iterdir() if path.name in _AGAIN]:
-                    yield Clearable(tuple(files), _ended(directory), sum(_size(path, shared=True) for path in files))
+                files = [path for path in directory.iterdir() if path.name in _AGAIN]
+                for spare in (True, False):
+                    if some := tuple(path for path in files if (path.name == DRAWN) is spare):
+                        size = sum(_size(path, shared=True) for path in some)
+                        yield Clearable(some, _ended(directory), size, spare=spare)
             except OSError:
                 continue  # removed meanwhile, or not readable
 

@@ -161,3 +161,22 @@ def artifact(path: Path) -> Iterator[Path]:
     except BaseException:
         remove(temporary)
         raise
+
+
+def link_path(source: Path, target: Path) -> None:
+    """Give a file, which must be no symbolic link, a second name: see `link_or_copy`."""
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        link_or_copy(fd, target)
+    finally:
+        os.close(fd)
+
+
+def link_or_copy(fd: int, target: Path) -> None:
+    """Give an open file a second name, or copy it where it can have none. Not durable."""
+    try:
+        OPS.link_open(fd, target)
+    except OSError as exc:
+        if exc.errno not in (errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV):
+            raise
+        OPS.copy(fd, target, os.fstat(fd).st_size, sync=False)

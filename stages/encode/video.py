@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
 from daemon.jobs.manifest_values import USUAL_RATE
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 #: IPTC's terms for a video with something of a trained model in it, and for one without.
 _WITH_TRAINED, _WITHOUT = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
+_POSTER = "poster.jpg"
 #: Folder for the files that are burned in, inside the job's folder.
 _BURN = ".burn"
+#: Why there are no captions, with a text and without one.
+_NO_WORDS_SAID = "There are no captions, because no words of `text` can be said in the sound."
+_NO_WORDS_KNOWN = (
+    "There are no captions, because the words of the sound are not known. Give them as `text` beside `audio`."
+)
 
 
 def make_video(ctx: Context) -> VideoFacts:
-    """Draw, encode and check the video, and return facts for the status.
+    """Draw, encode and check the video, or take over that of the job's base, and return facts for the status.
 
     Reads `speech.wav`, `timing.json` and the files that `compose` needs. Writes the video (its name is in
     stages/encode/formats/), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
@@ -42,12 +48,24 @@ def make_video(ctx: Context) -> VideoFacts:
         UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """
+    from stages.encode.formats import format_for
     from stages.encode.framing import frames_of_job
+    from stages.encode.kept_video import KeptVideo
     from stages.encode.parallel import ParallelFrames, processes_for
+    from stages.tts.timing_file import read_timing
 
+    timing = read_timing(ctx.path("timing.json"))
+    kept = KeptVideo(ctx, _tags(ctx, timing), ctx.manifest.captions == "burn" and bool(timing.words))
+    if (known := kept.take_over()) is not None:
+        _, captions = _make_captions(ctx, timing, (known["width"], known["height"]))
+        ctx.progress(1.0)
+        return {**cast("VideoFacts", known), "captions": captions}
     frames = frames_of_job(ctx)
     processes = processes_for(ctx.settings, frames)
-    return write_video(ctx, frames if processes == 1 else ParallelFrames(frames, processes))
+    facts = write_video(ctx, frames if processes == 1 else ParallelFrames(frames, processes))
+    video = format_for(ctx.manifest.video_format, ctx.manifest.codec, frames.transparent).file
+    kept.keep((video, _POSTER), facts, [told for told in ctx.warnings if told not in (_NO_WORDS_SAID, _NO_WORDS_KNOWN)])
+    return facts
 
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
@@ -64,7 +82,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     wanted = ctx.manifest
     form = output_format or format_for(wanted.video_format, wanted.codec, source.transparent)
     choice = choose_encoder(ctx.settings.stages.encode, form, source.width, source.height)
-    cues, captions = _make_captions(ctx, timing, source)
+    cues, captions = _make_captions(ctx, timing, (source.width, source.height))
     with (
         burn_in_folder(
             ctx.path(_BURN),
@@ -140,8 +158,10 @@ def _reason(ctx: Context, choice: EncoderChoice, options: EncodeOptions) -> str:
     return f"{chosen}; quality {ctx.manifest.quality_or_usual}: {effort}"
 
 
-def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:
-    """Make the captions. Returns the cues to burn in, and the status's words about the captions. Writes the caption file."""
+def _make_captions(ctx: Context, timing: Timing, size: tuple[int, int]) -> tuple[list[Cue], str]:
+    """Make the captions of a video of `size`, px, and write the caption file. Returns the cues to burn in, and the status's words
+    about the captions.
+    """
     from stages.encode.captions.ass_subtitles import burned_line_chars
     from stages.encode.captions.cues import make_cues, to_srt, to_vtt
     from stages.encode.captions.shown_words import caption_words
@@ -150,15 +170,11 @@ def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[l
     if wanted == "none":
         return [], "none"
     if not timing.words:
-        ctx.warnings.append(
-            "There are no captions, because no words of `text` can be said in the sound."
-            if ctx.manifest.text
-            else "There are no captions, because the words of the sound are not known. Give them as `text` beside `audio`."
-        )
+        ctx.warnings.append(_NO_WORDS_SAID if ctx.manifest.text else _NO_WORDS_KNOWN)
         return [], "none: the words are not known"
     words = list(caption_words(timing.words))
     if wanted == "burn":
-        return make_cues(words, burned_line_chars(source.width, source.height)), "burned in"
+        return make_cues(words, burned_line_chars(*size)), "burned in"
     name = f"captions.{wanted}"
     with artifact(ctx.path(name)) as temporary:
         temporary.write_text((to_srt if wanted == "srt" else to_vtt)(make_cues(words)), encoding="utf-8")
@@ -173,7 +189,6 @@ def _encode_options(
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
-    from stages.media.disclosure import file_tags
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
     return EncodeOptions(
@@ -185,17 +200,33 @@ def _encode_options(
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
         threads=settings.threads,
-        tags=file_tags(ctx.manifest.title, settings.label, _source_type(ctx, timing)),
+        tags=_tags(ctx, timing),
         subtitles=subtitles,
     )
 
 
+def _tags(ctx: Context, timing: Timing) -> dict[str, str]:
+    """Return the metadata of the video: its title, and the label of generated media."""
+    from stages.media.disclosure import file_tags
+
+    return file_tags(ctx.manifest.title, ctx.settings.stages.encode.label, _source_type(ctx, timing))
+
+
 def _source_type(ctx: Context, timing: Timing) -> str:
-    """A real person's portrait, moved by rules to a recorded voice, is the only video without anything of a trained model."""
-    if timing.engine != "brought":
-        return _WITH_TRAINED
+    """Return IPTC's term for the video. A picture and a recording that nobody generated, moved by rules, are the only video
+    without anything of a trained model.
+    """
+    from stages.lipsync.painted_mouth import METADATA_FILE
+    from stages.media.disclosure import declares_trained
+
     profile = json.loads(ctx.path(JOB_RECORD).read_bytes()) if ctx.manifest.avatar is not None else {}
-    return _WITH_TRAINED if "generated" in profile else _WITHOUT
+    trained = (
+        timing.engine != "brought"  # a synthetic voice
+        or "generated" in profile
+        or ctx.path(METADATA_FILE).exists()  # a network has painted the mouth
+        or any(declares_trained(ctx.source(key)) for key in ("image", "audio", "background"))
+    )
+    return _WITH_TRAINED if trained else _WITHOUT
 
 
 def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_s: float) -> Movie:
@@ -230,5 +261,5 @@ def _write_poster(ctx: Context, frame: PlanarFrame) -> None:
     done, data = cv2.imencode(".jpg", frame.to_bgr(), [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
     if not done:
         raise UnknownError("poster-failed", "The poster could not be encoded.", TRIED_AGAIN)
-    with artifact(ctx.path("poster.jpg")) as temporary:
+    with artifact(ctx.path(_POSTER)) as temporary:
         temporary.write_bytes(data.tobytes())

@@ -12,6 +12,7 @@ from daemon.jobs.speech_length import check_text_length
 from stages.tts.engines.base import primary_language
 from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice
 from stages.tts.engines.voice_hints import all_voices, sentences
+from stages.tts.length_bounds import check_reachable
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_by_scripts
 from stages.tts.text.pause_marks import check_marks, without_marks
@@ -24,13 +25,14 @@ def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
     """Check the voice, language and text of a job and return the chosen voice; None where the job names a sound file.
 
     Raises:
-        JobError, MachineError: what `choose_voice`, `check_text_length` and `check_text` raise.
+        JobError, MachineError: what `choose_voice`, `check_text_length`, `check_text` and `check_reachable` raise.
     """
     if manifest.text is None or manifest.audio is not None:
         return None
     choice = choose_voice(manifest, settings)
     check_text_length(manifest, settings)
     check_text(manifest.text, manifest.language, settings)
+    check_reachable(manifest, settings)
     return choice
 
 

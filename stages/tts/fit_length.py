@@ -111,6 +111,11 @@ class Fit:
     new: frozenset[int]
 
 
+def speed_limits(usual_speed: float) -> tuple[float, float]:
+    """Return how much slower and faster than at `usual_speed` a text may be spoken, as factors of it."""
+    return max(SLOWEST, LEAST_SPEED / usual_speed), min(FASTEST, MOST_SPEED / usual_speed)
+
+
 def fit_length(wanted_s: float, usual_speed: float, measure: Callable[[float], Length]) -> Fit:
     """Find out how a text has to be spoken to be as long as it is to be.
 
@@ -121,13 +126,13 @@ def fit_length(wanted_s: float, usual_speed: float, measure: Callable[[float], L
     Raises:
         JobError: `duration-unreachable`.
     """
-    slowest, fastest = max(SLOWEST, LEAST_SPEED / usual_speed), min(FASTEST, MOST_SPEED / usual_speed)
+    slowest, fastest = speed_limits(usual_speed)
     factor = 1.0
     length = measure(usual_speed)
     if length.least_s(fastest * _UNSURE) > wanted_s:
-        raise _unreachable(wanted_s, length, length.least_s(fastest))
+        raise unreachable(wanted_s, length.words, length.least_s(fastest))
     if length.most_s(slowest / _UNSURE) < wanted_s:
-        raise _unreachable(wanted_s, length, length.most_s(slowest))
+        raise unreachable(wanted_s, length.words, length.most_s(slowest))
     for _ in range(_TRIES):
         room_s = wanted_s - (length.total_s - length.sound_s)
         better = min(max(factor * length.sound_s / room_s if room_s > 0 else fastest, slowest), fastest)
@@ -137,15 +142,15 @@ def fit_length(wanted_s: float, usual_speed: float, measure: Callable[[float], L
         length = measure(usual_speed * factor)
     if not length.least_s() <= wanted_s <= length.most_s():
         limit_s = length.least_s() if length.least_s() > wanted_s else length.most_s()
-        raise _unreachable(wanted_s, length, limit_s)
+        raise unreachable(wanted_s, length.words, limit_s)
     pauses = 1 + (wanted_s - length.total_s) / length.pauses_s if length.pauses_s else 1.0
     return Fit(usual_speed * factor, pauses, length.new)
 
 
-def _unreachable(wanted_s: float, length: Length, limit_s: float) -> JobError:
-    """Return the error of a text that cannot be made as long as it is to be. `limit_s`: the nearest length that it can have."""
+def unreachable(wanted_s: float, count: int, limit_s: float) -> JobError:
+    """Return the error of a text of `count` words that cannot be so long. `limit_s`: the nearest possible length."""
     too_long = limit_s > wanted_s
-    words = max(1, math.ceil(abs(limit_s - wanted_s) * length.words / limit_s))
+    words = max(1, math.ceil(abs(limit_s - wanted_s) * count / limit_s))
     nearest = max(1, math.ceil(limit_s) if too_long else math.floor(limit_s))
     change = f"{'Take out' if too_long else 'Add'} about {words} word{'s' if words > 1 else ''}"
     return JobError(

@@ -21,7 +21,8 @@ from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
 from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, choose_mix, decode_command
 from stages.media.wav import open_wav_writer, read_wav_blocks
-from stages.tts.recorded_words import find_words, warn_of_missing_words
+from stages.tts.kept_words import find_or_take_over
+from stages.tts.recorded_words import warn_of_missing_words
 from stages.tts.timing_file import write_timing
 from stages.tts.track import check_speech_length
 
@@ -76,7 +77,7 @@ def decode_recording(ctx: Context) -> SpeechFacts:
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; the readable parts are used.")
     ctx.progress(0.3)
-    words = find_words(ctx, seconds)
+    words, known = find_or_take_over(ctx, seconds)
     timing = write_timing(
         ctx.path("timing.json"),
         "brought",
@@ -101,6 +102,8 @@ def decode_recording(ctx: Context) -> SpeechFacts:
         facts["loudness_lufs"] = round(loudness, 1)
     if words.recogniser:
         facts["recogniser"] = words.recogniser
+    if known:
+        facts["words_kept"] = True
     return facts
 
 

@@ -8,7 +8,7 @@ from daemon.errors import TRIED_AGAIN, LackingError, UnknownError
 from daemon.jobs.video_files import SoundFormat, choose_sound_format, sound_file
 from daemon.system.fs import artifact
 from stages.context import Context
-from stages.media.disclosure import file_tags, title_tag
+from stages.media.disclosure import declares_trained, file_tags, title_tag
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 from stages.media.ffmpeg_encoders import listed_encoders
 from stages.media.sound_track import decode_command
@@ -43,7 +43,7 @@ def write_sound_file(ctx: Context, engine: str) -> None:
     """Write `speech.wav` in the manifest's `format`, and remove it where that is another one.
 
     Args:
-        engine: that of the speech; "brought": it is a recording, which is not labelled as generated.
+        engine: that of the speech; "brought": it is a recording, which is labelled as generated only where it says so itself.
 
     Raises:
         LackingError: `encoder-missing`.
@@ -59,7 +59,8 @@ def write_sound_file(ctx: Context, engine: str) -> None:
             "Unset AVATAR_FFMPEG to use the ffmpeg that was installed with avatard, which has it.",
         )
     title, label = ctx.manifest.title, ctx.settings.stages.tts.label
-    tags = title_tag(title) if engine == "brought" else file_tags(title, label, _SYNTHETIC)
+    recorded = engine == "brought" and not declares_trained(ctx.source("audio"))
+    tags = title_tag(title) if recorded else file_tags(title, label, _SYNTHETIC)
     source, target = ctx.path("speech.wav"), ctx.path(sound_file(f".{form}"))
     with open_wav(source) as file:
         seconds = file.count / file.rate

@@ -148,10 +148,12 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[st
         JobError: it cannot.
     """
     from stages.tts.checks import check_request, check_text  # need neither a model nor the packages of one
+    from stages.tts.length_bounds import check_reachable
 
     if manifest.text is not None and manifest.audio is None and "tts" in manifest.kind_of_job.stages:
         check_text_length(manifest, settings)
         check_text(manifest.text, manifest.language, settings)
+        check_reachable(manifest, settings)
         # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
         with contextlib.suppress(MachineError, OSError):
             try:

@@ -201,6 +201,7 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(
         ("text: '?!'", "text-unspeakable"),
         ("text: '[pause soon] Hi.'", "pause-invalid"),
         ("text: Hi.\nvoice: hart", "voice-unknown"),
+        ("text: Hi.\nduration: 60", "duration-unreachable"),
     ):
         (house.root / "said.yaml").write_text(f"kind: speech\n{text}\n")
         assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code

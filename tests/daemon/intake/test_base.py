@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from daemon.jobs.record import SAID, Job, seed_of
+from daemon.jobs.record import DRAWN, HEARD, SAID, Job, seed_of
 from daemon.queue.retention import Retention
 from tests.support.daemon.intake import Room
 
@@ -24,6 +24,9 @@ def made(room: Room, name: str, manifest: str, state: str = "done") -> Job:
     directory = room.spool.folder_of(job)
     (directory / SAID).mkdir()
     (directory / SAID / "a.npz").write_bytes(b"a spoken sentence")
+    (directory / DRAWN).mkdir()
+    (directory / DRAWN / "video.mp4").write_bytes(b"a video")
+    (directory / HEARD).write_bytes(b"words")
     asyncio.run(room.service.state_machine.finish(job, directory, "done" if state == "done" else "cancelled"))
     for file in room.inbox.glob("*.png"):
         file.unlink()
@@ -50,7 +53,8 @@ def test_what_the_manifest_does_not_say_is_as_it_was_with_the_same_files_and_see
     assert job.manifest["motion"]["seed"] == seed_of(first.id)
     assert (job.manifest["voice"], job.manifest["captions"], job.manifest["base"]) == ("heart", "none", None)
     assert (room.copy_of(job), room.copy_of(job, "source.background")) == (b"the portrait", b"the background")
-    assert room.copy_of(job, f"{SAID}/a.npz") == b"a spoken sentence"
+    kept = [room.copy_of(job, name) for name in (f"{SAID}/a.npz", f"{DRAWN}/video.mp4", HEARD)]
+    assert kept == [b"a spoken sentence", b"a video", b"words"]
     assert room.status("second")["base"] == first.id
     # And one that is based on that has the same seed still, and its own picture
     room.put("q.png", b"another portrait")
@@ -122,13 +126,24 @@ def test_files_of_finished_jobs_go_before_their_records_and_then_a_base_is_not_f
     place = room.spool.folder_of(first)
     (place / SAID / "a.npz").write_bytes(b"x" * 3_000_000)
     room.settings.retention.__dict__["sources_mb"] = 2
-    assert Retention(room.settings, room.spool).clear() == 1
+    assert Retention(room.settings, room.spool).clear() > 0
     assert sorted(os.listdir(place)) == ["job.json", "manifest.yaml"]
     job = again(room, "second", "base: hello\n")
     assert (job.error or {})["code"] == "base-not-found"
     assert "The file in `image` of hello is not kept any more" in (job.error or {})["message"]
     # But what needs no file still works
     assert again(room, "third", "base: hello\nkind: speech\n").error is None
+
+
+def test_videos_of_finished_jobs_go_before_what_cannot_be_made_again(room: Room) -> None:
+    # Given an older job with a picture, and a newer one with a video, which are too much together
+    older, newer = made(room, "hello", VIDEO), made(room, "bye", VIDEO)
+    video = room.spool.folder_of(newer) / DRAWN
+    (video / "video.mp4").write_bytes(b"x" * 3_000_000)
+    room.settings.retention.__dict__["sources_mb"] = 2
+    assert Retention(room.settings, room.spool).clear() > 0
+    assert not video.exists()
+    assert all((room.spool.folder_of(job) / "source.image").exists() for job in (older, newer))
 
 
 def test_a_base_is_no_default(room: Room) -> None:

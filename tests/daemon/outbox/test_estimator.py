@@ -27,6 +27,9 @@ def test_it_learns_how_long_a_stage_takes_on_this_machine() -> None:
     # When encoding takes five times as long as guessed, again and again
     for _ in range(30):
         estimator.stage_ended(one, "encode", "done", 5 * before["encode"])
+    # And one job takes over the video of another, in no time
+    again = job(facts=JobFacts({**one.facts.stages, "encode": {"taken_over": True}}))
+    estimator.stage_ended(again, "encode", "done", 0.01)
     # Then that is what is expected of it, and of no other stage
     assert estimator.stage_s(one, "encode") == pytest.approx(5 * before["encode"], rel=0.01)
     assert all(estimator.stage_s(one, stage) == before[stage] for stage in STAGES if stage != "encode")

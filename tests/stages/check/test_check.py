@@ -39,6 +39,46 @@ def test_a_text_or_voice_is_refused_as_the_voice_would_refuse_it(
     assert found == refused(ctx, stages.tts.run)
 
 
+SUN = "The north wind and the sun were disputing which was the stronger. A traveller came along. They agreed. "
+
+
+@pytest.mark.parametrize(
+    ("duration", "says"), [("0:05", "The text takes at least about 12."), ("2:00", "The text takes at most about 24.")]
+)
+def test_a_duration_that_no_voice_can_keep_to_is_refused_at_once(tmp_path: Path, duration: str, says: str) -> None:
+    manifest: dict[str, Any] = {"kind": "speech", "image": None, "text": SUN * 2, "duration": duration}
+    code, message, hint = refused(job(tmp_path, **manifest), stages.check.run)
+    assert code == "duration-unreachable"
+    assert message.startswith(says)
+    assert "about" in hint
+
+
+@pytest.mark.parametrize(
+    ("manifest", "fits"),
+    [
+        # What is near the limits is left to be measured: from two thirds of the estimate to twice as much
+        ({"text": SUN * 2, "duration": 10}, True),
+        ({"text": SUN * 2, "duration": 25}, True),
+        # Figures, symbols and abbreviations are spoken longer than they are written
+        ({"text": "In 1987, 4,321,987 people paid $99.99 to the NATO.", "duration": 14}, True),
+        ({"text": "In this year, many a person paid a lot to the band.", "duration": 14}, False),
+        # Marked pauses stay as they are
+        ({"text": "Hello. [pause 10s] Dear friends.", "duration": 13}, True),
+        # A lexicon may say anything
+        ({"text": "Hello ACME.", "duration": 20, "lexicon": {"ACME": "a company that makes everything " * 4}}, True),
+        ({"text": SUN * 2, "duration": 7, "speed": 1.6}, True),
+    ],
+)
+def test_a_duration_that_may_be_reached_is_left_to_be_measured(
+    tmp_path: Path, manifest: dict[str, Any], fits: bool
+) -> None:
+    ctx = job(tmp_path, kind="speech", image=None, **manifest)
+    if fits:
+        assert stages.check.run(ctx)["voice"]
+    else:
+        assert refused(ctx, stages.check.run)[0] == "duration-unreachable"
+
+
 def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
     for name, content, code in (
         ("text", b"These are words.", "audio-unreadable"),

@@ -61,6 +61,7 @@ def test_what_has_not_changed_is_taken_over(first: Context, tmp_path: Path, made
     facts = stages.lipsync.run(ctx)
     assert made == []
     assert facts["why"] == "nothing that it follows from has changed"
+    assert facts["taken_over"] is True
     assert facts["seed"] == seed["seed"]
 
 

@@ -13,9 +13,12 @@ import pytest
 import stages.lipsync
 import stages.tts
 from daemon.errors import MachineError
+from daemon.jobs.record import HEARD
+from daemon.system import fs
 from stages.context import Context
 from stages.transcribe import moonshine
 from stages.transcribe.base import Heard, HeardWord
+from stages.tts import kept_words, recorded_words
 from stages.tts.recorded_words import RecordedWords, keep_confirmed, place_words
 from stages.tts.text.sentences import split_text
 from stages.tts.timing import UNKNOWN_PHONE, Phone
@@ -63,6 +66,44 @@ def test_a_recording_alone_gets_words_captions_and_lips(said: Context, tmp_path:
     with_text, without = (track_of(ctx).column("jaw") for ctx in (told, alone))
     assert without.std() == pytest.approx(with_text.std(), rel=0.1)
     assert np.corrcoef(with_text, without)[0, 1] > 0.9
+
+
+def test_words_are_not_sought_again_in_the_same_sound(
+    said: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a recording whose words were found
+    first = bring(tmp_path / "first", said.path("speech.wav"), text=TEXT)
+    before = stages.tts.run(first)
+    sought: list[str] = []
+
+    def find_words(ctx: Context, seconds: float) -> RecordedWords:
+        sought.append(ctx.job_dir.name)
+        return recorded_words.find_words(ctx, seconds)
+
+    monkeypatch.setattr(kept_words, "find_words", find_words)
+
+    def based(name: str, sound: Path | None = None, **manifest: Any) -> Context:
+        ctx = bring(tmp_path / name, sound or said.path("speech.wav"), **manifest)
+        fs.link_path(first.path(HEARD), ctx.path(HEARD))
+        return ctx
+
+    # When a job that is based on it differs in other things
+    again = based("again", text=TEXT, captions="srt", title="Again")
+    facts = stages.tts.run(again)
+    # Then the words are the same, to the last digit, and the status says so
+    assert sought == []
+    assert facts == {**before, "words_kept": True}
+    assert timing(again) == timing(first)
+    # But of other words, another sound, or a damaged record they are sought, and the first job keeps its own
+    ffmpeg("-i", str(said.path("speech.wav")), "-af", "volume=0.5", str(tmp_path / "quiet.wav"))
+    kept = first.path(HEARD).read_bytes()
+    damaged = based("damaged", text=TEXT)
+    damaged.path(HEARD).unlink()  # else the first job's would be damaged, too
+    damaged.path(HEARD).write_bytes(kept.replace(b'"more"', b'"less"'))
+    for ctx in (based("words", text=TEXT[:50]), based("sound", tmp_path / "quiet.wav", text=TEXT), damaged):
+        assert "words_kept" not in stages.tts.run(ctx)
+        assert sought.pop() == ctx.job_dir.name
+    assert first.path(HEARD).read_bytes() == kept
 
 
 def test_what_is_not_in_the_sound_is_not_shown(tmp_path: Path, said: Context, monkeypatch: pytest.MonkeyPatch) -> None:

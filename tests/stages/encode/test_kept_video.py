@@ -1,0 +1,138 @@
+"""A job that is based on another one is not drawn anew where nothing but captions in a file of their own has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.jobs.record import DRAWN
+from daemon.system import fs
+from stages.context import Context
+from stages.encode import framing
+from stages.encode.video import make_video
+from tests.support.stages.sound_jobs import Stripes, beep_job
+
+pytestmark = pytest.mark.usefixtures("models")
+
+#: Of another picture, motion or sound the video is another one.
+READ = ("portrait.png", "face.json", "motion.npz", "mouth.raw", "background.png")
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The jobs whose video was drawn."""
+    names: list[str] = []
+
+    def frames(ctx: Context) -> Stripes:
+        names.append(ctx.job_dir.name)
+        return Stripes(ctx)
+
+    monkeypatch.setattr(framing, "frames_of_job", frames)
+    monkeypatch.setattr("stages.encode.parallel.processes_for", lambda *_: 1)
+    monkeypatch.setattr("stages.encode.captions.place.FaceHeights.of_job", lambda _: None)
+    return names
+
+
+def prepared(folder: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> Context:
+    ctx = beep_job(folder, settings=settings, **manifest)
+    for name in READ:
+        ctx.path(name).write_text(f"the same {name}")
+    return replace(ctx, job_id=f"job-20260102T000000Z-{len(folder.name):08x}")
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Context:
+    ctx = prepared(tmp_path / "first")
+    make_video(ctx)
+    return ctx
+
+
+def based(first: Context, ctx: Context) -> Context:
+    """The job, with links to the files of the first one, as the daemon makes them."""
+    ctx.path(DRAWN).mkdir()
+    for source in first.path(DRAWN).iterdir():
+        fs.link_path(source, ctx.path(DRAWN) / source.name)
+    return ctx
+
+
+def results(ctx: Context) -> dict[str, bytes]:
+    names = ("video.mp4", "poster.jpg", "captions.srt", "captions.vtt")
+    return {name: ctx.path(name).read_bytes() for name in names if ctx.path(name).exists()}
+
+
+@pytest.mark.parametrize("captions", ["none", "srt", "vtt"])
+def test_captions_beside_the_video_leave_it_as_it_is(
+    first: Context, tmp_path: Path, drawn: list[str], captions: str
+) -> None:
+    ctx = based(first, prepared(tmp_path / "again", captions=captions))
+    facts = make_video(ctx)
+    # Nothing is drawn, the status says so, and the results are those of a job of its own
+    assert drawn == ["first"]
+    assert facts["why"] == "nothing that it follows from has changed"
+    assert facts["captions"] == ("none" if captions == "none" else f"captions.{captions}")
+    alone = prepared(tmp_path / "alone", captions=captions)
+    assert {**make_video(alone), "why": facts["why"], "taken_over": True} == facts
+    assert results(alone) == results(ctx)
+    # And it can be the base of another one
+    third = based(ctx, prepared(tmp_path / "third", captions="srt"))
+    make_video(third)
+    assert "third" not in drawn
+
+
+def test_captions_in_the_video_are_taken_over_only_where_they_are_the_same(tmp_path: Path, drawn: list[str]) -> None:
+    first = prepared(tmp_path / "first", captions="burn")
+    make_video(first)
+    for name, captions in (("same", "burn"), ("plain", "none")):
+        make_video(based(first, prepared(tmp_path / name, captions=captions)))
+    other = based(first, prepared(tmp_path / "other", captions="burn"))
+    words = other.path("timing.json")
+    words.write_text(words.read_text().replace("two", "new"))
+    make_video(other)
+    assert drawn == ["first", "plain", "other"]
+
+
+def damaged(ctx: Context) -> None:
+    data = ctx.path(DRAWN) / "video.mp4"
+    content = data.read_bytes()
+    data.unlink()  # else the first job's would be damaged, too
+    data.write_bytes(content[:-1000] + bytes(1000))
+
+
+def without_record(ctx: Context) -> None:
+    (ctx.path(DRAWN) / "record.json").unlink()
+
+
+def nothing(_: Context) -> None:
+    pass
+
+
+CHANGES: dict[str, tuple[dict[str, Any], Callable[[Context], object]]] = {
+    "quality": ({"quality": "draft"}, nothing),
+    "format": ({"format": "webm"}, nothing),
+    "title": ({"title": "Again"}, nothing),
+    "background": ({"background": "blur"}, nothing),
+    "label": ({"settings": {"stages": {"encode": {"label": "By a machine"}}}}, nothing),
+    **{
+        name: ({}, lambda ctx, name=name: ctx.path(name).write_text("another"))  # type: ignore[misc]
+        for name in READ
+    },
+    "a damaged video": ({}, damaged),
+    "no record": ({}, without_record),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_is_drawn_and_the_first_job_keeps_its_own(
+    first: Context, tmp_path: Path, drawn: list[str], change: str
+) -> None:
+    manifest, alter = CHANGES[change]
+    ctx = based(first, prepared(tmp_path / "again", **manifest))
+    before = {path.name: path.read_bytes() for path in first.path(DRAWN).iterdir()}
+    alter(ctx)
+    make_video(ctx)
+    assert drawn == ["first", "again"]
+    assert before == {path.name: path.read_bytes() for path in first.path(DRAWN).iterdir()}
