@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 import yaml
 from pydantic import BaseModel
 
@@ -66,6 +67,7 @@ def test_every_code_is_explained() -> None:
     assert {code for code in found if f"`{code}`" not in page} == set()
 
 
+@pytest.mark.usefixtures("processes")
 def test_generated_pages_are_what_the_models_say() -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"], capture_output=True, text=True, check=False
@@ -89,6 +91,7 @@ def test_the_example_of_a_refused_job_is_what_the_service_writes(tmp_path: Path)
     assert written | {key: example[key] for key in own} == example
 
 
+@pytest.mark.usefixtures("processes")
 def test_config_yaml_belongs_to_its_user(tmp_path: Path) -> None:
     # Given a checkout whose owner has changed a setting, and whose pages are out of date
     for name in ("tools", "docs"):

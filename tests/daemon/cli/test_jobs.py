@@ -245,6 +245,7 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_a_text_or_voice_is_refused_as_the_voice_would_refuse_it(
     assert found == refused(ctx, stages.tts.run)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
     for name, content, code in (
         ("text", b"These are words.", "audio-unreadable"),
@@ -53,6 +54,7 @@ def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None
     assert refused(ctx, stages.check.run)[0] == "audio-too-long"
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
     text = job(tmp_path / "text", text="Hello there, dear friends.")
     facts = stages.check.run(text)
