@@ -1,5 +1,5 @@
 # make demo: set up, run the daemon on the example job, leave a video in outbox/.
-# make test: set up, run the tests. make quick: those that need no daemon and no model. make check: ruff, mypy, import contracts.
+# make test: set up, run the tests. make quick: those that start no process and load no model. make check: ruff, mypy, import contracts.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.setup
@@ -48,7 +48,7 @@ test quick: export PYTHONDONTWRITEBYTECODE =
 test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
 
-# The tests that need no daemon and no model.
+# The tests that start no process (no daemon, no ffmpeg) and load no model.
 quick: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(shell nproc) -m quick
 

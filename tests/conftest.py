@@ -212,6 +212,10 @@ def _parsed(line: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def pytest_configure() -> None:
+    layers.note_processes()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     layers.mark(items)
 
@@ -226,6 +230,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     layers.check_imports(item.config)
+    layers.forget_processes()
+
+
+@pytest.hookimpl(trylast=True)  # after the test, if it succeeded
+def pytest_runtest_call(item: pytest.Item) -> None:
+    layers.check_processes(item)
+
+
+@pytest.fixture
+def processes() -> None:
+    """Says of a test that it starts other processes: `@pytest.mark.usefixtures("processes")`."""
 
 
 @pytest.fixture

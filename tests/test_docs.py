@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
+import pytest
 import yaml
 from pydantic import BaseModel
 
@@ -33,16 +35,26 @@ MAKERS = ("Error", "_end_worker", "WorkerDied", "Postponed")
 KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
 
 
-def codes() -> Iterator[str]:
-    """Every code an error or the death of a worker is made with anywhere in the source: in a call, or in a record."""
+@cache  # reading all the source takes a second
+def codes_and_events() -> tuple[frozenset[str], frozenset[str]]:
+    """Every code an error or the death of a worker is made with anywhere in the source, in a call or in a record, and every event
+    that is noted in the history of a job.
+    """
+    codes: set[str] = set()
+    events: set[str] = set()
     for path in [*(ROOT / "daemon").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and _name(node.func).endswith(MAKERS):
-                yield from (word for argument in node.args for word in _words(argument))
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Call):
+                name = _name(node.func)
+                if name.endswith(MAKERS):
+                    codes.update(word for argument in node.args for word in _words(argument))
+                elif name == "note" and isinstance(node.func, ast.Attribute) and isinstance(node.args[0], ast.Constant):
+                    events.add(str(node.args[0].value))
             elif isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "code":
-                        yield from _words(value)
+                        codes.update(_words(value))
+    return frozenset(codes), frozenset(events)
 
 
 def _name(node: ast.expr) -> str:
@@ -59,13 +71,14 @@ def _words(node: ast.expr) -> Iterator[str]:
 
 def test_every_code_is_explained() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
-    found = {*codes(), "cancelled", "quarantined"}
+    found = {*codes_and_events()[0], "cancelled", "quarantined"}
     # Given codes of every way to make one: an error, a death, a record, a choice
     assert {"manifest-empty", "worker-hung", "job-unreadable", "outbox-missing"} <= found
     assert len(found) > 70
     assert {code for code in found if f"`{code}`" not in page} == set()
 
 
+@pytest.mark.usefixtures("processes")
 def test_generated_pages_are_what_the_models_say() -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"], capture_output=True, text=True, check=False
@@ -89,6 +102,7 @@ def test_the_example_of_a_refused_job_is_what_the_service_writes(tmp_path: Path)
     assert written | {key: example[key] for key in own} == example
 
 
+@pytest.mark.usefixtures("processes")
 def test_config_yaml_belongs_to_its_user(tmp_path: Path) -> None:
     # Given a checkout whose owner has changed a setting, and whose pages are out of date
     for name in ("tools", "docs"):
@@ -170,16 +184,7 @@ def test_every_key_of_the_status_is_described() -> None:
 
 def test_every_event_of_the_history_is_described() -> None:
     page = (ROOT / "docs" / "status.md").read_text()
-    found = {
-        node.args[0].value
-        for path in (ROOT / "daemon").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "note"
-        and node.args
-        if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
-    }
+    found = codes_and_events()[1]
     assert {"retry", "held", "crash", "cancelled"} <= found
     assert {event for event in {*found, AWAITED, COPIED_AGAIN} if f"`{event}`" not in page} == set()
 

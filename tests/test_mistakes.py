@@ -226,6 +226,7 @@ SOUNDS = {
 
 
 @rows("A sound")
+@pytest.mark.usefixtures("processes")
 def test_a_sound(tmp_path: Path, row: list[str]) -> None:
     arguments, name = SOUNDS[row[0]]
     file, ctx = tmp_path / name, job(tmp_path, audio=name)

@@ -198,6 +198,12 @@ class HistoryKeeper(Subscriber):
             noted = self._freshness.noted
         if not pending and not removed:
             return
+        try:
+            self._apply(pending, removed)
+        finally:  # what failed is found by the comparison, for which nobody waits
+            self._freshness.written(noted)
+
+    def _apply(self, pending: dict[str, Entry | None], removed: set[str]) -> None:
         connection = open_to_write(self._folder)
         try:
             self._lost = self._lost or (self._renewal is None and not is_complete(connection))
@@ -207,7 +213,6 @@ class HistoryKeeper(Subscriber):
             store.apply(connection, [(job, entry or self._look(connection, job)) for job, entry in pending.items()])
         finally:
             connection.close()
-        self._freshness.written(noted)
 
     def _look(self, connection: sqlite3.Connection, job: str) -> Entry | None:
         row = connection.execute("SELECT name FROM jobs WHERE job = ?", (job,)).fetchone()

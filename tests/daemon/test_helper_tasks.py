@@ -66,6 +66,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("name", FAILING)
+@pytest.mark.usefixtures("processes")
 def test_a_task_that_fails_is_done_again_and_ends_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -292,6 +292,7 @@ def test_a_crashed_worker_costs_only_its_own_job_a_try(
     assert status["attempts"] == {"encode": 2}
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_daemon_imports_no_model_code() -> None:
     heavy = ("numpy", "cv2", "mediapipe", "onnxruntime", "torch", "stages")
     code = f"import sys, daemon.service, daemon.cli; print([m for m in {heavy} if m in sys.modules])"

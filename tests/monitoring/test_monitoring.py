@@ -148,6 +148,7 @@ def test_the_alerts_tell_their_stories(programs: Path) -> None:
     assert fired == silent == {rule["alert"] for rule in ALERTS}
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_dashboards_are_what_the_script_makes_and_can_be_read() -> None:
     check = [sys.executable, str(ROOT / "tools" / "dashboards.py"), "--check"]
     assert subprocess.run(check, check=False).returncode == 0

@@ -59,6 +59,7 @@ def test_files_and_folders_in_the_place_of_every_name_cost_no_result(ctx: Contex
     assert delivered(ctx) == {output["file"]: SOUND}
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_folder_in_the_place_of_a_part_costs_no_result(ctx: Context) -> None:
     # Given a folder that cannot be removed, where the temporary file of a result can be foreseen
     with deep_folder(ctx.settings.paths.outbox / f".{JOB}.wav.part"):

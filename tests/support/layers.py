@@ -1,7 +1,7 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
-`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own, or renders in the
-foreground. `models` loads a voice, a face model or a network, or imports torch.
+`quick` runs within the process of the tests: `make quick`. `processes` starts others: a daemon, ffmpeg, Python, a machine or a
+disk of its own. `models` loads a voice, a face model or a network, or imports torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAEMON = frozenset(
+PROCESSES = frozenset(
     {
+        "processes",
         "installation",
         "house",
         "disk",
@@ -45,7 +46,9 @@ TORCH = (
     "tests/stages/tts/test_release.py",
 )
 #: A file that says so of all its tests is not collected for `make quick` either.
-ALL_MODELS = re.compile(r'^pytestmark = .*usefixtures\("models"', re.MULTILINE)
+NONE_QUICK = re.compile(r'^pytestmark = .*usefixtures\("(models|processes)"', re.MULTILINE)
+#: What Python reports when a process is started. `multiprocessing` reports nothing.
+STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 _TORCH_IMPORTED = pytest.StashKey[bool]()
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
@@ -77,17 +80,17 @@ def mark(items: list[pytest.Item]) -> None:
     """Mark each test with its layer, and put the long ones first."""
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
-        layers = {"daemon": fixtures & DAEMON, "models": fixtures & MODELS or item.nodeid.startswith(TORCH)}
+        layers = {"processes": fixtures & PROCESSES, "models": fixtures & MODELS or item.nodeid.startswith(TORCH)}
         for layer in [name for name, used in layers.items() if used] or ["quick"]:
             item.add_marker(layer)
     items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
 
 
 def is_left_out(path: Path, config: pytest.Config) -> bool:
-    """Whether a file is not to be collected: `make quick` needs none whose tests all need models."""
+    """Whether a file is not to be collected: `make quick` needs none whose tests all need models or start processes."""
     if config.option.markexpr != "quick" or path.suffix != ".py":
         return False
-    return str(path.relative_to(ROOT)).startswith(TORCH) or bool(ALL_MODELS.search(path.read_text(encoding="utf-8")))
+    return str(path.relative_to(ROOT)).startswith(TORCH) or bool(NONE_QUICK.search(path.read_text(encoding="utf-8")))
 
 
 def note_imports(config: pytest.Config) -> None:
@@ -99,3 +102,25 @@ def check_imports(config: pytest.Config) -> None:
     """Fail a test of `make quick` where its collection imported torch."""
     if config.option.markexpr == "quick" and config.stash[_TORCH_IMPORTED]:
         pytest.fail("A file of tests imports torch: name it in TORCH of tests/support/layers.py.", pytrace=False)
+
+
+_started: list[str] = []
+
+
+def note_processes() -> None:
+    """Note each process that is started from here on; to be called once."""
+    sys.addaudithook(lambda event, args: _started.append(f"{event} {args[:1]}") if event in STARTS else None)
+
+
+def forget_processes() -> None:
+    """Forget what was started before a test."""
+    _started.clear()
+
+
+def check_processes(item: pytest.Item) -> None:
+    """Fail a test of `make quick` that started a process."""
+    if _started and item.get_closest_marker("quick"):
+        pytest.fail(
+            f'A quick test starts another process ({_started[0]}): give it @pytest.mark.usefixtures("processes").',
+            pytrace=False,
+        )

@@ -177,6 +177,7 @@ def unusable_configurations(folder: Path) -> None:
     ("module", "args", "read"),
     [("daemon", ["-c", "flag.yaml"], "flag"), ("daemon", [], "variable"), ("daemon.cli", ["run"], "variable")],
 )
+@pytest.mark.usefixtures("processes")
 def test_the_modules_take_the_options_and_the_variable_of_the_command(
     tmp_path: Path, module: str, args: list[str], read: str
 ) -> None:

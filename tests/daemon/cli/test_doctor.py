@@ -80,6 +80,7 @@ def test_model_files_count_as_the_configured_engine_needs_them(installation: Cal
     assert "fetch" in found.remedy
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
     # Given an ffmpeg for encoding that lacks ProRes, and NVENC without a driver
     ffmpeg, poor = NvencFfmpeg(tmp_path, "no driver"), tmp_path / "poor"

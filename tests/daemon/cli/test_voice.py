@@ -10,6 +10,8 @@ import threading
 import wave
 from collections.abc import Callable
 
+import pytest
+
 from tests.conftest import Installation
 
 
@@ -100,6 +102,7 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
     assert out.read_bytes() == b"what was there"
 
 
+@pytest.mark.usefixtures("processes")
 def test_listing_voices_loads_no_model_code() -> None:
     code = (
         "import sys; from daemon.config import Settings; from stages.tts.engines.voices import list_voices; "

@@ -33,6 +33,7 @@ def test_the_pipeline_example_needs_no_service(tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[-1].endswith("face, tts, lipsync, encode, deliver")
 
 
+@pytest.mark.usefixtures("processes")
 def test_another_packages_daemon_is_told_by_the_command_and_by_the_doctor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

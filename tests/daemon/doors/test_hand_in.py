@@ -75,6 +75,7 @@ def _submit(paths: Paths, begin: Any, told: Any) -> None:
     told.put(submit_job(HELLO, {}, "", "race", paths=paths))
 
 
+@pytest.mark.usefixtures("processes")
 def test_processes_that_use_a_key_at_the_same_moment_hand_in_one_job(room: Room) -> None:
     context = multiprocessing.get_context("spawn")
     begin, told = context.Barrier(3), context.Queue()

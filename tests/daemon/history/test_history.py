@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sqlite3
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Settings
-from daemon.history import find_rows, store
+from daemon.history import find_rows, freshness, store
 from daemon.history.database import FILE, HistoryError, close_cleanly, give_to_readers, open_to_write, reading, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
@@ -256,6 +257,9 @@ def test_what_cannot_be_used_is_made_again_beside_the_work(folders: Folders, dam
         await keeper.close()
 
     asyncio.run(live())
+    # And no reader waits for a change that was lost with the file
+    noted, written = struct.unpack("<QQ", (folders.history / freshness.FILE).read_bytes())
+    assert written == noted > 0
     assert found(folders.history, search="ago") == ["old"]
     assert len(found(folders.history)) == 32
 

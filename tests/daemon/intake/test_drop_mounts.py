@@ -56,6 +56,7 @@ def test_an_inbox_that_is_not_mounted_is_not_an_empty_one(tmp_path: Path, mounte
         subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
 
 
+@pytest.mark.usefixtures("processes")
 def test_an_inbox_that_was_only_emptied_or_made_again_goes_on(room: Room) -> None:
     for path in (room.inbox / ".avatard", room.inbox / ".claimed"):
         path.unlink() if path.is_file() else path.rmdir()

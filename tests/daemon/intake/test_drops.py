@@ -209,6 +209,7 @@ def test_a_clock_that_is_wrong_by_decades_delays_nothing(room: Room, years: int)
     assert len(room.settle()) == 1
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_manifest_that_may_not_be_moved_is_told_of_and_stops_no_other(room: Room) -> None:
     # Given a folder in which nothing may be changed
     locked = room.put("locked/a.yaml").parent

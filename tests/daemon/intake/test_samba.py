@@ -125,6 +125,7 @@ def shared(installation: Callable[..., Installation], tmp_path: Path) -> Iterato
         share.close()
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_share_is_what_samba_expects() -> None:
     if shutil.which("testparm", path=SBIN) is None:
         pytest.skip("testparm not installed (Debian: apt-get install samba-common-bin)")

@@ -196,6 +196,7 @@ def mute(tmp_path: Path) -> Iterator[list[Path]]:
             subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
 
 
+@pytest.mark.usefixtures("processes")
 def test_nothing_that_does_not_answer_holds_up_a_name(tmp_path: Path, mute: list[Path]) -> None:
     # Given mounts in the place of a folder, of a file and of the outbox's mark, and a link that leads to one
     outbox = Outbox(tmp_path / "outbox", tmp_path / "outbox.json")

@@ -29,6 +29,7 @@ def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["free", "taken"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_is_discarded_is_a_file_or_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "full")
@@ -163,6 +164,7 @@ def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["speech.wav"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_copy_has_the_same_bytes_and_the_same_holes(tmp_path: Path) -> None:
     # Given files with holes at the beginning, in the middle and at the end, one of a size alone, and an empty one
     plain = os.urandom(3 << 20)

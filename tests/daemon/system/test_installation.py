@@ -44,6 +44,7 @@ def test_an_extra_is_installed_from_where_the_program_came_from(
     assert says in installation.how_to_install_extra("languages")
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_help_of_the_backup_needs_neither_root_nor_rsync(tmp_path: Path) -> None:
     for program in ("sed", "sh"):
         (tmp_path / program).symlink_to(str(shutil.which(program)))

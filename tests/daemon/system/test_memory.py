@@ -60,6 +60,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_a_process_maps_of_files_is_not_its_memory(tmp_path: Path) -> None:
     # Given processes of which one has read a mapped file, as a worker reads a model, and one holds as much
     path = tmp_path / "model"
@@ -99,6 +100,7 @@ def group() -> Iterator[Path]:
     pytest.skip("no control group can be made here")
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_real_group_is_believed(group: Path) -> None:
     join = f"import os; open('{group}/cgroup.procs', 'w').write(str(os.getpid())); {ASK}"
     result = subprocess.run([sys.executable, "-c", join], capture_output=True, text=True, check=True)
@@ -131,6 +133,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_memory_that_a_process_shares_with_its_copy_counts_once() -> None:
     with subprocess.Popen([sys.executable, "-c", SHARING], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -13,6 +13,8 @@ import pytest
 from tests.support.machine import other_users
 from tests.support.machine.other_users import DAEMON, GROUP, PERSON
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: Says what is known of a file's writers, and what a program that is started afterwards may do.
 ASK = """
 import os, subprocess, sys

@@ -105,6 +105,7 @@ def test_promtool_finds_nothing_to_say(watched: Installation) -> None:
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_file_for_the_textfile_collector_is_whole_readable_and_goes_with_the_daemon(tmp_path: Path) -> None:
     # Given a daemon that serves no port / Then its figures are in the file, for another user to read
     path = tmp_path / "avatard.prom"

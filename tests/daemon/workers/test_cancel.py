@@ -46,6 +46,7 @@ async def begun(child: WorkerProcess, request: RunRequest) -> asyncio.Task[objec
     return run
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_cancelled_stage_ends_at_its_next_report_and_its_process_does_the_next_job(seam: Path) -> None:
     async def live() -> None:
         child = worker(cancel_s=10.0)
@@ -72,6 +73,7 @@ def test_a_cancelled_stage_ends_at_its_next_report_and_its_process_does_the_next
     asyncio.run(live())
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_stage_that_never_reports_is_killed_after_the_bound(seam: Path) -> None:
     async def live() -> None:
         child = worker(cancel_s=0.1)
@@ -93,6 +95,7 @@ def test_a_stage_that_never_reports_is_killed_after_the_bound(seam: Path) -> Non
     asyncio.run(live())
 
 
+@pytest.mark.usefixtures("processes")
 def test_with_a_bound_of_nothing_a_worker_is_killed_at_once(seam: Path) -> None:
     async def live() -> None:
         child = worker(cancel_s=0.0)

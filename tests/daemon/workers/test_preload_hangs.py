@@ -19,6 +19,8 @@ from daemon.workers.routes import Routes
 from daemon.workers.slot import Slot
 from tests.support.daemon.queue import QueueRoom
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: Only ends a test that hangs, in s.
 PATIENCE_S = 60.0
 

@@ -43,6 +43,7 @@ BROKEN: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.usefixtures("processes")
 def test_a_program_that_cannot_be_started_is_the_machines_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -71,6 +72,7 @@ def test_so_is_a_machine_that_allows_no_more_processes(monkeypatch: pytest.Monke
     assert caught.value.code == "worker-broken"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_worker_whose_message_is_invalid_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a worker that is ready, and whose result lacks the facts
     worker = tmp_path / "worker"

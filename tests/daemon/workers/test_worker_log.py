@@ -80,6 +80,7 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
     return [line for line in logs.entries if line["event"] == "worker log"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_log_message_of_any_form_costs_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [{"event": "log", "level": level, "text": level, "job": "j", "stage": "face"} for level in LEVELS]
     odd: list[dict[str, Any]] = [

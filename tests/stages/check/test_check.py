@@ -79,6 +79,7 @@ def test_a_duration_that_may_be_reached_is_left_to_be_measured(
         assert refused(ctx, stages.check.run)[0] == "duration-unreachable"
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
     for name, content, code in (
         ("text", b"These are words.", "audio-unreadable"),
@@ -93,6 +94,7 @@ def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None
     assert refused(ctx, stages.check.run)[0] == "audio-too-long"
 
 
+@pytest.mark.usefixtures("processes")
 def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
     text = job(tmp_path / "text", text="Hello there, dear friends.")
     facts = stages.check.run(text)

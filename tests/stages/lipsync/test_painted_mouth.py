@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from stages.lipsync.painted_mouth import PaintedMouths, save_painted_mouths
 from stages.musetalk.blend import SIDE
 from stages.musetalk.mask import MaskRegion
+
+pytestmark = pytest.mark.usefixtures("processes")
 
 FRAMES = 4
 

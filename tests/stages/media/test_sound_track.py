@@ -12,6 +12,8 @@ from stages.context import Context
 from stages.media.wav import read_wav_blocks
 from tests.support.stages.sound_jobs import ffmpeg, job
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: A tone that swells, as a voice does; its peak is half of full scale.
 VOICE = "aevalsrc='0.5*sin(2*PI*220*t)*(0.6+0.4*sin(2*PI*3*t))':d=2:s=48000"
 LOW = "aevalsrc='0.002*sin(2*PI*50*t)':d=2:s=48000"

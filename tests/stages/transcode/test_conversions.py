@@ -15,6 +15,8 @@ from daemon.jobs.companions import copy_name
 from stages.context import Context
 from tests.support.stages.sound_jobs import ffmpeg, job, look
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=1")
 TONE = ("-f", "lavfi", "-i", "sine=f=330:r=48000:d=1")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

@@ -20,6 +20,7 @@ from tests.support.machine.leases import leased
 # -- leases -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_manifest_under_a_lease_waits_alone_and_is_taken_when_it_is_let_go(room: Room) -> None:
     # Given manifests that their owner holds by leases, any of which would hold an open for 45 s
     held = [room.put(f"held{number}.yaml") for number in range(5)]
@@ -33,6 +34,7 @@ def test_a_manifest_under_a_lease_waits_alone_and_is_taken_when_it_is_let_go(roo
     assert sorted(job.name for job in room.look(SETTLE_S)) == [f"held{number}" for number in range(5)]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_picture_under_a_lease_is_tried_again_and_fails_alone_when_its_time_is_over(room: Room) -> None:
     picture = room.put("p.png", b"picture")
     room.put("a.yaml", DETECT)

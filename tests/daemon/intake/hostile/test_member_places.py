@@ -36,6 +36,7 @@ def test_a_mount_in_the_inbox_stops_nothing_and_is_named_once(
 
 
 @pytest.mark.parametrize("filesystem", ["btrfs", "xfs"])
+@pytest.mark.usefixtures("processes")
 def test_a_manifest_of_another_subvolume_or_project_waits_alone(tmp_path: Path, filesystem: str) -> None:
     # Given an inbox on a filesystem that refuses a rename between two of its parts
     with other_part(tmp_path, filesystem) as inbox:
@@ -81,6 +82,7 @@ def other_part(folder: Path, filesystem: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_dead_fuse_mount_in_the_inbox_stops_nothing(room: Room) -> None:
     # Given a FUSE mount whose server is gone
     point = room.inbox / "dead"
@@ -159,6 +161,7 @@ def scan_later(room: Room) -> list[list[Drop]]:
     return [list(batch) for batch in room.admission.scan()]
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(room: Room) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can make a folder that is somebody else's")

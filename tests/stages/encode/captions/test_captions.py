@@ -8,6 +8,7 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ def test_burned_lines_fit_the_picture() -> None:
         assert 8 <= burned_line_chars(*size) <= MAX_LINE_CHARS
 
 
+@pytest.mark.usefixtures("processes")
 def test_players_show_what_looks_like_markup_in_subrip(tmp_path: Path) -> None:
     # Given a caption with what players read as HTML, an entity and a command of ASS
     line = r"<inaudible> {\i1} R&amp;B a < b & c {x}"

@@ -209,6 +209,7 @@ def test_every_voice_has_a_line_of_its_own(tmp_path: Path) -> None:
     assert lines["piper/de_DE-thorsten-medium"].startswith("German, male; quality medium")
 
 
+@pytest.mark.usefixtures("processes")
 def test_packages_are_not_asked_of_this_environment_for_an_engine_that_has_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stages.tts.engines.external.workdir import WorkDir
+
+pytestmark = pytest.mark.usefixtures("processes")
 
 CODE = (
     "import sys; from pathlib import Path; from stages.tts.engines.external.workdir import WorkDir; "

@@ -151,6 +151,7 @@ def test_what_has_no_sound_joins_its_neighbour_as_it_was_written() -> None:
     assert [(word.text, word.glued) for word in words] == [("你好〓", False), ("世界 🎉", True)]
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_words_of_a_brought_sound_get_times_by_phrase(tmp_path: Path) -> None:
     # Given a sound of three seconds and its words in Japanese
     ctx = job(tmp_path, text="今日はとても天気がいいですね。公園に行きましょう。", language="ja", audio="said.wav")
