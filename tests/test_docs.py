@@ -48,8 +48,8 @@ def codes_and_events() -> tuple[frozenset[str], frozenset[str]]:
                 name = _name(node.func)
                 if name.endswith(MAKERS):
                     codes.update(word for argument in node.args for word in _words(argument))
-                elif name == "note" and isinstance(node.func, ast.Attribute) and isinstance(node.args[0], ast.Constant):
-                    events.add(str(node.args[0].value))
+                elif name == "note" and isinstance(node.func, ast.Attribute):
+                    events.update(str(one.value) for one in node.args[:1] if isinstance(one, ast.Constant))
             elif isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "code":

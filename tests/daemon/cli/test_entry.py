@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: Sends Ctrl-C at the moment when a module is imported.
 AT_IMPORT = """
 import os, signal, sys

@@ -13,6 +13,8 @@ from daemon.jobs.companions import copy_name
 from stages.context import Context
 from tests.support.stages.sound_jobs import ffmpeg, job
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: A corner of another colour shows how a picture lies.
 CORNER = ("-f", "lavfi", "-i", "color=c=blue:s=64x32:r=25:d=0.4,drawbox=w=16:h=16:c=white:t=fill")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-pix_fmt", "yuv420p")
