@@ -7,7 +7,6 @@ removed when the job has ended. Where a daemon runs on the configuration already
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from daemon.config import Settings
 from daemon.doors.client.client import Client, load_settings
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus, Result
+from daemon.doors.file_lock import hold_lock
 from daemon.doors.keys import request_digest
 from daemon.doors.shared_files import file_digest
 from daemon.errors import AvatarError, ConfigError
@@ -149,7 +149,7 @@ def _private_folder(manifest: Mapping[str, Any], settings: Settings) -> Iterator
     name = hashlib.sha256(f"{digest} {shown}".encode()).hexdigest()[:24]
     above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatard" / "foreground"
     above.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(above / f"{name}.lock"):
+    with hold_lock(above / f"{name}.lock", remove=True):
         folder = above / name
         for part in ("inbox", "outbox", "spool"):
             (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -159,12 +159,13 @@ def _private_folder(manifest: Mapping[str, Any], settings: Settings) -> Iterator
 
 
 def _clear_old(above: Path, folder: Path) -> None:
-    """Remove the folders of interrupted runs that nobody has resumed."""
-    for other in above.iterdir():
+    """Remove the folders of interrupted runs that nobody has resumed, and the locks of runs that were killed."""
+    for other in list(above.iterdir()):
         with contextlib.suppress(OSError, AvatarError):
-            if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > KEPT_S:
-                with _locked(above / f"{other.name}.lock", deadline=0.0):
-                    shutil.rmtree(other)
+            if other.stem != folder.name and time.time() - other.stat().st_mtime > KEPT_S:
+                with hold_lock(other.with_suffix(".lock"), deadline=0.0, remove=True):
+                    if other.is_dir():
+                        shutil.rmtree(other)
 
 
 def _is_file(value: Any) -> bool:
@@ -186,45 +187,12 @@ def _write_config(folder: Path, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, deadline: float | None = None) -> Iterator[None]:
-    """Hold a lock file while others wait.
-
-    Raises:
-        AvatarError: `answer-late`.
-    """
-    fd = _open_lock(path)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if deadline is not None and time.monotonic() > deadline:
-                    raise AvatarError(
-                        "answer-late", "Another run in the foreground is not finished.", "Call again later."
-                    ) from None
-                time.sleep(0.2)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _open_lock(path: Path) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC  # in /tmp, another user's file may not be opened to be created
-    while True:
-        with contextlib.suppress(FileNotFoundError):
-            return os.open(path, flags)
-        with contextlib.suppress(FileExistsError):
-            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-
-
-@contextlib.contextmanager
 def _gpu_turn(deadline: float | None) -> Iterator[None]:
     """Wait until no other foreground run of this machine may use the graphics card, where there is one."""
     if not any(device.exists() for device in GPU_DEVICES):
         yield
         return
-    with _locked(GPU_LOCK, deadline):
+    with hold_lock(GPU_LOCK, deadline):
         yield
 
 
