@@ -40,6 +40,7 @@ def test_commands_options_and_what_is_there_are_completed(installation: Callable
     assert "speak" in offered(one, "voice", "")
     assert "--quality" in offered(one, "video", "encode", "--qu")
     assert offered(one, "jobs", "cancel", "mor") == ["morning"]
+    assert offered(one, "jobs", "cancel", "morning", "mor") == []  # it is named already
     assert "heart" in offered(one, "voice", "speak", "hea")
     # And what cannot be read has no names, and says nothing
     one.config.write_text("nonsense: 1")

@@ -26,6 +26,9 @@ def test_an_earlier_job_is_made_again_with_what_is_different(house: Installation
     # And that one again, by its file
     listed = house.avatar("jobs", "rerun", str(house.outbox / "hello-v2.flac"), "--wait").stdout
     assert listed.split()[-1] == str(house.outbox / "hello-v3.flac")
+    # And the first one once more: the names of its versions are taken
+    told = json.loads(house.avatar("jobs", "rerun", "hello", "--wait", "--json").stdout)
+    assert told["name"] == "hello-v4"
     # And what cannot be is told, and hands in nothing
     wrong = house.avatar("jobs", "rerun", "hello", "--set", "fps=31", code=1).stderr
     assert "`fps`" in wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,14 @@ def test_captions_beside_the_video_leave_it_as_it_is(
     third = based(ctx, prepared(tmp_path / "third", captions="srt"))
     make_video(third)
     assert "third" not in drawn
+
+
+def test_what_the_first_job_was_told_is_told_again(first: Context, tmp_path: Path, drawn: list[str]) -> None:
+    record = first.path(DRAWN) / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_bytes()), "warnings": ["Mind the gap."]}))
+    ctx = based(first, prepared(tmp_path / "again"))
+    make_video(ctx)
+    assert (ctx.warnings, drawn) == (["Mind the gap."], ["first"])
 
 
 def test_captions_in_the_video_are_taken_over_only_where_they_are_the_same(tmp_path: Path, drawn: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -63,6 +64,23 @@ def test_what_has_not_changed_is_taken_over(first: Context, tmp_path: Path, made
     assert facts["why"] == "nothing that it follows from has changed"
     assert facts["taken_over"] is True
     assert facts["seed"] == seed["seed"]
+
+
+def test_what_the_first_job_was_told_is_told_again(first: Context, tmp_path: Path) -> None:
+    record = json.loads(first.path("moved.json").read_bytes())
+    first.path("moved.json").write_text(json.dumps({**record, "warnings": ["Mind the gap."]}))
+    ctx = based(first, prepared(tmp_path / "again", motion={"seed": seed_of(first.job_id)}))
+    stages.lipsync.run(ctx)
+    assert ctx.warnings == ["Mind the gap."]
+
+
+def test_with_other_settings_it_is_made(first: Context, tmp_path: Path, made: list[str]) -> None:
+    ctx = based(first, prepared(tmp_path / "again", motion={"seed": seed_of(first.job_id)}))
+    stages_now = ctx.settings.stages
+    lipsync = stages_now.lipsync.model_copy(update={"engine": "warp"})
+    update = {"stages": stages_now.model_copy(update={"lipsync": lipsync})}
+    stages.lipsync.run(replace(ctx, settings=ctx.settings.model_copy(update=update)))
+    assert made == ["again"]
 
 
 def other_speech(ctx: Context) -> None:
