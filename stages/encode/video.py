@@ -97,15 +97,16 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         target = temporary.absolute()
         options = _encode_options(ctx, form, choice, timing, subtitles)
         try:
-            movie = _encode(ctx, source, target, options, timing)
+            movie, poster = _encode(ctx, source, target, options, timing)
         except AvatarError as failure:
             forget_trials()  # the next job finds out again whether the GPU works
             options = _without_gpu(choice, options, failure)
-            movie = _encode(ctx, source, target, options, timing)
+            movie, poster = _encode(ctx, source, target, options, timing)
             ctx.warnings.append(
                 f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
             )
         check_sound(target, ctx.path("speech.wav").absolute())
+    _write_poster(ctx, poster)
     ctx.progress(1.0)
     video = movie.stream("video")
     assert video is not None
@@ -122,11 +123,14 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     }
 
 
-def _encode(ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing) -> Movie:
-    """Encode the video into `target`, write the poster, and read the video back. Returns its tracks."""
+def _encode(
+    ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing
+) -> tuple[Movie, PlanarFrame]:
+    """Encode the video into `target` and read it back. Returns its tracks and a copy of its first frame."""
     from stages.encode.ffmpeg_command import encode_video
     from stages.encode.output_checks import FrameCheck
 
+    poster: list[PlanarFrame] = []
     encode_video(
         source,
         ctx.path("speech.wav").absolute(),
@@ -134,11 +138,10 @@ def _encode(ctx: Context, source: FrameSource, target: Path, options: EncodeOpti
         options,
         cwd=ctx.path(_BURN) if options.subtitles else ctx.job_dir,
         progress=lambda part: ctx.progress(0.98 * part),
-        # At once, while other processes draw: after the last frame one core would do nothing.
-        on_first=lambda frame: _write_poster(ctx, frame),
+        on_first=lambda frame: poster.append(frame.copy()),
         on_each=FrameCheck().check,
     )
-    return _check_file(target, source, options, timing.duration)
+    return _check_file(target, source, options, timing.duration), poster[0]
 
 
 def _without_gpu(choice: EncoderChoice, options: EncodeOptions, failure: AvatarError) -> EncodeOptions:
