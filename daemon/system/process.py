@@ -1,25 +1,19 @@
-"""Makes processes end when their parent process ends, in any way, starts programs so, and bounds what they inherit."""
+"""Makes processes end when their parent process ends, in any way, and bounds what they inherit."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import fcntl
-import functools
 import os
-import shutil
 import signal
 import stat
-import subprocess
-from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _CLEAR_ALL = 1, 47, 4  # prctl(2)
 #: Resolved at import, since nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _PIPE_BYTES = 1 << 20
-#: Programs that this process has started: they can be.
-_started: set[str] = set()
 
 
 def die_with_parent() -> None:
@@ -32,39 +26,6 @@ def die_with(parent: int) -> None:
     die_with_parent()
     if os.getppid() != parent:  # it ended before the kernel was asked
         os._exit(1)
-
-
-def start_program(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a program that ends when this process does; `options` are those of `subprocess.Popen`.
-
-    From its second start on, util-linux's `setpriv` asks the kernel for that. If code of ours had to, Python would copy this
-    process first, which takes 5 ms of a process of 250 MB, and several times as long on a busy machine.
-
-    Raises:
-        OSError: it cannot be started.
-    """
-    setpriv = _setpriv() if command[0] in _started and os.access(command[0], os.X_OK) else None
-    if setpriv is not None:
-        return subprocess.Popen([*setpriv, *command], **options)
-    process = subprocess.Popen(command, preexec_fn=die_with_parent, **options)
-    _started.add(command[0])
-    return process
-
-
-@functools.cache
-def _setpriv() -> list[str] | None:
-    """The beginning of a command whose rest ends with this process; None without a `setpriv` that can (BusyBox's cannot)."""
-    found = shutil.which("setpriv")
-    if found is None:
-        return None
-    command = [found, "--pdeathsig", "KILL", "--"]
-    with contextlib.suppress(OSError):
-        tried = subprocess.run(
-            [*command, found, "--version"], capture_output=True, stdin=subprocess.DEVNULL, check=False
-        )
-        if tried.returncode == 0:
-            return command
-    return None
 
 
 def keep_capabilities() -> None:
