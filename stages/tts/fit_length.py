@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from daemon.errors import JobError
-from stages.media.loudness import Block
+
+if TYPE_CHECKING:
+    from stages.media.loudness import Block
 
 #: How much slower and faster than the manifest's `speed` a text may be spoken, and the limits of `speed` itself.
 SLOWEST, FASTEST = 0.85, 1.2

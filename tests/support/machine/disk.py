@@ -46,11 +46,15 @@ class Disk:
             os.close(fd)
 
     def unmount(self) -> None:
-        """Unmount as soon as the processes that were killed have let go; at once what only this process still has open."""
+        """Unmount as soon as the processes that were killed have let go; at once what only this process still has open.
+
+        That one lives on, without its power; so what the disk holds goes into another file, which can be mounted anew.
+        """
         deadline = time.monotonic() + BUSY_S
         while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode:
             if self._is_open_here() or time.monotonic() > deadline:
                 subprocess.run(["umount", "-l", str(self.root)], check=True)
+                self.image = Path(shutil.copyfile(self.image, self.image.with_name(f"{self.image.name}-again")))
                 return
             time.sleep(0.02)
 
