@@ -127,7 +127,9 @@ def _type(hint: Any) -> str:
         return (
             "list of points"
             if get_origin(inner) is list
-            else f"list of {_NAMES.get(inner, 'keys below')}s".replace("ss", "s")
+            else f"list of {_NAMES[inner]}s".replace("ss", "s")
+            if inner in _NAMES
+            else "list of keys below"
         )
     if kind is dict:
         return "keys and values"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, get_args
-
-from daemon.jobs.manifest_values import FileName
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from daemon.jobs.manifest import Manifest
@@ -28,12 +26,8 @@ class Companion:
     letter: str = ""
 
 
-#: Type of a key whose value always names such a file.
-CompanionFile = Annotated[FileName, Companion()]
-
-
 def companion_marks(annotation: Any) -> Iterator[Companion]:
-    """Yield the `Companion` marks in a type, such as those in `CompanionFile | None`."""
+    """Yield the `Companion` marks in a type, such as those in `Annotated[FileName, Companion()] | None`."""
     for part in getattr(annotation, "__metadata__", ()):
         if isinstance(part, Companion):
             yield part

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from daemon.jobs.companions import Companion, CompanionFile, companion_marks
+from daemon.jobs.companions import Companion, companion_marks
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest_values import (
@@ -194,7 +194,7 @@ class Manifest(_Strict):
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
-    video: Annotated[FileName, Companion(option="A video, for `--kind encode` or `info`.")] | None = Field(
+    video: Annotated[FileName, Companion(option="A video, for a job of kind encode or info.")] | None = Field(
         None, description="For `kind: encode` and `info`: a video file next to the manifest."
     )
     avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
@@ -269,7 +269,9 @@ class Manifest(_Strict):
         "the last picture stays, or silence follows. cut: the shorter one decides. loop: the sound decides, and the picture "
         "begins again.",
     )
-    subtitles: CompanionFile | None = Field(
+    subtitles: (
+        Annotated[FileName, Companion(option="A caption file, .srt or .vtt, for a job of kind encode.")] | None
+    ) = Field(
         None,
         description="For `kind: encode`: a caption file, .srt or .vtt, next to the manifest; `captions` says where they go.",
     )

@@ -20,7 +20,7 @@ from daemon.queue.spool import RESTING
 @json_option
 @click.pass_obj
 def status(shell: Shell, verbose: bool, as_json: bool) -> None:
-    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run.
+    """Show whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run.
 
     \b
     Examples:
