@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 import yaml
 
 from daemon.errors import MachineError
@@ -228,7 +229,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     layers.note_imports(session.config)
 
 
+#: What was configured before any test: commands that a test calls in its own process log as they like, and would go on doing so.
+_STRUCTLOG = structlog.get_config()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    structlog.configure(**_STRUCTLOG)
     layers.check_imports(item.config)
     layers.forget_processes()
 
