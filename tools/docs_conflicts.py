@@ -28,9 +28,7 @@ OTHERS = """\
 def conflicts() -> list[str]:
     """Return the lines of docs/manifest.md about keys that need, refuse or do not use each other."""
     lines = [HEAD, "| `kind` | needs | refuses | does not use |", "|---|---|---|---|"]
-    lines += [
-        f"| `{kind.name}` | {_needs(kind)} | {_refuses(kind)} | {_keys(keys_without_use(kind))} |" for kind in TABLE
-    ]
+    lines += [f"| `{kind.name}` | {_needs(kind)} | {_refuses(kind)} | {_keys(_ignored(kind))} |" for kind in TABLE]
     lines += ["", FORMATS, *map(_format_row, (None, *get_args(VideoFormat))), ""]
     lines += [f"- Beside `audio`, {_keys(VOICE_KEYS)} are not used: the sound file is heard in place of a voice."]
     return [*lines, OTHERS]
@@ -42,6 +40,12 @@ def _needs(kind: Kind) -> str:
 
 def _refuses(kind: Kind) -> str:
     return "; ".join(" with ".join(f"`{key}`" for key in keys) for keys, _ in kind.refuses)
+
+
+def _ignored(kind: Kind) -> list[str]:
+    """Return the keys that do nothing and are not refused either."""
+    refused = {keys[0] for keys, _ in kind.refuses if len(keys) == 1}
+    return [key for key in keys_without_use(kind) if key not in refused]
 
 
 def _keys(keys: list[str] | tuple[str, ...]) -> str:
