@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.queue.fair_share import FairShare, Line
+from tests.support.daemon.counted import Counted
 from tests.support.endurance import repeats
 
 
@@ -16,7 +17,7 @@ from tests.support.endurance import repeats
 class Work:
     """A job of `owner`. `rank`: its number, in the order of arrival."""
 
-    rank: int
+    rank: float
     line: Line
     cost_s: float
 
@@ -25,7 +26,7 @@ class Queue:
     """A queue, and what was done in it."""
 
     def __init__(self) -> None:
-        self.waiting: dict[int, Work] = {}
+        self.waiting: dict[float, Work] = {}
         self.share = FairShare[Work](lambda job: self.waiting.get(job.rank) is job)
         self.served: dict[str, float] = defaultdict(float)
         self._count = 0
@@ -169,33 +170,17 @@ def test_lines_that_wait_for_nothing_are_forgotten() -> None:
     assert not queue.share._lines
 
 
-class Counted(float):
-    """A number that counts how often it is compared."""
-
-    compared = 0
-
-    def __lt__(self, other: float) -> bool:
-        Counted.compared += 1
-        return float(self) < float(other)
-
-    def __eq__(self, other: object) -> bool:
-        Counted.compared += 1
-        return isinstance(other, float) and float(self) == float(other)
-
-    __hash__ = float.__hash__
-
-
 def test_a_turn_costs_the_same_however_many_owners_wait() -> None:
     def comparisons(owners: int) -> float:
         queue = Queue()
         for number in range(owners * 2):
-            job = Work(number, (f"owner-{number % owners}", ""), Counted(1.0))
-            queue.waiting[number] = job
-            queue.share._floor = Counted(0.0)
+            job = Work(Counted(number), (f"owner-{number % owners}", ""), 1.0)
+            queue.waiting[job.rank] = job
             queue.share.push(job)
         Counted.compared = 0
         for _ in range(20):
             queue.take()
         return Counted.compared / 20
 
-    assert comparisons(2048) < 6 * max(1.0, comparisons(32))
+    few, many = comparisons(32), comparisons(2048)
+    assert 0 < many < 4 * few

@@ -16,6 +16,7 @@ from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.steady_clock import SteadyClock
 from daemon.service import Service
+from tests.support.daemon.counted import Counted
 
 #: The monotonic and the wall clock stand still at these.
 NOW, WALL = 1000.0, 1.8e9
@@ -143,22 +144,6 @@ def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
     one.not_before += 10**6
     service.ready_queue.add(one)
     assert service.ready_queue.head("tts", time.monotonic() + 2 * 7200.0) is not None
-
-
-class Counted(float):
-    """A number that counts how often it is compared."""
-
-    compared = 0
-
-    def __lt__(self, other: float) -> bool:
-        Counted.compared += 1
-        return float(self) < float(other)
-
-    def __eq__(self, other: object) -> bool:
-        Counted.compared += 1
-        return isinstance(other, float) and float(self) == float(other)
-
-    __hash__ = float.__hash__
 
 
 def comparisons(waiting: int) -> float:
