@@ -5,6 +5,7 @@ A rename publishes a complete profile, and a rename removes it. Its files are ne
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import datetime
 import fcntl
@@ -119,7 +120,7 @@ class UnusableProfileError(JobError):
         self.name = name
 
 
-class ProfileFolders(Generic[P]):
+class ProfileFolders(abc.ABC, Generic[P]):
     """Reads and changes a folder of profiles. Caches nothing, so that every process sees the current state."""
 
     words: ProfileWords
@@ -127,6 +128,7 @@ class ProfileFolders(Generic[P]):
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @abc.abstractmethod
     def read(self, folder: Path) -> P:
         """Read a profile from its folder.
 
@@ -135,7 +137,6 @@ class ProfileFolders(Generic[P]):
             ValueError: profile.yaml is not a valid record.
             UnusableProfileError: as the sort of profile says.
         """
-        raise NotImplementedError
 
     def all_profiles(self) -> list[P]:
         """Return the readable profiles, sorted by name."""
