@@ -39,6 +39,9 @@ class Subscriber:
     def job_changed(self, job: Job) -> None:
         """The state, queue or priority of a job changed in another way (held, released, retried, put back)."""
 
+    def batch_begun(self, job: Job) -> None:
+        """The rows of a batch are checked, and become jobs from now on."""
+
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
         """A stage starts, after the job waited for it for `wait_s` seconds in all."""
 

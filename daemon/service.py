@@ -23,6 +23,7 @@ from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.history.keeper import HistoryKeeper
 from daemon.intake.admission import Admission
+from daemon.intake.batches.keeper import BatchKeeper
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import LaneName
 from daemon.loops import Loops, keep_queue_positions
@@ -98,7 +99,13 @@ class Service:
         self.cpu = self._make_lane("cpu", cpus, scheduler.cpu)
         self.lanes = [self.gpu, self.voice, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
-        operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
+        self.batches = BatchKeeper(
+            settings, self.spool, self.outbox, self.state_machine, self.admission.claims.builder, self._disk
+        )
+        operations = Operations(
+            self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk, self.batches
+        )
+        self.batches.cancel = operations.run_request
         self._wake = Wakeup()
         self._reloaded = Wakeup()
         self.loops = Loops(
@@ -124,6 +131,7 @@ class Service:
             self.history,  # before the status: who has read it finds the same in the index
             self.status,
             self.returner,
+            self.batches,
             self.metrics,
             LogWriter(),
             self.state,
@@ -229,6 +237,7 @@ class Service:
             "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
             "retention": partial(run_retention, self.settings, self.spool, self.events, self._reloaded),
             "history": self.history.loop,
+            "batches": self.batches.loop,
             "pauses": self.loops.end_pauses,
             "requests": self.loops.answer_requests,
             "inbox-disk": self.loops.watch_disk,

@@ -50,8 +50,13 @@ class CheckFacts(TypedDict, total=False):
         speech_s: expected length of the speech, s: estimated from the text, or as the recording declares it.
         voice: the chosen voice, and `why` it was chosen; absent where a recording is heard, or the machine lacks the voice.
         engines: the engine that will do a later stage, by stage.
+        rows: of a batch: rows of which jobs are made; `wrong_rows`: rows that are wrong; `equal_rows`: of `rows`, those that get
+            the result of another one.
     """
 
+    rows: int
+    wrong_rows: int
+    equal_rows: int
     speech_s: float
     voice: str
     why: str

@@ -11,6 +11,7 @@ from typing import Any
 from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Admission
+from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.jobs.untrusted import printable
@@ -41,8 +42,10 @@ class Operations:
         pauses: Pauses,
         events: Events,
         disk: DiskThread,
+        batches: BatchKeeper,
     ) -> None:
         self._state_machine = state_machine
+        self._batches = batches
         self._disk = disk
         self._admission = admission
         self._outbox = admission.outbox
@@ -84,6 +87,9 @@ class Operations:
         for lane in self._lanes:
             if await lane.cancel(job_id, by):
                 return await self._cancelled(job_id, by)
+        if (batch := self._batches.running(job_id)) is not None:
+            left = await self._batches.stop(job_id, by)
+            return f"{batch.name} is being cancelled: {left} of its rows have not ended."
         job, directory = self._find(job_id)
         self._unfinished(job)
         return await self._cancel_resting(job, directory, by)
@@ -141,6 +147,12 @@ class Operations:
             held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
             waiting = await self._disk.run(self._admission.hold, job_id, held)
             return f"{waiting.name} is held: it is taken in when its files are there, and starts when it is released."
+        if (batch := self._batches.running(job_id)) is not None:
+            batch.held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
+            batch.note("held", by=_by(request), reason=_reason(request))
+            await self._batches.change(job_id)
+            count = await self._each_row(request)
+            return f"{batch.name} is held, and so are {count} of its rows; those that run finish their stage."
         job, directory = self._find(job_id)
         self._unfinished(job)
         if job.held and job.state != "queued":
@@ -153,12 +165,29 @@ class Operations:
         if self._waits(job_id):
             waiting = await self._disk.run(self._admission.hold, job_id, None)
             return f"{waiting.name} is not held any more: it starts when its files are there."
+        if (batch := self._batches.running(job_id)) is not None and batch.held:
+            batch.held = None
+            batch.note("released", by=_by(request))
+            released = await self._each_row(request)
+            await self._batches.change(job_id)
+            return f"{batch.name} goes on, with {released} of its rows that were held."
         job, directory = self._find(job_id)
         self._unfinished(job)
         if not job.held and job.state != "held":
             raise JobError("job-not-held", f"{job.name} is not held, so that nothing is to be released.", "")
         await self._state_machine.release(job, directory, _by(request))
         return f"{job.name} goes on."
+
+    async def _each_row(self, request: Request) -> int:
+        """Run a request on the job of each row of a batch that has not ended. Returns how many took it."""
+        done = 0
+        for job_id in self._batches.unfinished(_job_id(request)):
+            try:
+                await self.run_request({**request, "job": job_id})
+            except JobError:  # such as one that is not held, or has ended meanwhile
+                continue
+            done += 1
+        return done
 
     async def _priority(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
@@ -170,11 +199,18 @@ class Operations:
                 f"{value!r} is not a priority.",
                 f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
             )
+        if self._batches.running(job.id) is not None:
+            batch = self._batches.running(job.id) or job
+            batch.priority = value
+            await self._batches.change(job.id)
+            return f"{batch.name} has priority {value}, and so have {await self._each_row(request)} of its rows."
         await self._state_machine.prioritise(job, directory, value, _by(request))
         return f"{job.name} has priority {value}."
 
     async def _retry(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
+        if job.facts.batch is not None and job.state in FINISHED:
+            return await self._retry_rows(job, directory, request)
         if job.state not in ("failed", "cancelled"):
             raise JobError(
                 "job-not-failed",
@@ -198,6 +234,21 @@ class Operations:
         job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         await self._state_machine.enqueue(job, directory)
         return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
+
+    async def _retry_rows(self, batch: Job, directory: Path, request: Request) -> str:
+        """Start the rows of a batch again that failed or were cancelled, and with them the batch."""
+        counts = batch.facts.batch
+        assert counts is not None
+        if not counts.failed and not counts.cancelled:
+            raise JobError("job-not-failed", f"All rows of {batch.name} are done.", "Nothing is to be started again.")
+        if batch.state != "done":  # its name is free meanwhile
+            batch.name = self._outbox.reserve_name(batch.name, batch.id, status_of(batch))
+        again = counts.failed + counts.cancelled
+        batch.note("retry", by=_by(request))
+        counts.stopped, batch.warnings = "", []
+        await self._state_machine.begin_batch(batch, directory)
+        await self._batches.retry(batch.id, lambda job_id: self.run_request({**request, "job": job_id}))
+        return f"{batch.name}: {again} of its rows start again."
 
     def _waits(self, job_id: str) -> bool:
         """Return whether a job is no job yet: its manifest waits in the inbox."""

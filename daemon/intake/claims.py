@@ -81,7 +81,7 @@ class Claims:
     ) -> None:
         self._settings = settings
         self._jobs_in = spool.job_folders
-        self._builder = builder
+        self.builder = builder
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.
@@ -259,7 +259,7 @@ class Claims:
                 turn.jobs += len(claimed[-1].items)
             except Postponed as exc:
                 unread[directory.name] = exc
-        jobs, uncopied = self._builder.make(claimed, new=new)
+        jobs, uncopied = self.builder.make(claimed, new=new)
         waiting = {**unread, **uncopied}
         for directory in seen:
             error = waiting.get(directory.name)

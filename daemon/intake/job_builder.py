@@ -21,18 +21,20 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.avatar_copies import AvatarCopies
+from daemon.intake.batches.input_file import write_input
 from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.companion_names import Spelled, opened_companion, with_missing_files
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
 from daemon.jobs.companions import copy_name
-from daemon.jobs.facts import SourceFile
+from daemon.jobs.facts import RowOf, SourceFile
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, REFUSED, Job, document_id
+from daemon.jobs.record import FINISHED, REFUSED, Job, document_id, row_id
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
+from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.outbox.way_back import returned_manifest
@@ -83,6 +85,21 @@ Post = Callable[..., None]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of a batch that become jobs.
+
+    Attributes:
+        batch: the record of the batch's job.
+        numbers: of the rows, from 1.
+        manifests: of the rows, as YAML.
+    """
+
+    batch: Job
+    numbers: tuple[int, ...]
+    manifests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class Claimed:
     """A manifest that was taken out of the inbox.
 
@@ -96,6 +113,7 @@ class Claimed:
         owner: who handed it in: who owns the manifest file, or for whom the HTTP door did; empty if it is not known.
         held: who holds its jobs, why and since when, as they were held while it waited; None where nobody does.
         ours: the owner is the service's own user, as of a manifest that it gave back.
+        rows: the rows that the items are of; None for a manifest from the inbox.
     """
 
     claim: str
@@ -107,13 +125,21 @@ class Claimed:
     owner: str = ""
     ours: bool = False
     held: dict[str, Any] | None = None
+    rows: Rows | None = None
+
+    def text(self, number: int) -> tuple[str, bytes]:
+        """Return the manifest file of an item, and what identifies its content."""
+        return (self.claim, self.data) if self.rows is None else (f"{self.claim}/{number}", self.rows.manifests[number])
 
 
 @dataclass
 class _Build:
-    """A job on its way into the spool. `wanted`: the name it asks for. `completed`: where it is based on an earlier job."""
+    """A job on its way into the spool. `number`: of its item. `wanted`: the name it asks for. `completed`: where it is based on
+    an earlier job.
+    """
 
     job: Job
+    number: int
     item: Manifest | JobError
     claimed: Claimed
     wanted: str
@@ -194,6 +220,8 @@ class JobBuilder:
                 yield self._build(one, number)
 
     def _build(self, claimed: Claimed, number: int) -> _Build:
+        if claimed.rows is not None:
+            return self._build_row(claimed, claimed.rows, number)
         now, item = time.time(), claimed.items[number]
         stem = os.path.splitext(os.path.basename(claimed.source))[0]
         wanted = f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem
@@ -211,7 +239,26 @@ class JobBuilder:
         job.note("handed in", by=job.by)
         if isinstance(item, Manifest):
             _describe(job, item)
-        return _Build(job, item, claimed, wanted=job.name)
+        return _Build(job, number, item, claimed, wanted=job.name)
+
+    def _build_row(self, claimed: Claimed, rows: Rows, number: int) -> _Build:
+        now, item, batch, row = time.time(), claimed.items[number], rows.batch, rows.numbers[number]
+        stem = item.output if isinstance(item, Manifest) and item.output else f"{os.path.basename(batch.name)}-{row}"
+        job = Job(
+            id=row_id(batch.id, row),
+            name=f"{batch.name}/{clean_stem(stem)}",
+            source=batch.source,
+            document=batch.document,
+            by=batch.by,
+            accepted=now,
+            since=now,
+        )
+        job.note("handed in", by=job.by, batch=batch.name, row=row)
+        if isinstance(item, Manifest):
+            _describe(job, item)
+            job.priority = item.priority or batch.priority
+        job.facts.row = RowOf(batch.id, batch.name, row)
+        return _Build(job, number, item, claimed, wanted=job.name)
 
     def _complete(self, build: _Build, item: Manifest) -> Manifest:
         """Return the whole manifest of a job, by its base where it names one."""
@@ -273,7 +320,7 @@ class JobBuilder:
                     continue
                 self._turn.jobs += 1
                 made.append(build)
-            reached[claim] = build.job.document + 1
+            reached[claim] = build.number + 1
         fresh = [build for build in made if build.place is None]
         if fresh:
             self._publish(fresh, written)
@@ -298,7 +345,7 @@ class JobBuilder:
         claimed, told = build.claimed, os.path.basename(job.source)
         is_free = build.item is WITHDRAWN  # one small job, which does not wait for room: it makes some
         room_for = _allow if is_free else partial(self._begin_copy, told)
-        self._companion_files.write_manifest(claimed.claim, claimed.data, building / "manifest.yaml", room_for)
+        self._companion_files.write_manifest(*claimed.text(build.number), building / "manifest.yaml", room_for)
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
@@ -311,6 +358,8 @@ class JobBuilder:
             if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, manifest, building)
+            if manifest.kind_of_job.makes_jobs:
+                copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from daemon.config import Settings
@@ -13,9 +15,11 @@ from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_de
 from daemon.intake.job_builder import JOB_BYTES
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
+from daemon.system.safe_open import open_inside
 
 #: Most files of defaults that are kept in memory.
 KEPT_DEFAULTS = 1000
@@ -26,7 +30,7 @@ class Contents(NamedTuple):
 
     `jobs`: number of its documents. `spoken`: what the longest of its texts takes on the spool's disk while it is spoken, bytes.
     `held`: it could not be read, since somebody holds it. `defaults`: the files of defaults that hold for it; `defaults_looks`:
-    what these looked like.
+    what these looked like. `tables`: the tables of rows of its batches; `tables_looks`: what these looked like.
     """
 
     look: Look
@@ -37,6 +41,8 @@ class Contents(NamedTuple):
     held: str = ""
     defaults: tuple[DefaultsFile, ...] = ()
     defaults_looks: tuple[Look | None, ...] = ()
+    tables: tuple[str, ...] = ()
+    tables_looks: tuple[Look | None, ...] = ()
 
 
 class ManifestContents:
@@ -92,7 +98,9 @@ class ManifestContents:
         if unsettled := [path for path in paths if not inbox.still(path)]:
             return Contents(drop.look, unsettled, "", 1)  # the manifest's own files follow when these have settled
         looks = tuple(inbox.last_look(path) for path in paths)
-        if known is None or not self.is_read(drop) or known.held or known.defaults_looks != looks:
+        tables = tuple(map(self._look_of_table, known.tables)) if known else ()
+        is_known = known is not None and self.is_read(drop) and not known.held
+        if known is None or not is_known or known.defaults_looks != looks or known.tables_looks != tables:
             defaults: tuple[DefaultsFile, ...] = ()
             try:
                 for path in paths:
@@ -114,9 +122,30 @@ class ManifestContents:
                 outputs = [manifest.output for manifest in manifests if manifest.output]
                 known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)), spoken)
                 known = known._replace(defaults=defaults, defaults_looks=looks)
+                known = self._with_rows(known, [one for one in able if one.kind_of_job.makes_jobs], base)
                 self._results.expect(drop.name, [drop.stem, *outputs])
             self._known[drop.name] = known
         return known
+
+    def _with_rows(self, contents: Contents, batches: Sequence[Manifest], folder: str) -> Contents:
+        """Add the files that the rows of batches name, as far as their tables are there and whole."""
+        inbox = self._inbox()
+        tables = [inbox.spelled(one.companion_paths(folder)["rows"]).name for one in batches]
+        files = dict.fromkeys(contents.files)
+        looks = tuple(map(self._look_of_table, tables))
+        for batch, table, look in zip(batches, tables, looks, strict=True):
+            if look is None:
+                continue
+            # Where it cannot be read, the batch fails, and is told why, when it is taken in.
+            with contextlib.suppress(JobError, Postponed), open_inside(inbox.root, table) as fd:
+                if os.fstat(fd).st_size <= self._settings.intake.max_file_bytes:
+                    rows = BatchRows(batch, Path(f"/proc/self/fd/{fd}"), batch.inherited)
+                    files |= dict.fromkeys(rows.files(folder))
+        return contents._replace(files=list(files), tables=tuple(tables), tables_looks=looks)
+
+    def _look_of_table(self, path: str) -> Look | None:
+        """Return what a table of rows looks like; None while it is not there, or changes."""
+        return self._inbox().last_look(path) if self._inbox().still(path) else None
 
     def _is_short_enough(self, manifest: Manifest) -> bool:
         try:

@@ -34,6 +34,49 @@ class WaitStart:
 
 
 @dataclass(slots=True)
+class RowOf:
+    """The batch that a job belongs to.
+
+    Attributes:
+        batch: id of its job.
+        name: of its results.
+        number: of the row, from 1.
+    """
+
+    batch: str
+    name: str
+    number: int
+
+
+@dataclass(slots=True)
+class BatchCounts:
+    """How far a batch has come, in rows.
+
+    Attributes:
+        rows: all of them.
+        taken: of which jobs have been made, or that are equal to such a one, in the order of `rows.jsonl`.
+        done, failed, cancelled: that have ended.
+        stopped: why the rows that have not ended are cancelled: who ordered that, or "on_error"; empty where they are not.
+        since: when its first job was made, seconds since the epoch.
+        report: path of its report below the outbox; empty while there is none.
+    """
+
+    rows: int
+    taken: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    stopped: str = ""
+    since: float = 0.0
+    report: str = ""
+
+    @property
+    def ended(self) -> int:
+        """Rows that have ended."""
+        return self.done + self.failed + self.cancelled
+
+
+@dataclass(slots=True)
 class JobFacts:
     """Stored as one JSON object, in which the stages' facts stand beside the others.
 
@@ -49,6 +92,8 @@ class JobFacts:
         inherited: the keys that only folder defaults give: key → file, below the inbox.
         given: keys that the manifest and the folder defaults give; the others have the values of an avatar profile or usual ones.
         base: id of the earlier job whose values and files the manifest takes; empty where it names none.
+        row: the batch that the job belongs to; None for one of its own.
+        batch: of a batch whose rows have become jobs, or do: how far it has come.
     """
 
     stages: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -61,6 +106,8 @@ class JobFacts:
     inherited: dict[str, str] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
     base: str = ""
+    row: RowOf | None = None
+    batch: BatchCounts | None = None
 
     def of(self, stage: str) -> Mapping[str, Any]:
         """Return what a stage reported; empty until it has finished."""
@@ -76,6 +123,8 @@ class JobFacts:
             "inherited": self.inherited,
             "given": self.given,
             "base": self.base,
+            "row": dataclasses.asdict(self.row) if self.row else None,
+            "batch": dataclasses.asdict(self.batch) if self.batch else None,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
         }
         restart = {} if self.restart is None else {"restart": self.restart or True}
@@ -105,6 +154,8 @@ class JobFacts:
                 inherited={str(key): str(file) for key, file in data.get("inherited", {}).items()},
                 given=list(map(str, data.get("given", ()))),
                 base=str(data.get("base", "")),
+                row=RowOf(**data["row"]) if data.get("row") else None,
+                batch=BatchCounts(**data["batch"]) if data.get("batch") else None,
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,
             )
         except (AttributeError, KeyError, TypeError) as exc:

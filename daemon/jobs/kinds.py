@@ -30,6 +30,7 @@ class Kind:
         makes_profile: its tts stage creates a voice profile from the recording, and no speech.
         judges: its face stage reports on every face, and a face that cannot be animated is a result, no error.
         makes_avatar: its face stage keeps the portrait as an avatar profile.
+        makes_jobs: its check stage resolves the rows of a table, and each of them becomes a job of its own.
         keeps: keys that its result takes over, beside those that its stages use.
         only_with: stages that a job goes through only where its manifest gives a key: stage → key.
     """
@@ -43,6 +44,7 @@ class Kind:
     makes_profile: bool = False
     judges: bool = False
     makes_avatar: bool = False
+    makes_jobs: bool = False
     keeps: tuple[str, ...] = ()
     only_with: Mapping[Stage, str] = field(default_factory=dict)
 
@@ -121,6 +123,11 @@ _ONE_SHAPE: Refusal = (
     "`size` and `aspect` are both given: keep one, `size` for an exact number of pixels, or `aspect` for the shape alone",
 )
 
+_ROWS: Need = (("rows",), "`rows` is missing: name a table (.csv, .tsv or .jsonl) next to the manifest")
+
+#: Keys of a batch itself; what its jobs are to be stands in its template and in its table.
+BATCH_KEYS = ("rows", "template", "limit", "on_error", "accept_partial", "dedupe")
+
 _CONVERTED_RESULTS = (
     ("captions.srt", ".srt"),
     ("captions.vtt", ".vtt"),
@@ -131,6 +138,7 @@ _SPEECH_RESULTS = (("timing.json", ".timing.json"), *((sound_file(ending), endin
 _DETECT_RESULTS = (("face.jpg", ".face.jpg"), ("face.json", ".face.json"))
 _INFO_RESULTS = (("info.json", ".info.json"),)
 _VOICE_RESULTS = (("profile.json", ".voice.json"),)
+_BATCH_RESULTS = (("errors.csv", ".errors.csv"), ("report.csv", ".report.csv"))
 _AVATAR_RESULTS = (("contact.jpg", ".avatar.jpg"), ("avatar-profile.json", ".avatar.json"))
 
 TABLE: Final[tuple[Kind, ...]] = (
@@ -169,6 +177,9 @@ TABLE: Final[tuple[Kind, ...]] = (
         (CHECK, "generate", "face", DELIVER), _AVATAR_RESULTS, (_IMAGE_OR_PROMPT,), (_NO_AVATAR, _ONE_SOURCE, _ONE_SHAPE),
         makes_avatar=True, keeps=("voice", "background", "motion", "title"), only_with={"generate": "prompt"},
     ),
+    Kind(
+        "batch", "a job for each row of a table (`rows`)", (CHECK,), _BATCH_RESULTS, (_ROWS,), makes_jobs=True, keeps=BATCH_KEYS,
+    ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}
 
@@ -180,4 +191,5 @@ def keys_without_use(kind: Kind) -> list[str]:
         used -= set(VOICE_KEYS)
     used |= set(kind.keeps)
     # What shapes the result comes first, as people look for that.
-    return [key for key in dict.fromkeys(key for row in reversed(STAGE_TABLE) for key in row.uses) if key not in used]
+    known = (*(key for row in reversed(STAGE_TABLE) for key in row.uses), *BATCH_KEYS)
+    return [key for key in dict.fromkeys(known) if key not in used]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
+from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.companions import Companion, companion_marks
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
@@ -34,8 +35,10 @@ from daemon.jobs.manifest_values import (
     FrameRate,
     Language,
     Moment,
+    OnError,
     OutputName,
     Priority,
+    RowsName,
     Size,
     Title,
     Words,
@@ -295,6 +298,34 @@ class Manifest(_Strict):
         description="Expressions of the face, a list such as `[{at: lovely, name: smile}, {at: 4.5, name: neutral}]`. Default: "
         "calm, with a slight smile where a sentence has a smiling sign or an exclamation mark.",
     )
+    rows: Annotated[RowsName, Companion(option="A table of rows, for a job of kind batch.")] | None = Field(
+        None,
+        description="For `kind: batch`: a table next to the manifest, .csv, .tsv or .jsonl; each row becomes a job "
+        "(docs/batches.md).",
+    )
+    template: dict[str, JsonValue] | None = Field(
+        None,
+        description="For `kind: batch`: the manifest of each row; `{{column}}` stands for its cell, `{{column|default}}` for the "
+        "default where that is empty. Without any, the columns of the table are keys of a manifest themselves.",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="For `kind: batch`: only the first so many rows, to try a few before all."
+    )
+    on_error: OnError = Field(
+        "continue",
+        description="For `kind: batch`: continue: rows that fail stop no others. stop, or stop after N: at the first failed row, "
+        "or the N-th, those that have not started are cancelled.",
+    )
+    accept_partial: bool = Field(
+        False,
+        description="For `kind: batch`: make the rows that are right also where others are wrong. Otherwise nothing is made of a "
+        "table that has a wrong row.",
+    )
+    dedupe: bool = Field(
+        True,
+        description="For `kind: batch`: rows that differ in nothing but `output`, `metadata` and `priority` are rendered once, "
+        "and the result is given to each.",
+    )
     base: Annotated[BaseName, Field(max_length=500)] | None = Field(
         None,
         description="An earlier job of yours, by the name of its result or by its id: what this manifest does not say is as it "
@@ -409,6 +440,16 @@ class Manifest(_Strict):
     def kind_of_job(self) -> Kind:
         """The table entry of its kind."""
         return KINDS[self.kind]
+
+    @property
+    def columns_fill_template(self) -> bool:
+        """Whether the columns of a batch's table fill the placeholders of its template; else they are keys of a manifest."""
+        return has_placeholder(self.template)
+
+    @property
+    def most_failures(self) -> int | None:
+        """How many rows of a batch may fail before the others are cancelled; None: all."""
+        return None if self.on_error == "continue" else int(self.on_error.rpartition(" ")[2])
 
     @property
     def stages(self) -> tuple[Stage, ...]:

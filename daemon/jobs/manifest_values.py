@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from daemon.config.lexicon import Lexicon, check_lexicon
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.language import language_tag
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 from daemon.jobs.yaml_positions import PlainScalar
@@ -106,6 +107,23 @@ def _file_name(value: object) -> str:
     if any(part.startswith(".") and part != "." for part in parts):
         raise ValueError("must not name a hidden file or folder")
     return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _rows_name(value: object) -> str:
+    name = _file_name(value)
+    if not name.lower().endswith(TABLE_ENDINGS):
+        raise ValueError(f"must be a table of text: {', '.join(TABLE_ENDINGS[:-1])} or {TABLE_ENDINGS[-1]}")
+    return name
+
+
+_ON_ERROR = re.compile(r"continue|(?:stop|stop after ([1-9]\d{0,6}))")
+
+
+def _on_error(value: object) -> str:
+    found = _ON_ERROR.fullmatch(" ".join(str(value).lower().split()))
+    if found is None:
+        raise ValueError("must be continue, stop, or stop after a number of failed rows, such as stop after 5")
+    return "continue" if found[0] == "continue" else f"stop after {found[1] or 1}"
 
 
 #: Backgrounds that are neither a colour nor a file; `green` is the usual colour for chroma keying.
@@ -238,6 +256,8 @@ Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 Crop = Annotated[str, BeforeValidator(_crop, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
+RowsName = Annotated[str, BeforeValidator(_rows_name, json_schema_input_type=str)]
+OnError = Annotated[str, BeforeValidator(_on_error, json_schema_input_type=str)]
 Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]

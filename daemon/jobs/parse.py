@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from daemon.config.flow import as_flow
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
+from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
@@ -32,7 +33,7 @@ from daemon.jobs.mistakes.value_mistakes import (
     without_word_quotes,
 )
 from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake, hint_for_text
-from daemon.jobs.yaml_positions import DocumentError, Position, YamlDocument
+from daemon.jobs.yaml_positions import DocumentError, Place, Position, YamlDocument
 
 #: Keys whose text may contain a #.
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
@@ -136,6 +137,24 @@ def parse_manifest(
     return [_with_names(item) if isinstance(item, DocumentError) else item for item in found]
 
 
+def parse_values(values: Mapping[str, Any], place: Callable[[tuple[str | int, ...]], str]) -> Manifest | JobError:
+    """Check a manifest whose values do not come from a YAML file, such as those of a row of a table.
+
+    Args:
+        values: by key, as `load_documents` would return them.
+        place: says where the value at a path comes from; it takes the place of line and column in messages.
+    """
+
+    def mark(path: tuple[str | int, ...], value: Any) -> Iterator[tuple[tuple[str | int, ...], Position]]:
+        yield path, Place(1, 1, place(path))
+        below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in below:
+            yield from mark((*path, key), item)
+
+    marks = dict(mark((), dict(values)))
+    return _validate(YamlDocument(dict(values), marks, {path: marks[path] for path in marks if path}, {}, [""]))
+
+
 def _with_names(error: DocumentError) -> DocumentError:
     """Find the files that a document names which is no YAML."""
     if error.lines:
@@ -182,21 +201,30 @@ def _default_values(text: str) -> dict[str, Any]:
     read = _given(document)
     if isinstance(read, JobError):
         raise read
-    found = read.mistakes()
+    found = _mistakes_of_part(read)
     if "base" in read.values:
         place = read.document.keys.get(("base",), read.document.mark(("base",)))
         found.append(_Mistake(place, f"`base` cannot be a default ({place}).", "Write it in the manifests themselves."))
-    try:
-        Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.wrong})
-    except ValidationError as exc:
-        # What a kind of job needs is for the manifests to give.
-        errors = _without_branches(exc.errors(include_url=False))
-        found += [_value_mistake(error, read.document) for error in errors if error["loc"]]
     if found:
         raise _error_of_document(found, ())
     if lost := _lost_words(read.document):
         raise JobError("manifest-invalid", lost[0], "")
     return read.values
+
+
+def _mistakes_of_part(read: _Given, unknown: Collection[str] = ()) -> list[_Mistake]:
+    """Return what is wrong in a part of a manifest. What a kind of job needs, the rest of it may give.
+
+    Args:
+        unknown: keys whose values are not known yet.
+    """
+    left_out = {*read.wrong, *unknown}
+    try:
+        Manifest.model_validate({key: item for key, item in read.values.items() if key not in left_out})
+    except ValidationError as exc:
+        errors = _without_branches(exc.errors(include_url=False))
+        return [*read.mistakes(), *(_value_mistake(error, read.document) for error in errors if error["loc"])]
+    return read.mistakes()
 
 
 def decode(data: bytes) -> str:
@@ -241,10 +269,42 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
         told = DocumentError(error.code, error.message, error.hint)
         wrong = {mistake.key for mistake in mistakes if not mistake.is_unknown_key}
         told.named = named_files({key: value for key, value in read.values.items() if key not in wrong})
+        told.key = min(mistakes, key=lambda mistake: mistake.order).key
         return told
+    if manifest.kind_of_job.makes_jobs:
+        return _with_template(read.document, read.values, manifest, defaults)
     manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
     return manifest.with_warnings([*read.warnings, *lost, *unused])
+
+
+def _with_template(
+    document: YamlDocument, written: Mapping[str, Any], manifest: Manifest, defaults: Sequence[FolderDefaults]
+) -> Manifest | JobError:
+    """Return a batch with the defaults of its folder in its template; the error where a part of the template is wrong."""
+    part = YamlDocument(
+        document.value.get("template") or {},
+        {path[1:]: place for path, place in document.values.items() if path[:1] == ("template",)},
+        {path[1:]: place for path, place in document.keys.items() if path[:1] == ("template",) and len(path) > 1},
+        {path[1:]: comment for path, comment in document.comments.items() if path[:1] == ("template",)},
+        document.lines,
+    )
+    read = _given(part)
+    if isinstance(read, JobError):
+        return read
+    mistakes = _mistakes_of_part(read, {key for key, value in read.values.items() if has_placeholder(value)})
+    lost = _lost_words(part)
+    if mistakes:
+        return _error_of_document(mistakes, lost)
+    if lost:
+        return JobError("manifest-invalid", lost[0], "")
+    merged, inherited = read.values, dict[str, str]()
+    for one in reversed(defaults):
+        before, merged = merged.keys(), merge_values(merged, one.values)
+        inherited |= dict.fromkeys(merged.keys() - before, one.path)
+    whole = manifest.model_copy(update={"template": merged})
+    unused = unused_keys(written, manifest)
+    return whole.with_defaults((one.path for one in defaults), inherited).with_warnings([*read.warnings, *unused])
 
 
 def _given(document: YamlDocument) -> _Given | JobError:

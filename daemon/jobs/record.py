@@ -55,6 +55,11 @@ def document_id(claim: str, document: int) -> str:
     return f"{claim[:-8]}{tail}"
 
 
+def row_id(batch: str, row: int) -> str:
+    """Return the id of the job of a batch's row, from 1. It is the same after a crash, and another one for each row."""
+    return f"{batch[:-8]}{(int(batch[-8:], 16) + row) % 2**32:08x}"
+
+
 def seed_of(job_id: str) -> int:
     """Return the seed (31 bits) of a job whose manifest gives none. It is the same whenever the job runs."""
     return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1

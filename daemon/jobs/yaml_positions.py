@@ -40,6 +40,16 @@ class Position:
         return f"line {self.line}, column {self.column}"
 
 
+@dataclass(frozen=True)
+class Place(Position):
+    """A position that is none in a YAML file, such as a cell of a table. `words`: what people are told in its place."""
+
+    words: str = ""
+
+    def __str__(self) -> str:
+        return self.words
+
+
 @dataclass
 class YamlDocument:
     """One YAML document.
@@ -70,10 +80,12 @@ class DocumentError(JobError):
     Attributes:
         lines: of the file up to the document's end, where it is no YAML.
         named: the files that it names as far as that can be read: key → name.
+        key: the key that the first mistake is about; empty where one is missing.
     """
 
     lines: Sequence[str] = ()
     named: Mapping[str, str] = {}
+    key: str = ""
 
 
 def _position(node: Any) -> Position:

@@ -87,7 +87,9 @@ class Estimator(Subscriber):
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
         self._reported_left_s.pop(job.id, None)
-        if result == "done" and not job.facts.of(stage).get("taken_over"):  # which took no time
+        facts = job.facts.of(stage)
+        # What was taken over took no time, and the check of a batch takes as long as its table.
+        if result == "done" and not (facts.get("taken_over") or "rows" in facts):
             ratio = seconds / max(1e-3, Work.of_job(job).first_guess_s(stage))
             self.factors[stage] += GAIN * (min(max(ratio, _LEAST), _MOST) - self.factors[stage])
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from daemon.errors import JobError
-from daemon.outbox import notes, stored_status
+from daemon.outbox import notes, reports, stored_status
 from daemon.outbox.folders import AnswerFolders, flush_folders
 from daemon.outbox.name_choice import NameChoice, NameRequest
 from daemon.outbox.names import STATUS_ENDING, clean_path
@@ -237,6 +237,33 @@ class Outbox:
         """
         self.check()
         flush_folders(self.root, notes.publish_notes(self.root, self._folders, sentences))
+
+    def publish_table(
+        self, name: str, job_id: str, ending: str, lines: Iterable[str], ours: str = ""
+    ) -> dict[str, Any]:
+        """Write a table beside the status of a batch, as `daemon.outbox.reports.publish_table` does.
+
+        Args:
+            name: of the batch's results.
+            ending: of the file, such as ".report.csv".
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: nothing is left.
+        """
+        self.check()
+        names = (name, f"{name}-{job_id}", subfolders.fallback_name(name, job_id))
+        return reports.publish_table(self.root, (f"{one}{ending}" for one in names), job_id, lines, ours)
+
+    def copy_result(self, file: str, name: str, job_id: str) -> bool:
+        """Copy a result, as `daemon.outbox.reports.copy_result` does.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: the result is not there, or cannot be copied.
+        """
+        self.check()
+        return reports.copy_result(self.root, file, name, job_id)
 
     def withdraw_answers(self, names: Iterable[str], endings: Sequence[str]) -> None:
         """Remove the answers to requests about results of these names, as the results are new, or go on.

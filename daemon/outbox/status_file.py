@@ -114,11 +114,29 @@ def status_of(
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
         "defaults": job.facts.defaults,
         "base": job.facts.base,
+        "batch": _counts(job),
+        "row": job.facts.row and {"batch": job.facts.row.name, "number": job.facts.row.number},
         "metadata": job.manifest.get("metadata"),
         "kind": kind_of(job),
         "text": text_of(job) if job.state in FINISHED else None,
     }
     return status | {key: value for key, value in optional.items() if value}
+
+
+def _counts(job: Job) -> dict[str, Any] | None:
+    """Return how far a batch has come; None for other jobs."""
+    counts = job.facts.batch
+    if counts is None:
+        return None
+    return {
+        "rows": counts.rows,
+        "taken": counts.taken,
+        "done": counts.done,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+        "left": counts.rows - counts.ended,
+        "report": counts.report or None,
+    }
 
 
 def next_step(job: Job, outbox: Path, pause: str = "") -> str:
@@ -134,8 +152,13 @@ def _next_step(job: Job, pause: str) -> str:
         return pause
     if job.state == "waiting":
         return " ".join([_start_of_waiting(job), *job.warnings[:NEXT_WARNINGS]])
-    if job.state == "held":
+    if job.state == "held" or (job.facts.batch is not None and job.held):
         return how_to_release(job)
+    if job.facts.batch is not None and job.state == "running":
+        left = job.facts.batch.rows - job.facts.batch.taken
+        if not left:
+            return "It ends when the jobs of its rows have."
+        return f"{left} of its rows become jobs when it is their turn. Leave the files that they name where they are until then."
     if files := _awaited(job):
         return f"It waits for the rest of {', '.join(map(printable, files))}. Close the program that writes it."
     if job.state == "queued" and job.not_before > time.time():
@@ -180,6 +203,9 @@ class StatusWriter(Subscriber):
     def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
         progress = self._estimator.progress(job, part)
         eta = self._estimator.eta_s(job, part)
+        if (counts := job.facts.batch) is not None:
+            progress = counts.ended / max(1, counts.rows)
+            eta = (time.time() - counts.since) / counts.ended * (counts.rows - counts.ended) if counts.ended else None
         if eta is not None and position is not None and job.stage is not None:
             eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # jobs before it take about as long
         self._outbox.write_status(job.name, status_of(job, progress, eta, position, self._pause), durable=durable)

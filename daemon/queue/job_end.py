@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.errors import AvatarError, JobError
+from daemon.jobs.batch.files import ERRORS, INPUT, OUTCOMES, RESOLVED
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.record import REUSED
@@ -15,12 +16,14 @@ from daemon.system import fs
 SOURCES = frozenset(map(copy_name, COMPANIONS))
 #: What a finished job is known by.
 RECORDS = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
+#: What a batch is carried on from, where its failed rows are tried again.
+BATCH = frozenset({INPUT, RESOLVED, OUTCOMES, ERRORS})
 #: Files that a finished job keeps: also those that a job which is based on it needs. Its results are in the outbox; the rest can
 #: be computed again.
-KEPT = RECORDS | SOURCES | REUSED
+KEPT = RECORDS | SOURCES | REUSED | BATCH
 #: Files that a failed job keeps: also those that a retry needs.
 KEPT_FAILED = frozenset(
-    {"job.json", "job.json.bad", "manifest.yaml", *SOURCES, *REUSED, *JOB_COPIES.values(), JOB_RECORD}
+    {"job.json", "job.json.bad", "manifest.yaml", *SOURCES, *REUSED, *JOB_COPIES.values(), JOB_RECORD, *BATCH}
 )
 
 #: The error of a cancelled job where nobody is known to have cancelled it.

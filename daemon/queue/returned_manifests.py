@@ -7,6 +7,7 @@ flush: where a crash or a full disk comes in between, the job has ended all the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import yaml
 
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
+from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import read_manifest
@@ -117,7 +119,8 @@ class ManifestReturner(Subscriber):
         self._wake = Wakeup()
 
     def job_finished(self, job: Job) -> None:
-        if job.state in ("failed", "cancelled") and job.error is not None:
+        # The way back of a row is its table: `welcome.report.csv` says what became of it.
+        if job.state in ("failed", "cancelled") and job.error is not None and job.facts.row is None:
             self._ended.append((job, job.error))
             self._wake.notify()
 
@@ -143,6 +146,7 @@ class ManifestReturner(Subscriber):
         try:
             if self._outbox.read_head(job.name) is None:
                 return  # its sender has cleared everything, as heartbeats do
+            self._give_errors(job)
             # The jobs of one file share its copy by hard links.
             with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
                 data = copy.read((limit := self._max_bytes()) + 1)
@@ -155,6 +159,12 @@ class ManifestReturner(Subscriber):
                     self._outbox.amend_status(job.name, {**status_of(job), "next": how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))
+
+    def _give_errors(self, job: Job) -> None:
+        """Put the table of what is wrong with the rows of a batch beside its status."""
+        with contextlib.suppress(FileNotFoundError):
+            text = (self._spool.folder_of(job) / ERRORS).read_text("utf-8-sig")
+            self._outbox.publish_table(job.name, job.id, ".errors.csv", [text])
 
     def _present(self, job: Job, marked: bytes, limit: int) -> str | None:
         """Return the manifest that was given back when the job ended before, if nobody has changed it since."""

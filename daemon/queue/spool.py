@@ -34,6 +34,8 @@ class Spool:
         self.tmp = root / "tmp"
         self.waiting = root / "waiting"
         self.control = root / "control"
+        #: Batches whose rows are jobs.
+        self.batches = root / "batches"
         #: Jobs whose last move is flushed and left the previous record as a spare.
         self._spares: set[str] = set()
         #: Held while a job's directory is renamed, and while one is looked for: jobs are moved in the event loop, and looked for
@@ -50,7 +52,7 @@ class Spool:
     def folders(self) -> list[Path]:
         """Return all folders of the spool; those of jobs from the fourth on."""
         stages = [self.root / stage / side for stage in STAGES for side in ("ready", "active")]
-        return [self.tmp, self.waiting, self.control, *stages, *(self.root / name for name in RESTING)]
+        return [self.tmp, self.waiting, self.control, *stages, *(self.root / name for name in RESTING), self.batches]
 
     def ready(self, stage: Stage) -> Path:
         """Return the folder of jobs that wait for a stage."""
@@ -65,11 +67,13 @@ class Spool:
         return self.root / ("failed" if state == "cancelled" else state)
 
     def folder_of(self, job: Job) -> Path:
-        """Return the directory of a job in its present state and stage."""
+        """Return the directory of a job in its present state and stage. A batch without a stage is one whose rows run."""
         if job.state == "running" and job.stage:
             return self.active(job.stage) / job.id
         if job.state == "queued" and job.stage:
             return self.ready(job.stage) / job.id
+        if job.state == "running":
+            return self.batches / job.id
         return self.resting(job.state) / job.id
 
     def find_job(self, job_id: str) -> Path | None:
@@ -148,6 +152,8 @@ class Spool:
         if side in ("ready", "active"):
             job.stage = next(stage for stage in STAGES if stage == above)
             job.state = "queued" if side == "ready" else "running"
+        elif side == self.batches.name:
+            job.stage, job.state = None, "running"
         elif side == "done":
             job.state = "done"
         elif side == "held":

@@ -19,9 +19,10 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, WorkerDied
 from daemon.events import Events
-from daemon.jobs.facts import JobFacts
+from daemon.jobs.facts import BatchCounts, JobFacts
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State, unreadable_record
-from daemon.jobs.stages import DELIVER
+from daemon.jobs.stages import CHECK, DELIVER
 from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
 from daemon.queue.awaited_files import (
@@ -124,10 +125,29 @@ class StateMachine:
             job.outputs = facts
         self._record_attempt(job, "done")
         if job.next_stage is None:
-            await self.finish(job, directory, "done")
+            if KINDS[job.manifest["kind"]].makes_jobs:
+                await self.begin_batch(job, directory)
+            else:
+                await self.finish(job, directory, "done")
             return
         job.stage = job.next_stage
         await self.enqueue(job, directory)
+
+    async def begin_batch(self, job: Job, directory: Path) -> None:
+        """Move a batch whose rows are checked to where it stays while their jobs run; also one that had ended."""
+        counts = job.facts.batch or BatchCounts(int(job.facts.of(CHECK).get("rows", 0)))
+        job.facts.batch = counts
+        job.stage, job.state, job.error, job.finished, job.outputs = None, "running", None, None, {}
+        await self._durable.move(job, directory)
+        self.running.pop(job.id, None)
+        self._sources.forget(job.id, ended=True)
+        self.events.batch_begun(job)
+        self.events.job_changed(job)
+
+    async def save(self, job: Job, directory: Path) -> None:
+        """Write the record of a job that stays where it is, durably, and tell of it."""
+        await self._durable.save(job, directory)
+        self.events.job_changed(job)
 
     async def enqueue(self, job: Job, directory: Path) -> None:
         """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""

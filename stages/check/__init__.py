@@ -7,13 +7,19 @@ from stages.facts import CheckFacts
 
 
 def run(ctx: Context) -> CheckFacts:
-    """Check the voice, language and text of a job, or that its recording can be decoded, and that a portrait can be generated.
+    """Check the voice, language and text of a job, or that its recording can be decoded, and that a portrait can be generated;
+    of a batch all rows.
 
-    Writes nothing. The later stages check the same again, since voices can be removed meanwhile.
+    Writes nothing but the rows of a batch. The later stages check the same again, since voices can be removed meanwhile.
 
     Raises:
-        JobError, LackingError: what `check_request`, `check_recording` and `stages.generate.ready.check_ready` raise.
+        JobError, LackingError: what `check_request`, `check_recording`, `check_rows` and `stages.generate.ready.check_ready`
+            raise.
     """
+    if ctx.manifest.kind_of_job.makes_jobs:
+        from stages.check.rows import check_rows
+
+        return check_rows(ctx)
     from stages.check.speech import check_speech
 
     facts = check_speech(ctx)

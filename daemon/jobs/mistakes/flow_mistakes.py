@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from daemon.jobs.mistakes.proposals import is_allowed
 
 #: Keys whose value is a list or has keys of its own.
-COLLECTIONS = ("metadata", "lexicon", "motion", "expressions", "profile")
+COLLECTIONS = ("template", "metadata", "lexicon", "motion", "expressions", "profile")
 _CLOSERS = {"{": "}", "[": "]"}
 _ENTRY = r"[A-Za-z_]\w*\s*:\s"
 #: A blank between a value and the next key, or between two entries of a list.

@@ -1,0 +1,1 @@
+"""Batches in the daemon: the jobs of their rows, what became of these, and the report."""

@@ -1,0 +1,49 @@
+"""Writes down, when a batch is taken in, which of the files that its rows name are not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Protocol
+
+from daemon.errors import JobError, Postponed
+from daemon.intake.companion_names import Spelled
+from daemon.jobs.batch.files import INPUT
+from daemon.jobs.batch.rows import BatchInput, BatchRows
+from daemon.jobs.companions import copy_name
+from daemon.jobs.manifest import Manifest
+from daemon.system import fs
+from daemon.system.json_files import dump_json
+from daemon.system.safe_open import open_inside
+
+
+class FileNames(Protocol):
+    """Finds files of the inbox by names that may be written otherwise."""
+
+    def spelled(self, name: str) -> Spelled:
+        """The file as it is there; `name`: its path below the inbox."""
+        ...
+
+
+def write_input(manifest: Manifest, source: str, folder: Path, names: FileNames, inbox: Path) -> Path:
+    """Write `INPUT` into the folder of a batch's job, in which the copy of its table is; returns the file, which is not flushed.
+
+    Args:
+        source: path of the manifest below the inbox.
+    """
+    above = os.path.dirname(source)
+    missing: dict[str, str] = {}
+    with contextlib.suppress(JobError):  # a table that cannot be read is refused by the check stage
+        for path in BatchRows(manifest, folder / copy_name("rows"), manifest.inherited).files(above):
+            found = names.spelled(path)
+            try:
+                with open_inside(inbox, found.name):
+                    pass
+            except Postponed:
+                continue
+            except JobError as exc:
+                missing[path] = found.hint(source) or exc.hint
+    target = folder / INPUT
+    fs.OPS.write(target, dump_json(BatchInput(above, manifest.inherited, missing).to_json()), sync=False)
+    return target

@@ -1,0 +1,413 @@
+"""Carries batches on: makes the jobs of their rows, a few at a time, notes how these end, and writes the report.
+
+A batch whose rows are checked lies in `spool/batches`. All that a start needs stands in its folder and in the records of its
+rows' jobs, whose ids follow from the batch's: so each row becomes one job, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError
+from daemon.events import Subscriber
+from daemon.intake.batches.outcomes import Outcome, Outcomes
+from daemon.intake.batches.report import report
+from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
+from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows
+from daemon.jobs.facts import BatchCounts
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import Job, State, row_id
+from daemon.outbox.names import clean_stem
+from daemon.outbox.outbox import Outbox
+from daemon.queue.job_end import cancelled_by
+from daemon.queue.spool import Spool
+from daemon.queue.state_machine import StateMachine
+from daemon.system.disk_thread import DiskThread
+from daemon.system.wakeup import Wakeup
+
+log = structlog.get_logger()
+
+#: Rows that become jobs between two notes of how far that is.
+SLICE = 200
+#: A report is written again after this long at the earliest, and so that writing takes a small part of the time only. s
+REPORT_S, REPORT_SHARE = 5.0, 0.02
+#: What failed, such as a full disk, is tried again after this long at first, and at most. s
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+#: Stands in `BatchCounts.stopped` where rows failed as often as `on_error` allows.
+ON_ERROR = "on_error"
+
+
+@dataclass
+class _Batch:
+    """One batch that runs. Times are monotonic, s."""
+
+    job: Job
+    place: Path
+    outcomes: Outcomes
+    manifest: Manifest
+    rows: ResolvedRows | None = None
+    #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
+    slice: tuple[Claimed, int] | None = None
+    slice_since: float = 0.0
+    changed: bool = True
+    report_due: float = 0.0
+    retry_due: float = 0.0
+    retry_s: float = field(default=FIRST_RETRY_S)
+
+    @property
+    def counts(self) -> BatchCounts:
+        counts = self.job.facts.batch
+        assert counts is not None  # only such batches are carried on
+        return counts
+
+
+class BatchKeeper(Subscriber):
+    """Carries the batches of a spool on.
+
+    Args:
+        builder: makes the jobs, in the thread `disk`, in which manifests become jobs too.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        state_machine: StateMachine,
+        builder: JobBuilder,
+        disk: DiskThread,
+    ) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._outbox = outbox
+        self._state_machine = state_machine
+        self._builder = builder
+        self._disk = disk
+        self._batches: dict[str, _Batch] = {}
+        self._wake = Wakeup()
+        self.cancel: Callable[[dict[str, Any]], Awaitable[str]] | None = None
+
+    # -- what happens to jobs ------------------------------------------------------------------------------------
+
+    def batch_begun(self, job: Job) -> None:
+        self._begin(job, self._spool.batches / job.id)
+
+    def job_finished(self, job: Job) -> None:
+        if job.facts.row is not None:
+            self._note(job, Outcome.of_job(job))
+        else:
+            self._batches.pop(job.id, None)
+
+    def job_changed(self, job: Job) -> None:
+        if job.facts.row is not None and job.state == "queued":  # it was started again
+            self._note(job, None)
+
+    def _note(self, job: Job, outcome: Outcome | None) -> None:
+        row = job.facts.row
+        batch = self._batches.get(row.batch) if row else None
+        if row is not None and batch is not None and (outcome is not None or row.number in batch.outcomes):
+            batch.outcomes.note(row.number, outcome)
+            batch.changed = True
+            self._wake.notify()
+
+    def _begin(self, job: Job, place: Path) -> None:
+        self._batches[job.id] = _Batch(job, place, Outcomes(place), Manifest.model_validate(job.manifest))
+        self._wake.notify()
+
+    # -- what people ask for -------------------------------------------------------------------------------------
+
+    def running(self, job_id: str) -> Job | None:
+        """Return the record of a batch that runs; None if there is none of that id."""
+        batch = self._batches.get(job_id)
+        return batch.job if batch else None
+
+    def unfinished(self, job_id: str) -> list[str]:
+        """Return the ids of the jobs of a batch that runs which have been made and have not ended."""
+        batch = self._batches.get(job_id)
+        return self._unfinished(batch) if batch else []
+
+    async def stop(self, job_id: str, by: str) -> int:
+        """Cancel what has not ended of a batch that runs; it is done by itself. Returns how many rows that are."""
+        batch = self._batches[job_id]
+        batch.counts.stopped = by or "somebody"
+        batch.job.held = None
+        batch.job.note("cancelled", by=by)
+        await self._state_machine.save(batch.job, batch.place)
+        self._wake.notify()
+        return batch.counts.rows - batch.counts.ended
+
+    async def change(self, job_id: str) -> None:
+        """Save a batch that runs, whose record was changed, and go on with it."""
+        batch = self._batches[job_id]
+        await self._state_machine.save(batch.job, batch.place)
+        self._wake.notify()
+
+    async def retry(self, job_id: str, run: Callable[[str], Awaitable[str]]) -> None:
+        """Start the rows of a batch again that failed or were cancelled.
+
+        Args:
+            run: starts a row's job again, by its id.
+        """
+        batch = self._batches[job_id]
+        rows = batch.rows = batch.rows or await self._disk.run(ResolvedRows, batch.place)
+        twins = {number for numbers in rows.twins.values() for number in numbers}
+        for number in list(batch.outcomes):
+            outcome = batch.outcomes.get(number)
+            if outcome is None or outcome.state == "done":
+                continue
+            if number not in twins and outcome.job:
+                try:
+                    await run(outcome.job)
+                except AvatarError as exc:  # it was refused when it was made, or is gone
+                    log.info("row not started again", job_id=outcome.job, why=exc.message)
+                    continue
+            batch.outcomes.note(number, None)
+        batch.changed = True
+        self._wake.notify()
+
+    # -- carrying on ---------------------------------------------------------------------------------------------
+
+    async def loop(self) -> None:
+        """Carry batches on, until cancelled."""
+        for place in list(self._spool.job_folders(self._spool.batches)):
+            if place.name not in self._batches:
+                await self._resume(place)
+        while True:
+            heard = self._wake.notifications
+            waits = [await self._step_or_wait(batch) for batch in list(self._batches.values())]
+            await self._wake.wait(min(waits, default=None), heard)
+
+    async def _resume(self, place: Path) -> None:
+        try:
+            job = self._spool.load_job(place)
+            if job.facts.batch is None:
+                raise ValueError("it has no counts of its rows")
+            self._begin(job, place)
+        except ValueError as exc:
+            await self._state_machine.set_aside_unreadable(place, str(exc))
+        except OSError as exc:
+            log.error("batch left where it is", job_id=place.name, error=str(exc))
+
+    async def _step_or_wait(self, batch: _Batch) -> float:
+        """Carry a batch on for a step; returns in how many seconds there is something to do without another event."""
+        now = time.monotonic()
+        if batch.retry_due > now:
+            return batch.retry_due - now
+        try:
+            wait = await self._step(batch)
+        except Exception as exc:  # one batch must not stop the others
+            if not isinstance(exc, AvatarError | OSError):
+                log.exception("batch failed", job_id=batch.job.id)
+            else:
+                log.warning("batch waits", job_id=batch.job.id, why=str(exc), next_try_s=batch.retry_s)
+            batch.retry_due = time.monotonic() + batch.retry_s
+            batch.retry_s = min(batch.retry_s * 2, LONGEST_RETRY_S)
+            return batch.retry_due - time.monotonic()
+        batch.retry_s = FIRST_RETRY_S
+        return wait
+
+    async def _step(self, batch: _Batch) -> float:
+        if batch.rows is None:
+            batch.rows = await self._disk.run(ResolvedRows, batch.place)
+            await self._find_ended(batch, batch.rows)
+        counts = batch.counts
+        if counts.stopped:
+            await self._cancel_rest(batch, batch.rows)
+        elif not batch.job.held and counts.taken < len(batch.rows):
+            await self._take(batch, batch.rows)
+            wait = 0.0 if batch.retry_due <= time.monotonic() else batch.retry_due - time.monotonic()
+            return min(wait, await self._tell(batch))
+        await self._give_to_twins(batch, batch.rows)
+        return await self._tell(batch)
+
+    async def _find_ended(self, batch: _Batch, rows: ResolvedRows) -> None:
+        """Note the outcomes that a crash took: they are in the records of the rows' jobs."""
+        twins = {number for numbers in rows.twins.values() for number in numbers}
+        unknown = [n for n in rows.numbers[: batch.counts.taken] if n not in batch.outcomes and n not in twins]
+
+        def ended() -> list[tuple[int, Outcome]]:
+            return [(n, outcome) for n in unknown if (outcome := self._outcome_on_disk(batch.job.id, n)) is not None]
+
+        for number, outcome in await self._disk.run(ended):
+            if number not in batch.outcomes:
+                batch.outcomes.note(number, outcome)
+
+    def _outcome_on_disk(self, batch: str, row: int) -> Outcome | None:
+        job_id = row_id(batch, row)
+        place = self._spool.find_job(job_id)
+        if place is None:
+            return Outcome("failed", job_id, code="job-gone", error="The job of this row is not in the spool any more.")
+        if place.parent not in (self._spool.resting("done"), self._spool.resting("failed")):
+            return None
+        try:
+            return Outcome.of_job(self._spool.load_job(place))
+        except ValueError as exc:
+            return Outcome("failed", job_id, code="job-unreadable", error=f"The job's record cannot be read: {exc}.")
+
+    async def _take(self, batch: _Batch, rows: ResolvedRows) -> None:
+        """Make the jobs of the next rows."""
+        if batch.slice is None:
+            batch.slice = await self._disk.run(self._next_slice, batch, rows)
+            batch.slice_since = time.monotonic()
+        claimed, lines = batch.slice
+        _, postponed = await self._disk.run(self._make, claimed)
+        error = postponed.get(claimed.claim)
+        if isinstance(error, NextTurn):
+            return
+        if error is not None:
+            last = time.monotonic() - batch.slice_since >= self._settings.intake.companion_wait_s
+            batch.slice = replace(claimed, last=True) if last else claimed, lines
+            log.warning("rows wait", job_id=batch.job.id, code=error.code, message=error.message)
+            batch.retry_due, batch.retry_s = time.monotonic() + batch.retry_s, min(batch.retry_s * 2, LONGEST_RETRY_S)
+            return
+        batch.slice = None
+        batch.counts.taken += lines
+        batch.counts.since = batch.counts.since or time.time()
+        batch.changed = True
+        await self._state_machine.save(batch.job, batch.place)
+        self._state_machine.changed.notify()
+
+    def _make(self, claimed: Claimed) -> tuple[list[Job], dict[str, AvatarError]]:
+        return self._builder.make([claimed] if claimed.items else [], new=False)
+
+    def _next_slice(self, batch: _Batch, rows: ResolvedRows) -> tuple[Claimed, int]:
+        lines = list(islice(rows.from_index(batch.counts.taken), SLICE))
+        own: list[CheckedRow] = [row for row in lines if row.same_as is None]
+        made = Rows(batch.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
+        items = tuple(map(rows.manifest, own))
+        return Claimed(batch.job.id, batch.job.source, b"", items, owner=batch.job.by, rows=made), len(lines)
+
+    async def _cancel_rest(self, batch: _Batch, rows: ResolvedRows) -> None:
+        """Cancel the rows that have not ended. Where rows failed too often, those that run may end."""
+        by = "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped
+        for job_id in self._unfinished(batch):
+            if by or job_id not in self._state_machine.running:
+                try:
+                    assert self.cancel is not None  # set by the service
+                    await self.cancel({"op": "cancel", "job": job_id, "by": by or "on_error"})
+                except AvatarError as exc:  # it ended meanwhile, or goes on to be cancelled
+                    log.info("row not cancelled", job_id=job_id, why=exc.message)
+        for number in rows.numbers[batch.counts.taken :]:
+            batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
+        batch.changed = True
+
+    async def _give_to_twins(self, batch: _Batch, rows: ResolvedRows) -> None:
+        """Give rows that are equal to another one the result of that."""
+        for first, numbers in rows.twins.items():
+            outcome = batch.outcomes.get(first)
+            if outcome is None:
+                continue
+            for number in numbers:
+                if number in batch.outcomes:
+                    continue
+                batch.outcomes.note(number, await self._disk.run(self._copy_for, batch, rows, first, number, outcome))
+                batch.changed = True
+
+    def _copy_for(self, batch: _Batch, rows: ResolvedRows, first: int, number: int, outcome: Outcome) -> Outcome:
+        """Copy the results of one row for another one; returns its outcome."""
+        if outcome.state != "done":
+            return outcome._replace(error=f"It is equal to row {first}: {outcome.error}", seconds=0.0)
+        place = self._spool.find_job(row_id(batch.job.id, first))
+        try:
+            if place is None:
+                raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
+            job = self._spool.load_job(place)
+            row = next(one for one in rows.from_index(rows.numbers.index(number)))
+            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{number}"
+            name = f"{batch.job.name}/{clean_stem(str(stem))}"
+            last = outcome.file
+            for output in job.outputs.get("outputs", ()):
+                last = f"{name}{str(output['file']).removeprefix(job.name)}"
+                self._outbox.copy_result(str(output["file"]), last, batch.job.id)
+        except (OSError, ValueError, KeyError) as exc:
+            return Outcome(
+                "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
+            )
+        return outcome._replace(file=last, seconds=0.0)
+
+    def _unfinished(self, batch: _Batch) -> list[str]:
+        if batch.rows is None:
+            return []
+        twins = {number for numbers in batch.rows.twins.values() for number in numbers}
+        taken = batch.rows.numbers[: batch.counts.taken]
+        return [row_id(batch.job.id, n) for n in taken if n not in batch.outcomes and n not in twins]
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    async def _tell(self, batch: _Batch) -> float:
+        """Count, write the report where it is time to, and end the batch where all rows have ended."""
+        assert batch.rows is not None
+        counts, found = batch.counts, batch.outcomes.counts()
+        counts.done, counts.failed, counts.cancelled = found["done"], found["failed"], found["cancelled"]
+        most = batch.manifest.most_failures
+        if most is not None and counts.failed >= most and not counts.stopped and counts.ended < counts.rows:
+            counts.stopped = ON_ERROR
+            await self._state_machine.save(batch.job, batch.place)
+            return 0.0
+        ended = counts.ended >= len(batch.rows)
+        now = time.monotonic()
+        if not batch.changed:
+            return REPORT_S if not ended else 0.0
+        if not ended and now < batch.report_due:
+            return batch.report_due - now
+        written = await self._disk.run(self._write_report, batch, batch.rows)
+        batch.report_due = time.monotonic() + max(REPORT_S, (time.monotonic() - now) / REPORT_SHARE)
+        batch.changed = False
+        counts.report = str(written["file"])
+        if ended:
+            await self._finish(batch, written)
+            return REPORT_S
+        await self._state_machine.save(batch.job, batch.place)
+        return REPORT_S
+
+    def _write_report(self, batch: _Batch, rows: ResolvedRows) -> dict[str, Any]:
+        taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
+        lines = report(batch.manifest, batch.place, batch.outcomes, taken)
+        return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines, batch.counts.report)
+
+    async def _finish(self, batch: _Batch, written: dict[str, Any]) -> None:
+        job, counts = batch.job, batch.counts
+        file = written["file"].rpartition("/")[2]
+        if written["file"]:
+            job.outputs = {"outputs": [written]}
+        state: State = "done"
+        error: JobError | None = None
+        if counts.stopped == ON_ERROR:
+            state, error = (
+                "failed",
+                JobError(
+                    "batch-stopped",
+                    f"{_rows(counts.failed)} failed, so that the other {_rows(counts.cancelled)} that had not started were "
+                    "cancelled, as `on_error` says.",
+                    f"{file} says why. Mend that, and start those rows again: `avatar jobs retry`, or a file NAME.retry.",
+                ),
+            )
+        elif counts.stopped:
+            state, error = "cancelled", cancelled_by(counts.stopped)
+        elif counts.failed and not counts.done:
+            state, error = (
+                "failed",
+                JobError(
+                    "rows-failed",
+                    f"{'All' if counts.failed > 1 else 'The'} {_rows(counts.failed)} failed.",
+                    f"{file} says why each one did. Mend that, and start them again: `avatar jobs retry`, or a file NAME.retry.",
+                ),
+            )
+        elif counts.failed or counts.cancelled:
+            told = f"{_rows(counts.failed)} of {counts.rows} failed" if counts.failed else ""
+            told += f"{' and ' if told else ''}{_rows(counts.cancelled)} cancelled" if counts.cancelled else ""
+            job.warnings = [*job.warnings, f"{told}: {file} says why. `avatar jobs retry` starts them again."]
+        await self._state_machine.finish(job, batch.place, state, error)
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"

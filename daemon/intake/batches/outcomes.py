@@ -1,0 +1,104 @@
+"""Keeps what became of the rows of a batch: in memory, and as lines that are added to a file in its job's folder.
+
+The file is a help: what a crash takes of it is read again from the records of the rows' jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.jobs.batch.files import OUTCOMES
+from daemon.jobs.record import FINISHED, Job
+
+
+class Outcome(NamedTuple):
+    """How a row's job ended.
+
+    Attributes:
+        state: done, failed or cancelled.
+        job: its id.
+        file: its main result, as a path below the outbox; empty where it has none.
+        seconds: of work in its stages.
+        code, error: why it failed or was cancelled; empty where it did not.
+        sha256: of `file`.
+    """
+
+    state: str
+    job: str
+    file: str = ""
+    seconds: float = 0.0
+    code: str = ""
+    error: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def of_job(cls, job: Job) -> Outcome:
+        """Return how a job ended."""
+        outputs = job.outputs.get("outputs") or [{}]
+        seconds = round(sum(times.get("run", 0.0) for times in job.timings.values()), 2)
+        error = job.error or {}
+        return cls(
+            job.state,
+            job.id,
+            str(outputs[-1].get("file", "")),
+            seconds,
+            str(error.get("code", "")),
+            f"{error.get('message', '')} {error.get('hint', '')}".strip(),
+            str(outputs[-1].get("sha256", "")),
+        )
+
+
+class Outcomes:
+    """The outcomes of one batch, by the number of the row.
+
+    Args:
+        folder: of the batch's job.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / OUTCOMES
+        self._rows: dict[int, Outcome] = {}
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # a line that a crash cut off
+                    row, *values = json.loads(line)
+                    self._set(row, Outcome(*values) if values else None)
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._rows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._rows))
+
+    def get(self, row: int) -> Outcome | None:
+        """Return how the job of a row ended; None while it has not."""
+        return self._rows.get(row)
+
+    def counts(self) -> Counter[str]:
+        """Return how many rows ended in each state."""
+        return Counter(outcome.state for outcome in self._rows.values())
+
+    def note(self, row: int, outcome: Outcome | None) -> None:
+        """Note how the job of a row ended; None: it runs again."""
+        if self._rows.get(row) == outcome:
+            return
+        self._set(row, outcome)
+        line = json.dumps([row, *(outcome or ())], ensure_ascii=False)
+        with contextlib.suppress(OSError):  # a full disk: it is found again in the job's record
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.write(fd, f"{line}\n".encode())
+            finally:
+                os.close(fd)
+
+    def _set(self, row: int, outcome: Outcome | None) -> None:
+        if outcome is None or outcome.state not in FINISHED:
+            self._rows.pop(row, None)
+        else:
+            self._rows[row] = outcome

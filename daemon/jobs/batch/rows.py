@@ -1,0 +1,260 @@
+"""Resolves the rows of a batch: the manifest that each one asks for, or what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.errors import JobError
+from daemon.jobs.batch.files import INPUT
+from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
+from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values
+from daemon.jobs.defaults import merge_values
+from daemon.jobs.kinds import KINDS, keys_without_use
+from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.jobs.manifest_values import FileName
+from daemon.jobs.parse import parse_values
+from daemon.jobs.yaml_positions import DocumentError
+
+#: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
+NOT_RENDERED: Final = frozenset({"output", "priority", "metadata"})
+ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint")
+
+_FILE_NAMES: Final = TypeAdapter(FileName)
+
+
+@dataclass(frozen=True)
+class BatchInput:
+    """What is known of a batch's files when it is taken in.
+
+    Attributes:
+        folder: of its manifest, below the inbox.
+        inherited: keys that only folder defaults give: key → file, below the inbox.
+        missing: files that rows name and that were not there: path below the inbox → what to do.
+    """
+
+    folder: str
+    inherited: Mapping[str, str]
+    missing: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file `INPUT`."""
+        return {"folder": self.folder, "inherited": dict(self.inherited), "missing": dict(self.missing)}
+
+    @classmethod
+    def read(cls, folder: Path) -> BatchInput:
+        """Read the file `INPUT` in the folder of a batch's job."""
+        value = json.loads((folder / INPUT).read_bytes())
+        return cls(value["folder"], value["inherited"], value["missing"])
+
+
+@dataclass(frozen=True)
+class RowMistake:
+    """What is wrong with a row. `column`: the columns that it is about; empty where it is about the whole row."""
+
+    row: Row
+    column: str
+    code: str
+    message: str
+    hint: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the line of the table of errors (`ERROR_COLUMNS`)."""
+        return str(self.row.number), str(self.row.line), self.column, self.code, self.message, self.hint
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """A row that is right. `values`: its manifest, as written and filled in; `manifest`: the same, checked."""
+
+    row: Row
+    values: Mapping[str, Any]
+    manifest: Manifest
+
+    def render_key(self) -> str:
+        """Return a digest that two rows share which are rendered to the same result."""
+        values = {key: value for key, value in self.values.items() if key not in NOT_RENDERED}
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+    def order(self) -> tuple[str, ...]:
+        """Return the key by which rows are sorted, so that those of one voice, and of one portrait, come one after the other."""
+        one = self.manifest
+        return one.kind, one.voice, one.language, one.avatar or "", one.image or "", one.video or ""
+
+
+class BatchRows:
+    """The rows of one batch.
+
+    Args:
+        manifest: of the batch; its template has the defaults of its folder in it already.
+        path: of the table, or of a copy of it.
+        inherited: keys that only folder defaults give: key → file, below the inbox.
+
+    Raises:
+        JobError: what `open_table` raises.
+    """
+
+    def __init__(self, manifest: Manifest, path: Path, inherited: Mapping[str, str]) -> None:
+        self._manifest = manifest
+        self._inherited = inherited
+        self.table: Table = open_table(path, os.path.basename(manifest.rows or ""))
+        #: The template; None where the columns are the keys of a manifest themselves.
+        self._template = manifest.template if manifest.columns_fill_template else None
+        self._placeholders = placeholders(self._template) if self._template is not None else []
+
+    def check_columns(self) -> list[str]:
+        """Check that the table has the columns that the template names; returns warnings about columns without use.
+
+        Raises:
+            JobError: `rows-column-unknown`.
+        """
+        if not self.table.columns or self._template is None:
+            return []
+        known = {*self.table.columns, ROW}
+        for one in self._placeholders:
+            if one.column not in known:
+                meant = difflib.get_close_matches(one.column, known, 1)
+                there = ", ".join(f"“{column}”" for column in self.table.columns[:20] if column)
+                raise JobError(
+                    "rows-column-unknown",
+                    f"The template names a column “{one.column}” (in `{_key(one.path)}`), which {self.table.name} does not have.",
+                    f"{f'Did you mean `{{{{{meant[0]}}}}}`? ' if meant else ''}Its columns are {there}.",
+                )
+        used = {one.column for one in self._placeholders}
+        unused = [
+            column for column in self.table.columns if column and column not in used and column not in REPORT_COLUMNS
+        ]
+        if not unused:
+            return []
+        names = ", ".join(f"“{column}”" for column in unused[:20])
+        return [
+            f"The template uses no {'column' if len(unused) == 1 else 'one of the columns'} {names} of {self.table.name}."
+        ]
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows that jobs are made of: the first `limit` ones, and of a report those that are not done.
+
+        Raises:
+            JobError: `rows-invalid`: the rest of the table cannot be read.
+        """
+        taken = 0
+        for row in self.table.rows():
+            if self._manifest.limit is not None and taken >= self._manifest.limit:
+                return
+            if row.cells.get("_state") == "done":
+                continue
+            taken += 1
+            yield row
+
+    def resolve(self, row: Row) -> ResolvedRow | RowMistake:
+        """Return the manifest that a row asks for, or what is wrong with it."""
+        if row.error:
+            return RowMistake(
+                row, "", "row-invalid", f"Row {row.number} cannot be read: {row.error}.", "Mend the table there."
+            )
+        try:
+            values = self._values(row)
+        except EmptyCellError as exc:
+            return RowMistake(
+                row,
+                exc.column,
+                "row-cell-empty",
+                f"Row {row.number} has nothing in the column “{exc.column}”, which `{_key(exc.path)}` needs.",
+                f"Fill the cell, or write a default in the template: `{{{{{exc.column}|…}}}}`.",
+            )
+        found = parse_values(values, lambda path: self._place(row, path))
+        if isinstance(found, JobError):
+            column = self.columns_of(found.key) if isinstance(found, DocumentError) else ""
+            return RowMistake(row, column, found.code, found.message, found.hint)
+        if found.kind_of_job.makes_jobs:
+            return RowMistake(
+                row, "kind", "row-invalid", f"Row {row.number} asks for a batch.", "A row is one job: write its kind."
+            )
+        inherited = {key: file for key, file in self._inherited.items() if key not in self._own_keys(row)}
+        return ResolvedRow(row, values, found.with_defaults((), inherited))
+
+    def files(self, folder: str) -> list[str]:
+        """Return the paths below the inbox of the files that the rows name, each once, without checking the rest of the rows.
+
+        Args:
+            folder: in which the manifest of the batch lies, below the inbox.
+
+        Raises:
+            JobError: as `rows`.
+        """
+        template = {**(self._manifest.template or {})}
+        known: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        for row in self.rows():
+            try:
+                values = self._values(row) if not row.error else {}
+            except EmptyCellError:
+                continue
+            asked = tuple(str(values.get(key, "")) for key in ("kind", *COMPANIONS))
+            if asked not in known:
+                inherited = {key: file for key, file in self._inherited.items() if values.get(key) == template.get(key)}
+                known[asked] = tuple(named_paths(values, folder, inherited))
+        return list(dict.fromkeys(path for paths in known.values() for path in paths))
+
+    def columns_of(self, key: str) -> str:
+        """Return the columns that a key of the rows' manifests comes from; empty where it is the same in all."""
+        return ", ".join(self._columns_of(key))
+
+    def _values(self, row: Row) -> dict[str, Any]:
+        if self._template is not None:
+            return fill(self._template, row)
+        values = row_as_values(
+            Row(row.number, row.line, {k: v for k, v in row.cells.items() if k not in REPORT_COLUMNS})
+        )
+        return merge_values(values, self._manifest.template or {})
+
+    def _own_keys(self, row: Row) -> set[str]:
+        """Return the keys that a row gives where the columns are keys."""
+        return set() if self._template is not None else {column.partition(".")[0] for column in row.cells}
+
+    def _columns_of(self, key: str) -> list[str]:
+        if self._template is None:
+            return [column for column in self.table.columns if column.partition(".")[0] == key] or [key]
+        return list(dict.fromkeys(one.column for one in self._placeholders if one.path[0] == key))
+
+    def _place(self, row: Row, path: tuple[str | int, ...]) -> str:
+        """Return where a value comes from, for a message."""
+        columns = self._columns_of(str(path[0])) if path else []
+        if not columns:
+            return f"in the template, row {row.number}"
+        return f"row {row.number}, column {', '.join(columns)}"
+
+
+def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paths below the inbox of the files that a manifest names which is not checked; those without use are left out.
+
+    Args:
+        folder: of the manifest, below the inbox.
+        inherited: as for `BatchRows`.
+    """
+    kind = KINDS.get(str(values.get("kind", "video")).strip().casefold())
+    unused = keys_without_use(kind) if kind else ()
+    for key in COMPANIONS:
+        value = values.get(key)
+        if key in unused or not isinstance(value, str) or (key == "background" and "." not in value):
+            continue
+        with contextlib.suppress(ValidationError):
+            yield os.path.join(os.path.dirname(inherited[key]) if key in inherited else folder, _file_name(value))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _file_name(value: str) -> str:
+    return str(_FILE_NAMES.validate_python(value))
+
+
+def _key(path: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, path))

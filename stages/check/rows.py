@@ -1,0 +1,191 @@
+"""Checks all rows of a batch before a job is made of the first.
+
+Writes `rows.jsonl`, the manifests of the rows, and `errors.csv`, where rows are wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from daemon.errors import AvatarError, JobError
+from daemon.jobs.batch.files import ERRORS, RESOLVED
+from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchInput, BatchRows, ResolvedRow, RowMistake
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.speech_length import check_text_length
+from daemon.system.fs import artifact
+from daemon.system.spelling import folded
+from stages.context import Context
+from stages.facts import CheckFacts
+from stages.tts.checks import check_text
+from stages.tts.engines.choose import choose_voice
+from stages.tts.length_bounds import check_reachable
+
+log = logging.getLogger("stages.check")
+
+#: Rows between two reports of progress, each of which allows as many more seconds.
+STEP, STEP_S = 500, 60.0
+
+
+def check_rows(ctx: Context) -> CheckFacts:
+    """Resolve and check all rows of a batch.
+
+    Raises:
+        JobError: `rows-wrong`: rows are wrong, and `accept_partial` is not set, or none is right; `rows-done`: none is left;
+            `rows-column-unknown`, `rows-not-text`, `rows-empty`, `rows-invalid`: the table as a whole cannot be used.
+    """
+    given = BatchInput.read(ctx.job_dir)
+    rows = BatchRows(ctx.manifest, ctx.source("rows"), given.inherited)
+    ctx.warnings.extend(rows.check_columns())
+    right: list[_Line] = []
+    wrong: list[RowMistake] = []
+    checks = _RowChecks(ctx, given, rows)
+    for row in rows.rows():
+        found = checks.check(rows.resolve(row))
+        if isinstance(found, ResolvedRow):
+            right.append(_Line.of(found))
+        else:
+            wrong.append(found)
+        if row.number % STEP == 0:
+            ctx.allow_seconds(STEP_S)
+    name = rows.table.name
+    if not right and not wrong:
+        raise JobError(
+            "rows-done", f"No row of {name} is left: all are done.", "To make them again, remove the column `_state`."
+        )
+    if wrong:
+        _write_errors(ctx, wrong)
+        if not right or not ctx.manifest.accept_partial:
+            raise _rows_wrong(ctx, name, wrong, len(right) + len(wrong))
+        several = len(wrong) > 1
+        ctx.warnings.append(
+            f"{len(wrong)} row{'s' * several} of {name} {'are' if several else 'is'} wrong, and no job was made of "
+            f"{'them' if several else 'it'}: see {os.path.basename(ctx.name)}.errors.csv."
+        )
+    equal = _write_rows(ctx, right)
+    ctx.progress(1.0)
+    facts: CheckFacts = {"rows": len(right), "wrong_rows": len(wrong), "equal_rows": equal}
+    return facts
+
+
+class _Line(NamedTuple):
+    """What is kept of a row until all are checked: a checked manifest takes twenty times as much. `values`: as JSON."""
+
+    order: tuple[str, ...]
+    row: int
+    values: str
+    inherited: list[str]
+    render_key: str
+
+    @classmethod
+    def of(cls, found: ResolvedRow) -> _Line:
+        inherited = sorted(found.manifest.inherited)
+        values = json.dumps(found.values, ensure_ascii=False)
+        return cls(found.order(), found.row.number, values, inherited, found.render_key())
+
+
+@dataclass
+class _RowChecks:
+    """Checks of rows beyond their form: files, voices, names."""
+
+    ctx: Context
+    given: BatchInput
+    rows: BatchRows
+    _voices: dict[tuple[str, str], JobError | None] = field(default_factory=dict)
+    #: Names of results that rows ask for, and the row that did first.
+    _names: dict[str, int] = field(default_factory=dict)
+
+    def check(self, found: ResolvedRow | RowMistake) -> ResolvedRow | RowMistake:
+        if isinstance(found, RowMistake):
+            return found
+        manifest, row = found.manifest, found.row
+        number = row.number
+        if (output := manifest.output) is not None and (
+            first := self._names.setdefault(folded(output), number)
+        ) != number:
+            message = f"Row {number} asks for the name “{output}”, as row {first} does."
+            hint = "Write a column into `output` whose values differ, or `{{row}}`, the number of the row."
+            return RowMistake(row, self.rows.columns_of("output"), "row-name-taken", message, hint)
+        for key, path in manifest.companion_paths(self.given.folder).items():
+            if path in self.given.missing:
+                message = f"Row {number} names {os.path.basename(path)} (`{key}`), which is not there."
+                return RowMistake(row, self.rows.columns_of(key), "file-missing", message, self.given.missing[path])
+        if (error := self._error_of_speech(manifest)) is None:
+            return found
+        key = "voice" if error.code.startswith(("voice-", "profile-")) else "text"
+        return RowMistake(row, self.rows.columns_of(key), error.code, f"Row {number}: {error.message}", error.hint)
+
+    def _error_of_speech(self, manifest: Manifest) -> JobError | None:
+        """Return why a text cannot be spoken; None where it can, as far as that is known without speaking it."""
+        if (
+            manifest.text is None
+            or manifest.audio is not None
+            or "tts" not in manifest.stages
+            or manifest.base is not None
+        ):
+            return None
+        settings, asked = self.ctx.settings, (manifest.voice.casefold(), manifest.language)
+        try:
+            if asked not in self._voices:
+                self._voices[asked] = self._error_of_voice(manifest)
+            if (error := self._voices[asked]) is not None:
+                return error
+            check_text_length(manifest, settings)
+            check_text(manifest.text, manifest.language, settings)
+            check_reachable(manifest, settings)
+        except JobError as exc:
+            return exc
+        return None
+
+    def _error_of_voice(self, manifest: Manifest) -> JobError | None:
+        try:
+            choose_voice(manifest, self.ctx.settings)
+        except JobError as exc:
+            return exc
+        except AvatarError as exc:  # a fault of the machine is left to the stage that speaks
+            log.info("left to the stage that speaks: %s", exc)
+        return None
+
+
+def _rows_wrong(ctx: Context, name: str, wrong: list[RowMistake], total: int) -> JobError:
+    first, several = wrong[0], len(wrong) > 1
+    way = "" if len(wrong) == total else " Or write `accept_partial: true`, and jobs are made of the other rows."
+    return JobError(
+        "rows-wrong",
+        f"{len(wrong)} of {total} rows of {name} {'are' if several else 'is'} wrong, so no job was made of any. "
+        f"{'The first: ' if several else ''}{first.message}",
+        f"{first.hint} {os.path.basename(ctx.name)}.errors.csv, beside this status, names "
+        f"{'all of them' if several else 'it'}. Mend the table, and drop it and the manifest again.{way}".strip(),
+    )
+
+
+def _write_errors(ctx: Context, wrong: Iterable[RowMistake]) -> None:
+    """Write the table of errors, as spreadsheet programs read it best."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(ERROR_COLUMNS)
+    writer.writerows(mistake.cells() for mistake in wrong)
+    with artifact(ctx.path(ERRORS)) as path:
+        path.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
+
+
+def _write_rows(ctx: Context, right: list[_Line]) -> int:
+    """Write the manifests of the rows, those of one voice and portrait together; returns how many are equal to another one."""
+    first: dict[str, int] = {}
+    equal = 0
+    with artifact(ctx.path(RESOLVED)) as path, path.open("w", encoding="utf-8") as file:
+        for one in sorted(right, key=lambda line: (line.order, line.row)):
+            line = {"row": one.row, "values": json.loads(one.values)} | (
+                {"inherited": one.inherited} if one.inherited else {}
+            )
+            if ctx.manifest.dedupe and (same := first.setdefault(one.render_key, one.row)) != one.row:
+                line["same_as"] = same
+                equal += 1
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return equal
