@@ -16,6 +16,7 @@ from typing import Any
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError, Postponed
 from daemon.events import Events
+from daemon.intake.batches.dropped_tables import DroppedTables
 from daemon.intake.claims import Claims
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
@@ -28,6 +29,7 @@ from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
@@ -92,7 +94,7 @@ class Admission:
         #: The records that hold for manifests, by the manifest's name, and the id that its job may have by it.
         self._handed_in: dict[str, tuple[HandInRecord, str]] = {}
         self._recovered = False
-        self.strays = Strays(outbox, lambda: self.inbox, spool.root / "strays.json")
+        self.strays = Strays(outbox, lambda: self.inbox, spool.root / "strays.json", self._is_used)
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         #: Since when manifests lack something, also those that nobody has been told of yet; by the inbox's clock, in s.
         self._incomplete: dict[str, float] = {}
@@ -105,6 +107,7 @@ class Admission:
         self._contents = ManifestContents(settings, lambda: self.inbox, self.results)
         #: Manifests that people are to be told of: durably, and so only after all that can be taken.
         self._unnoted: list[WaitingNote] = []
+        self.tables = DroppedTables(lambda: self.inbox)
         self._queue: FairQueue[Drop] = FairQueue(_lines)
         self._turn = Turn()
 
@@ -137,6 +140,8 @@ class Admission:
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         drops = self._with_records(drops)
+        # A manifest that was not read yet may name a table.
+        drops += self.tables.find(self._contents.files(), are_known=all(map(self._contents.is_read, drops)))
         self._present = {drop.name: drop for drop in drops}
         self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
         self.results.keep(set(self._present))
@@ -345,7 +350,7 @@ class Admission:
         """
         jobs: list[Job] = []
         with self.mount_guard.held():
-            while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
+            while not jobs and name not in self.claims.refused and name.lower().endswith((*MANIFESTS, *TABLE_ENDINGS)):
                 try:
                     with open_inside(
                         self.settings.paths.inbox, name
@@ -388,6 +393,8 @@ class Admission:
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:
             due.append(still)
+        if self.tables.next_s is not None:
+            due.append(self.tables.next_s)
         if (again := self.claims.next_try()) is not None:
             due.append(max(LEAST_S, again))  # what is due already was left for the next turn
         return max(LEAST_S, min(wait for wait in due if wait > 0))
@@ -446,6 +453,10 @@ class Admission:
             wanted = self._contents.of(drop).output or drop.stem
             self._unnoted.append(WaitingNote(drop, wanted, missing, warnings, since))
         return since
+
+    def _is_used(self, name: str) -> bool:
+        """Return whether a table is named by a manifest in the inbox, or is a batch of its own."""
+        return name in self._contents.files() or self.tables.is_batch(name)
 
     def _forget_gone(self, present: set[str]) -> None:
         memories: tuple[dict[str, Any], ...] = (self._incomplete, self._refused)

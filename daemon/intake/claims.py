@@ -31,6 +31,7 @@ from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
 from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
 from daemon.intake.scanner import MAX_DEPTH
+from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, record_name
 from daemon.jobs.record import Job
@@ -288,8 +289,13 @@ class Claims:
         last = os.path.lexists(directory / WAITED) or self._is_last_try(directory.name)
         cancelled = os.path.lexists(directory / CANCELLED)
         data, by = b"", ""
+        table: bytes | None = None
         try:
-            data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
+            if is_table(source):
+                table = read_manifest(directory, "manifest.yaml", self._settings.intake.max_file_bytes)
+                data = _manifest_of(directory / "manifest.yaml", os.path.basename(source))
+            else:
+                data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
             items = tuple(parse_untrusted(data, self._settings.intake.max_documents, self._defaults(directory)))
         except Postponed as exc:
             if not (last or cancelled):
@@ -306,7 +312,7 @@ class Claims:
         owner, ours = _owner(directory / "manifest.yaml")
         if told := self._handed_in_by(directory):
             owner, ours = told, False
-        return Claimed(directory.name, source, data, items, last, by, owner, ours, _held(directory))
+        return Claimed(directory.name, source, data, items, last, by, owner, ours, _held(directory), table=table)
 
     def _handed_in_by(self, directory: Path) -> str:
         """Return for whom a door handed in a claimed manifest; empty where its owner did it himself."""
@@ -345,6 +351,18 @@ class Claims:
         except AvatarError:  # somebody changed the claim: its name is lost, the job is not
             name = ""
         return name if name and "\0" not in name else f"{directory.name}.yaml"
+
+
+def _manifest_of(table: Path, name: str) -> bytes:
+    """Return the manifest of a table that is a batch of its own.
+
+    Raises:
+        JobError: `rows-invalid`: it is none any more.
+    """
+    if (data := batch_of(table, name)) is None:
+        hint = "Drop it beside a manifest of `kind: batch` that names it in `rows`."
+        raise JobError("rows-invalid", f"{name} is no table whose columns are keys of a manifest.", hint)
+    return data
 
 
 def _owner(path: Path) -> tuple[str, bool]:

@@ -27,6 +27,7 @@ from daemon.intake.companion_names import Spelled, opened_companion, with_missin
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
+from daemon.jobs.batch.alone import stem_of_table
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import RowOf, SourceFile
 from daemon.jobs.manifest import Manifest
@@ -114,6 +115,7 @@ class Claimed:
         held: who holds its jobs, why and since when, as they were held while it waited; None where nobody does.
         ours: the owner is the service's own user, as of a manifest that it gave back.
         rows: the rows that the items are of; None for a manifest from the inbox.
+        table: the file itself, where it is a table that is a batch of its own; then `data` is the manifest made for it.
     """
 
     claim: str
@@ -126,6 +128,7 @@ class Claimed:
     ours: bool = False
     held: dict[str, Any] | None = None
     rows: Rows | None = None
+    table: bytes | None = None
 
     def text(self, number: int) -> tuple[str, bytes]:
         """Return the manifest file of an item, and what identifies its content."""
@@ -224,6 +227,8 @@ class JobBuilder:
             return self._build_row(claimed, claimed.rows, number)
         now, item = time.time(), claimed.items[number]
         stem = os.path.splitext(os.path.basename(claimed.source))[0]
+        if claimed.table is not None:
+            stem = stem_of_table(claimed.source)
         wanted = f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem
         if isinstance(item, Manifest):
             wanted = item.output or wanted
@@ -246,7 +251,7 @@ class JobBuilder:
         stem = item.output if isinstance(item, Manifest) and item.output else f"{os.path.basename(batch.name)}-{row}"
         job = Job(
             id=row_id(batch.id, row),
-            name=f"{batch.name}/{clean_stem(stem)}",
+            name=f"{rows_folder(batch)}/{clean_stem(stem)}",
             source=batch.source,
             document=batch.document,
             by=batch.by,
@@ -267,6 +272,8 @@ class JobBuilder:
         build.completed = self._bases.complete(item, build.job.by, build.job.source)
         _describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
+        if build.claimed.table is not None:  # only a report names a base
+            build.job.facts.rows_folder = build.completed.rows_folder
         return build.completed.manifest
 
     def _author(self, job: Job) -> str:
@@ -439,6 +446,11 @@ class JobBuilder:
                 self._bases.link_file(build.completed, field, building / target)
                 copies.append(building / target)
                 continue
+            if field == "rows" and build.claimed.table is not None:
+                check_room(self._settings, name, len(build.claimed.table))
+                fs.OPS.write(building / target, build.claimed.table, sync=False)
+                copies.append(building / target)
+                continue
             found = self._facts().spelled(path)
             path = found.name
             if found.warning:
@@ -459,6 +471,11 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
+
+
+def rows_folder(batch: Job) -> str:
+    """Return the folder of the outbox in which the results of a batch's rows lie."""
+    return batch.facts.rows_folder or batch.name
 
 
 def _describe(job: Job, manifest: Manifest) -> None:

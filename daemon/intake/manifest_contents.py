@@ -15,6 +15,7 @@ from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_de
 from daemon.intake.job_builder import JOB_BYTES
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
@@ -180,6 +181,10 @@ class ManifestContents:
         limits = self._settings.intake
         try:
             parsed = parsed_defaults(defaults)
+            if is_table(drop.name):
+                with open_inside(self._settings.paths.inbox, drop.name) as fd:
+                    found = batch_of(Path(f"/proc/self/fd/{fd}"), os.path.basename(drop.name))
+                return parse_untrusted(found, 1, parsed) if found is not None else []
             data = read_manifest(self._settings.paths.inbox, drop.name, limits.max_manifest_bytes)
         except Postponed:
             raise

@@ -23,12 +23,16 @@ from daemon.intake.inbox_names import (
     stands_for,
 )
 from daemon.intake.scanner import MAX_DEPTH, InboxScanner
+from daemon.jobs.batch.alone import is_table
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.system.json_files import replace_json
 
 log = structlog.get_logger()
 
+#: A table that nothing names is answered after so long, s.
+TABLE_S = 60.0
 #: Answers that are flushed together.
 BATCH = 64
 
@@ -37,7 +41,7 @@ _MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
 _WITHOUT_POINT = re.compile(r"(.*?\w)(?:[\s,;_-]*ya?ml|[\s.]*ya?ml\s+)", re.IGNORECASE)
 _TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf", ".pptx", ".html", ".htm")
 _OTHER_MARKUP = (".toml", ".xml", ".ini")
-_TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods", ".numbers")
+_TABLES = (".xls", ".xlsx", ".xlsm", ".ods", ".numbers")
 _SHORTCUTS = (".lnk", ".url", ".webloc", ".desktop")
 _CLOUD_TEXTS = (".gdoc", ".gsheet", ".gslides", ".textclipping", ".webarchive")
 #: What people call a request → the request that does it.
@@ -60,12 +64,14 @@ _EXAMPLE = """
     text: |
       What is to be said.
 """
-_TABLE_EXAMPLE = """
-    image: anna.jpg
-    text: What the first row says.
-    ---
-    image: ben.jpg
-    text: What the second row says.
+_BATCH_EXAMPLE = """
+    kind: batch
+    rows: {name}
+    template:
+      image: portrait.jpg
+      text: Hello {{{{name}}}}, welcome.
+
+{{{{name}}}} stands for the cell in the column of that name.
 """
 
 
@@ -122,10 +128,16 @@ def remark(name: str) -> str | None:
             f"Nothing was made of {shown}. {what}. Put the picture and a file {printable(stem)}.yaml into the inbox, which "
             f"says:\n{_EXAMPLE}"
         )
+    if ending in TABLE_ENDINGS:
+        return (
+            f"Nothing was made of {shown}: no manifest in the inbox names it, and its columns are not all keys of a manifest. "
+            f"Put a file {printable(stem)}.yaml beside it, which says what each row becomes:\n{_BATCH_EXAMPLE.format(name=shown)}"
+        )
     if ending in _TABLES:
         return (
-            f"Nothing was made of {shown}, because tables are not read. Write one manifest for all its rows, "
-            f"{printable(stem)}.yaml, with a part for each row and a line --- between two:\n{_TABLE_EXAMPLE}"
+            f"Nothing was made of {shown}, because workbooks are not read. Save it as {printable(stem)}.csv (in "
+            "Excel: CSV UTF-8), and put it into the inbox with a file {printable(stem)}.yaml, which says what each row becomes:\n"
+            f"{_BATCH_EXAMPLE.format(name=f'{printable(stem)}.csv')}"
         )
     if ending in _PACKED:
         return f"Nothing was made of {shown}, because packed files are not opened. Put the files in it into the inbox."
@@ -150,12 +162,20 @@ class Strays:
     Args:
         inbox: gives the inbox.
         memory: file in the spool with the names of those that were answered.
+        is_used: whether a table is read, or waits to be.
     """
 
-    def __init__(self, outbox: Outbox, inbox: Callable[[], InboxScanner], memory: Path) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        inbox: Callable[[], InboxScanner],
+        memory: Path,
+        is_used: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self._outbox = outbox
         self._inbox = inbox
         self._memory = memory
+        self._is_used = is_used
         self._told: set[str] | None = None
         #: Whether the last turn ended before all were answered.
         self.unfinished = False
@@ -170,6 +190,12 @@ class Strays:
         told = self._told = self._remembered() if self._told is None else self._told
         present = {*inbox.others, *inbox.too_deep}
         new = [name for name in sorted(present - told) if name in inbox.too_deep or inbox.still(name)]
+        tables = [name for name in new if is_table(name)]
+        used = set(filter(self._is_used, tables))
+        told |= used
+        # The manifest that names a table may come after it.
+        used.update(name for name in tables if inbox.still_s(name) < TABLE_S)
+        new = [name for name in new if name not in used]
         turn = Turn(inbox.clock)
         while new and turn.has_room():
             batch, new = new[:BATCH], new[BATCH:]
@@ -177,7 +203,7 @@ class Strays:
             told.update(batch)
             turn.jobs += len(batch)
         self.unfinished = bool(new)
-        if turn.jobs or told - present:
+        if turn.jobs or used or told - present:
             told &= present
             replace_json(self._memory, sorted(told), durable=False)
 

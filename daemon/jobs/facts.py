@@ -92,6 +92,7 @@ class JobFacts:
         inherited: the keys that only folder defaults give: key → file, below the inbox.
         given: keys that the manifest and the folder defaults give; the others have the values of an avatar profile or usual ones.
         base: id of the earlier job whose values and files the manifest takes; empty where it names none.
+        rows_folder: of the outbox, in which the results of a batch's rows lie; empty where it is called like the batch.
         row: the batch that the job belongs to; None for one of its own.
         batch: of a batch whose rows have become jobs, or do: how far it has come.
     """
@@ -106,6 +107,7 @@ class JobFacts:
     inherited: dict[str, str] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
     base: str = ""
+    rows_folder: str = ""
     row: RowOf | None = None
     batch: BatchCounts | None = None
 
@@ -123,6 +125,7 @@ class JobFacts:
             "inherited": self.inherited,
             "given": self.given,
             "base": self.base,
+            "rows_folder": self.rows_folder,
             "row": dataclasses.asdict(self.row) if self.row else None,
             "batch": dataclasses.asdict(self.batch) if self.batch else None,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
@@ -154,6 +157,7 @@ class JobFacts:
                 inherited={str(key): str(file) for key, file in data.get("inherited", {}).items()},
                 given=list(map(str, data.get("given", ()))),
                 base=str(data.get("base", "")),
+                rows_folder=str(data.get("rows_folder", "")),
                 row=RowOf(**data["row"]) if data.get("row") else None,
                 batch=BatchCounts(**data["batch"]) if data.get("batch") else None,
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,

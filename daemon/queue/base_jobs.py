@@ -47,12 +47,14 @@ class Completed:
         base: id of the earlier job.
         name: of its result.
         files: keys whose files are the earlier job's.
+        rows_folder: where that is a batch: the folder of the outbox in which the results of its rows lie.
     """
 
     manifest: Manifest
     base: str
     name: str
     files: tuple[str, ...]
+    rows_folder: str = ""
 
 
 class BaseJobs:
@@ -89,7 +91,13 @@ class BaseJobs:
             raise _mismatch(exc, base.name) from exc
         unused = unused_keys(given, whole)
         files = tuple(key for key in whole.companions() if key not in given)
-        return Completed(whole.with_warnings([*manifest.warnings, *unused]), base.id, base.name, files)
+        return Completed(
+            whole.with_warnings([*manifest.warnings, *unused]),
+            base.id,
+            base.name,
+            files,
+            base.facts.rows_folder or base.name,
+        )
 
     def link_file(self, completed: Completed, key: str, target: Path) -> None:
         """Give a job a file of its base: another name in the spool, or a copy where the file can have no other name.

@@ -21,7 +21,7 @@ from daemon.events import Subscriber
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
-from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows
+from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows, rows_folder
 from daemon.jobs.facts import BatchCounts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, State, row_id
@@ -323,7 +323,7 @@ class BatchKeeper(Subscriber):
             job = self._spool.load_job(place)
             row = next(one for one in rows.from_index(rows.numbers.index(number)))
             stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{number}"
-            name = f"{batch.job.name}/{clean_stem(str(stem))}"
+            name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
             last = outcome.file
             for output in job.outputs.get("outputs", ()):
                 last = f"{name}{str(output['file']).removeprefix(job.name)}"
@@ -371,7 +371,7 @@ class BatchKeeper(Subscriber):
 
     def _write_report(self, batch: _Batch, rows: ResolvedRows) -> dict[str, Any]:
         taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
-        lines = report(batch.manifest, batch.place, batch.outcomes, taken)
+        lines = report(batch.job.id, batch.manifest, batch.place, batch.outcomes, taken)
         return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines, batch.counts.report)
 
     async def _finish(self, batch: _Batch, written: dict[str, Any]) -> None:

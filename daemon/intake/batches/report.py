@@ -19,10 +19,11 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import Manifest
 
 
-def report(manifest: Manifest, folder: Path, outcomes: Outcomes, taken: Mapping[int, str]) -> Iterator[str]:
+def report(batch: str, manifest: Manifest, folder: Path, outcomes: Outcomes, taken: Mapping[int, str]) -> Iterator[str]:
     """Yield the lines of a report, as CSV.
 
     Args:
+        batch: id of the batch's job.
         manifest: of the batch; `folder`: of its job.
         outcomes: of its rows.
         taken: ids of the jobs of rows that have one, by the row's number.
@@ -33,7 +34,11 @@ def report(manifest: Manifest, folder: Path, outcomes: Outcomes, taken: Mapping[
     columns = [column for column in keys if column and column not in REPORT_COLUMNS]
     wrong = _wrong_rows(folder)
     yield _line([*(headers[column] for column in columns), *REPORT_COLUMNS], rows.table.delimiter)
-    for row in rows.rows():
+    for row in rows.table.rows():
+        if row.cells.get("_state") == "done":  # of the report that was handed in
+            ours = tuple(str(row.cells.get(column, "")) for column in REPORT_COLUMNS)
+            yield _line([*(_text(row.cells.get(column, "")) for column in columns), *ours], rows.table.delimiter)
+            continue
         outcome = outcomes.get(row.number) or wrong.get(row.number)
         state = outcome.state if outcome else "waiting" if row.number in taken else "not taken"
         ours = (
@@ -45,6 +50,7 @@ def report(manifest: Manifest, folder: Path, outcomes: Outcomes, taken: Mapping[
             outcome.code if outcome else "",
             outcome.error if outcome else "",
             outcome.sha256 if outcome else "",
+            batch,
         )
         yield _line([*(_text(row.cells.get(column, "")) for column in columns), *ours], rows.table.delimiter)
 

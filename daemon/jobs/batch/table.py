@@ -24,7 +24,7 @@ MAX_COLUMNS, MAX_CELL, MAX_LINE = 1000, 100_000, 1_000_000
 #: Most rows that are read, whatever `limit` says.
 MAX_ROWS = 100_000
 #: Columns that a report adds to those of its table. They are not read as columns where a report is handed in again.
-REPORT_COLUMNS: Final = ("_row", "_state", "_job", "_file", "_seconds", "_code", "_error", "_sha256")
+REPORT_COLUMNS: Final = ("_row", "_state", "_job", "_file", "_seconds", "_code", "_error", "_sha256", "_batch")
 
 _FORMULA = ("=", "+", "-", "@")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*")

@@ -1,0 +1,61 @@
+"""Says which tables are batches of their own, without a manifest that names them: those whose columns are keys of a manifest, and
+the reports of batches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from daemon.errors import JobError
+from daemon.jobs.batch.table import REPORT_COLUMNS, TABLE_ENDINGS, Table, open_table
+from daemon.jobs.kinds import BATCH_KEYS
+from daemon.jobs.manifest import KEYS_BELOW, Manifest
+from daemon.jobs.record import JOB_ID
+
+_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
+#: A table without any of them is about something else.
+_MAIN: Final = frozenset({"text", "audio", "image", "avatar", "video", "prompt"})
+_REPORT = ".report"
+
+
+def is_table(name: str) -> bool:
+    """Return whether a file is a table by its name."""
+    return name.lower().endswith(TABLE_ENDINGS)
+
+
+def stem_of_table(name: str) -> str:
+    """Return the name of the results of a table that is a batch of its own: `welcome` for welcome.csv and welcome.report.csv."""
+    return os.path.splitext(os.path.basename(name))[0].removesuffix(_REPORT)
+
+
+def batch_of(path: Path, name: str) -> bytes | None:
+    """Return the manifest of the batch that a table is of its own; None where it is none.
+
+    Args:
+        name: of the table, without folders.
+    """
+    try:
+        table = open_table(path, name)
+        columns = _columns(table)
+        batch = _batch_of_report(table) if REPORT_COLUMNS[0] in columns else ""
+    except JobError:
+        return None
+    if not batch and not (columns <= _KEYS and columns & _MAIN):
+        return None
+    base = f"base: {batch}\n" if batch else ""
+    return f"kind: batch\nrows: {json.dumps(name, ensure_ascii=False)}\n{base}".encode()
+
+
+def _columns(table: Table) -> set[str]:
+    if table.columns:
+        return {column for column in table.columns if column}
+    return set(next(table.rows()).cells)
+
+
+def _batch_of_report(table: Table) -> str:
+    """Return the id of the batch that a report is of; empty where it names none."""
+    found = (str(row.cells.get(REPORT_COLUMNS[-1], "")) for row in table.rows())
+    return next((one for one in found if JOB_ID.fullmatch(one)), "")
