@@ -11,8 +11,6 @@ from typing import Any
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
 
-_CHUNK = 1 << 20  # bytes
-
 
 def publish_table(
     root: Path, names: Iterable[str], job_id: str, lines: Iterable[str], ours: str = ""
@@ -31,20 +29,13 @@ def publish_table(
         OSError: nothing is left.
     """
     temporary = temporary_path(root, job_id)
-    digest, size = hashlib.sha256(), 0
+    data = "".join(("\ufeff", *lines)).encode("utf-8", "surrogatepass")
     try:
-        with temporary.open("xb") as file:
-            for text in ("\ufeff", *lines):
-                data = text.encode("utf-8", "surrogatepass")
-                digest.update(data)
-                size += len(data)
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        fs.OPS.write(temporary, data)
         name = _put(root, temporary, names, ours)
     finally:
         fs.discard(temporary)
-    return {"file": name, "bytes": size, "sha256": digest.hexdigest()}
+    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def copy_result(root: Path, file: str, name: str, job_id: str) -> bool:

@@ -60,7 +60,7 @@ class _Batch:
     changed: bool = True
     report_due: float = 0.0
     retry_due: float = 0.0
-    retry_s: float = field(default=FIRST_RETRY_S)
+    retry_s: float = field(default_factory=lambda: FIRST_RETRY_S)
 
     @property
     def counts(self) -> BatchCounts:
@@ -178,13 +178,22 @@ class BatchKeeper(Subscriber):
 
     async def loop(self) -> None:
         """Carry batches on, until cancelled."""
+        await self.resume()
+        while True:
+            heard = self._wake.notifications
+            await self._wake.wait(await self.carry_on(), heard)
+
+    async def resume(self) -> None:
+        """Take up the batches that lie in the spool."""
         for place in list(self._spool.job_folders(self._spool.batches)):
             if place.name not in self._batches:
                 await self._resume(place)
-        while True:
-            heard = self._wake.notifications
-            waits = [await self._step_or_wait(batch) for batch in list(self._batches.values())]
-            await self._wake.wait(min(waits, default=None), heard)
+
+    async def carry_on(self) -> float | None:
+        """Carry each batch on for a step. Returns in how many seconds there is something to do without another event; None where
+        there is nothing.
+        """
+        return min([await self._step_or_wait(batch) for batch in list(self._batches.values())], default=None)
 
     async def _resume(self, place: Path) -> None:
         try:

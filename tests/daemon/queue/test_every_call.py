@@ -15,7 +15,8 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
+from daemon.intake.batches import keeper
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
@@ -36,6 +38,7 @@ from daemon.system.file_calls import Ops
 from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
 from stages import worker
+from stages.check.rows import check_rows
 from stages.context import Context
 from tests.conftest import ROOT
 from tests.support.endurance import FULL
@@ -162,7 +165,9 @@ def light_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage, artifact in MADE.items():
         module = types.ModuleType(f"stages.{stage}")
 
-        def run(ctx: Context, artifact: str | None = artifact) -> dict[str, Any]:
+        def run(ctx: Context, artifact: str | None = artifact) -> Mapping[str, Any]:
+            if ctx.manifest.kind_of_job.makes_jobs:
+                return check_rows(ctx)
             if artifact is not None:
                 with fs.artifact(ctx.path(artifact)) as path:
                     path.write_bytes(VIDEO)
@@ -193,11 +198,47 @@ def _settings(folder: Path) -> Settings:
     return settings
 
 
-def drop(settings: Settings) -> None:
+@dataclass(frozen=True)
+class Scene:
+    """What is dropped into a folder of the inbox, and what is there in the end.
+
+    Attributes:
+        files: name → content; the manifest comes last, and is the one that is taken.
+        results: in the folder of that name in the outbox, below which they may lie.
+        jobs: number of records in the spool.
+    """
+
+    files: dict[str, str]
+    results: tuple[str, ...]
+    jobs: int
+
+
+DOCUMENTS = Scene(
+    {"p.png": "picture", "hello.yaml": "text: One.\nimage: p.png\n---\ntext: Two.\nimage: p.png\n"},
+    ("hello-1.json", "hello-1.mp4", "hello-2.json", "hello-2.mp4"),
+    2,
+)
+#: Three rows, of which two are equal: two jobs beside the batch's own, and a copy.
+BATCH = Scene(
+    {
+        "p.png": "picture",
+        "people.csv": "name\nAnna\nBen\nAnna\n",
+        "hello.yaml": 'kind: batch\nrows: people.csv\ntemplate: {text: "Hello {{name}}.", image: p.png}\n',
+    },
+    (
+        "hello.json",
+        "hello.report.csv",
+        *(f"hello/hello-{name}" for name in ("1.json", "1.mp4", "2.json", "2.mp4", "3.mp4")),
+    ),
+    3,
+)
+
+
+def drop(settings: Settings, scene: Scene) -> None:
     folder = settings.paths.inbox / FOLDER
     folder.mkdir()
-    (folder / "p.png").write_bytes(b"picture")
-    (folder / "hello.yaml").write_text("text: One.\nimage: p.png\n---\ntext: Two.\nimage: p.png\n")
+    for name, content in scene.files.items():
+        (folder / name).write_text(content)
 
 
 @pytest.fixture(autouse=True)
@@ -225,10 +266,15 @@ async def live(settings: Settings) -> list[Job]:
                 service.admission.take(ready)
         except OSError:
             continue  # the service pauses its intake and looks again
-    for _ in range(60):
+    await service.batches.resume()
+    idle = 0
+    for _ in range(120):
         ticket = next((head for stage in reversed(STAGES) if (head := service.ready_queue.head(stage, 2e9))), None)
         if ticket is None:
-            break
+            if await service.batches.carry_on() is None or idle > 20:
+                break
+            idle += 1
+            continue
         taken = await service.state_machine.start_attempt(ticket)
         if taken is None:
             continue
@@ -269,31 +315,38 @@ def run(settings: Settings, ops: Watched) -> bool:
     return True
 
 
-def check(settings: Settings, published: list[str], where: str) -> None:
-    """Both jobs delivered, whole, once; and nothing else anywhere."""
+def visible(settings: Settings) -> tuple[str, ...]:
+    """The files in the folder of the outbox, and below."""
+    folder = settings.paths.outbox / FOLDER
+    return tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+
+
+def check(settings: Settings, scene: Scene, published: list[str], where: str) -> None:
+    """All jobs delivered, whole, once; and nothing else anywhere."""
     paths = settings.paths
     assert sorted(path.name for path in paths.outbox.iterdir() if path.name != MARK) == [FOLDER], where
-    results = sorted(path.name for path in (paths.outbox / FOLDER).iterdir())
-    assert results == ["hello-1.json", "hello-1.mp4", "hello-2.json", "hello-2.mp4"], where
-    for path in (paths.outbox / FOLDER).glob("*.mp4"):
+    assert visible(settings) == tuple(sorted(scene.results)), where
+    for path in (paths.outbox / FOLDER).rglob("*.mp4"):
         assert path.read_bytes() == VIDEO, where
-    for path in (paths.outbox / FOLDER).glob("*.json"):
+    for path in (paths.outbox / FOLDER).rglob("*.json"):
         assert '"state": "done"' in path.read_text(), where
+    for path in (paths.outbox / FOLDER).rglob("*.csv"):
+        assert path.read_text("utf-8-sig").count(",done,") == 3, where
     assert sorted(set(published)) == sorted(published), f"{where}: delivered twice: {published}"
     assert sorted(path.name for path in paths.inbox.iterdir()) == [".avatard", ".claimed", FOLDER], where
-    assert [path.name for path in (paths.inbox / FOLDER).iterdir()] == ["p.png"], where
+    assert {path.name for path in (paths.inbox / FOLDER).iterdir()} == {*scene.files} - {"hello.yaml"}, where
     assert list((paths.inbox / ".claimed").iterdir()) == [], where
     records = [path.parent.parent.name for path in paths.spool.rglob("job.json")]
-    assert records == ["done", "done"], f"{where}: {records}"
+    assert records == ["done"] * scene.jobs, f"{where}: {records}"
     leftovers = [path for path in paths.spool.rglob("*") if path.is_file() and path.name not in (*KEPT, *STANDING)]
     assert leftovers == [], f"{where}: {leftovers}"
 
 
-def all_calls(settings: Settings) -> list[str]:
-    drop(settings)
+def all_calls(settings: Settings, scene: Scene) -> list[str]:
+    drop(settings, scene)
     ops = Watched()
     assert run(settings, ops)
-    check(settings, ops.published, "the undisturbed life")
+    check(settings, scene, ops.published, "the undisturbed life")
     return ops.calls
 
 
@@ -313,15 +366,26 @@ def restored() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch goes on at once where the machine was at fault."""
+    monkeypatch.setattr(keeper, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(keeper, "LONGEST_RETRY_S", 0.0)
+    monkeypatch.setattr(keeper, "REPORT_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of hundreds of lives must not keep the threads of each."""
     monkeypatch.setattr(disk_thread, "IDLE_S", 0.0)
 
 
+@pytest.mark.parametrize("scene", [DOCUMENTS, BATCH], ids=["documents", "batch"])
 @pytest.mark.parametrize("how", WAYS)
-def test_every_call_may_be_the_last(settings: Settings, how: str, close_kept_copies: Callable[[], None]) -> None:
-    # Given the list of every call of two jobs' whole life
-    calls = all_calls(settings)
+def test_every_call_may_be_the_last(
+    settings: Settings, how: str, scene: Scene, close_kept_copies: Callable[[], None]
+) -> None:
+    # Given the list of every call of the jobs' whole life
+    calls = all_calls(settings, scene)
     assert len(calls) > 100
     for at in range(
         0 if FULL else 2 * WAYS.index(how), len(calls), 1 if FULL else STEP
@@ -331,16 +395,15 @@ def test_every_call_may_be_the_last(settings: Settings, how: str, close_kept_cop
             continue
         # When the world ends (or lies) at that one, and a new process starts (twice, for what only a second start clears)
         clean(settings)
-        drop(settings)
+        drop(settings, scene)
         first = Watched(at, how)
         if run(settings, first):
             # Then an error, unlike a crash, has been got over without a new process
-            visible = sorted(path.name for path in (settings.paths.outbox / FOLDER).iterdir())
-            assert visible == ["hello-1.json", "hello-1.mp4", "hello-2.json", "hello-2.mp4"], f"{how} at {at}: {call}"
+            assert visible(settings) == tuple(sorted(scene.results)), f"{how} at {at}: {call}"
         second = Watched()
         assert run(settings, second)
         third = Watched()
         assert run(settings, third)
         # Then everything is there, once, and nothing else
-        check(settings, first.published + second.published + third.published, f"{how} at call {at}: {call}")
+        check(settings, scene, first.published + second.published + third.published, f"{how} at call {at}: {call}")
         close_kept_copies()
