@@ -40,6 +40,10 @@ COMMANDS = {
     "submit": ("daemon.cli.commands.submit", "Hand in a job: TEXT or --audio, spoken by the face in --image."),
     "pipeline": ("daemon.cli.commands.pipeline", "Make a video and wait for it, with or without a service."),
     "jobs": ("daemon.cli.commands.jobs", "List, find, show, count, cancel, hold and retry jobs, and make them again."),
+    "batch": (
+        "daemon.cli.commands.batch",
+        "Batches: a job for each row of a table; how far they have come, and what failed.",
+    ),
     "status": ("daemon.cli.commands.queue", "Show whether the daemon runs, and how many jobs stand where."),
     "pause": ("daemon.cli.commands.queue", "Start nothing new; what runs ends its stage."),
     "drain": ("daemon.cli.commands.queue", "Take nothing new out of the inbox; what has been taken in is finished."),

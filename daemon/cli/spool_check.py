@@ -35,6 +35,7 @@ KNOWN_AT_ROOT = {
     "profiles",
     "avatars",
     "history",
+    "batches",
     *STAGES,
     *RESTING,
 }
@@ -71,7 +72,11 @@ class SpoolCheck:
         yield from self._missing_folders()
         yield from self._strangers()
         # The furthest first: of two copies of a job that one is right.
-        for folder in (*(self._spool.root / name for name in reversed(RESTING)), *self._stage_folders()):
+        for folder in (
+            *(self._spool.root / name for name in reversed(RESTING)),
+            self._spool.batches,
+            *self._stage_folders(),
+        ):
             yield from self._jobs(folder)
         yield from self._claims()
         yield from self._leftovers()

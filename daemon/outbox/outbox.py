@@ -238,9 +238,7 @@ class Outbox:
         self.check()
         flush_folders(self.root, notes.publish_notes(self.root, self._folders, sentences))
 
-    def publish_table(
-        self, name: str, job_id: str, ending: str, lines: Iterable[str], ours: str = ""
-    ) -> dict[str, Any]:
+    def publish_table(self, name: str, job_id: str, ending: str, lines: Iterable[str]) -> dict[str, Any]:
         """Write a table beside the status of a batch, as `daemon.outbox.reports.publish_table` does.
 
         Args:
@@ -252,18 +250,18 @@ class Outbox:
             OSError: nothing is left.
         """
         self.check()
-        names = (name, f"{name}-{job_id}", subfolders.fallback_name(name, job_id))
-        return reports.publish_table(self.root, (f"{one}{ending}" for one in names), job_id, lines, ours)
+        names = (f"{one}{ending}" for one in (name, f"{name}-{job_id}", subfolders.fallback_name(name, job_id)))
+        return reports.publish_table(self.root, names, job_id, lines)
 
-    def copy_result(self, file: str, name: str, job_id: str) -> bool:
-        """Copy a result, as `daemon.outbox.reports.copy_result` does.
+    def copy_result(self, file: str, name: str, ending: str, job_id: str) -> str:
+        """Copy a result to `name` and `ending`, or a name with the job's id, as `daemon.outbox.reports.copy_result` does.
 
         Raises:
             MachineError: `outbox-missing`.
             OSError: the result is not there, or cannot be copied.
         """
         self.check()
-        return reports.copy_result(self.root, file, name, job_id)
+        return reports.copy_result(self.root, file, (f"{name}{ending}", f"{name}-{job_id}{ending}"), job_id)
 
     def withdraw_answers(self, names: Iterable[str], endings: Sequence[str]) -> None:
         """Remove the answers to requests about results of these names, as the results are new, or go on.

@@ -1,26 +1,33 @@
-"""Files that the daemon itself makes of a batch in the outbox: reports that are written again, and copies of results."""
+"""Files that the daemon itself makes of a batch in the outbox: tables that are written again, and copies of results.
+
+What is there under such a name is replaced only where it is the batch's own: a table names the batch's job, and a copy
+has the content of the result.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from daemon.errors import JobError
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
+from daemon.system.safe_open import open_inside
+
+#: The name of the batch's job stands within so many bytes of a table, and a file is read by so many.
+_HEAD, _CHUNK = 1 << 16, 1 << 20
 
 
-def publish_table(
-    root: Path, names: Iterable[str], job_id: str, lines: Iterable[str], ours: str = ""
-) -> dict[str, Any]:
-    """Write a table for people, as UTF-8 with the mark by which spreadsheet programs know it.
+def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable[str]) -> dict[str, Any]:
+    """Write a table for people, as UTF-8 with the mark by which spreadsheet programs know it. An earlier one is replaced.
 
     Args:
-        names: paths below the outbox; the first one that is free is taken.
-        job_id: of the batch.
-        ours: path of the file that this one replaces, where it was written before.
+        names: paths below the outbox; the first one that is free, or has an earlier table of this batch, is taken.
+        job_id: of the batch; stands in each line.
 
     Returns:
         The file as an entry of `outputs` in a status; its `file` is empty where every name is taken.
@@ -32,17 +39,17 @@ def publish_table(
     data = "".join(("\ufeff", *lines)).encode("utf-8", "surrogatepass")
     try:
         fs.OPS.write(temporary, data)
-        name = _put(root, temporary, names, ours)
+        name = next((name for name in names if _give(root, temporary, name, job_id)), "")
     finally:
         fs.discard(temporary)
     return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def copy_result(root: Path, file: str, name: str, job_id: str) -> bool:
-    """Copy a result under another name; nothing is replaced. Returns False where that is taken.
+def copy_result(root: Path, file: str, names: Iterable[str], job_id: str) -> str:
+    """Copy a result under another name, of which the first free one is taken. Returns it; empty where all are taken.
 
     Args:
-        file, name: paths below the outbox.
+        file, names: paths below the outbox.
         job_id: of the batch.
 
     Raises:
@@ -51,15 +58,38 @@ def copy_result(root: Path, file: str, name: str, job_id: str) -> bool:
     temporary = temporary_path(root, job_id)
     fd = subfolders.open_file(root, file)
     try:
+        digest = _digest(fd)
         fs.OPS.copy(fd, temporary, os.fstat(fd).st_size, sync=True)
-        return subfolders.publish_into(root, temporary, name, durable=True)
+        for name in names:
+            if subfolders.publish_into(root, temporary, name, durable=True) or _has_content(root, name, digest):
+                return name
     finally:
         os.close(fd)
         fs.discard(temporary)
+    return ""
 
 
-def _put(root: Path, temporary: Path, names: Iterable[str], ours: str) -> str:
-    if ours:
-        subfolders.rename_into(root, temporary, ours, durable=True)
-        return ours
-    return next((name for name in names if subfolders.publish_into(root, temporary, name, durable=True)), "")
+def _give(root: Path, temporary: Path, name: str, job_id: str) -> bool:
+    """Give a table its name; False where something else has that."""
+    if subfolders.publish_into(root, temporary, name, durable=True):
+        return True
+    with contextlib.suppress(JobError), open_inside(root, name) as fd:
+        if job_id.encode() not in os.pread(fd, _HEAD, 0):
+            return False
+        subfolders.rename_into(root, temporary, name, durable=True)
+        return True
+    return False
+
+
+def _has_content(root: Path, name: str, digest: bytes) -> bool:
+    with contextlib.suppress(JobError), open_inside(root, name) as fd:
+        return _digest(fd) == digest
+    return False
+
+
+def _digest(fd: int) -> bytes:
+    digest, at = hashlib.sha256(), 0
+    while data := os.pread(fd, _CHUNK, at):
+        digest.update(data)
+        at += len(data)
+    return digest.digest()

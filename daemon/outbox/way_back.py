@@ -83,6 +83,13 @@ def how_to_mend(file: str, job: Job) -> str:
 
 def how_to_go_on(job: Job) -> str:
     """Return what to do with a failed or cancelled job of which no manifest is known to have been given back."""
+    if (row := job.facts.row) is not None:
+        report = f"{os.path.basename(row.name)}.report.csv"
+        return (
+            f"It is row {row.number} of {row.name}. Mend it in {report}, beside that batch's status, and put {report} into the "
+            f"inbox: rows that are done are left out. Or, if nothing is to be mended in it, put an empty file "
+            f"{printable(os.path.basename(row.name))}.retry into {inbox_folder(job)}: all its rows that failed start again."
+        )
     if job.state == "cancelled":
         return "Drop it again if you still want it" + (
             f", or {put_request(job, 'retry')}." if job.was_accepted else "."

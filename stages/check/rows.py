@@ -170,7 +170,7 @@ def _write_errors(ctx: Context, wrong: Iterable[RowMistake]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(ERROR_COLUMNS)
-    writer.writerows(mistake.cells() for mistake in wrong)
+    writer.writerows(mistake.cells(ctx.job_id) for mistake in wrong)
     with artifact(ctx.path(ERRORS)) as path:
         path.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
 

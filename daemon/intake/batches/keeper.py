@@ -158,7 +158,9 @@ class BatchKeeper(Subscriber):
             run: starts a row's job again, by its id.
         """
         batch = self._batches[job_id]
-        rows = batch.rows = batch.rows or await self._disk.run(ResolvedRows, batch.place)
+        rows = batch.rows
+        if rows is None:
+            rows = batch.rows = await self._disk.run(ResolvedRows, batch.place)
         twins = {number for numbers in rows.twins.values() for number in numbers}
         for number in list(batch.outcomes):
             outcome = batch.outcomes.get(number)
@@ -302,7 +304,7 @@ class BatchKeeper(Subscriber):
             if by or job_id not in self._state_machine.running:
                 try:
                     assert self.cancel is not None  # set by the service
-                    await self.cancel({"op": "cancel", "job": job_id, "by": by or "on_error"})
+                    await self.cancel({"op": "cancel", "job": job_id, "by": by or "`on_error` of the batch"})
                 except AvatarError as exc:  # it ended meanwhile, or goes on to be cancelled
                     log.info("row not cancelled", job_id=job_id, why=exc.message)
         for number in rows.numbers[batch.counts.taken :]:
@@ -335,8 +337,8 @@ class BatchKeeper(Subscriber):
             name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
             last = outcome.file
             for output in job.outputs.get("outputs", ()):
-                last = f"{name}{str(output['file']).removeprefix(job.name)}"
-                self._outbox.copy_result(str(output["file"]), last, batch.job.id)
+                file = str(output["file"])
+                last = self._outbox.copy_result(file, name, file.removeprefix(job.name), row_id(batch.job.id, number))
         except (OSError, ValueError, KeyError) as exc:
             return Outcome(
                 "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
@@ -381,7 +383,7 @@ class BatchKeeper(Subscriber):
     def _write_report(self, batch: _Batch, rows: ResolvedRows) -> dict[str, Any]:
         taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
         lines = report(batch.job.id, batch.manifest, batch.place, batch.outcomes, taken)
-        return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines, batch.counts.report)
+        return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines)
 
     async def _finish(self, batch: _Batch, written: dict[str, Any]) -> None:
         job, counts = batch.job, batch.counts

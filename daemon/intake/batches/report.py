@@ -59,7 +59,7 @@ def _wrong_rows(folder: Path) -> dict[int, Outcome]:
     """Return the rows of which no job was made, by what the check found."""
     found: dict[int, Outcome] = {}
     with contextlib.suppress(FileNotFoundError), (folder / ERRORS).open(encoding="utf-8-sig", newline="") as file:
-        for row, _, _, code, message, hint in islice(csv.reader(file), 1, None):
+        for row, _, _, code, message, hint, _ in islice(csv.reader(file), 1, None):
             found[int(row)] = Outcome("wrong", "", code=code, error=f"{message} {hint}".strip())
     return found
 

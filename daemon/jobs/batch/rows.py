@@ -28,8 +28,9 @@ from daemon.jobs.yaml_positions import DocumentError
 
 #: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
 NOT_RENDERED: Final = frozenset({"output", "priority", "metadata"})
-ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint")
+ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
+_MAKE_JOBS: Final = frozenset(kind.name for kind in KINDS.values() if kind.makes_jobs)
 _FILE_NAMES: Final = TypeAdapter(FileName)
 
 
@@ -68,9 +69,9 @@ class RowMistake:
     message: str
     hint: str
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the line of the table of errors (`ERROR_COLUMNS`)."""
-        return str(self.row.number), str(self.row.line), self.column, self.code, self.message, self.hint
+    def cells(self, batch: str) -> tuple[str, ...]:
+        """Return the line of the table of errors (`ERROR_COLUMNS`). `batch`: id of the batch's job."""
+        return str(self.row.number), str(self.row.line), self.column, self.code, self.message, self.hint, batch
 
 
 @dataclass(frozen=True)
@@ -120,26 +121,26 @@ class BatchRows:
         """
         if not self.table.columns or self._template is None:
             return []
-        known = {*self.table.columns, ROW}
+        known, warnings = {*self.table.columns, ROW}, []
         for one in self._placeholders:
-            if one.column not in known:
-                meant = difflib.get_close_matches(one.column, known, 1)
+            if one.column in known:
+                continue
+            meant = difflib.get_close_matches(one.column, known, 1)
+            did = f" Did you mean `{{{{{meant[0]}}}}}`?" if meant else ""
+            what = f"The template names a column “{one.column}” (in `{_key(one.path)}`), which {self.table.name} does not have"
+            if one.default is None:
                 there = ", ".join(f"“{column}”" for column in self.table.columns[:20] if column)
-                raise JobError(
-                    "rows-column-unknown",
-                    f"The template names a column “{one.column}” (in `{_key(one.path)}`), which {self.table.name} does not have.",
-                    f"{f'Did you mean `{{{{{meant[0]}}}}}`? ' if meant else ''}Its columns are {there}.",
-                )
+                raise JobError("rows-column-unknown", f"{what}.", f"Its columns are {there}.{did}")
+            warnings.append(f"{what}, so that each row has the default “{one.default}”.{did}")
         used = {one.column for one in self._placeholders}
         unused = [
             column for column in self.table.columns if column and column not in used and column not in REPORT_COLUMNS
         ]
-        if not unused:
-            return []
-        names = ", ".join(f"“{column}”" for column in unused[:20])
-        return [
-            f"The template uses no {'column' if len(unused) == 1 else 'one of the columns'} {names} of {self.table.name}."
-        ]
+        if unused:
+            names = ", ".join(f"“{column}”" for column in unused[:20])
+            which = "not the column" if len(unused) == 1 else "none of the columns"
+            warnings.append(f"The template uses {which} {names} of {self.table.name}.")
+        return warnings
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows that jobs are made of: the first `limit` ones, and of a report those that are not done.
@@ -172,14 +173,15 @@ class BatchRows:
                 f"Row {row.number} has nothing in the column “{exc.column}”, which `{_key(exc.path)}` needs.",
                 f"Fill the cell, or write a default in the template: `{{{{{exc.column}|…}}}}`.",
             )
+        if str(values.get("kind", "")).strip().lower() in _MAKE_JOBS:
+            what = f"Row {row.number} asks for a batch."
+            return RowMistake(
+                row, self.columns_of("kind"), "row-invalid", what, "A row is one job: write another kind."
+            )
         found = parse_values(values, lambda path: self._place(row, path))
         if isinstance(found, JobError):
             column = self.columns_of(found.key) if isinstance(found, DocumentError) else ""
             return RowMistake(row, column, found.code, found.message, found.hint)
-        if found.kind_of_job.makes_jobs:
-            return RowMistake(
-                row, "kind", "row-invalid", f"Row {row.number} asks for a batch.", "A row is one job: write its kind."
-            )
         inherited = {key: file for key, file in self._inherited.items() if key not in self._own_keys(row)}
         return ResolvedRow(row, values, found.with_defaults((), inherited))
 

@@ -1,0 +1,147 @@
+"""`avatar batch …`: the batches there are, how far they have come, and their failed rows."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import Any
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_jobs
+from daemon.cli.job_list import ALL, find_rows
+from daemon.cli.job_lookup import find
+from daemon.errors import AvatarError, JobError
+from daemon.history.query import Query
+from daemon.jobs.record import JOB_ID
+from daemon.outbox.outbox import Outbox
+from daemon.system.safe_open import open_inside
+
+#: Failed rows that are shown for people.
+SHOWN = 20
+
+
+@click.group()
+def batch() -> None:
+    """Batches: a job for each row of a table; how far they have come, and what failed."""
+
+
+@batch.command("list")
+@click.option("--limit", "-n", type=click.IntRange(0), default=50, show_default=True, help="The newest only; 0: all.")
+@json_option
+@click.pass_obj
+def list_batches(shell: Shell, limit: int, as_json: bool) -> None:
+    """Batches, oldest first, with the number of their rows.
+
+    \b
+    Example:
+      avatar batch list --limit 5
+    """
+    outbox = Outbox(shell.settings.paths.outbox)
+    found = reversed(find_rows(shell, Query(kind=["batch"]), limit or ALL))
+    rows = [_counted(outbox, row.name, {"job": row.job, "name": row.name, "state": row.state}) for row in found]
+
+    def text() -> None:
+        for row in rows or []:
+            click.echo("\t".join(str(row[key]) for key in ("name", "state")) + f"\t{_told(row)}")
+        if not rows:
+            click.echo("No batches.")
+
+    show(rows, as_json, text)
+
+
+@batch.command("show")
+@click.argument("name", shell_complete=complete_jobs)
+@json_option
+@click.pass_obj
+def show_batch(shell: Shell, name: str, as_json: bool) -> None:
+    """How far one batch has come (by name or id), and which of its rows failed and why.
+
+    \b
+    Example:
+      avatar batch show welcome
+    """
+    status = _status(shell, name)
+    rows = _failed_rows(shell, status)
+
+    def text() -> None:
+        click.echo(f"{status['name']}: {status['state']}, {_told(status['batch'])}")
+        if error := status.get("error"):
+            click.echo(f"{error['code']}: {error['message']} {error['hint']}".rstrip())
+        for row in rows[:SHOWN]:
+            click.echo(f"row {row['row']}\t{row['state']}\t{row['code']}\t{row['error']}")
+        if len(rows) > SHOWN:
+            click.echo(f"{len(rows) - SHOWN} more are in {status['batch']['report']}.")
+
+    show({**status, "failed_rows": rows}, as_json, text)
+
+
+@batch.command("retry-failed")
+@click.argument("name", shell_complete=complete_jobs)
+@json_option
+@click.pass_obj
+def retry_failed(shell: Shell, name: str, as_json: bool) -> None:
+    """Start the failed and cancelled rows of a batch again, once it has ended.
+
+    \b
+    Example:
+      avatar batch retry-failed welcome
+    """
+    answer = shell.ask("retry", job=_status(shell, name)["job"])
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+def _status(shell: Shell, name: str) -> dict[str, Any]:
+    """Return the status of a batch.
+
+    Raises:
+        AvatarError: `job-unknown`; `not-a-batch`: it is another job, or its rows have not been checked.
+    """
+    outbox = Outbox(shell.settings.paths.outbox)
+    found = None if JOB_ID.fullmatch(name) else outbox.read_status(name)
+    if found is None:
+        job = find(shell, name)
+        found = outbox.read_status(job.name)
+    if found is None or "batch" not in found:
+        raise AvatarError(
+            "not-a-batch",
+            f"{name} is no batch whose rows have become jobs.",
+            "`avatar batch list` shows the batches; `avatar jobs show` says what this job is.",
+        )
+    return found
+
+
+def _counted(outbox: Outbox, name: str, row: dict[str, Any]) -> dict[str, Any]:
+    counts = (outbox.read_status(name) or {}).get("batch") or {}
+    return {**row, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "left")}}
+
+
+def _told(counts: dict[str, Any]) -> str:
+    if counts.get("rows") is None:
+        return "its rows are not checked yet"
+    words = [f"{counts['done']} of {counts['rows']} rows done"]
+    words += [f"{counts[key]} {key}" for key in ("failed", "cancelled", "left") if counts[key]]
+    return ", ".join(words)
+
+
+def _failed_rows(shell: Shell, status: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the rows that failed, were cancelled or are wrong, by the batch's report."""
+    report = status["batch"].get("report")
+    if not report:
+        return []
+    try:
+        with open_inside(shell.settings.paths.outbox, report) as fd:
+            file = os.fdopen(os.dup(fd), encoding="utf-8-sig", newline="")
+    except JobError:
+        return []
+    with file:
+        header = file.readline()
+        delimiter = next((sign for sign in ",;\t" if f"_row{sign}_state" in header), ",")
+        file.seek(0)
+        rows = csv.DictReader(file, delimiter=delimiter)
+        return [
+            {"row": row["_row"], "state": row["_state"], "code": row["_code"] or "", "error": row["_error"] or ""}
+            for row in rows
+            if row.get("_state") in ("failed", "cancelled", "wrong")
+        ]

@@ -1,0 +1,1 @@
+"""Batches: tables, templates, rows."""

@@ -1,0 +1,150 @@
+"""A row becomes a manifest by plain substitution; what is wrong with it is told with row, column and remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import JobError
+from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
+from daemon.jobs.batch.table import Row
+from daemon.jobs.batch.template import fill, has_placeholder
+from daemon.jobs.defaults import FolderDefaults
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.parse import parse_manifest
+
+TEMPLATE = {"text": "Hello {{ First  Name }}.", "image": "{{image|portrait.png}}", "voice": "{{voice|heart}}"}
+
+
+def batch(folder: Path, table: str, *defaults: FolderDefaults, **keys: Any) -> BatchRows:
+    """The rows of a batch with this table and these keys of its manifest."""
+    manifest = parse_manifest(json.dumps({"kind": "batch", "rows": "people.csv", **keys}).encode(), 1, defaults)[0]
+    assert isinstance(manifest, Manifest), manifest
+    (folder / "source.rows").write_text(table)
+    return BatchRows(manifest, folder / "source.rows", manifest.inherited)
+
+
+def resolved(rows: BatchRows) -> list[ResolvedRow | RowMistake]:
+    return [rows.resolve(row) for row in rows.rows()]
+
+
+def right(rows: BatchRows) -> list[Manifest]:
+    found = resolved(rows)
+    assert all(isinstance(one, ResolvedRow) for one in found), found
+    return [one.manifest for one in found if isinstance(one, ResolvedRow)]
+
+
+def wrong(rows: BatchRows) -> RowMistake:
+    (found,) = [one for one in resolved(rows) if isinstance(one, RowMistake)]
+    return found
+
+
+def test_a_template_takes_cells_and_defaults(tmp_path: Path) -> None:
+    found = right(batch(tmp_path, "first name;voice\nAnna;adam\nBen;\n", template=TEMPLATE))
+    assert [(one.text, one.voice, one.image) for one in found] == [
+        ("Hello Anna.", "adam", "portrait.png"),
+        ("Hello Ben.", "heart", "portrait.png"),
+    ]
+
+
+def test_a_cell_is_only_ever_text_and_is_put_in_once(tmp_path: Path) -> None:
+    # Given cells that look like YAML, like a placeholder and like numbers
+    table = 'name,n\n"a: b # {{n}} {x: 1} - *",007\n'
+    template = {"text": "{{name}}", "image": "p.png", "speed": "{{n}}", "metadata": {"id": "{{n}}"}}
+    values = resolved(batch(tmp_path, table, template={**template, "speed": "1.5"}))[0]
+    assert isinstance(values, ResolvedRow)
+    assert values.manifest.text == "a: b # {{n}} {x: 1} - *"
+    # Then a key takes a number as from a file, and metadata stay what was written
+    assert (values.manifest.speed, values.manifest.metadata) == (1.5, {"id": "007"})
+
+
+def test_columns_are_keys_where_the_template_has_no_placeholder(tmp_path: Path) -> None:
+    table = "text,image,motion.head,output\nHello.,p.png,0.5,one\nHi.,,,\n"
+    first, second = right(batch(tmp_path, table, template={"image": "usual.png", "motion": {"head": 0, "blink": 0}}))
+    assert (first.image, first.motion.head, first.motion.blink, first.output) == ("p.png", 0.5, 0, "one")
+    assert (second.image, second.motion.head, second.output) == ("usual.png", 0, None)
+
+
+def test_the_defaults_of_the_folder_hold_for_each_row_and_their_files_lie_beside_them(tmp_path: Path) -> None:
+    defaults = FolderDefaults("anna/_defaults.yaml", {"image": "anna.png", "voice": "adam"})
+    table = "text,voice,image\nHello.,,\nHi.,bella,own.png\n"
+    rows = batch(tmp_path, table, defaults)
+    first, second = right(rows)
+    assert (first.voice, second.voice) == ("adam", "bella")
+    assert first.companion_paths("anna/films") == {"image": "anna/anna.png"}
+    assert second.companion_paths("anna/films") == {"image": "anna/films/own.png"}
+    assert rows.files("anna/films") == ["anna/anna.png", "anna/films/own.png"]
+
+
+def test_lines_of_json_bring_lists_and_groups(tmp_path: Path) -> None:
+    line = {"text": "Hello.", "image": "p.png", "expressions": [{"at": 0.5, "name": "smile"}], "motion": {"head": 0}}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(line))
+    manifest = parse_manifest(b"kind: batch\nrows: rows.jsonl\n")[0]
+    assert isinstance(manifest, Manifest)
+    (found,) = right(BatchRows(manifest, tmp_path / "rows.jsonl", {}))
+    assert (found.expressions[0].at, found.motion.head) == (0.5, 0)
+
+
+def test_limit_takes_the_first_rows_and_a_report_those_that_are_not_done(tmp_path: Path) -> None:
+    table = "text,image,_state\na,p.png,done\nb,p.png,failed\nc,p.png,\nd,p.png,wrong\n"
+    assert [one.text for one in right(batch(tmp_path, table, limit=2))] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("table", "keys", "code", "column", "says"),
+    [
+        ("first name\n\n,\nAnna\nBen,x\n", {"template": TEMPLATE}, "row-invalid", "", "Row 2 cannot be read"),
+        ("first name,id\n,7\n", {"template": TEMPLATE}, "row-cell-empty", "first name", "{{first name|…}}"),
+        ("text,image,speed\nHi.,p.png,9\n", {}, "manifest-invalid", "speed", "(row 1, column speed)"),
+        ("text,image,fsp\nHi.,p.png,9\n", {}, "manifest-unknown-key", "fsp", "Did you mean `fps`?"),
+        ("text,image\nHi.,\n", {}, "manifest-invalid", "", "`image` is missing"),
+        ("kind,text\nbatch,Hi.\n", {}, "row-invalid", "kind", "another kind"),
+        ("v\nnobody.png\n", {"template": {"text": "Hi.", "image": "../{{v}}"}}, "manifest-invalid", "v", "next to"),
+    ],
+)
+def test_a_mistake_names_row_and_column(
+    tmp_path: Path, table: str, keys: dict[str, Any], code: str, column: str, says: str
+) -> None:
+    found = wrong(batch(tmp_path, table, **keys))
+    assert (found.code, found.column) == (code, column) or (code == "manifest-invalid" and not found.column), found
+    assert says in f"{found.message} {found.hint}"
+
+
+def test_an_unknown_placeholder_is_told_before_any_row_and_a_column_without_use_is_a_warning(tmp_path: Path) -> None:
+    rows = batch(tmp_path, "first nmae,extra\nAnna,1\n", template=TEMPLATE)
+    with pytest.raises(JobError, match="first name") as caught:
+        rows.check_columns()
+    assert caught.value.code == "rows-column-unknown"
+    assert "{{first nmae}}" in caught.value.hint
+    *defaults, unused = batch(tmp_path, "first name,extra,imag\nAnna,1,\n", template=TEMPLATE).check_columns()
+    assert "“extra”, “imag”" in unused
+    assert [one.rpartition(".")[2] for one in defaults] == [" Did you mean `{{imag}}`?", ""]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "says"),
+    [
+        ("template: {txt: Hi}", "Did you mean `text`?"),
+        ("template: {text: Hi, speed: 9}", "from 0.5 to 2"),
+        ("template: Hello {{name}}", "must have keys of its own"),
+        ("template: [text]", "must have keys of its own"),
+        ("on_error: halt", "stop after 5"),
+        ("limit: 0", "greater than or equal to 1"),
+        ("rows: people.xlsx", ".csv, .tsv or .jsonl"),
+    ],
+)
+def test_a_wrong_batch_is_refused_with_its_line(yaml: str, says: str) -> None:
+    rows = "" if yaml.startswith("rows") else "rows: people.csv\n"
+    (found,) = parse_manifest(f"kind: batch\n{rows}{yaml}\n".encode())
+    assert isinstance(found, JobError), found
+    assert "line" in found.message
+    assert says in f"{found.message} {found.hint}"
+
+
+def test_a_placeholder_is_found_wherever_it_stands() -> None:
+    assert has_placeholder({"a": [{"b": "x {{y}}"}]})
+    assert not has_placeholder({"a": ["{y}", "{{", 1]})
+    assert fill({"a": ["{{y}}", 1, "{{z|}}"], "b": "{{z|}}"}, Row(3, 4, {"y": "1"})) == {"a": ["1", 1]}

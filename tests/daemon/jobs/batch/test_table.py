@@ -1,0 +1,87 @@
+"""A table is read as spreadsheet programs write it; what could be read in two ways is refused, with line and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.errors import JobError
+from daemon.jobs.batch.table import MAX_COLUMNS, for_report, from_report, open_table
+
+PLAIN = [{"name": "Anna", "course": "Physics, advanced"}, {"name": "Ben"}]
+
+
+def rows_of(folder: Path, data: bytes, name: str = "people.csv") -> list[dict[str, object]]:
+    (folder / name).write_bytes(data)
+    return [dict(row.cells) for row in open_table(folder / name, name).rows()]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("people.csv", b'name,course\nAnna,"Physics, advanced"\nBen,\n'),
+        ("people.csv", b"\xef\xbb\xbfname;course\r\nAnna;Physics, advanced\r\nBen;\r\n"),
+        ("people.csv", b"name\tcourse\nAnna\tPhysics, advanced\nBen\n"),
+        ("people.tsv", b"name\tcourse\nAnna\tPhysics, advanced\nBen\t\n"),
+        ("people.csv", 'name;course\nAnna;"Physics, advanced"\nBen;\n'.encode("utf-16")),
+        ("people.csv", b'\n Name , COURSE \n Anna ,"Physics, advanced"\n\n,\nBen, \n ,\n'),
+        ("people.CSV", b'"name",course,\nAnna,"Physics, advanced",\nBen,,'),
+        ("people.jsonl", b'{"Name": "Anna", "course": " Physics, advanced "}\n\n{"name": "Ben", "course": null}'),
+    ],
+)
+def test_what_spreadsheet_programs_write_is_read(tmp_path: Path, name: str, data: bytes) -> None:
+    assert rows_of(tmp_path, data, name) == PLAIN
+
+
+def test_a_cell_may_have_line_ends_quotes_and_signs_of_yaml(tmp_path: Path) -> None:
+    found = rows_of(tmp_path, b'text,x\n"one\ntwo ""three"" {{x}}: # - *","=1+1"\n')
+    assert found == [{"text": 'one\ntwo "three" {{x}}: # - *', "x": "=1+1"}]
+
+
+def test_rows_are_numbered_for_people_and_know_their_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'a,b\n"1\n1",x\n\n2,x\n3,x,y\n4,x\n')
+    found = [(row.number, row.line, bool(row.error)) for row in open_table(tmp_path / "t.csv", "t.csv").rows()]
+    assert found == [(1, 2, False), (2, 5, False), (3, 6, True), (4, 7, False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code", "says"),
+    [
+        ("t.csv", "name\nMüller\n".encode("cp1252"), "rows-not-text", "line 2 reads “Müller”"),
+        ("t.csv", b"\xff\xfen\0a", "rows-not-text", "UTF-16"),
+        ("t.csv", b"a\0b\n1\n", "rows-not-text", "line 1"),
+        ("t.csv", b"PK\x03\x04rest", "rows-not-text", "workbook"),
+        ("t.csv", b"", "rows-empty", "is empty"),
+        ("t.csv", b"a,b\n,\n", "rows-empty", "no rows"),
+        ("t.jsonl", b"\n", "rows-empty", "no rows"),
+        ("t.csv", b"a,A \n1,2\n", "rows-invalid", "two columns “a”"),
+        ("t.csv", b",,\n1,2,3\n", "rows-invalid", "names no column"),
+        ("t.csv", b'a,b\n1,"2\n', "rows-invalid", "quotation marks"),
+        ("t.csv", ",".join(map(str, range(MAX_COLUMNS + 1))).encode() + b"\n1\n", "rows-invalid", "columns"),
+        ("t.csv", b"a\n" + b"x" * 2_000_000, "rows-invalid", "longer than"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_with_a_remedy(
+    tmp_path: Path, name: str, data: bytes, code: str, says: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        rows_of(tmp_path, data, name)
+    assert caught.value.code == code
+    assert says in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.hint
+
+
+def test_three_hundred_columns_are_no_fault(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(300)]
+    data = ",".join(names) + "\n" + ",".join(map(str, range(300)))
+    assert rows_of(tmp_path, data.encode())[0]["c299"] == "299"
+
+
+@given(st.text())
+def test_what_a_report_writes_for_a_spreadsheet_program_is_read_as_it_was(cell: str) -> None:
+    shown = for_report(cell)
+    assert from_report(shown) == cell or cell.startswith("'")
+    assert not shown.startswith(("=", "@", "+cmd", "-cmd"))
