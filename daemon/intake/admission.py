@@ -267,6 +267,7 @@ class Admission:
             if drop.name in self.claims.refused:
                 self._refuse(drop)
             else:
+                self.strays.were_read(self._contents.tables(drop.name))
                 self._forget(drop.name)
         return jobs
 

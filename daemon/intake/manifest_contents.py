@@ -75,6 +75,10 @@ class ManifestContents:
         """Return the paths below the inbox of all files that the manifests which were read name."""
         return {file for known in self._known.values() for file in known.files}
 
+    def tables(self, name: str) -> tuple[str, ...]:
+        """Return the paths below the inbox of the tables of rows that a manifest names."""
+        return self._known[name].tables if name in self._known else ()
+
     def jobs(self, name: str) -> int:
         """Return how many jobs a manifest makes; 1 if it was not read."""
         return self._known[name].jobs if name in self._known else 1

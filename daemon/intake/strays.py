@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -177,8 +177,14 @@ class Strays:
         self._memory = memory
         self._is_used = is_used
         self._told: set[str] | None = None
+        #: Files that manifests have named which were taken.
+        self._read: set[str] = set()
         #: Whether the last turn ended before all were answered.
         self.unfinished = False
+
+    def were_read(self, names: Iterable[str]) -> None:
+        """Say nothing of these files, by their path below the inbox: a manifest that names them is taken."""
+        self._read.update(names)
 
     def answer(self) -> None:
         """Answer the files that are whole, as far as one turn goes.
@@ -191,7 +197,8 @@ class Strays:
         present = {*inbox.others, *inbox.too_deep}
         new = [name for name in sorted(present - told) if name in inbox.too_deep or inbox.still(name)]
         tables = [name for name in new if is_table(name)]
-        used = set(filter(self._is_used, tables))
+        used = {name for name in tables if name in self._read or self._is_used(name)}
+        self._read.clear()
         told |= used
         # The manifest that names a table may come after it.
         used.update(name for name in tables if inbox.still_s(name) < TABLE_S)

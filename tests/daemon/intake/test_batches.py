@@ -1,0 +1,183 @@
+"""A batch: all rows are checked, each becomes one job, the report says what became of it, and one request acts on all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import PORTRAIT, Installation, wait_for
+
+#: A voice engine that never gets ready.
+DEAF = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A daemon that waits for missing files for a moment only."""
+    one = Installation(tmp_path_factory.mktemp("batches"), intake={"companion_wait_s": 1.0})
+    one.start()
+    yield one
+    one.stop()
+
+
+#: Cheap jobs: what is in a picture.
+TEMPLATE = 'template: {kind: info, image: "{{picture}}", output: "{{name}}"}\n'
+
+
+def table(*rows: str, header: str = "name,picture") -> bytes:
+    return "\n".join((header, *rows)).encode()
+
+
+def report(house: Installation, name: str, kind: str = "report") -> list[dict[str, str]]:
+    text = (house.outbox / f"{name}.{kind}.csv").read_text("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def states(house: Installation, name: str) -> list[str]:
+    return [row["_state"] for row in report(house, name)]
+
+
+def drop(house: Installation, name: str, rows: bytes, manifest: str = TEMPLATE, **files: Any) -> None:
+    house.drop(f"{name}.yaml", f"kind: batch\nrows: {name}.csv\n{manifest}", **{f"{name}__csv": rows}, **files)
+
+
+def test_each_row_becomes_a_job_and_the_report_says_where_its_result_is(shared: Installation) -> None:
+    # Given a table with two rows that ask for the same
+    rows = table("one,p.png", "two,p.png", "three,q.png")
+    drop(shared, "all", rows, p__png=PORTRAIT, q__png=PORTRAIT)
+    # When it has ended
+    status = shared.finished("all")
+    # Then the results lie in a folder of its name, also that of the row for which nothing was done again
+    assert (status["state"], status["batch"]["done"]) == ("done", 3)
+    assert sorted(path.name for path in (shared.outbox / "all").glob("*.info.json")) == [
+        "one.info.json", "three.info.json", "two.info.json",
+    ]  # fmt: skip
+    found = report(shared, "all")
+    assert [(row["name"], row["_state"], row["_file"]) for row in found] == [
+        (name, "done", f"all/{name}.info.json") for name in ("one", "two", "three")
+    ]
+    assert len({row["_job"] for row in found}) == 2
+    # And each job knows its batch and its row
+    assert shared.status("all/three")["row"] == {"batch": "all", "number": 3}  # type: ignore[index]
+    assert not (shared.outbox / "all.csv.txt").exists()
+    listed = shared.avatar("batch", "list").stdout
+    assert "all\tdone\t3 of 3 rows done" in listed
+
+
+def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(shared: Installation) -> None:
+    rows = table("one,p.png", "two,gone.png", "one,p.png", ",", "x,p.png,y")
+    # Given a wait for files that is over
+    drop(shared, "wrong", rows, p__png=PORTRAIT)
+    drop(shared, "partial", rows, f"accept_partial: true\n{TEMPLATE}")
+    # When the rows are checked
+    status = shared.finished("wrong")
+    # Then the batch fails, and a table names each wrong row, its column and what to do
+    assert (status["state"], status["error"]["code"]) == ("failed", "rows-wrong")
+    wait_for("the table of errors", lambda: (shared.outbox / "wrong.errors.csv").exists())
+    found = report(shared, "wrong", "errors")
+    assert [(row["row"], row["column"], row["code"]) for row in found] == [
+        ("2", "picture", "file-missing"), ("3", "name", "row-name-taken"), ("4", "", "row-invalid"),
+    ]  # fmt: skip
+    assert all(row["message"] and row["hint"] for row in found)
+    assert not (shared.outbox / "wrong").exists()
+    # But with `accept_partial` the right rows are made
+    assert shared.finished("partial")["batch"]["rows"] == 1
+    assert states(shared, "partial") == ["done", "wrong", "wrong", "wrong"]
+    assert any("partial.errors.csv" in warning for warning in shared.finished("partial")["warnings"])
+
+
+def test_failed_rows_stop_no_others_and_are_tried_again_by_one_request(shared: Installation) -> None:
+    # Given a row whose picture is none
+    drop(shared, "again", table("good,p.png", "bad,again.png"), p__png=PORTRAIT, again__png=b"no picture")
+    status = shared.finished("again")
+    assert (status["state"], status["batch"]["failed"]) == ("done", 1)
+    assert "1 row of 2 failed" in status["warnings"][0]
+    assert states(shared, "again") == ["done", "failed"]
+    assert report(shared, "again")[1]["_code"] == "image-unreadable"
+    assert "row 2\tfailed\timage-unreadable" in shared.avatar("batch", "show", "again").stdout
+    # When its failed rows are started again, which changes nothing of their files
+    shared.avatar("batch", "retry-failed", "again")
+    wait_for("the batch to end again", lambda: shared.finished("again")["finished"] != status["finished"])
+    # Then the row that was done is left alone, and the batch ends as before
+    assert shared.finished("again")["batch"]["failed"] == 1
+    assert states(shared, "again") == ["done", "failed"]
+    (again,) = [job for job in shared.events("job finished") if job["name"] == "again/good"]
+    assert again["state"] == "done"
+
+
+def test_a_report_that_is_mended_and_dropped_again_makes_the_rest(shared: Installation) -> None:
+    drop(shared, "mend", table("good,p.png", "bad,mend.png"), p__png=PORTRAIT, mend__png=b"no picture")
+    shared.finished("mend")
+    # When the wrong cell is mended in the report, and that is put into the inbox
+    text = (shared.outbox / "mend.report.csv").read_text("utf-8-sig").replace("bad,mend.png", "bad,p.png")
+    shared.drop("mend.report.csv", text.encode("utf-8-sig"))
+    # Then only that row is made, its result takes the place that was meant for it, and the report has both
+    assert shared.finished("mend-v2")["batch"]["rows"] == 1
+    assert [(row["_state"], row["_file"]) for row in report(shared, "mend-v2")] == [
+        ("done", "mend/good.info.json"), ("done", "mend/bad.info.json"),
+    ]  # fmt: skip
+
+
+def test_a_table_whose_columns_are_keys_is_a_batch_of_its_own(shared: Installation) -> None:
+    shared.drop("alone.csv", table("info,p.png,first", header="kind,image,output"), p__png=PORTRAIT)
+    assert shared.finished("alone")["batch"]["done"] == 1
+    assert (shared.outbox / "alone" / "first.info.json").exists()
+
+
+def test_rows_that_fail_too_often_stop_the_rest(shared: Installation) -> None:
+    rows = table(*(f"r{number},stop{number}.png" for number in range(60)))
+    files = {f"stop{number}__png": f"no picture {number}".encode() for number in range(60)}
+    drop(shared, "stop", rows, f"on_error: stop after 2\n{TEMPLATE}", **files)
+    status = shared.finished("stop")
+    assert (status["state"], status["error"]["code"]) == ("failed", "batch-stopped")
+    assert status["batch"]["failed"] >= 2
+    assert status["batch"]["cancelled"] > 0
+    assert status["batch"]["failed"] + status["batch"]["cancelled"] == 60
+
+
+def test_one_request_holds_releases_and_cancels_all_rows(installation: Callable[..., Installation]) -> None:
+    # Given a batch whose rows wait for a voice that never speaks
+    house = installation(engines={"deaf": {"command": DEAF, "voices": {"wall": "en"}, "start_s": 10**4}})
+    house.start()
+    rows = table(*(f"t{number}" for number in range(5)), header="text")
+    drop(house, "talk", rows, "template: {kind: speech, voice: wall, text: '{{text}}'}\n")
+    wait_for("a row to speak", lambda: house.jobs("tts/active"))
+    # When it is held
+    assert "talk is held" in house.avatar("jobs", "hold", "talk", "--reason", "the text changes").stdout
+    # Then so are its rows, but the one that runs
+    wait_for("the other rows to be held", lambda: len(house.jobs("held")) == 4)
+    status = house.status("talk")
+    assert status is not None
+    assert (status["state"], status["held"]["reason"]) == ("running", "the text changes")
+    assert "talk goes on" in house.avatar("jobs", "release", "talk").stdout
+    assert house.jobs("held") == []
+    # And when it is cancelled by a file, for those without a shell, every row ends
+    house.drop("talk.cancel", b"")
+    status = house.finished("talk")
+    assert (status["state"], status["batch"]["cancelled"]) == ("cancelled", 5)
+    assert states(house, "talk") == ["cancelled"] * 5
+
+
+def test_a_killed_daemon_makes_each_row_once(installation: Callable[..., Installation]) -> None:
+    # Given a batch
+    house = installation()
+    house.start()
+    rows = table(*(f"k{number},k{number}.png" for number in range(40)))
+    files = {f"k{number}__png": os.urandom(16) for number in range(40)}
+    drop(house, "kill", rows, **files)
+    house.reaches("kill", "running")
+    # When the daemon is killed in the middle of it, twice
+    for _ in range(2):
+        house.kill()
+        house.start()
+    # Then each row has one job, and the report all of them
+    assert house.finished("kill")["batch"]["failed"] == 40
+    found = report(house, "kill")
+    assert len({row["_job"] for row in found}) == 40
+    assert len(house.all_jobs()) == 41
