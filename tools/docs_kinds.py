@@ -70,6 +70,11 @@ KINDS: dict[str, tuple[str, str]] = {
         "damage: as a whole up to a minute, of longer videos the key frames only. A damaged file is an answer, and no failure.",
         "kind: info\nvideo: clip.mp4\n",
     ),
+    "batch": (
+        "A job for each row of a table, all of them checked before the first: [batches.md](batches.md). The results of the rows lie "
+        "in the folder `NAME`; `NAME.report.csv` says what became of each, `NAME.errors.csv` what is wrong with rows.",
+        "kind: batch\nrows: people.csv\ntemplate:\n  kind: speech\n  text: \"Hello {{name}}.\"\n  output: \"{{name}}\"\n",
+    ),
 }  # fmt: skip
 _SHAPES: tuple[tuple[str, tuple[type, ...]], ...] = (
     (

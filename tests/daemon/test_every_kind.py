@@ -42,13 +42,14 @@ def test_every_kind_has_an_example() -> None:
     assert list(EXAMPLES) == list(KINDS)
 
 
-@pytest.mark.parametrize("kind", ["speech", "detect", "encode", "info"])
+@pytest.mark.parametrize("kind", ["speech", "detect", "encode", "info", "batch"])
 def test_the_example_of_a_kind_is_done_with_its_results(house: Installation, kind: str) -> None:
     # Given a job that holds the GPU
     files: dict[str, bytes | Path] = {
         "portrait__png": PORTRAIT,
         "clip__mp4": house.root / "clip.mp4",
         "words__srt": SRT,
+        "people__csv": b"name\nAnna\nBen\n",
     }
     wanted = {name: data for name, data in files.items() if name.replace("__", ".") in EXAMPLES[kind]}
     # When the example of docs/kinds.md is dropped

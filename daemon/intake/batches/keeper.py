@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError
+from daemon.errors import MACHINE_ERRNOS, AvatarError, JobError
 from daemon.events import Subscriber
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.report import report
@@ -340,6 +340,8 @@ class BatchKeeper(Subscriber):
                 file = str(output["file"])
                 last = self._outbox.copy_result(file, name, file.removeprefix(job.name), row_id(batch.job.id, number))
         except (OSError, ValueError, KeyError) as exc:
+            if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
+                raise  # the disk is full, or does not answer: it is tried again
             return Outcome(
                 "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
             )
