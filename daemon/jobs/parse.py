@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.manifest import COMPANIONS, GROUPS, Conflict, ConflictsError, Manifest, kind_conflicts
+from daemon.jobs.manifest import COMPANIONS, GROUPS, Manifest
+from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
 from daemon.jobs.mistakes.document_errors import Mistake, defaults_error, error_of_document, error_with_defaults
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
 from daemon.jobs.mistakes.key_case import with_small_keys

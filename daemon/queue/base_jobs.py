@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.defaults import merge_values
-from daemon.jobs.manifest import ConflictsError, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_conflicts import ConflictsError
 from daemon.jobs.mistakes.unused_keys import unused_keys
 from daemon.jobs.record import DRAWN, HEARD, JOB_ID, MOVED, SAID, Job, seed_of
 from daemon.outbox.names import without_ending

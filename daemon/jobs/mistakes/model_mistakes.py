@@ -8,7 +8,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from daemon.config.flow import as_flow
-from daemon.jobs.manifest import COMPANIONS, Conflict
+from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.manifest_conflicts import Conflict
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.proposals import allowed_advice, number_range
