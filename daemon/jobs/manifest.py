@@ -41,6 +41,7 @@ from daemon.jobs.manifest_values import (
     Words,
     meant_seconds,
 )
+from daemon.jobs.named_words import word_places
 from daemon.jobs.stages import Stage
 from daemon.jobs.video_files import (
     Mp4Codec,
@@ -337,14 +338,13 @@ class Manifest(_Strict):
                 yield Conflict(
                     ("aspect",), f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}"
                 )
-        said = (self.text or "").casefold()
         for index, expression in enumerate(self.expressions):
-            if isinstance(expression.at, str) and expression.at.casefold() not in said:
+            if isinstance(expression.at, str) and not word_places(expression.at, [self.text or ""]):
                 moment = f"at: {meant_seconds(expression.at):g}"
                 yield Conflict(
                     ("expressions", index, "at"),
                     f"`expressions` names the word “{expression.at}”, which `text` does not contain",
-                    f"Write a word as it stands there, or seconds without quotes, such as `{moment}`.",
+                    f"Write a whole word as it stands there, or seconds without quotes, such as `{moment}`.",
                 )
         try:
             if kind.makes_video:
