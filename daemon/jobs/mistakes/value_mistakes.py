@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from daemon.jobs.manifest_values import BACKGROUNDS
+from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES
 from daemon.jobs.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
@@ -137,6 +137,9 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return advice_for_day("expires", text)
     if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
+    if key == "text" and (ending := re.search(r"\.(png|jpe?g|webp|heic)$|\.(wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov)$", word)):
+        file = f"picture, write `image: {text}`" if ending[1] else f"sound that is to be heard, write `audio: {text}`"
+        return f"For a {file}; `text` is what a voice says."
     if key == "text" and "." in text and " " not in text:
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
     if is_number and (found := _FRACTION.fullmatch(_with_slashes(text))):
@@ -167,7 +170,12 @@ def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | 
 
 
 def _advice_for_file(key: str, text: str) -> str | None:
-    if "://" in text and not text.casefold().startswith("file:"):
+    if text.casefold() in NO_FILES:
+        return f"Write the name of the file, with its ending, or leave `{key}` out."
+    if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
+        words = " Words that are to be said stand in `text`." if key == "audio" else ""
+        return f"Write the name of the file, with its ending.{words}"
+    if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
         return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
     if text.casefold().startswith("data:"):
         return "Nothing is read from the manifest itself: save it as a file next to the manifest, and write its name."
