@@ -205,7 +205,9 @@ def opened_companion(
             meant = found._replace(similar=found.similar or resembling(found.asked))
             told = meant.hint("")
             if told is None or not (meant.similar or meant.is_placeholder):
-                raise (missing_file(exc, beside) if beside else _missing_beside(exc, inbox, found.asked, folder)) from exc
+                raise (
+                    missing_file(exc, beside) if beside else _missing_beside(exc, inbox, found.asked, folder)
+                ) from exc
             way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
             raise JobError(exc.code, told, way) from exc
         yield fd
@@ -228,7 +230,10 @@ def _missing_beside(error: JobError, inbox: Path, asked: str, folder: str) -> Jo
     name, inner = _shown(asked), os.path.relpath(os.path.dirname(asked) or ".", folder or ".")
     if inner != ".":
         written = f"{printable(inner)}/{name}"
-        with contextlib.suppress(JobError, Postponed), open_inside(inbox, os.path.join(folder, os.path.basename(asked))):
+        with (
+            contextlib.suppress(JobError, Postponed),
+            open_inside(inbox, os.path.join(folder, os.path.basename(asked))),
+        ):
             what = f"{written} is not there, but {name} lies next to the manifest."
             return JobError(error.code, what, f"Write {name} without a folder. Mend the manifest, and drop it again.")
         hint = f"Put {name} next to the manifest, and write its name without a folder."
@@ -236,7 +241,9 @@ def _missing_beside(error: JobError, inbox: Path, asked: str, folder: str) -> Jo
     if "." in name:
         return error
     words = " Words that are to be said stand in `text`." if " " in name else ""
-    return JobError(error.code, error.message, f"Write the whole name of the file, with its ending such as .png.{words}")
+    return JobError(
+        error.code, error.message, f"Write the whole name of the file, with its ending such as .png.{words}"
+    )
 
 
 def with_missing_files(

@@ -129,7 +129,7 @@ def smiling_spans(sentences: Sequence[TimedSentence], amount: float) -> list[Spa
 
 
 def find_word(wanted: str, words: Sequence[Word], after: float) -> float | None:
-    """The start of a word (or words in a row) of the text, s: the first one from `after` on, else the first one; None: not there."""
+    """The start of a word (or words in a row) of the text, s: the first from `after` on, else the first; None: not there."""
     starts = [words[place].start for place in word_places(wanted, [word.text for word in words])]
     return next((start for start in starts if start >= after), starts[0] if starts else None)
 

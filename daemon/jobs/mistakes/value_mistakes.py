@@ -137,7 +137,9 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return advice_for_day("expires", text)
     if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
-    if key == "text" and (ending := re.search(r"\.(png|jpe?g|webp|heic)$|\.(wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov)$", word)):
+    if key == "text" and (
+        ending := re.search(r"\.(png|jpe?g|webp|heic)$|\.(wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov)$", word)
+    ):
         file = f"picture, write `image: {text}`" if ending[1] else f"sound that is to be heard, write `audio: {text}`"
         return f"For a {file}; `text` is what a voice says."
     if key == "text" and "." in text and " " not in text:
