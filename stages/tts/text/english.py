@@ -40,8 +40,8 @@ _SIGNS = {
 }  # fmt: skip
 #: Abbreviations before a number.
 _BEFORE_NUMBERS = {
-    "rm": "room", "ext": "extension", "temp": "temperature", "lat": "latitude", "eq": "equation", "apt": "apartment", "ste": "suite",
-    "bldg": "building", "chap": "chapter", "sect": "section", "para": "paragraph", "pt": "part", "ver": "version",
+    "rm": "room", "ext": "extension", "temp": "temperature", "lat": "latitude", "eq": "equation", "apt": "apartment",
+    "ste": "suite", "bldg": "building", "chap": "chapter", "sect": "section", "para": "paragraph", "pt": "part", "ver": "version",
     "ref": "reference",
 }  # fmt: skip
 
@@ -222,7 +222,8 @@ _TABLE = (
     _rule(r"{<}(\d{1,2}:\d\d) ?{-} ?(?=\d{1,2}:\d\d(?!\w))", r"\1 to "),
     _rule(r"{<}((?:1[0-2]|0?\d)(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
     # Figures that are said one by one
-    _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)\d{0,5}|[ .-]\d{1,5})(?:[ ./-]\d{1,9}){1,5}{>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)\d{0,5}|[ .-]\d{1,5})(?:[ ./-]\d{1,9}){1,5}{>}",
+          lambda m: n.digits(m[0]), each=True),
     _rule(r"(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}{>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}(?:0\d{2,4}(?: \d{3,4}){2}|0\d{4} \d{6}|(?:1 )?\d{3} \d{3} \d{4}){>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}\d{1,5}(?:-\d{1,7}){3,5}(?:-[\dX])?(?!\w|-)", lambda m: n.digits(m[0]), each=True),
