@@ -479,9 +479,9 @@ def _kind_of(value: Any) -> Kind | None:
 
 
 def _unused_keys_of(value: Any) -> list[str]:
-    """Return the keys that do nothing in the kind of job that a document asks for."""
+    """Return the keys that do nothing in the kind of job that a document asks for, or are refused in it."""
     kind = _kind_of(value)
-    return keys_without_use(kind) if kind else []
+    return [*keys_without_use(kind), *(keys[0] for keys, _ in kind.refuses if len(keys) == 1)] if kind else []
 
 
 def _decimal_point(path: tuple[str | int, ...], value: Any) -> str | None:

@@ -216,7 +216,7 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
     if len(columns := _COLUMNS.split(text.strip("| ").casefold())) > 1 and set(columns) <= set(Manifest.model_fields):
         what = f"The line “{_shown(text)}” is the head of a table, and tables are not read ({place})"
         return what, (
-            f"Write a part for each row, with the keys in lines of their own such as `{columns[0]}: …`, and a line --- between two."
+            f"Write a part for each row, each key in a line of its own such as `{columns[0]}: …`, and a line --- between two."
         )
     if (found := missing_colon(text)) and found[0] not in given and (found[1] or not is_text):
         return f"There is no colon after `{found[0]}` ({place})", (
@@ -228,13 +228,8 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
         return f"`{before['key']}` goes on in a line that is not indented ({place})", as_block(before["key"])
     what = f"The line “{_shown(text)}” is no `key: value` ({place})"
     if "text" not in given:
-        others = (
-            ""
-            if given
-            else " Each line --- begins another job."
-            if last
-            else " The picture is named in a line of its own, such as `image: portrait.png`."
-        )
+        picture = " The picture is named in a line of its own, such as `image: portrait.png`."
+        others = "" if given else " Each line --- begins another job." if last else picture
         return what, f"If it is to be said: {_in_small(as_block('text'))}{others}"
     return what, _to_end_of_line(before["key"] if before else "")
 
