@@ -47,7 +47,7 @@ MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
 _CROP = re.compile(r"(\d{1,5})\s*[x×]\s*(\d{1,5})\s*\+\s*(\d{1,5})\s*\+\s*(\d{1,5})", re.IGNORECASE)
-_ASPECT = re.compile(r"(\d{1,3})\s*[:/x×]\s*(\d{1,3})", re.IGNORECASE)
+_ASPECT = re.compile(r"(\d{1,3})\s*[:：∶/x×]\s*(\d{1,3})", re.IGNORECASE)
 
 
 def _frame_rate(value: object) -> str:
