@@ -116,6 +116,11 @@ def remark(name: str) -> str | None:
     if ending in _MISSPELT or ending == ".json":
         why = "what JSON can say is valid YAML" if ending == ".json" else "manifests end in .yaml or .yml"
         return f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(_stem(stem))}.yaml; {why}."
+    if stem.lower().strip("_") in ("default", "defaults") and ending in (*_TEXTS, *_OTHER_MARKUP):
+        return (
+            f"{shown} does not count for this folder, because of its name. If it holds the defaults of its folder, rename it to "
+            "_defaults.yaml."
+        )
     if ending in (*_TEXTS, *_CLOUD_TEXTS, *_OTHER_MARKUP):
         what = "A text alone is no job" if ending in (*_TEXTS, *_CLOUD_TEXTS) else "A manifest is a YAML file"
         return (
