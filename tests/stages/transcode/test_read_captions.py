@@ -14,7 +14,10 @@ from stages.transcode.read_captions import read_captions
     ("content", "told"),
     [
         ("1\n00:00:00,000 --> 00:00:01,000\nCafé\n".encode("cp1252"), ("is not a text in UTF-8.", "encoding UTF-8")),
-        (b"[Script Info]\n[Events]\nDialogue: 0,0:00:00.00,0:00:01.00,,Hi\n", ("format ASS or SSA", "as SubRip (.srt)")),
+        (
+            b"[Script Info]\n[Events]\nDialogue: 0,0:00:00.00,0:00:01.00,,Hi\n",
+            ("format ASS or SSA", "as SubRip (.srt)"),
+        ),
         (b"\n", ("is empty.", "as SubRip (.srt)")),
         (b"Hello\n", ("has no captions.", "00:00:01,000 --> 00:00:03,500")),
         (b"00:03.000 --> 00:01.000\nHello\n", ("ends before it starts: 00:03.000 --> 00:01.000.", "00:00:01,000 -->")),
