@@ -32,7 +32,10 @@ NOT_TAKEN = frozenset({"output"})
 #: A job hops while its files are linked; so often that is tried.
 TRIES = 5
 
-_KEPT = "Jobs that have ended, and their files, are kept for a time only (`retention` in config.yaml). "
+_KEPT = (
+    "A job can be named once its status is in the outbox; jobs that have ended, and their files, are kept for a time only "
+    "(`retention` in config.yaml). "
+)
 _WAY_OUT = "Name another one, by its result or its id, or drop the whole manifest with its files and without `base`."
 
 
