@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import Kind
 from daemon.jobs.manifest_values import meant_seconds
+from daemon.jobs.named_words import word_places
 from daemon.jobs.video_files import choose_sound_format, choose_video_format
 
 if TYPE_CHECKING:
@@ -70,14 +71,13 @@ def conflicts_of(manifest: Manifest) -> Iterator[Conflict]:
             yield Conflict(
                 ("aspect",), f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {manifest.aspect}"
             )
-    said = (manifest.text or "").casefold()
     for index, expression in enumerate(manifest.expressions):
-        if isinstance(expression.at, str) and expression.at.casefold() not in said:
+        if isinstance(expression.at, str) and not word_places(expression.at, [manifest.text or ""]):
             moment = f"at: {meant_seconds(expression.at):g}"
             yield Conflict(
                 ("expressions", index, "at"),
                 f"`expressions` names the word “{expression.at}”, which `text` does not contain",
-                f"Write a word as it stands there, or seconds without quotes, such as `{moment}`.",
+                f"Write a whole word as it stands there, or seconds without quotes, such as `{moment}`.",
             )
     try:
         if kind.makes_video:

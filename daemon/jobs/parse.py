@@ -205,6 +205,12 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     return manifest.with_warnings([*read.warnings, *lost, *unused])
 
 
+def _is_one_job(items: Sequence[object]) -> bool:
+    """Return whether a list has a different key in each item, so that together they are one job."""
+    keys = [next(iter(item)) for item in items if isinstance(item, dict) and len(item) == 1]
+    return len(items) > 1 and len({*keys}) == len(items)
+
+
 def _given(document: YamlDocument) -> _Given | JobError:
     """Read what a document gives; the error if it is no mapping, or names a key twice."""
     value = document.value
@@ -214,6 +220,8 @@ def _given(document: YamlDocument) -> _Given | JobError:
         hint = (
             "Remove the [ and ] around the jobs and the commas between them, and write a line --- between two jobs."
             if is_json
+            else "Write the keys of a job without the - before each."
+            if _is_one_job(value)
             else "Write each job without the - before it, its keys in the first column, and a line --- between two jobs."
         )
         return JobError("manifest-invalid", f"The manifest is a list ({place}).", hint)

@@ -57,9 +57,9 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
 
 
 def _unused_keys_of(value: Any) -> list[str]:
-    """Return the keys that do nothing in the kind of job that a document asks for."""
+    """Return the keys that do nothing in the kind of job that a document asks for, or are refused in it."""
     kind = kind_of(value)
-    return keys_without_use(kind) if kind else []
+    return [*keys_without_use(kind), *(keys[0] for keys, _ in kind.refuses if len(keys) == 1)] if kind else []
 
 
 def kind_of(value: Any) -> Kind | None:

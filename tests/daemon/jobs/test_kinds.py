@@ -88,7 +88,7 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
         ({"kind": "lipsync", "text": "a", "image": "p.png"}, "`audio` is missing"),
         ({"kind": "info", "audio": "a.wav"}, None),
         ({"kind": "info"}, "`video` is missing"),
-        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one of"),
+        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one, and"),
         ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt", "captions": "burn"}, None),
         ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt"}, "without `captions`"),
         ({"kind": "encode", "video": "a.mp4", "captions": "srt"}, "needs `subtitles`"),
