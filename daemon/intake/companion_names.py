@@ -183,11 +183,12 @@ class CompanionNames:
 
 @contextlib.contextmanager
 def opened_companion(
-    inbox: Path, found: Spelled, resembling: Callable[[str], tuple[str, ...]], beside: str = ""
+    inbox: Path, found: Spelled, resembling: Callable[[str], tuple[str, ...]], folder: str, beside: str = ""
 ) -> Iterator[int]:
     """Open a file that a manifest names.
 
     Args:
+        folder: of the manifest, below the inbox.
         beside: the file of folder defaults that names it, below the inbox; empty where the manifest does.
         resembling: gives the names of files that may be meant, for a name that is not there.
 
@@ -204,7 +205,9 @@ def opened_companion(
             meant = found._replace(similar=found.similar or resembling(found.asked))
             told = meant.hint("")
             if told is None or not (meant.similar or meant.is_placeholder):
-                raise missing_file(exc, beside) from exc
+                raise (
+                    missing_file(exc, beside) if beside else _missing_beside(exc, inbox, found.asked, folder)
+                ) from exc
             way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
             raise JobError(exc.code, told, way) from exc
         yield fd
@@ -216,6 +219,31 @@ def missing_file(error: JobError, beside: str) -> JobError:
         return error
     hint = f"Put it next to {printable(beside)}, which names it, or name another file in the manifest."
     return JobError(error.code, error.message, hint)
+
+
+def _missing_beside(error: JobError, inbox: Path, asked: str, folder: str) -> JobError:
+    """Return the error of a file that a manifest in `folder` names and that is not there, with what was meant where it shows.
+
+    Args:
+        asked: path of the file below the inbox.
+    """
+    name, inner = _shown(asked), os.path.relpath(os.path.dirname(asked) or ".", folder or ".")
+    if inner != ".":
+        written = f"{printable(inner)}/{name}"
+        with (
+            contextlib.suppress(JobError, Postponed),
+            open_inside(inbox, os.path.join(folder, os.path.basename(asked))),
+        ):
+            what = f"{written} is not there, but {name} lies next to the manifest."
+            return JobError(error.code, what, f"Write {name} without a folder. Mend the manifest, and drop it again.")
+        hint = f"Put {name} next to the manifest, and write its name without a folder."
+        return JobError(error.code, f"{written} is not there.", hint)
+    if "." in name:
+        return error
+    words = " Words that are to be said stand in `text`." if " " in name else ""
+    return JobError(
+        error.code, error.message, f"Write the whole name of the file, with its ending such as .png.{words}"
+    )
 
 
 def with_missing_files(

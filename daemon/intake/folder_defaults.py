@@ -13,7 +13,8 @@ from pathlib import Path
 from daemon.errors import JobError
 from daemon.intake.inbox_names import is_defaults
 from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.parse import defaults_error, parse_defaults
+from daemon.jobs.mistakes.document_errors import defaults_error
+from daemon.jobs.parse import parse_defaults
 from daemon.jobs.untrusted import read_manifest
 from daemon.system.safe_open import open_below, opened_root
 

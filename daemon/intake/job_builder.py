@@ -456,7 +456,7 @@ class JobBuilder:
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
             beside = manifest.inherited.get(field, "")
-            with opened_companion(self._settings.paths.inbox, found, self._facts().resembling, beside) as fd:
+            with opened_companion(self._settings.paths.inbox, found, self._facts().resembling, folder, beside) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."

@@ -5,6 +5,7 @@ Each is answered once, by a text file in the outbox; the file itself stays, sinc
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -55,6 +56,8 @@ _REQUESTS = {
     }.items()
     for name in names.split()
 }
+#: Least likeness (difflib's ratio) of a mistyped request.
+_LIKENESS = 0.8
 _HIDDEN_ENDING = (
     'Windows hides the last ending: switch on "File name extensions" in the menu "View" of the Explorer to see it.'
 )
@@ -105,7 +108,7 @@ def remark(name: str) -> str | None:
             f"{shown} is no request, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. "
             f"{_HIDDEN_ENDING}"
         )
-    if (request := _REQUESTS.get(ending)) is not None:
+    if (request := _request_meant(ending)) is not None:
         return (
             f"Nothing was done with {shown}: there is no request {ending}. Rename it to {printable(_stem(stem))}{request} in the "
             f"inbox. Requests are {', '.join(REQUEST_ENDINGS)}."
@@ -122,6 +125,11 @@ def remark(name: str) -> str | None:
     if ending in _MISSPELT or ending == ".json":
         why = "what JSON can say is valid YAML" if ending == ".json" else "manifests end in .yaml or .yml"
         return f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(_stem(stem))}.yaml; {why}."
+    if stem.lower().strip("_") in ("default", "defaults") and ending in (*_TEXTS, *_OTHER_MARKUP):
+        return (
+            f"{shown} does not count for this folder, because of its name. If it holds the defaults of its folder, rename it to "
+            "_defaults.yaml."
+        )
     if ending in (*_TEXTS, *_CLOUD_TEXTS, *_OTHER_MARKUP):
         what = "A text alone is no job" if ending in (*_TEXTS, *_CLOUD_TEXTS) else "A manifest is a YAML file"
         return (
@@ -136,12 +144,20 @@ def remark(name: str) -> str | None:
     if ending in _TABLES:
         return (
             f"Nothing was made of {shown}, because workbooks are not read. Save it as {printable(stem)}.csv (in "
-            "Excel: CSV UTF-8), and put it into the inbox with a file {printable(stem)}.yaml, which says what each row becomes:\n"
+            "Excel: CSV UTF-8), and put it into the inbox with a file "
+            f"{printable(stem)}.yaml, which says what each row becomes:\n"
             f"{_BATCH_EXAMPLE.format(name=f'{printable(stem)}.csv')}"
         )
     if ending in _PACKED:
         return f"Nothing was made of {shown}, because packed files are not opened. Put the files in it into the inbox."
     return None
+
+
+def _request_meant(ending: str) -> str | None:
+    """Return the ending of the request that is meant by another one, or by a mistyped one; None where there is none."""
+    alike = [one for one in REQUEST_ENDINGS if one[:2] == ending[:2] and one != ending]  # .old is no .hold
+    near = difflib.get_close_matches(ending, alike, 1, _LIKENESS)
+    return _REQUESTS.get(ending) or (near[0] if near else None)
 
 
 def _stem(stem: str) -> str:

@@ -112,7 +112,7 @@ _NO_AVATAR: Refusal = (
 )
 _ONE_SOURCE: Refusal = (("image", "prompt"), "`image` and `prompt` are both given: keep one")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
-_ONE_FILE = "keep one of `video`, `audio` and `image`, and write a job for each of the others"
+_ONE_FILE = "Two of `video`, `audio` and `image` are given: keep one, and write a job for each of the others"
 _ANY_FILE: Need = (
     ("video", "audio", "image"),
     "`video` is missing: name a video (or a sound file with `audio`, a picture with `image`)",

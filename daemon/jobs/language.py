@@ -51,8 +51,11 @@ _REGIONS = {
     "indian": "IN", "irish": "IE", "brazilian": "BR", "mexican": "MX", "austrian": "AT", "swiss": "CH", "belgian": "BE",
     "traditional": "Hant", "simplified": "Hans",
 }  # fmt: skip
-#: Country codes that are no language code.
-_COUNTRIES = {"cn": "zh", "cz": "cs", "dk": "da", "gr": "el", "jp": "ja", "ua": "uk"}
+#: Countries, by a code that is no language's and by what is called after them → the language that is meant.
+_COUNTRIES = {
+    "cn": "zh", "cz": "cs", "dk": "da", "gr": "el", "jp": "ja", "ua": "uk", "us": "en-US", "usa": "en-US", "gb": "en-GB",
+    "american": "en-US", "british": "en-GB", "australian": "en-AU", "brazilian": "pt-BR", "mexican": "es-MX", "austrian": "de-AT",
+}  # fmt: skip
 
 
 def language_tag(value: Any) -> Any:
@@ -63,7 +66,7 @@ def language_tag(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    tag = value.strip().replace("_", "-")
+    tag = value.strip().rstrip(".").replace("_", "-")
     tag = (TAG_OF_NAME | _COUNTRIES | _THREE_LETTERS).get(tag.casefold(), tag)
     if len(words := re.findall(r"[^\s()\[\],]+", value.casefold())) == 2:
         names, regions = ([table[word] for word in words if word in table] for table in (TAG_OF_NAME, _REGIONS))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.companions import Companion, companion_marks
-from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
+from daemon.jobs.manifest_conflicts import ConflictsError, conflicts_of
 from daemon.jobs.manifest_values import (
     ANY_CASE,
     BACKGROUNDS,
@@ -42,7 +42,6 @@ from daemon.jobs.manifest_values import (
     Size,
     Title,
     Words,
-    meant_seconds,
 )
 from daemon.jobs.stages import Stage
 from daemon.jobs.video_files import (
@@ -111,47 +110,6 @@ class Expression(_Strict):
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
-
-
-class Conflict(NamedTuple):
-    """What keys do wrong together.
-
-    Attributes:
-        path: to the value where it shows; () where something is missing.
-        message: a sentence without its full stop.
-        hint: what to do, where the message does not say it.
-    """
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str = ""
-
-
-class ConflictsError(ValueError):
-    """Keys of a manifest do not go together.
-
-    Attributes:
-        conflicts: all of them.
-    """
-
-    def __init__(self, conflicts: Sequence[Conflict]) -> None:
-        super().__init__("; ".join(conflict.message for conflict in conflicts))
-        self.conflicts = conflicts
-
-
-def kind_conflicts(
-    kind: Kind, given: Callable[[str], bool], meant: Callable[[str], bool] | None = None
-) -> Iterator[Conflict]:
-    """Yield what a kind of job refuses and what it lacks.
-
-    Args:
-        given: whether a key is given.
-        meant: whether a key is given, perhaps by another name; default: as `given`.
-    """
-    for keys, message in kind.refused(given):
-        yield Conflict((keys[-1],), message)
-    for _, message in kind.missing(meant or given):
-        yield Conflict((), message, kind.needed)
 
 
 #: A value of `background` names a file only where it is no colour, no word and something is drawn.
@@ -349,60 +307,9 @@ class Manifest(_Strict):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         # One with a base is only a part of a manifest; it is checked when it is completed.
-        if self.base is None and (found := [*self._conflicts()]):
+        if self.base is None and (found := [*conflicts_of(self)]):
             raise ConflictsError(found)
         return self
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        """Yield what keys that are right by themselves do wrong together."""
-
-        def given(key: str) -> bool:
-            return getattr(self, key) is not None
-
-        kind = self.kind_of_job
-        yield from kind_conflicts(kind, given)
-        if "generate" in self.stages:
-            if not (self.prompt or "").strip():
-                yield Conflict(("prompt",), "`prompt` is empty", "Describe a person.")
-            if self.aspect not in (None, *GENERATED_SHAPES):
-                yield Conflict(
-                    ("aspect",), f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}"
-                )
-        said = (self.text or "").casefold()
-        for index, expression in enumerate(self.expressions):
-            if isinstance(expression.at, str) and expression.at.casefold() not in said:
-                moment = f"at: {meant_seconds(expression.at):g}"
-                yield Conflict(
-                    ("expressions", index, "at"),
-                    f"`expressions` names the word “{expression.at}”, which `text` does not contain",
-                    f"Write a word as it stands there, or seconds without quotes, such as `{moment}`.",
-                )
-        try:
-            if kind.makes_video:
-                choose_video_format(self.format, self.codec, kind.draws and self.background == "transparent")
-            if kind.makes_sound:
-                choose_sound_format(self.format)
-        except ValueError as exc:
-            # Only of these can the message speak.
-            about_format = kind.makes_sound or not kind.draws
-            key = "format" if about_format else "background" if self.format == "mp4" or not self.codec else "codec"
-            yield Conflict((key,), str(exc))
-        if "transcode" in kind.stages:
-            yield from self._conflicts_of_conversion()
-
-    def _conflicts_of_conversion(self) -> Iterator[Conflict]:
-        if self.subtitles and self.captions == "none":
-            yield Conflict(
-                ("subtitles",),
-                "`subtitles` is given without `captions`",
-                "Write `captions: burn` to see them in the video, or `captions: srt` or `vtt` for a file beside it.",
-            )
-        if self.captions != "none" and not self.subtitles:
-            yield Conflict(
-                ("captions",),
-                f"`captions: {self.captions}` needs `subtitles`",
-                "Name a file with the captions under `subtitles`, .srt or .vtt.",
-            )
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -38,11 +38,17 @@ _LISTED = re.compile(r"\.\w{2,5}\s*[,;](\s|$)")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])", re.IGNORECASE)
 #: A name of a file with a text, with or without folders.
 _TEXT_FILE = re.compile(r"(?:\S*[/\\])?[^\s/\\]+\.(?:txt|docx?|rtf|odt|md|pdf|pages|srt|vtt)", re.IGNORECASE)
+#: A name of a file with a sound or a picture.
+_OTHER_FILE = re.compile(r"[^\s/\\]+\.(?:wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov|png|jpe?g|webp|heic)", re.IGNORECASE)
+#: What people write where there is no file, or where a switch stands elsewhere.
+NO_FILES = frozenset({"none", "no", "off", "false", "null", "n/a", "nothing", "true", "yes", "on"})
+#: Words that are no name of a file: a sentence.
+_SENTENCE = re.compile(r"(?!.*\.\w{1,5}$)(?:.* .*[.!?…]|(?:\S+ ){4,}\S+)")
 MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
 _CROP = re.compile(r"(\d{1,5})\s*[x×]\s*(\d{1,5})\s*\+\s*(\d{1,5})\s*\+\s*(\d{1,5})", re.IGNORECASE)
-_ASPECT = re.compile(r"(\d{1,3})\s*[:/x×]\s*(\d{1,3})", re.IGNORECASE)
+_ASPECT = re.compile(r"(\d{1,3})\s*[:：∶/x×]\s*(\d{1,3})", re.IGNORECASE)
 
 
 def _frame_rate(value: object) -> str:
@@ -94,7 +100,7 @@ def _file_name(value: object) -> str:
     """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
     text = str(value).strip()
     parts = text.replace("\\", "/").split("/")
-    if not text or "\0" in text:
+    if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text):
         raise ValueError("must name a file")
     if _LISTED.search(text):
         raise ValueError("must be one file name")
@@ -161,7 +167,7 @@ def _text(value: object) -> object:
     """Refuse the name of a file in place of the words in it, and control characters, which only an escape can bring here."""
     if isinstance(value, str) and _CONTROL.search(value):
         raise ValueError("has a control character: in double quotes \\ begins one; use single quotes")
-    if isinstance(value, str) and _TEXT_FILE.fullmatch(value.strip()):
+    if isinstance(value, str) and (_TEXT_FILE.fullmatch(value.strip()) or _OTHER_FILE.fullmatch(value.strip())):
         raise ValueError("must be the words themselves")
     return value
 

@@ -17,6 +17,11 @@ _MONTHS = (
     "jan ene gen", "feb fév fev", "mar mär mrt maa", "apr avr abr", "may mai mag maj mei", "jun juin giu", "jul juil lug",
     "aug août aou ago", "sep set", "oct okt ott out", "nov", "dec dez déc dic",
 )  # fmt: skip
+#: A length of time from today on.
+_LASTING = re.compile(
+    r"(?:in |for |after )?(?P<count>\d{1,3})\s*(?P<unit>(?:day|week|month|year)s?|tage?|wochen?|monate?|jahre?)"
+)
+_DAYS = {"d": 1, "t": 1, "w": 7, "m": 31, "y": 366, "j": 366}
 _NO_END = frozenset({"never", "none", "no", "nie", "jamais", "nunca", "mai", "forever"})
 
 
@@ -26,13 +31,19 @@ def advice_for_day(key: str, text: str) -> str:
     """
     if text.casefold() in _NO_END:
         return f"Leave `{key}` out for no end."
-    real = []
+    today = datetime.datetime.now(datetime.UTC).date()
+    later, real = f"such as `{key}: {today.year + 1}-12-31`.", list[datetime.date]()
     for day in _readings(text):
         with contextlib.suppress(ValueError):
-            real.append(f"`{key}: {datetime.date(*day).isoformat()}`")
+            real.append(datetime.date(*day))
+    if lasting := _LASTING.fullmatch(text.casefold()):
+        days = int(lasting["count"]) * next(days for unit, days in _DAYS.items() if lasting["unit"].startswith(unit))
+        real = [today + datetime.timedelta(days)]
+    if to_come := [f"`{key}: {day.isoformat()}`" for day in dict.fromkeys(real) if day >= today]:
+        return f"Write {' or '.join(to_come)}."
     if real:
-        return f"Write {' or '.join(dict.fromkeys(real))}."
-    return f"Write the year first, then the month and the day, such as `{key}: 2026-12-31`."
+        return f"That day is over. Write a day to come, {later}"
+    return f"Write the year first, then the month and the day, {later}"
 
 
 def _readings(text: str) -> list[tuple[int, int, int]]:
@@ -44,6 +55,8 @@ def _readings(text: str) -> list[tuple[int, int, int]]:
     if found := _DAY_FIRST.fullmatch(text):
         first, second, year = int(found[1]), int(found[2]), int(found[3]) + (2000 if len(found[3]) == 2 else 0)
         return [(year, second, first), (year, first, second)]
+    if (found := re.fullmatch(r"(\d{1,2})[\s.-]+[^\W\d_]+[\s.-]+(\d{2})", text)) and (month := _month_in(text)):
+        return [(2000 + int(found[2]), month, int(found[1]))]
     numbers, month = sorted(map(int, _NUMBER.findall(text))), _month_in(text)
     if month and len(numbers) == 1 and numbers[0] > 31:
         return _last_day(numbers[0], month)

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.defaults import merge_values
-from daemon.jobs.manifest import ConflictsError, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_conflicts import ConflictsError
 from daemon.jobs.mistakes.unused_keys import unused_keys
 from daemon.jobs.record import DRAWN, HEARD, JOB_ID, MOVED, SAID, Job, seed_of
 from daemon.outbox.names import without_ending
@@ -32,10 +33,11 @@ NOT_TAKEN = frozenset({"output"})
 #: A job hops while its files are linked; so often that is tried.
 TRIES = 5
 
-_WAY_OUT = (
-    "Jobs that have ended, and their files, are kept for a time only (`retention` in config.yaml). Name another one, by its "
-    "result or its id, or drop the whole manifest with its files and without `base`."
+_KEPT = (
+    "A job can be named once its status is in the outbox; jobs that have ended, and their files, are kept for a time only "
+    "(`retention` in config.yaml). "
 )
+_WAY_OUT = "Name another one, by its result or its id, or drop the whole manifest with its files and without `base`."
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class BaseJobs:
             if not _may_use(job, by, source):
                 continue
             if not job.was_accepted:
-                raise _not_found(f"`base` names {job.name}, which was refused before it was taken in.")
+                what = f"`base` names {job.name}, which was refused before it was taken in, so that nothing of it is there."
+                raise JobError("base-not-found", what, _WAY_OUT)
             return job
         raise _not_found(f"`base` names {wanted}, and no job of yours of that name or id is kept.")
 
@@ -202,7 +205,7 @@ def _mismatch(exc: ValidationError, name: str) -> JobError:
 
 
 def _not_found(message: str) -> JobError:
-    return JobError("base-not-found", message, _WAY_OUT)
+    return JobError("base-not-found", message, _KEPT + _WAY_OUT)
 
 
 def _link_all(source: Path, target: Path) -> None:

@@ -16,11 +16,10 @@ from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
 from stages.face.jpeg_end import with_end_mark
 from stages.face.jpeg_scans import count_scans
-from stages.media.beginnings import PICTURES, incomplete, kind_by_beginning
+from stages.media.beginnings import PHONE_PICTURE, PICTURES, incomplete, kind_by_beginning, what_begins_so
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-_OF_PHONES = "an HEIC or AVIF picture"
 _MAKE_JPEG = (
     "Make a JPEG of it: share or export the picture as JPEG. An iPhone takes JPEGs with Settings, Camera, Formats, Most "
     "Compatible; an Android phone where the camera's setting for HEIF or “high efficiency” is off."
@@ -54,13 +53,6 @@ _TURNS = {
 
 #: From this EXIF orientation on, width and height are exchanged.
 _LYING = 5
-
-_SIGNATURES = (
-    (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive or office document"), (b"\x1f\x8b", "a gzip archive"),
-    (b"<svg", "an SVG drawing"), (b"<!DOCTYPE html", "a web page"), (b"<html", "a web page"), (b"ID3", "an MP3 sound"),
-    (b"OggS", "an Ogg sound"), (b"fLaC", "a FLAC sound"), (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-    (b"8BPS", "a Photoshop document"), (b"%!PS", "a PostScript document"), (b"\x7fELF", "a program"),
-)  # fmt: skip
 
 
 def read_picture(
@@ -139,11 +131,8 @@ def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
     except Exception as exc:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError
         if isinstance(from_exception(exc), MachineError):
             raise
-        raise JobError(
-            "image-truncated",
-            f"The picture is truncated or damaged ({exc}).",
-            "Copy or export the picture again.",
-        ) from exc
+        what = "The picture is truncated or damaged: its header is whole, but not what follows."
+        raise JobError("image-truncated", what, "Copy or export the picture again.") from exc
 
 
 def _open(path: Path) -> Image.Image:
@@ -158,10 +147,10 @@ def _open(path: Path) -> Image.Image:
             raise JobError("image-truncated", what, "Copy or export the picture again.") from exc
         if not isinstance(exc, UnidentifiedImageError):
             raise JobError(
-                "image-unreadable", f"The picture's header is damaged ({exc}).", f"Copy the picture again. {_READABLE}"
+                "image-unreadable", "The picture's header is damaged.", f"Copy the picture again. {_READABLE}"
             ) from exc
         what = describe_file(path)
-        remedy = _MAKE_JPEG if what.startswith(_OF_PHONES) else _READABLE
+        remedy = _MAKE_JPEG if what.startswith(PHONE_PICTURE) else _READABLE
         raise JobError("image-unreadable", f"The picture file is {what}.", remedy) from exc
 
 
@@ -210,30 +199,10 @@ def _too_complex(why: str) -> JobError:
 
 def describe_file(path: Path) -> str:
     """Describe the kind of a file that is not a readable picture, as a noun phrase for an error message."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-    start = head.lstrip()
-    for signature, name in _SIGNATURES:
-        if start[: len(signature)].lower() == signature.lower():
-            return f"{name}, not a picture"
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return f"{_OF_PHONES}, a format that is not supported" if brand[:3] in (b"hei", b"mif", b"avi") else (
-            "an MP4 video or sound, not a picture")  # fmt: skip
-    if head[:4] == b"RIFF":
-        return "a WAV or AVI file, not a picture"
-    if is_text(head):
-        return "a text file, not a picture"
-    return "not a picture of a known format"
-
-
-def is_text(head: bytes) -> bool:
-    """Return whether the first bytes of a file are readable text."""
-    try:
-        text = head[:4000].decode("utf-8", "strict") if len(head) < 4000 else head[:4000].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
-        return False
-    return all(char.isprintable() or char.isspace() for char in text)
+    what = what_begins_so(path)
+    if what is None:
+        return "not a picture of a known format"
+    return f"{what}, a format that is not supported" if what == PHONE_PICTURE else f"{what}, not a picture"
 
 
 def _orientation(image: Image.Image) -> int:

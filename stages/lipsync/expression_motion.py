@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.jobs.manifest import Expression
+from daemon.jobs.named_words import word_places
 from stages.lipsync.motion_track import MOUTH, PARAMETERS
 from stages.lipsync.mouth_from_phones import frame_times
 from stages.tts.timing import Word
@@ -128,22 +129,9 @@ def smiling_spans(sentences: Sequence[TimedSentence], amount: float) -> list[Spa
 
 
 def find_word(wanted: str, words: Sequence[Word], after: float) -> float | None:
-    """The start of a word (or words in a row) of the text, s: the first one from `after` on, else the first one; None: not there.
-
-    Case and punctuation do not matter; a part of a word is found where no whole word is, as in Chinese.
-    """
-    parts = [part for part in map(_plain, wanted.split()) if part]
-    tokens = [(_plain(token), word.start) for word in words for token in word.text.split()]
-    names = [name for name, _ in tokens]
-    places = [i for i in range(len(tokens)) if parts and names[i : i + len(parts)] == parts]
-    if not places and len(parts) == 1:
-        places = [i for i, name in enumerate(names) if parts[0] in name]
-    starts = [tokens[i][1] for i in places]
+    """The start of a word (or words in a row) of the text, s: the first from `after` on, else the first; None: not there."""
+    starts = [words[place].start for place in word_places(wanted, [word.text for word in words])]
     return next((start for start in starts if start >= after), starts[0] if starts else None)
-
-
-def _plain(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _eased(course: Course, fps: Fraction) -> Course:

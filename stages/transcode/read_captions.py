@@ -19,6 +19,8 @@ _HINT = (
     "Write it as SubRip (.srt) or WebVTT (.vtt): a line such as 00:00:01,000 --> 00:00:03,500, and under it the words."
 )
 
+_IN_UTF_8 = "Save it in UTF-8; in Windows' Notepad: Save as, encoding UTF-8; in a subtitle editor: the encoding UTF-8."
+
 
 def read_captions(path: Path) -> list[Cue]:
     """Read the cues of a caption file, in the order of their start, without marks of style.
@@ -48,7 +50,9 @@ def read_captions(path: Path) -> list[Cue]:
         if words:
             cues.append(Cue(start, end, words))
     if not cues:
-        raise _unreadable("has no captions")
+        if text.lstrip().startswith("[Script Info]"):
+            raise _unreadable("is in the format ASS or SSA, which is not read", "Save or export it as SubRip (.srt).")
+        raise _unreadable("is empty" if not text.strip() else "has no captions")
     return sorted(cues, key=lambda cue: cue.start)
 
 
@@ -57,7 +61,7 @@ def _decode(data: bytes) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as exc:
-        raise _unreadable("is not a text in UTF-8") from exc
+        raise _unreadable("is not a text in UTF-8", _IN_UTF_8) from exc
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -66,5 +70,5 @@ def _seconds(clock: str) -> float:
     return 3600 * int(hours[0] if hours else 0) + 60 * int(minutes) + float(seconds)
 
 
-def _unreadable(why: str) -> JobError:
-    return JobError("subtitles-unreadable", f"The file named in `subtitles` {why}.", _HINT)
+def _unreadable(why: str, hint: str = _HINT) -> JobError:
+    return JobError("subtitles-unreadable", f"The file named in `subtitles` {why}.", hint)

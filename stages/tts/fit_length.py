@@ -24,6 +24,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 2.5
 _SAME_SPEED = 0.01
 #: Most times that the text is spoken again at another speed.
 _TRIES = 3
+#: Words in a second as people speak, and from how many on a text has a pace of its own: of one word the most is silence.
+_USUAL_PACE, _MANY = 2.3, 20
 #: Engines speak faster or slower than they are told by less than this; beyond it a text is refused before it is spoken again.
 _UNSURE = 1.15
 
@@ -153,7 +155,8 @@ def fit_length(wanted_s: float, usual_speed: float, measure: Callable[[float], L
 def unreachable(wanted_s: float, count: int, limit_s: float) -> JobError:
     """Return the error of a text of `count` words that cannot be so long. `limit_s`: the nearest possible length."""
     too_long = limit_s > wanted_s
-    words = max(1, math.ceil(abs(limit_s - wanted_s) * count / limit_s))
+    pace = count / limit_s if too_long or count >= _MANY else max(count / limit_s, _USUAL_PACE)
+    words = max(1, math.ceil(abs(limit_s - wanted_s) * pace))
     nearest = max(1, math.ceil(limit_s) if too_long else math.floor(limit_s))
     change = f"{'Take out' if too_long else 'Add'} about {words} word{'s' if words > 1 else ''}"
     return JobError(

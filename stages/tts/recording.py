@@ -15,7 +15,7 @@ from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts
-from stages.media.beginnings import SOUNDS, incomplete, kind_by_beginning
+from stages.media.beginnings import SOUNDS, incomplete, kind_by_beginning, what_else
 from stages.media.declared_length import declared_s, describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
@@ -232,4 +232,6 @@ def decode_error(status: int, log: str, file: Path, what: str = _FILE) -> Except
         return JobError("audio-unreadable", f"{what} has no sound track.", f"Provide a {_ACCEPTED_FORMATS} file.")
     if kind := kind_by_beginning(file, SOUNDS):
         return JobError("audio-truncated", f"{what} {incomplete(file, kind)}.", "Copy it again.")
-    return JobError("audio-unreadable", f"{what} is not a readable sound file.", f"Provide a {_ACCEPTED_FORMATS} file.")
+    other = what_else(file)
+    told = f"{what} is {other}, not a sound file." if other else f"{what} is not a readable sound file."
+    return JobError("audio-unreadable", told, f"Provide a {_ACCEPTED_FORMATS} file.")

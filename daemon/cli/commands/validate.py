@@ -100,7 +100,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             found = scanner.spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
             files[key] = root / found.name
-            with opened_companion(root, found, scanner.resembling, item.inherited.get(key, "")):
+            with opened_companion(root, found, scanner.resembling, folder, item.inherited.get(key, "")):
                 pass
         _check_picture(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):

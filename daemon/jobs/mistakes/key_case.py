@@ -4,6 +4,7 @@ around them that nobody sees, as come with text that is copied from a web page.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,17 @@ from daemon.jobs.yaml_positions import Path, YamlDocument
 
 #: Zero-width spaces and joiners, the mark of byte order, the soft hyphen, and marks of direction.
 _UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
+
+#: Letters of Cyrillic and Greek that look like Latin ones: a keyboard is switched for a moment.
+_LOOK_ALIKE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456\u0455\u0458\u04bb\u051b\u051d\u043a\u043c\u0442\u03bf\u03b1\u03b9\u03bd\u03c1",
+    "aeopcxyisjhqwkmtoaivp",
+)
+
+
+def _as_latin(key: str) -> str:
+    """Return a key with Latin letters in place of full-width ones and of those that look like them."""
+    return unicodedata.normalize("NFKC", key).lower().translate(_LOOK_ALIKE)
 
 
 def with_small_keys(
@@ -33,7 +45,7 @@ def with_small_keys(
         result: dict[str, Any] = {}
         for key, value in mapping.items():
             bare = key.strip(_UNSEEN)
-            name = next((name for name in (key, bare, bare.lower()) if name in known), key)
+            name = next((name for name in (key, bare, bare.lower(), _as_latin(bare)) if name in known), key)
             if name != key:
                 moved[*path, key] = name
             if name in result:
@@ -66,7 +78,13 @@ def with_small_keys(
     if unseen:
         told = ", ".join(f"`{name}`" for name in unseen)
         warnings.append(f"Characters that cannot be seen were left out beside {told}; delete them in the manifest.")
-    capitals = {path: name for path, name in moved.items() if name not in unseen}
+    foreign = {path: name for path, name in moved.items() if str(path[-1]).strip(_UNSEEN).lower() != name}
+    if foreign:
+        read = ", ".join(f"`{name}`" for name in foreign.values())
+        warnings.append(
+            f"Letters that only look like Latin ones were read as those of {read}; type them again in the manifest."
+        )
+    capitals = {path: name for path, name in moved.items() if name not in unseen and path not in foreign}
     if capitals:
         written, read = (
             ", ".join(f"`{name}`" for name in names) for names in ((path[-1] for path in capitals), capitals.values())

@@ -90,7 +90,10 @@ _INSTEAD: dict[str, str] = {
     "line --- stands between two jobs.",
 }
 _INSTEAD_OF = {name: advice for names, advice in _INSTEAD.items() for name in names.split()}
-CUTOFF = 0.6
+#: The group whose keys are meant first in the kinds of job that make a profile.
+_PROFILE = "profile"
+#: Least likeness (difflib's ratio) of a mistyped name and its key. In a short one a single letter counts for more.
+_LIKENESS, _LIKENESS_OF_SHORT, _SHORT = 0.7, 0.6, 4
 
 
 def _plain(name: str) -> str:
@@ -109,8 +112,10 @@ def meant_key(name: str, known: Iterable[str], below: Iterable[str] = (), unused
         name: as somebody wrote it.
         known: the keys that are valid there.
         below: keys in groups, with their group, such as "motion.blink".
-        unused: the known keys that do nothing in this kind of job: they give way to another one of the same sense.
+        unused: the known keys that do nothing in this kind of job, or are refused: they give way to another one of that sense.
     """
+    if unused and _PROFILE not in unused and (path := f"{_PROFILE}.{_plain(name)}") in below:
+        return path
     key = _near_key(_plain(name), list(known), below)
     return (
         key
@@ -138,7 +143,9 @@ def _near_key(plain: str, known: list[str], below: Iterable[str]) -> str | None:
     for path in below:
         if plain in (path, path.rpartition(".")[2]):
             return path
-    close = difflib.get_close_matches(plain, known, n=1, cutoff=CUTOFF)
+    close = difflib.get_close_matches(
+        plain, known, n=1, cutoff=_LIKENESS_OF_SHORT if len(plain) <= _SHORT else _LIKENESS
+    )
     if close:
         return close[0]
     others = [other for other in _KEYS_OF if used_key(other, known, ())]

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from daemon.jobs.manifest_values import BACKGROUNDS
+from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
 from daemon.jobs.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
@@ -32,14 +32,18 @@ _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato qu
 _WORDS: dict[str, dict[str, str]] = {
     "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
     "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
-    "kind": {"speech": "audio sound tts voiceover texttospeech", "detect": "check image face", "voice": "clone profile",
+    "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
+             "voice": "clone profile", "encode": "convert transcode reencode conversion", "info": "probe inspect analyse analyze",
              "lipsync": "lipsync lipsynch dub dubbing", "video": "talkinghead talkingphoto movie clip mp4"},
     "quality": {"high": "best max maximum ultra highest hd", "medium": "normal standard default", "low": "fast small",
                 "draft": "preview test"},
-    "captions": {"burn": "burned burnt hardcoded embedded open", "srt": "subrip", "vtt": "webvtt", "none": "no off false"},
+    "captions": {"burn": "burned burnt hardcoded embedded open burnedin burnin burntin hardsub hardsubs",
+                 "srt": "subrip ass ssa sub soft softsub", "vtt": "webvtt", "none": "no off false"},
+    "sync_mode": {"cut": "shortest short trim", "longest": "long extend", "loop": "repeat cycle"},
     "face": {"0": "left first leftmost", "largest": "biggest main", "center": "centre middle"},
-    "expressions.name": {"smile": "happy smiling joy friendly laugh", "serious": "sad angry concerned",
-                         "surprise": "surprised", "neutral": "calm normal none"},
+    "expressions.name": {"smile": "happy smiling joy friendly laugh grin cheerful 😀 😃 😄 😊 🙂 😁",
+                         "serious": "sad angry concerned stern 😢 😠 🙁",
+                         "surprise": "surprised astonished 😮 😲", "neutral": "calm normal none"},
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
     "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
     "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
@@ -50,13 +54,22 @@ _WORDS: dict[str, dict[str, str]] = {
 _MEANT = {
     key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
 }
+#: A length of time in the form of ISO 8601.
+_ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
+#: Shapes that people write as one number, the width by the height.
+_SHAPES = ("16:9", "9:16", "4:3", "3:4", "4:5", "1:1", "3:2", "2:3", "2:1", "21:9")
+#: Keys under which other tools put the one thing that is wanted here.
+_INNER = ("name", "id", "file", "path", "value", "text")
 _COLOURS = {
     "black": "#000000", "white": "#ffffff", "red": "#ff0000", "blue": "#0000ff", "yellow": "#ffff00", "grey": "#808080",
     "gray": "#808080", "orange": "#ffa500", "purple": "#800080", "pink": "#ffc0cb", "brown": "#8b4513", "navy": "#000080",
+    "darkblue": "#00008b", "lightblue": "#add8e6", "darkgreen": "#006400", "lightgreen": "#90ee90", "darkred": "#8b0000",
+    "lightgrey": "#d3d3d3", "lightgray": "#d3d3d3", "darkgrey": "#a9a9a9", "darkgray": "#a9a9a9", "beige": "#f5f5dc",
+    "turquoise": "#40e0d0", "cyan": "#00ffff", "magenta": "#ff00ff", "violet": "#ee82ee", "gold": "#ffd700", "silver": "#c0c0c0",
     "schwarz": "#000000", "weiß": "#ffffff", "rot": "#ff0000", "blau": "#0000ff", "gelb": "#ffff00", "grau": "#808080",
 }  # fmt: skip
 _RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
-_PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*[x×*:,/ ]\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
+_PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*(?:[x×*:：,/ ]|by|on|auf|par|por)\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
 _RATES = (23.976, 24, 25, 29.97, 30, 50, 59.94, 60)
 _LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
 _ONE_OF_THEM = " One job has one of them: write a job for each, and a line --- between two."
@@ -90,6 +103,16 @@ def advice_for_list(key: str, value: Any) -> str | None:
             "Write `text: |`, and under it the paragraphs, with two blanks before each line and an empty line between two. Text "
             "that begins with [ or { goes in quotes."
         )
+    if isinstance(value, dict):
+        if key == "size" and {*value} == {"width", "height"}:
+            return advice_for_value(key, f"{value['width']}x{value['height']}", is_number=False, is_file=False)
+        inner = [one for name, one in value.items() if str(name).casefold() in _INNER and isinstance(one, str)]
+        return f"Write `{key}: {inner[0]}`." if len(inner) == 1 else None
+    if isinstance(value, list) and (numbers := [str(one) for one in value]) and all(map(str.isdecimal, numbers)):
+        if key in ("size", "aspect") and len(numbers) == 2:
+            return _advice_for_shape(key, "x".join(numbers))
+        if key == "background" and len(numbers) == 3:
+            return _advice_for_background(f"rgb({','.join(numbers)})")
     if isinstance(value, list) and value and isinstance(value[0], str):
         return f"Write `{key}: {value[0]}`.{_ONE_OF_THEM if len(value) > 1 else ''}"
     return None
@@ -131,12 +154,30 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         found := re.match(r"[a-z]{2}[_-][A-Za-z]{2}(?=[.@])", text)
     ):  # a locale, such as en_US.UTF-8
         return f"Write `language: {found[0].replace('_', '-')}`."
+    if key == "format" and (found := _PAIR.fullmatch(word)):
+        return f"The shape is another key. Write `aspect: {found[1]}:{found[2]}`."
+    if key == "crop" and (found := re.fullmatch(r"(\d+):(\d+):(\d+):(\d+)", word)):
+        return "Write `crop: {}x{}+{}+{}`.".format(*found.groups())
+    if key == "captions" and word.endswith((".srt", ".vtt")):
+        return (
+            f"Captions are made of what is said: write `captions: {word[-3:]}`. A file of your own is named by `subtitles` in a "
+            "job of `kind: encode`."
+        )
+    if key in ("profile", "motion", "lexicon", "expressions") and (advice := _advice_for_entries(key, value)):
+        return advice
+    if key == "duration" and (seconds := _meant_length(word)):
+        return f"Write `duration: {seconds:g}`."
     if key == "duration" and (found := _LENGTH.fullmatch(word)):
         return f"Write `duration: {float(found[1].replace(',', '.')) * (60 if found[2][0] == 'm' else 1):g}`."
     if key == "profile.expires":
         return advice_for_day("expires", text)
     if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
+    if key == "text" and (
+        ending := re.search(r"\.(png|jpe?g|webp|heic)$|\.(wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov)$", word)
+    ):
+        file = f"picture, write `image: {text}`" if ending[1] else f"sound that is to be heard, write `audio: {text}`"
+        return f"For a {file}; `text` is what a voice says."
     if key == "text" and "." in text and " " not in text:
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
     if is_number and (found := _FRACTION.fullmatch(_with_slashes(text))):
@@ -155,6 +196,31 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
     return None
 
 
+def _meant_length(word: str) -> float:
+    """Return a length in s that is written as other programs do: PT15S, 15″, 1h, 00:00:15,5; 0 where it is none."""
+    if found := _ISO_LENGTH.fullmatch(word):
+        hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    if found := re.fullmatch(r"(\d{1,4})\s*(?:[\"”″]|'')", word):
+        return float(found[1])
+    if found := re.fullmatch(r"(\d{1,2})\s*(?:h|hours?|stunden?)", word):
+        return 3600 * float(found[1])
+    return meant_seconds(word) if (":" in word and "," in word) or word.count(":") == 2 else 0.0
+
+
+def _advice_for_entries(key: str, value: Any) -> str | None:
+    """Return how one word or number is written where a key has keys of its own."""
+    if key == "profile" and isinstance(value, str) and re.fullmatch(r"\w[\w .-]*", value):
+        return f"Write `profile: {{name: {value}}}`."
+    if key == "motion" and re.fullmatch(r"[01]?\.?\d+", str(value)):
+        return f"Write `motion: {{head: {value}}}`."
+    if key == "lexicon" and (found := re.fullmatch(r"([\w.+#-]+)\s*(?:=>?|[-–—]>|→)\s*([\w -]+)", str(value))):
+        return f"Write `lexicon: {{{found[1]}: {found[2]}}}`."
+    if key == "expressions" and isinstance(value, dict) and {"at", "name"} <= {*value}:
+        return f"Write `expressions: [{{at: {value['at']}, name: {value['name']}}}]`."
+    return None
+
+
 def _with_slashes(text: str) -> str:
     """Return a text with 1/2 in place of the sign ½."""
     parts = (unicodedata.normalize("NFKC", char).split("\u2044") for char in text)
@@ -167,7 +233,12 @@ def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | 
 
 
 def _advice_for_file(key: str, text: str) -> str | None:
-    if "://" in text and not text.casefold().startswith("file:"):
+    if text.casefold() in NO_FILES:
+        return f"Write the name of the file, with its ending, or leave `{key}` out."
+    if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
+        words = " Words that are to be said stand in `text`." if key == "audio" else ""
+        return f"Write the name of the file, with its ending.{words}"
+    if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
         return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
     if text.casefold().startswith("data:"):
         return "Nothing is read from the manifest itself: save it as a file next to the manifest, and write its name."
@@ -185,6 +256,12 @@ def _advice_for_shape(key: str, word: str) -> str | None:
         return f"Write `aspect: {shape}`."
     if key == "size" and (advice := _advice_for_lines(word)):
         return advice
+    if len(shapes := {_MEANT["aspect"][one] for one in re.findall(r"[^\W\d_]+", word) if one in _MEANT["aspect"]}) == 1:
+        return f"Write `aspect: {shapes.pop()}`."
+    if key == "aspect" and (found := re.fullmatch(r"(\d[.,]\d{1,4})(?:\s*:\s*1)?", word)):
+        wanted = float(found[1].replace(",", "."))
+        near = min(_SHAPES, key=lambda shape: abs(_ratio(shape) - wanted))
+        return f"Write `aspect: {near}`." if abs(_ratio(near) - wanted) < 0.02 * wanted else None
     if not (found := _PAIR.fullmatch(word.removesuffix("px"))):
         return None
     width, height = int(found[1]), int(found[2])
@@ -202,6 +279,11 @@ def _advice_for_shape(key: str, word: str) -> str | None:
     return f"Write `size: {width // 2 * 2}x{height // 2 * 2}`."
 
 
+def _ratio(shape: str) -> float:
+    width, _, height = shape.partition(":")
+    return int(width) / int(height)
+
+
 def _advice_for_lines(word: str) -> str | None:
     """Return what to write for a size that is called by its number of lines."""
     if not (width := _LINES_OF_VIDEO.get(word, _LINES_OF_VIDEO.get(f"{word}p"))):
@@ -212,18 +294,20 @@ def _advice_for_lines(word: str) -> str | None:
 
 def _advice_for_background(word: str) -> str | None:
     """Return what to write for a colour that is written otherwise, or for no background."""
-    colour = _COLOURS.get(word, "")
+    colour = _COLOURS.get(re.sub(r"[\s_-]", "", word), "")
     if found := re.fullmatch(r"#([0-9a-f])([0-9a-f])([0-9a-f])", word):
         colour = "#" + "".join(2 * digit for digit in found.groups())
     elif (found := _RGB.fullmatch(word)) and max(map(int, found.groups())) < 256:
         colour = "#{:02x}{:02x}{:02x}".format(*map(int, found.groups()))
-    elif re.fullmatch(r"[0-9a-f]{6}", word):
-        colour = f"#{word}"
+    elif found := re.fullmatch(r"(?:0x)?([0-9a-f]{6})(?:ff)?", word):
+        colour = f"#{found[1]}"
     if colour:
         return f'Write `background: "{colour}"`.'
     if word in ("none", "no", "off", "remove", "removed", "cut"):
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
-    if word in ("blurred", "bokeh"):
+    if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):
+        return "Write `background: green`."
+    if word in ("blurred", "bokeh", "blurry"):
         return "Write `background: blur`."
     near = difflib.get_close_matches(word, BACKGROUNDS, 1, 0.75)
     return f"Write `background: {near[0]}`." if near and "." not in word else None

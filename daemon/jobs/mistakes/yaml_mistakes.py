@@ -39,6 +39,10 @@ COMMENTS_ELSEWHERE = ("//", "/*")
 NO_COMMENTS = "JSON has no comments. Remove it; a line of a manifest that begins with # is a comment."
 _COMMENT_AT_END = re.compile(r"""^\s*[{"'].*["'\]}\de,{[]\s*(?P<comment>(?://|/\*).*)$""")
 _RULE = re.compile(r"-{2,}|_{3,}|={3,}|\*{3,}|\+{3,}|–{1,3}|—{1,3}|([-_=*+~]) +(?:\1 +)+\1")
+#: An entry of a JSON object, with the comma after it.
+_JSON_ENTRY = re.compile(r"""\s*(["'])(?P<key>\w+)\1\s*:\s*(?P<value>.*\S)\s*,\s*""")
+#: What parts the columns of a table.
+_COLUMNS = re.compile(r"\s*[;,|\t]\s*")
 #: What heads a part of a file in TOML or INI.
 _HEADING = re.compile(r"\[{1,2}[\w.\"' -]+\]{1,2}")
 
@@ -71,7 +75,7 @@ def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
                 longer = look in (_quotes, _sign, _second_colon) and _goes_on(lines, number)
                 return f"{explanation[0]} ({place})", _hint_beyond(known, lines, number, explanation[1], longer)
-    looks_below = (_block, _colon_below, _indentation, _line_of_no_key, _json)
+    looks_below = (_block, _json_entry, _colon_below, _indentation, _line_of_no_key, _json)
     return next(filter(None, (look_below(lines, line) for look_below in looks_below)), None)
 
 
@@ -209,6 +213,11 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
     before = next((_LINE.match(lines[n]) for n in range(last - 1, -1, -1) if lines[n].strip()), None)
     is_text = before is not None and before["key"].casefold() in _LONG_TEXTS and bool(before["value"])
     given = {found["key"].casefold() for found in map(_LINE.match, lines) if found}
+    if len(columns := _COLUMNS.split(text.strip("| ").casefold())) > 1 and set(columns) <= set(Manifest.model_fields):
+        what = f"The line “{_shown(text)}” is the head of a table, and tables are not read ({place})"
+        return what, (
+            f"Write a part for each row, each key in a line of its own such as `{columns[0]}: …`, and a line --- between two."
+        )
     if (found := missing_colon(text)) and found[0] not in given and (found[1] or not is_text):
         return f"There is no colon after `{found[0]}` ({place})", (
             f"Write {_shown(found[1])}"
@@ -219,7 +228,8 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
         return f"`{before['key']}` goes on in a line that is not indented ({place})", as_block(before["key"])
     what = f"The line “{_shown(text)}” is no `key: value` ({place})"
     if "text" not in given:
-        others = "" if given else " Each line --- begins another job."
+        picture = " The picture is named in a line of its own, such as `image: portrait.png`."
+        others = "" if given else " Each line --- begins another job." if last else picture
         return what, f"If it is to be said: {_in_small(as_block('text'))}{others}"
     return what, _to_end_of_line(before["key"] if before else "")
 
@@ -236,8 +246,27 @@ def _is_no_key(text: str) -> bool:
     return not text.startswith(("- ", "---", "...")) and not _LINE.match(text)
 
 
+def _json_entry(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise entries of a JSON object without the braces around them."""
+    if next((text for text in lines if text.strip()), "").lstrip().startswith(("{", "[")):
+        return None
+    for number in range(min(line + 2, len(lines))):
+        found = _JSON_ENTRY.fullmatch(lines[number])
+        if found and found["key"].casefold() in Manifest.model_fields:
+            what = f"The line ends in a comma, as in JSON, and no braces stand around it (line {number + 1})"
+            return (
+                what,
+                f"Write each of these lines without a comma, such as {_shown(found['key'] + ': ' + found['value'])}",
+            )
+    return None
+
+
 def _json(lines: Sequence[str], line: int) -> Explanation | None:
     """Recognise JSON whose signs are wrong."""
+    objects = [number for number, text in enumerate(lines) if re.fullmatch(r"\s*\{.*\}\s*,?\s*", text)]
+    if len(objects) > 1 and all(not text.strip() or number in objects for number, text in enumerate(lines)):
+        what = f"Several objects of JSON follow each other (line {objects[1] + 1})"
+        return what, "Write a line --- between two jobs, and no comma."
     if not next((text.lstrip() for text in lines if text.strip()), "").startswith(("{", "[{")):
         return None
     what = f"The manifest is no valid JSON or YAML (line {min(line, len(lines) - 1) + 1}, or shortly before it)"

@@ -112,7 +112,7 @@ def how_to_get_voice(language: str, settings: Settings) -> str:
     if any(voice.installed and voice.speaks(language) for voice in voices):
         return ""
     near = nearest_voice(voices, language)
-    return who_can_bring(near.missing) if near and near.missing else ""
+    return who_can_bring(near.missing) if near and near.missing else "None that can be fetched is known here."
 
 
 def load_voice(choice: VoiceChoice, settings: Settings) -> LoadedVoice:

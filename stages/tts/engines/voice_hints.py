@@ -76,6 +76,8 @@ def nearest_voice(voices: Sequence[Voice], language: str) -> Voice | None:
     return next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
 
 
+#: Least likeness (difflib's ratio) of a mistyped name and that of a voice: “child” is no “michael”.
+_LIKENESS = 0.7
 #: What people write who want no voice in particular.
 _NO_VOICE = frozenset({"none", "no", "off", "auto", "any", "null"})
 
@@ -90,7 +92,7 @@ def name_hint(voices: Sequence[Voice], wanted: str, settings: Settings, key: str
         )
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
-    near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)
+    near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, _LIKENESS)
     meant = correct_voice_words(wanted)
     if wanted in _NO_VOICE:
         return f"Leave `{key}` out to have the usual voice. All are listed {where_all_are(settings)}."

@@ -34,7 +34,16 @@ _PER = {"mo": "month", "yr": "year", "wk": "week", "hr": "hour", "h": "hour", "m
 _PER_WHAT = "month|year|week|day|hour|night|minute|second|person|user|seat|unit|item|mile|gallon"
 _MANY = "people|users|views|followers|subscribers|downloads|customers|visitors|homes|jobs|dollars|pounds|euros"
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
-_SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus "}
+_SIGNS = {
+    "≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus ", "√": " the square root of ",
+    "∞": " infinity", "‰": " per mille", "№": " number ", "℃": "°C", "℉": "°F",
+}  # fmt: skip
+#: Abbreviations before a number.
+_BEFORE_NUMBERS = {
+    "rm": "room", "ext": "extension", "temp": "temperature", "lat": "latitude", "eq": "equation", "apt": "apartment",
+    "ste": "suite", "bldg": "building", "chap": "chapter", "sect": "section", "para": "paragraph", "pt": "part", "ver": "version",
+    "ref": "reference",
+}  # fmt: skip
 
 #: Parts of the patterns. "<" and ">" require that no figure or letter adjoins.
 _MACROS = {
@@ -150,8 +159,27 @@ def _grouped(found: re.Match[str]) -> str | None:
     return ",".join(groups) + (f".{part[1:]}" if part else "")
 
 
+def _lasting(found: re.Match[str]) -> str:
+    """Say a length of time: "1h 20m", "2h30", "5m 30s". Beside hours or seconds, m is minutes."""
+    counted = [
+        (int(part), name) for part, name in zip(found.groups(), ("hour", "minute", "second"), strict=True) if part
+    ]
+    return " ".join(f"{count} {name}{'s' if count != 1 else ''}" for count, name in counted)
+
+
+def _place(found: re.Match[str]) -> str:
+    """Say an angle in degrees, minutes and seconds: "52°31′12″N"."""
+    counted = zip(found.groups()[:3], ("degrees", "minutes", "seconds"), strict=True)
+    towards = {"N": " north", "S": " south", "E": " east", "W": " west"}.get(found[4] or "", "")
+    return " ".join(f"{part} {name}" for part, name in counted if part) + towards
+
+
 _TABLE = (
     # Numbers of other countries
+    _rule(r"(?<=[₹])(?P<gap> ?)(?P<whole>\d{1,2}(?:,\d\d){1,4},\d{3})(?!\d|,\d)",
+          lambda m: f"{m['gap']}{int(m['whole'].replace(',', '')):,}"),
+    _rule(r"(?<=Rs|NR)(?P<sign>\.? ?)(?P<whole>\d{1,2}(?:,\d\d){1,4},\d{3})(?!\d|,\d)",
+          lambda m: f"{m['sign']}{int(m['whole'].replace(',', '')):,}"),
     _rule(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))", " "),
     _rule(r"{[}(?P<whole>\d{1,3}(?:\.\d{3}){1,4})(?P<part>,\d{1,2})(?!\d|[.,]\d)", _grouped),
     _rule(r"{[}(?P<whole>\d{1,3}(?: \d{3}){1,4})(?P<part>,\d{1,2})(?!\d|[.,]\d)", _grouped),
@@ -166,7 +194,7 @@ _TABLE = (
     _rule(r"(?<!\S)&&(?!\S)", "and"),
     _rule(r"(?<![\w.)%^–-])[-−](?=\d)", "minus "),
     _rule(r"(?<=\d) ?º ?(?=[CF]\b)", "°"),
-    _rule(r"[≤≥≠≈±]", lambda found: _SIGNS[found[0]]),
+    _rule(f"[{''.join(_SIGNS)}]", lambda found: _SIGNS[found[0]]),
     # Money
     _rule(r"{<}({CUR}) ?({SUM})({BIG})?(?:{-}(?:(?:{CUR}) ?)?|(?: {-} | to )(?:{CUR}) ?)({SUM})({BIG})?{>}",
           lambda m: n.amounts(m[1], m[2], m[3], m[4], m[5])),
@@ -176,6 +204,9 @@ _TABLE = (
           lambda m: n.amount(m[1], m[2], m[3], one=_counts_one(m)) + (" plus" if m[4] else "")),
     _rule(r"{<}({SUM})({BIG})? ?({CUR})(?!\w)", lambda m: n.amount(m[3], m[1], m[2])),
     # Days and hours
+    _rule(r"{<}(\d{1,3}) ?h ?([0-5]?\d) ?m(?:ins?\b\.?)?(?: ?([0-5]?\d) ?s)?(?!\w)", _lasting),
+    _rule(r"{<}(\d{1,3})h([0-5]\d)()(?!\w)", _lasting),
+    _rule(r"{<}()(\d{1,3}) ?m ?([0-5]?\d) ?s(?!\w)", _lasting),
     _rule(r"(?<![\w-])(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?(?!\w)",
           _moment),
     _rule(r"(?:\b[Tt]he )?(?<![\w.,/:-])(?P<first>\d{1,2}){TH}?{-}(?P<last>\d{1,2}){TH}?(?: of)? (?P<month>{MON})\b(?:\.(?= ))?",
@@ -191,7 +222,8 @@ _TABLE = (
     _rule(r"{<}(\d{1,2}:\d\d) ?{-} ?(?=\d{1,2}:\d\d(?!\w))", r"\1 to "),
     _rule(r"{<}((?:1[0-2]|0?\d)(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
     # Figures that are said one by one
-    _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)|[ .-]\d{1,4})(?:[ .-]\d{2,9}){1,5}{>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)\d{0,5}|[ .-]\d{1,5})(?:[ ./-]\d{1,9}){1,5}{>}",
+          lambda m: n.digits(m[0]), each=True),
     _rule(r"(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}{>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}(?:0\d{2,4}(?: \d{3,4}){2}|0\d{4} \d{6}|(?:1 )?\d{3} \d{3} \d{4}){>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}\d{1,5}(?:-\d{1,7}){3,5}(?:-[\dX])?(?!\w|-)", lambda m: n.digits(m[0]), each=True),
@@ -204,6 +236,7 @@ _TABLE = (
     _rule(r"{<}(\d{1,3}),(\d{1,2})(?=(?!st\b|nd\b|rd\b|th\b)[^\W\d_])", r"\1.\2"),
     _rule(r"{<}\d{1,3}(?: \d{3}){2,4}{>}(?! \d)", lambda m: m[0].replace(" ", ",")),
     # Sizes and amounts
+    _rule(r"(?<![\w.,])(\d{1,3})° ?([0-5]?\d)[′'’](?: ?([0-5]?\d(?:\.\d{1,3})?)(?:[″\"”]|''))?(?: ?([NSEW])\b)?", _place),
     _rule(r"(?<=\d)( ?(?:min|sec|hrs?|ft|tbsp|tsp|lbs?|oz|mi|yd|km|cm|mm|kg|mg|ml))\.(?= [a-z\d])", r"\1"),
     _rule(r"(?<![\w'’.,])(\d{1,2})['’′] ?(\d|10|11)(?:[\"”″]|['’]{2})?(?![\w\"”])", r"\1 foot \2"),
     _rule(r"(?<![\w'’.,])(\d{1,3})['’′] ?[x×] ?(\d{1,3})['’′](?!\w)", r"\1 by \2 feet"),
@@ -233,6 +266,8 @@ _TABLE = (
     _rule(r"(?<=[a-zA-Z] )['’][nN]['’]?(?= [a-zA-Z])", "and"),
     _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),
     _rule(r"\bNr\.? ?(?=\d)", "number "),
+    _rule(rf"\b({'|'.join(_BEFORE_NUMBERS)})\. ?(?=\(?\d)", lambda m: f"{_BEFORE_NUMBERS[m[1].lower()]} ", flags=re.IGNORECASE),
+    _rule(r"(?<=\d) ?[Mm]io\b\.?(?= |$)", " million"),
     _rule(r"\bEst\. ?(?=\d{4})", "Established "),
     _rule(r"\bCtrl(?=[+-])", "Control"),
     _rule(r"\bCmd(?=[+-])", "Command"),

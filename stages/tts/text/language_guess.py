@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from daemon.jobs.language import LANGUAGE_NAMES
 
@@ -22,6 +23,20 @@ _COMMON = {
     "hu": "a az és hogy nem is egy van ez meg de csak ha már mint volt el még vagy ki lesz ezt kell nagyon",
 }
 _SETS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
+#: Words of greetings and short sentences that no English text has, by which a text of a few words is told.
+_TELLING_WORDS = {
+    "de": "guten hallo danke bitte heute willkommen morgen abend herzlich liebe alle unser unsere mein meine tschüss wie geht",
+    "fr": "bonjour bonsoir merci salut bienvenue aujourd amis allez votre notre mon ma mes ça va comment",
+    "es": "hola gracias buenos buenas días tardes bienvenidos bienvenidas amigos hoy mi mis nuestro nuestra cómo estás",
+    "it": "ciao buongiorno buonasera grazie benvenuti oggi mio mia nostro nostra amici come stai",
+    "pt": "olá obrigado obrigada bom boa dia tarde vindos hoje meu minha nosso nossa amigos",
+    "nl": "hallo goedemorgen goedenavond dank welkom vandaag mijn onze hoe gaat",
+    "pl": "cześć dzień dobry dziękuję witam witajcie dzisiaj mój moja nasz",
+    "cs": "ahoj dobrý den děkuji vítejte dnes můj moje náš",
+    "tr": "merhaba teşekkürler hoş geldiniz bugün benim bizim nasılsın",
+    "hu": "szia sziasztok köszönöm jó napot üdvözlöm ma kedves",
+}
+_TOLD_BY = {language: frozenset(words.split()) for language, words in _TELLING_WORDS.items()}
 _WORD = re.compile(r"[^\W\d_]+")
 #: Web and mail addresses are words of no language: "com" is one of Portuguese.
 _ADDRESS = re.compile(
@@ -30,6 +45,8 @@ _ADDRESS = re.compile(
 )
 #: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
+#: Up to so many words are judged by greetings, too, where at least this share of them tells the language.
+_FEW_WORDS, _LEAST_TOLD = 16, 0.4
 #: Script, as `stages.tts.text.scripts` names it → the language that is mostly written in it.
 _OF_SCRIPT = {
     "Arabic": "ar", "Chinese": "zh", "Cyrillic": "ru", "Devanagari": "hi", "Georgian": "ka", "Greek": "el", "Japanese": "ja",
@@ -57,13 +74,29 @@ def guess_other_language(text: str, language: str) -> str | None:
     """Return the language that a text seems to be in, if that is not the declared one (BCP 47 tags); else None."""
     words = [word.casefold() for word in _WORD.findall(_ADDRESS.sub(" ", text))]
     asked = language.casefold().partition("-")[0]
-    if len(words) < _LEAST_WORDS or asked not in _SETS:
+    if asked not in _SETS or not words:
+        return None
+    if len(words) < _FEW_WORDS and (told := _guess_few(words, asked)):
+        return told
+    if len(words) < _LEAST_WORDS:
         return None
     shares = {name: sum(word in common for word in words) / len(words) for name, common in _SETS.items()}
     best = max(shares, key=shares.__getitem__)
     if best == asked or shares[best] < _LEAST_SHARE or shares[best] < _TIMES * shares[asked]:
         return None
     return best
+
+
+def _guess_few(words: Sequence[str], asked: str) -> str | None:
+    """Return the language that a few words are in, where two of them tell it and none is usual in the declared one."""
+    if any(word in _SETS[asked] | _TOLD_BY.get(asked, frozenset()) for word in words):
+        return None
+    told = {
+        name: sum(word in telling or word in _SETS[name] for word in words) * any(word in telling for word in words)
+        for name, telling in _TOLD_BY.items()
+    }
+    best = max(told, key=told.__getitem__)
+    return best if told[best] >= max(2, _LEAST_TOLD * len(words)) else None
 
 
 def other_language_warning(guess: str, language: str, remedy: str) -> str:

@@ -40,10 +40,17 @@ _LEADING = re.compile(
 )
 #: Abbreviations only before a number: "The answer is no. He left."
 _NUMBERED = re.compile(
-    r"no|nos|nr|rs|vol|fig|ch|pp?|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thu|thurs?|fri|sat|sun",
+    r"no|nos|nr|rs|vol|fig|ch|pp?|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thu|thurs?|fri|sat|sun"
+    r"|rm|ext|temp|lat|eq|apt|ste|bldg|chap|sect|para|pt|ver|ref",
     re.IGNORECASE,
 )
 _CLOCK = frozenset({"a.m", "p.m"})
+#: What goes on with the hour before it: a zone of time, a day or a month.
+_AFTER_CLOCK = re.compile(
+    r"(?:[ECMP][SD]?T|GMT|UTC|BST|CES?T|IST|JST|A[EWC][SD]T)\b"
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:January|February|March|April|May|June|July|August|September|October"
+    r"|November|December) \d"
+)
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,9 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
     core = word[: match.start()].lstrip(_OPENERS)
     if first and core.isdecimal():  # "1. Mix the flour."
         return False
-    if _LEADING.fullmatch(core) or (following[:1].isdecimal() and _NUMBERED.fullmatch(core)):
+    if _LEADING.fullmatch(core) or (following.lstrip(_OPENERS)[:1].isdecimal() and _NUMBERED.fullmatch(core)):
+        return False
+    if core.casefold() in _CLOCK and _AFTER_CLOCK.match(following):
         return False
     initials = re.fullmatch(r"(?:[A-Za-z]\.)*[A-Za-z]", core) is not None  # "J.", "U.S."
     return not initials or core.casefold() in _CLOCK or core == "I"

@@ -30,7 +30,7 @@ BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
 LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*|[^\w\s.,;:!?…'\"“”‘’()$€£%]{3,}|[―─━═⎯⸺⸻—–-]{2,}")
 # Not "83", "8)" or "XP", which are a number, a list's item and a name.
 _SMILEY = re.compile(r"(?:[:;]['-]?[)(\]\[DPpOo3/|\\]+|=[)(D]+|8-[)D]|[xX]D+|<3+|\^_?\^)[.,!?]*")
-EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
+EMPHASIS = re.compile(r"(?<![\w*_`~])(?!~\d)([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 #: Separates a word from what surrounds it, for the lexicon: punctuation ("C++,"), or else all signs ("—nginx—").
 _EDGES = (

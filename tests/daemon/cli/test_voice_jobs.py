@@ -52,7 +52,7 @@ def test_a_voice_is_made_shown_and_removed_by_command(
     for arguments, says in (
         ((str(recording), "--language", "english!"), "`language`"),
         ((str(recording), "--consent", "x" * 501), "`profile.consent`"),
-        (("notes.wav", "--consent", "by letter"), "notes.wav is not a readable sound file"),
+        (("notes.wav", "--consent", "by letter"), "notes.wav is a text file, not a sound file"),
     ):
         assert says in house.avatar("voice", "clone", "Anna", *arguments, code=1).stderr
     # When a profile is made, then it is told; and gone when it is removed

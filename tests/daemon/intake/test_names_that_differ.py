@@ -122,6 +122,20 @@ def test_a_manifest_that_waits_says_where_its_file_is_looked_for(tmp_path: Path)
     assert not room.status("anna/c").get("warnings")
 
 
+def test_a_name_with_a_folder_that_is_not_there_fails_with_the_name_that_is_to_be_written(room: Room) -> None:
+    room.put("anna/p.png", PICTURE)
+    for name, written in (("a", "inbox/anna/p.png"), ("b", "inbox/q.png"), ("c", "My portrait")):
+        room.put(f"anna/{name}.yaml", detect(written))
+    room.settle()
+    room.look(room.settings.intake.companion_wait_s)
+    told = [" ".join(map(room.status(f"anna/{name}")["error"].__getitem__, ("message", "hint"))) for name in "abc"]
+    assert (
+        "inbox/anna/p.png is not there, but p.png lies next to the manifest. Write p.png without a folder." in told[0]
+    )
+    assert told[1].endswith("Put q.png next to the manifest, and write its name without a folder.")
+    assert "with its ending such as .png. Words that are to be said stand in `text`." in told[2]
+
+
 @pytest.mark.parametrize(
     ("written", "missing"),
     [

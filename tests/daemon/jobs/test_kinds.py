@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from daemon.jobs.companions import copy_name
 from daemon.jobs.generated import generated_size
-from daemon.jobs.kinds import KINDS, keys_without_use
+from daemon.jobs.kinds import BATCH_KEYS, KINDS, keys_without_use
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import Job
@@ -29,7 +29,7 @@ def test_every_stage_has_its_code_and_one_lane_does_it() -> None:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_a_kind_goes_the_stages_in_their_order_to_the_outbox_and_asks_for_keys_that_there_are(kind: Any) -> None:
     assert list(kind.stages) == sorted(kind.stages, key=STAGES.index)
-    assert kind.stages[-1] == DELIVER
+    assert (kind.stages[-1] == DELIVER) != kind.makes_jobs  # what a batch delivers, its jobs do
     assert {key for keys, _ in (*kind.needs, *kind.refuses) for key in keys} <= set(Manifest.model_fields)
     # And no two of its results are given the same name
     assert len({ending for _, ending in kind.results} | {".json"}) == len(kind.results) + 1
@@ -48,8 +48,8 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
     converted, prompted = {"video", "crop", "sync_mode", "subtitles"}, {"prompt", "negative", "seed", "enhance_prompt"}
     assert used == {
-        "video": set(Manifest.model_fields) - everywhere - converted - prompted,
-        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted,
+        "video": set(Manifest.model_fields) - everywhere - converted - prompted - set(BATCH_KEYS),
+        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted - set(BATCH_KEYS),
         "speech": spoken | {"format", "title"},
         "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
@@ -57,6 +57,7 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
         | {"audio", "quality", "format", "codec", "fps", "size", "aspect", "fit", "captions", "language", "title"},
         "info": {"video", "audio", "image"},
         "avatar": {"image", "face", "size", "aspect", "fit", "voice", "background", "motion", "title"} | prompted,
+        "batch": set(BATCH_KEYS),
     }
 
 
@@ -88,7 +89,7 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
         ({"kind": "lipsync", "text": "a", "image": "p.png"}, "`audio` is missing"),
         ({"kind": "info", "audio": "a.wav"}, None),
         ({"kind": "info"}, "`video` is missing"),
-        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one of"),
+        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one, and"),
         ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt", "captions": "burn"}, None),
         ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt"}, "without `captions`"),
         ({"kind": "encode", "video": "a.mp4", "captions": "srt"}, "needs `subtitles`"),

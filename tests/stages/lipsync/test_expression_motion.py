@@ -45,6 +45,8 @@ def test_a_word_is_found_after_the_one_before_whatever_its_case_and_signs() -> N
     assert find_word("moon", words, 0) is None
     chinese = [Word("今天天气", 1.0, 2.0, 0), Word("很好。", 2.0, 3.0, 0, glued=True)]
     assert find_word("天气", chinese, 0) == 1.0
+    assert find_word("气很", chinese, 0) == 1.0  # over the border of two words
+    assert find_word("love", words, 0) is None  # a part of "lovely"
 
 
 @pytest.mark.parametrize("fps", [25, 60])

@@ -66,6 +66,14 @@ def test_the_number_of_words_is_what_makes_it_fit(wanted_s: float) -> None:
         assert SHORTEST_PAUSE <= fit.pauses <= LONGEST_PAUSE
 
 
+def test_a_text_of_one_word_gets_the_words_that_people_say_in_that_time() -> None:
+    with pytest.raises(JobError) as caught:
+        fit_length(90.0, 1.0, lambda speed: spoken(1, speed))
+    much = int(caught.value.hint.split("Add about ")[1].split()[0])
+    fit = fit_length(90.0, 1.0, lambda speed: spoken(1 + much, speed))
+    assert SHORTEST_PAUSE <= fit.pauses <= LONGEST_PAUSE
+
+
 def test_a_voice_that_keeps_to_no_speed_is_fitted_by_pauses_alone() -> None:
     fit = fit_length(17.0, 1.0, lambda speed: spoken(30, speed, obeys=False))
     assert 1 < fit.pauses <= LONGEST_PAUSE

@@ -1,0 +1,99 @@
+"""What the model of a manifest finds in its values, as sentences with a place and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from daemon.config.flow import as_flow
+from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.manifest_conflicts import Conflict
+from daemon.jobs.mistakes.document_errors import Mistake
+from daemon.jobs.mistakes.key_descriptions import describe_key
+from daemon.jobs.mistakes.proposals import allowed_advice, number_range
+from daemon.jobs.mistakes.unknown_keys import kind_of, unknown_key_mistake
+from daemon.jobs.mistakes.value_mistakes import advice_for_value
+from daemon.jobs.yaml_positions import YamlDocument
+
+_NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
+
+
+def without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return errors of which those of the alternatives of one value are one, which names everything that is allowed."""
+    found: dict[tuple[str | int, ...], ErrorDetails] = {}
+    for error in errors:
+        path = tuple(step for step in error["loc"] if not str(step).startswith("literal["))
+        if len(path) == len(error["loc"]):
+            found[*path, len(found)] = error
+        elif path in found:
+            words = f"{found[path]['ctx']['expected']} or {error['ctx']['expected']}"
+            words = words.replace(" or ", ", ", words.count(" or ") - 1)
+            found[path] = {**error, "loc": path, "ctx": {"expected": words}, "msg": f"Input should be {words}"}
+        else:
+            found[path] = {**error, "loc": path}
+    return list(found.values())
+
+
+def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
+    """Return the mistake that the model's error about one value or key is."""
+    path = tuple(error["loc"])
+    key, place = ".".join(map(str, path)), document.mark(path)
+    if error["type"] == "extra_forbidden":
+        return unknown_key_mistake(path, error["input"], document)
+    if error["type"] == "missing":
+        return Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
+    value, is_number = error["input"], error["type"] in _NO_NUMBER
+    advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
+    if key == "format" and advice is None and (kind := kind_of(document.value)) is not None and kind.makes_sound:
+        advice = f"A job of `kind: {kind.name}` makes wav, mp3, opus or flac."
+    if value == "" and error["type"] in ("too_short", "string_too_short"):
+        return Mistake(
+            place, f"`{key}` is empty ({place}).", describe_key(path), key=str(path[0]), is_empty_text=key == "text"
+        )
+    what = _plain_message(error, number_range(path))
+    return Mistake(
+        place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])
+    )
+
+
+def conflict_mistake(conflict: Conflict, document: YamlDocument) -> Mistake:
+    """Return the mistake of keys that do not go together, or of one that is lacking."""
+    place = document.keys.get(conflict.path, document.mark(conflict.path)) if conflict.path else None
+    message = f"{conflict.message} ({place})." if place else f"{conflict.message}."
+    return Mistake(place, message, conflict.hint, key=str(conflict.path[0]) if conflict.path else "")
+
+
+def _plain_message(error: ErrorDetails, limits: str) -> str:
+    """Return Pydantic's message as the rest of a sentence. `limits`: of a number, as "from 0 to 2"."""
+    if limits and error["type"] in ("greater_than_equal", "less_than_equal"):
+        return f"must be {limits}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+    if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return "must have keys of its own, indented below it"
+    if error["type"] in ("list_type", "tuple_type"):
+        return "must be a list"
+    if error["type"].startswith("date_"):
+        return "must be a day, such as 2026-12-31"
+    if error["type"] == "string_type":
+        return "must be a text"
+    text = (
+        error["msg"]
+        .replace("Input should be", "must be")
+        .replace("String should", "must")
+        .replace("Input should", "must")
+    )
+    text = (
+        text.split(", unable to parse")[0]
+        .replace("a valid number", "a number")
+        .replace("a valid integer", "a whole number")
+    )
+    return f"{text} {limits}".rstrip() if error["type"] in _NO_NUMBER else text
+
+
+def _quoted(value: Any) -> str:
+    """Return a value of a manifest as it was written, for a message."""
+    text = as_flow(value)
+    return f"{text[:60]}…" if len(text) > 60 else f"“{text}”" if text else "nothing"
