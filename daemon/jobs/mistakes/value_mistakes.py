@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
-from daemon.jobs.written_days import advice_for_day
+from daemon.jobs.mistakes.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 #: 1/2, or 1 1/2.
