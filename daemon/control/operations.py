@@ -246,8 +246,7 @@ class Operations:
         again = counts.failed + counts.cancelled
         batch.note("retry", by=_by(request))
         counts.stopped, batch.warnings = "", []
-        await self._state_machine.begin_batch(batch, directory)
-        await self._batches.retry(batch.id, lambda job_id: self.run_request({**request, "job": job_id}))
+        await self._batches.begin_again(batch, directory, lambda job_id: self.run_request({**request, "job": job_id}))
         return f"{batch.name}: {again} of its rows start again."
 
     def _waits(self, job_id: str) -> bool:

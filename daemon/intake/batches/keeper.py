@@ -6,6 +6,7 @@ rows' jobs, whose ids follow from the batch's: so each row becomes one job, what
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -16,18 +17,18 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import MACHINE_ERRNOS, AvatarError, JobError
+from daemon.errors import MACHINE_ERRNOS, AvatarError
 from daemon.events import Subscriber
+from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
 from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows, rows_folder
 from daemon.jobs.facts import BatchCounts
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job, State, row_id
+from daemon.jobs.record import Job, row_id
 from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
-from daemon.queue.job_end import cancelled_by
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -39,10 +40,10 @@ log = structlog.get_logger()
 SLICE = 200
 #: A report is written again after this long at the earliest, and so that writing takes a small part of the time only. s
 REPORT_S, REPORT_SHARE = 5.0, 0.02
+#: Rows that end within this time are counted at once, s.
+DEBOUNCE_S = 0.05
 #: What failed, such as a full disk, is tried again after this long at first, and at most. s
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
-#: Stands in `BatchCounts.stopped` where rows failed as often as `on_error` allows.
-ON_ERROR = "on_error"
 
 
 @dataclass
@@ -75,6 +76,8 @@ class BatchKeeper(Subscriber):
     Args:
         builder: makes the jobs, in the thread `disk`, in which manifests become jobs too.
 
+    Attributes:
+        cancel: runs a request to cancel a job; set by the service, whose parts need each other.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class BatchKeeper(Subscriber):
         self._builder = builder
         self._disk = disk
         self._batches: dict[str, _Batch] = {}
+        #: Batches whose rows are being started again.
+        self._beginning: set[str] = set()
         self._wake = Wakeup()
         self.cancel: Callable[[dict[str, Any]], Awaitable[str]] | None = None
 
@@ -151,13 +156,22 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
 
-    async def retry(self, job_id: str, run: Callable[[str], Awaitable[str]]) -> None:
-        """Start the rows of a batch again that failed or were cancelled.
+    async def begin_again(self, job: Job, place: Path, run: Callable[[str], Awaitable[str]]) -> None:
+        """Start the rows of a batch that has ended again which failed or were cancelled.
 
         Args:
+            place: the folder of the batch.
             run: starts a row's job again, by its id.
         """
-        batch = self._batches[job_id]
+        self._beginning.add(job.id)  # all its rows have ended until they are started again
+        try:
+            await self._state_machine.begin_batch(job, place)
+            await self._start_failed_rows(self._batches[job.id], run)
+        finally:
+            self._beginning.discard(job.id)
+            self._wake.notify()
+
+    async def _start_failed_rows(self, batch: _Batch, run: Callable[[str], Awaitable[str]]) -> None:
         rows = batch.rows
         if rows is None:
             rows = batch.rows = await self._disk.run(ResolvedRows, batch.place)
@@ -174,7 +188,6 @@ class BatchKeeper(Subscriber):
                     continue
             batch.outcomes.note(number, None)
         batch.changed = True
-        self._wake.notify()
 
     # -- carrying on ---------------------------------------------------------------------------------------------
 
@@ -184,6 +197,7 @@ class BatchKeeper(Subscriber):
         while True:
             heard = self._wake.notifications
             await self._wake.wait(await self.carry_on(), heard)
+            await asyncio.sleep(DEBOUNCE_S)
 
     async def resume(self) -> None:
         """Take up the batches that lie in the spool."""
@@ -211,6 +225,8 @@ class BatchKeeper(Subscriber):
     async def _step_or_wait(self, batch: _Batch) -> float:
         """Carry a batch on for a step; returns in how many seconds there is something to do without another event."""
         now = time.monotonic()
+        if batch.job.id in self._beginning:
+            return REPORT_S
         if batch.retry_due > now:
             return batch.retry_due - now
         try:
@@ -368,10 +384,8 @@ class BatchKeeper(Subscriber):
             return 0.0
         ended = counts.ended >= len(batch.rows)
         now = time.monotonic()
-        if not batch.changed:
-            return REPORT_S if not ended else 0.0
-        if not ended and now < batch.report_due:
-            return batch.report_due - now
+        if not ended and (not batch.changed or now < batch.report_due):
+            return max(0.0, batch.report_due - now) if batch.changed else REPORT_S
         written = await self._disk.run(self._write_report, batch, batch.rows)
         batch.report_due = time.monotonic() + max(REPORT_S, (time.monotonic() - now) / REPORT_SHARE)
         batch.changed = False
@@ -388,39 +402,10 @@ class BatchKeeper(Subscriber):
         return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines)
 
     async def _finish(self, batch: _Batch, written: dict[str, Any]) -> None:
-        job, counts = batch.job, batch.counts
-        file = written["file"].rpartition("/")[2]
+        job = batch.job
+        ending = ending_of(batch.counts, written["file"].rpartition("/")[2])
         if written["file"]:
             job.outputs = {"outputs": [written]}
-        state: State = "done"
-        error: JobError | None = None
-        if counts.stopped == ON_ERROR:
-            state, error = (
-                "failed",
-                JobError(
-                    "batch-stopped",
-                    f"{_rows(counts.failed)} failed, so that the other {_rows(counts.cancelled)} that had not started were "
-                    "cancelled, as `on_error` says.",
-                    f"{file} says why. Mend that, and start those rows again: `avatar jobs retry`, or a file NAME.retry.",
-                ),
-            )
-        elif counts.stopped:
-            state, error = "cancelled", cancelled_by(counts.stopped)
-        elif counts.failed and not counts.done:
-            state, error = (
-                "failed",
-                JobError(
-                    "rows-failed",
-                    f"{'All' if counts.failed > 1 else 'The'} {_rows(counts.failed)} failed.",
-                    f"{file} says why each one did. Mend that, and start them again: `avatar jobs retry`, or a file NAME.retry.",
-                ),
-            )
-        elif counts.failed or counts.cancelled:
-            told = f"{_rows(counts.failed)} of {counts.rows} failed" if counts.failed else ""
-            told += f"{' and ' if told else ''}{_rows(counts.cancelled)} cancelled" if counts.cancelled else ""
-            job.warnings = [*job.warnings, f"{told}: {file} says why. `avatar jobs retry` starts them again."]
-        await self._state_machine.finish(job, batch.place, state, error)
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number} rows"
+        if ending.warning:
+            job.warnings = [*job.warnings, ending.warning]
+        await self._state_machine.finish(job, batch.place, ending.state, ending.error)

@@ -169,7 +169,7 @@ def test_a_killed_daemon_makes_each_row_once(installation: Callable[..., Install
     house = installation()
     house.start()
     rows = table(*(f"k{number},k{number}.png" for number in range(40)))
-    files = {f"k{number}__png": os.urandom(16) for number in range(40)}
+    files: dict[str, Any] = {f"k{number}__png": os.urandom(16) for number in range(40)}
     drop(house, "kill", rows, **files)
     house.reaches("kill", "running")
     # When the daemon is killed in the middle of it, twice

@@ -141,14 +141,14 @@ def test_a_claim_that_a_crash_interrupted_keeps_the_defaults_it_was_taken_with(
     room.look()
     room.put(TOP, "speed: 0.8\n")
     room.put("hello.yaml", SPEECH)
-    make = room.admission.claims._builder.make
+    make = room.admission.claims.builder.make
 
     def die(claimed: Sequence[Claimed], **options: bool) -> object:
         if claimed:
             raise KeyboardInterrupt
         return make(claimed, **options)
 
-    monkeypatch.setattr(room.admission.claims._builder, "make", die)
+    monkeypatch.setattr(room.admission.claims.builder, "make", die)
     with pytest.raises(KeyboardInterrupt):
         room.settle()
     # When the defaults are changed before the next daemon goes on
