@@ -88,7 +88,9 @@ def test_half_precision_on_a_gpu_is_float16_and_near_to_float32(driver: Driver) 
 def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of_others(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    # Given switches as another network of the process has set them
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     seen: set[tuple[bool, bool]] = set()
     decode = Vae.decode
 
@@ -106,7 +108,7 @@ def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of
     assert not driver.spinning_waits
     # And cuDNN chose its kernels by trial, without TF32, but only for this network
     assert seen == {(True, False)}
-    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (False, True)
 
 
 def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
