@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -84,14 +87,15 @@ class ForwardPass:
             for _ in range(_WARM_UP):
                 self._compute()
         current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         try:
             # "thread_local": calls of other threads must not disturb the recording.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
                 self._made = self._compute()
             self._graph, self.execution = graph, "CUDA graph"
         except RuntimeError as exc:
             torch.cuda.set_stream(current)  # torch leaves its recording's stream current when the recording fails
+            _release_pool(graph, pool, self.device)
             torch.cuda.synchronize(self.device)  # raises if the GPU failed, and not only the recording
             if memory := find_out_of_memory(exc):
                 raise memory from exc
@@ -108,6 +112,20 @@ class ForwardPass:
         spread = (patches.amax(dim=(2, 3)) - patches.amin(dim=(2, 3))).amax(dim=1)
         good = decoded.isfinite().flatten(1).all(dim=1) & (spread > _FLAT)
         return patches.permute(0, 2, 3, 1).contiguous(), good
+
+
+def _release_pool(graph: torch.cuda.CUDAGraph, pool: Any, device: torch.device) -> None:
+    """Release the memory of a recording that failed.
+
+    PyTorch does so only for one that was ended. Its allocator otherwise takes the recording for one that goes on, refuses
+    `empty_cache` from then on, and keeps the memory.
+    """
+    with contextlib.suppress(RuntimeError):
+        graph.pool()
+        return  # it was ended, and releases its memory itself
+    for release in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+        with contextlib.suppress(RuntimeError):  # that much was done already
+            release(device.index, pool)
 
 
 def find_out_of_memory(exc: BaseException | None) -> torch.OutOfMemoryError | None:

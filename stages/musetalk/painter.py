@@ -214,8 +214,9 @@ class Painter:
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
-                self.batch //= 2
-                self._discard_pipeline()
+            # After the clause: its error holds the tensors of this try.
+            self.batch //= 2
+            self._discard_pipeline()
 
     def _finish(self, latents: Tensor, tokens: Tensor, parts: list[PendingResult]) -> Patches:
         with device_errors():
