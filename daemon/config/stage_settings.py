@@ -226,8 +226,9 @@ class Musetalk(Section):
     )
     partial_rows: bool = Field(
         False,
-        description="Decode only the rows of a patch that are shown, with a quarter of all products less. Not exact: the norms "
-        "take what they need of the rows above from the video's first frame.",
+        description="Decode only the rows that are shown of the patches of nearly every second frame, with an eighth of all "
+        "products less on a large GPU. Not exact: the norms take what they need of the rows above from the frames before and "
+        "after.",
     )
     patience: float = Field(
         300.0, gt=0, description="Longest painting time accepted, in s for each s of speech; a CPU needs 50 to 200."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,9 +22,9 @@ _FLAT = 2
 class ForwardPass:
     """UNet, decoder and conversion to pixels for one batch size.
 
-    A batch that is not full is padded with silence, so that all shapes are fixed. On a GPU the pass is recorded as a CUDA graph,
-    so that one call starts about a thousand small kernels. It reads the portrait and the sound from its own buffers, so that one
-    recording serves every portrait.
+    A batch that is not full is padded with its last frame, so that all shapes are fixed. On a GPU the pass is recorded as a CUDA
+    graph, so that one call starts about a thousand small kernels. It reads the portrait and the sound from its own buffers, so
+    that one recording serves every portrait.
 
     Attributes:
         batch: frames per pass.
@@ -35,18 +38,17 @@ class ForwardPass:
     def __init__(self, unet: UNet, vae: Vae, latents: Tensor, batch: int, first_row: int = 0) -> None:
         """Allocate buffers for `latents`, [1, 8, h, w], on their device and in their number type, and record the pass.
 
-        With a `first_row`, the decoder computes only what rows from it on need, see `networks.lower_rows`, and `set_video`
-        comes before `run`.
+        With a `first_row`, the decoder leaves out what rows from it on do not need: see `networks.lower_rows`.
         """
         self.batch, self.dtype, self.device = batch, latents.dtype, latents.device
         self.side = 8 * latents.shape[-1]
         self.first_row = first_row
         self.execution = "eager"
         self._unet, self._vae = unet, vae
-        self._lower = LowerRowsDecoder(vae, first_row) if LowerRowsDecoder.can_leave_out(vae, first_row) else None
+        leaves_out = LowerRowsDecoder.can_leave_out(vae, first_row, batch)
+        self._lower = LowerRowsDecoder(vae, first_row) if leaves_out else None
         self._latents = latents.clone(memory_format=torch.channels_last)
         self._tokens = torch.zeros(batch, 50, 384, device=self.device, dtype=self.dtype)
-        self.set_video(latents, self._tokens[:1])  # allocates what a recorded pass reads
         self._graph: torch.cuda.CUDAGraph | None = None
         if self.device.type == "cuda":
             self._record()
@@ -56,16 +58,9 @@ class ForwardPass:
         return (self.batch, self.first_row) == (batch, first_row)
 
     @torch.inference_mode()
-    def set_video(self, latents: Tensor, sample: Tensor) -> None:
-        """Use another portrait's latents, [1, 8, h, w], from now on.
-
-        `sample` has the tokens, [1, 50, 384], of one frame of the video. Where rows are left out, that frame is painted as a
-        whole, and its upper rows stand for those of all frames.
-        """
+    def set_portrait(self, latents: Tensor) -> None:
+        """Use another portrait's latents, [1, 8, h, w], from now on."""
         self._latents.copy_(latents)
-        if self._lower is not None:
-            with network_switches():
-                self._lower.measure(self._unet(self._latents, sample.to(self.device, self.dtype)))
 
     @torch.inference_mode()
     def run(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +71,7 @@ class ForwardPass:
             padding. The next call overwrites both.
         """
         self._tokens[: len(tokens)] = tokens
-        self._tokens[len(tokens) :] = 0
+        self._tokens[len(tokens) :] = tokens[-1:]
         if self._graph is None:
             return self._compute()
         self._graph.replay()
@@ -92,14 +87,15 @@ class ForwardPass:
             for _ in range(_WARM_UP):
                 self._compute()
         current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         try:
             # "thread_local": calls of other threads must not disturb the recording.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
                 self._made = self._compute()
             self._graph, self.execution = graph, "CUDA graph"
         except RuntimeError as exc:
             torch.cuda.set_stream(current)  # torch leaves its recording's stream current when the recording fails
+            _release_pool(graph, pool, self.device)
             torch.cuda.synchronize(self.device)  # raises if the GPU failed, and not only the recording
             if memory := find_out_of_memory(exc):
                 raise memory from exc
@@ -116,6 +112,20 @@ class ForwardPass:
         spread = (patches.amax(dim=(2, 3)) - patches.amin(dim=(2, 3))).amax(dim=1)
         good = decoded.isfinite().flatten(1).all(dim=1) & (spread > _FLAT)
         return patches.permute(0, 2, 3, 1).contiguous(), good
+
+
+def _release_pool(graph: torch.cuda.CUDAGraph, pool: Any, device: torch.device) -> None:
+    """Release the memory of a recording that failed.
+
+    PyTorch does so only for one that was ended. Its allocator otherwise takes the recording for one that goes on, refuses
+    `empty_cache` from then on, and keeps the memory.
+    """
+    with contextlib.suppress(RuntimeError):
+        graph.pool()
+        return  # it was ended, and releases its memory itself
+    for release in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+        with contextlib.suppress(RuntimeError):  # that much was done already
+            release(device.index, pool)
 
 
 def find_out_of_memory(exc: BaseException | None) -> torch.OutOfMemoryError | None:

@@ -126,7 +126,7 @@ def try_norm(kernel: NormKernel, shapes: Iterable[tuple[int, int]], placement: P
 def _kept_rows(groups: int, placement: Placement) -> KeptRows:
     """Statistics of rows above the trial's maps, far from those of the maps."""
     mean, spread = (
-        _numbers((1, groups), phase, Placement(placement.device, torch.float32)).float() for phase in (4.0, 6.0)
+        _numbers((2, groups), phase, Placement(placement.device, torch.float32)).float() for phase in (4.0, 6.0)
     )
     return KeptRows(mean, spread**2, _HEIGHT * _WIDTH // 2)
 

@@ -74,7 +74,6 @@ class Painter:
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
         self._first_row = 0
-        self._sample: Tensor | None = None
 
     @classmethod
     def load(
@@ -176,7 +175,7 @@ class Painter:
         """Yield painted faces, BGR uint8 [n, rows, 256, 3], for each group of tokens, [n, 50, 384].
 
         They have all 256 rows, or, with `first_row`, those from there on, and up to 15 before. The decoder then computes less,
-        and its norms know the rows above only from the video's first frame: see `networks.lower_rows`.
+        and for some frames its norms know the rows above only from the frames beside them: see `networks.lower_rows`.
 
         One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
         colour, the group is painted again, and everything from then on is computed in float32.
@@ -189,10 +188,7 @@ class Painter:
         self.batch = self._whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
-        self._sample = None
         while (group := self._next_group(groups)) is not None:
-            if self._sample is None:
-                self._sample, self._portrait = group[:1], None
             started = group, self._start(latents, group)
             if waiting is not None:
                 yield self._finish(latents, *waiting)
@@ -218,8 +214,9 @@ class Painter:
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
-                self.batch //= 2
-                self._discard_pipeline()
+            # After the clause: its error holds the tensors of this try.
+            self.batch //= 2
+            self._discard_pipeline()
 
     def _finish(self, latents: Tensor, tokens: Tensor, parts: list[PendingResult]) -> Patches:
         with device_errors():
@@ -241,13 +238,12 @@ class Painter:
 
     def _prepared_pipeline(self, latents: Tensor) -> StreamPipeline:
         """Return the pipeline for these latents, which are compared by identity: those of a portrait are made once."""
-        assert self._sample is not None
         typed = latents.to(self.placement.dtype)
         if self._pipeline is None or not self._pipeline.forward_pass.serves(self.batch, self._first_row):
             self._discard_pipeline()
             self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
         if self._portrait is not latents:
-            self._pipeline.forward_pass.set_video(typed, self._sample)
+            self._pipeline.forward_pass.set_portrait(typed)
             self._portrait = latents
         return self._pipeline
 

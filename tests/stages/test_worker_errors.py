@@ -49,6 +49,21 @@ def test_a_fault_that_concerns_one_job_stops_no_lane_and_only_a_wrong_result_end
     assert not isinstance(told, MachineError)  # which pauses the lane for all jobs
 
 
+@pytest.mark.parametrize(("code", "runs_on"), [("gpu-lost", False), ("gpu-memory", True), ("gpu-unusable", True)])
+def test_a_process_that_lost_the_gpu_ends_and_one_without_room_on_it_runs_on(
+    code: str, runs_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MachineError(code, "The GPU is of no use.", "")
+
+    monkeypatch.setattr(worker, "run_stage", fails)
+    sent = Sent()
+    request = cast(RunRequest, SimpleNamespace(job="j"))
+    assert worker.run_and_report(request, Settings(), cast(Any, sent), "gpu") is runs_on
+    (report,) = sent.messages
+    assert report.last is not runs_on
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

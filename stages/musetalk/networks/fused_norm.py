@@ -95,8 +95,9 @@ def _combine(
     # Without kept positions this changes nothing; always, so that no second variant is compiled.
     kept_part = kept_positions.to(tl.float32) / (total + kept_positions.to(tl.float32))
     counted = kept_positions > 0
-    away = tl.load(kept_means + group, mask=counted, other=0.0) - centre
-    kept_variance = tl.load(kept_variances + group, mask=counted, other=0.0)
+    known = item * tl.num_programs(0) + group
+    away = tl.load(kept_means + known, mask=counted, other=0.0) - centre
+    kept_variance = tl.load(kept_variances + known, mask=counted, other=0.0)
     variance = variance * (1.0 - kept_part) + kept_variance * kept_part
     variance += away * away * (kept_part * (1.0 - kept_part))
     centre += away * kept_part

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class KeptRows:
-    """Statistics of a map's upper rows, which are not in the map: the norm counts them in.
+    """Statistics of the upper rows of maps, which are not in the maps: the norm counts them in.
 
     Attributes:
-        mean: of each group's numbers in those rows, float32 [1, groups].
+        mean: of each group's numbers in those rows, float32 [batch, groups].
         variance: the same.
         positions: how many positions those rows have.
     """
@@ -24,10 +24,10 @@ class KeptRows:
     variance: Tensor
     positions: int
 
-    def copy_(self, other: KeptRows) -> None:
-        """Take over the statistics of other rows, as many, in place: a recorded pass reads these tensors."""
-        self.mean.copy_(other.mean)
-        self.variance.copy_(other.variance)
+    def between_neighbours(self, count: int) -> KeptRows:
+        """Estimate those of `count` maps, each between two of these that follow each other: the mean of both."""
+        mean, variance = ((values[:count] + values[1 : count + 1]) / 2 for values in (self.mean, self.variance))
+        return KeptRows(mean, variance, self.positions)
 
 
 class NormKernel(Protocol):
@@ -141,7 +141,7 @@ def group_norm_channels_last(
 
 
 def measure_rows(x: Tensor, groups: int, shift: Tensor | None = None) -> KeptRows:
-    """Measure a map of one picture, [1, channels, height, width], as `group_norm_channels_last` does."""
+    """Measure maps, [batch, channels, height, width], as `group_norm_channels_last` does."""
     mean, variance = _group_statistics(_rows(x), groups, shift)
     return KeptRows(mean[..., 0], variance[..., 0], x.shape[2] * x.shape[3])
 

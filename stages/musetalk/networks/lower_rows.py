@@ -1,8 +1,8 @@
-"""Decodes only the lower rows of pictures, from the first row that is shown.
+"""Decodes only the lower rows of some pictures of a video, from the first row that is shown.
 
-From the first doubling of the size on, each layer computes the rows that the shown ones depend on. Its norms need the whole map's
-statistics: those of the rows above are kept from one picture of the same portrait that was decoded as a whole. If that is the
-picture itself, the rows are the same as in the whole picture.
+Every second picture is decoded as a whole. Of a picture between two such ones, from the first doubling of the size on, each
+layer computes the rows that the shown ones depend on. Its norms need the whole map's statistics: those of the rows above are the
+mean of both neighbours'. Of a picture that is like its neighbours, the rows are the same as in the whole picture.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from stages.musetalk.networks.vae import Vae
 
 #: Rows at the cut that each ResNet needs above those that it computes: one for each of its convolutions.
 _RESNET_ROWS = 2
+#: Least number of pictures of which one lies between two others.
+_LEAST_PICTURES = 3
 
 
 @dataclass
@@ -28,14 +30,14 @@ class _Walk:
 
     Attributes:
         whole: whether the maps are whole, and the statistics of their upper rows are measured; else they begin at `row`.
-        kept: statistics of the upper rows for each norm in order: those to count in.
         row: the first row of the present layer's map that is needed.
+        kept: statistics of the upper rows for each norm in order: those to count in.
         measured: statistics of the upper rows for each norm, where the maps are whole.
     """
 
     whole: bool
-    kept: Iterator[KeptRows]
     row: int
+    kept: Iterator[KeptRows] = field(default_factory=lambda: iter(()))
     measured: list[KeptRows] = field(default_factory=list)
 
     def below(self, x: Tensor, rows: int) -> Tensor:
@@ -60,14 +62,14 @@ class _Walk:
 
 
 class LowerRowsDecoder:
-    """Decodes latents of one portrait to the lower rows of its pictures. `measure` comes before `decode`.
+    """Decodes latents of successive pictures of one portrait to the lower rows of the pictures.
 
     Attributes:
         first_row: the first row of a picture that is decoded.
     """
 
     def __init__(self, vae: Vae, first_row: int) -> None:
-        """Plan the rows of each layer for pictures from `first_row` on, which must leave something out.
+        """Plan the rows of each layer for pictures from `first_row` on.
 
         Raises:
             ValueError: nothing can be left out: see `can_leave_out`.
@@ -76,35 +78,37 @@ class LowerRowsDecoder:
         self._vae, self._starts = vae, _starts(vae, first_row)
         if self._starts[0] < 1:
             raise ValueError(f"row {first_row} depends on the first rows of every layer")
-        self._kept: list[KeptRows] = []
 
     @staticmethod
-    def can_leave_out(vae: Vae, first_row: int) -> bool:
-        """Tell whether some layer has rows that no row from `first_row` on depends on."""
-        return _starts(vae, first_row)[0] >= 1
-
-    def measure(self, latents: Tensor) -> None:
-        """Decode a picture of the portrait as a whole, from latents [1, 4, h, w], and keep the statistics of its upper rows."""
-        walk = _Walk(whole=True, kept=iter(()), row=0)
-        self._walk(latents, walk)
-        if not self._kept:
-            self._kept = walk.measured
-        for kept, measured in zip(self._kept, walk.measured, strict=True):
-            kept.copy_(measured)
+    def can_leave_out(vae: Vae, first_row: int, pictures: int) -> bool:
+        """Tell whether of so many pictures one has rows, in some layer, that no row from `first_row` on depends on."""
+        return pictures >= _LEAST_PICTURES and _starts(vae, first_row)[0] >= 1
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Decode latents, [batch, 4, h, w], to the pictures' rows, [batch, 3, 8h - first_row, 8w], about -1 to 1."""
-        return self._walk(latents, _Walk(whole=False, kept=iter(self._kept), row=0))
+        """Decode latents, [batch, 4, h, w], to the pictures' rows, [batch, 3, 8h - first_row, 8w], about -1 to 1.
 
-    def _walk(self, latents: Tensor, walk: _Walk) -> Tensor:
-        decoder = self._vae.decoder
+        `batch` is at least 3. The first picture, every second one after it, and the last one are exact.
+        """
+        decoder, pictures = self._vae.decoder, len(latents)
         x = decoder.mid_block(decoder.conv_in(self._vae.post_quant_conv(latents)))
-        first, *levels = decoder.levels()
-        for layer in first.resnets:
+        for layer in decoder.levels()[0].resnets:
             x = layer(x)
-        enlarge, walk.row = first.upsamplers, self._starts[0]
+        between = (pictures - 1) // 2
+        exact = _Walk(whole=True, row=self._starts[0])
+        ends = [x[::2]] if pictures % 2 else [x[::2], x[-1:]]
+        shown = self._walk(torch.cat(ends), exact)
+        kept = (rows.between_neighbours(between) for rows in exact.measured)
+        others = self._walk(x[1 : 2 * between : 2], _Walk(whole=False, row=self._starts[0], kept=kept))
+        made = torch.empty((pictures, *shown.shape[1:]), dtype=shown.dtype, device=shown.device)
+        made[::2], made[-1:], made[1 : 2 * between : 2] = shown[: between + 1], shown[-1:], others
+        return made
+
+    def _walk(self, x: Tensor, walk: _Walk) -> Tensor:
+        """Decode maps before the first doubling of the size, which are whole, to pictures from `first_row` on."""
+        decoder = self._vae.decoder
+        first, *levels = decoder.levels()
         # Contiguous: it is the smallest map, and a convolution would copy it to another layout.
-        x = walk.below(x, walk.row).contiguous(memory_format=torch.channels_last)
+        x, enlarge = walk.below(x, walk.row).contiguous(memory_format=torch.channels_last), first.upsamplers
         for level, start in zip(levels, self._starts[1:], strict=True):
             surplus = start - 2 * walk.row
             x, walk.row = enlarge[0](x), start
@@ -114,8 +118,7 @@ class LowerRowsDecoder:
                 surplus = 0
             enlarge = level.upsamplers
         pictures = decoder.conv_out(walk.norm(decoder.conv_norm_out, x))
-        rows: Tensor = walk.below(pictures, self.first_row - walk.row)
-        return rows
+        return pictures[:, :, self.first_row :] if walk.whole else walk.below(pictures, self.first_row - walk.row)
 
 
 def _starts(vae: Vae, first_row: int) -> list[int]:

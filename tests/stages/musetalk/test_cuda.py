@@ -15,7 +15,7 @@ from daemon.errors import MachineError, UnknownError
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
 from stages.musetalk.forward import ForwardPass
-from stages.musetalk.networks.group_norm import group_norm_channels_last
+from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_last
 from stages.musetalk.networks.layers import attend
 from stages.musetalk.networks.vae import Vae
 from stages.musetalk.painter import Painter
@@ -74,6 +74,7 @@ def test_a_gpu_paints_what_the_processor_paints_and_gives_everything_back(driver
     painter.unload()
     del painter
     assert driver.card.memory.reserved == 0
+    assert driver.pools == {}
     assert driver.card.memory.fraction == 1.0
 
 
@@ -88,7 +89,9 @@ def test_half_precision_on_a_gpu_is_float16_and_near_to_float32(driver: Driver) 
 def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of_others(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    # Given switches as another network of the process has set them
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     seen: set[tuple[bool, bool]] = set()
     decode = Vae.decode
 
@@ -98,15 +101,20 @@ def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of
 
     monkeypatch.setattr(Vae, "decode", watched)
     # When it paints two groups
-    paint(load(), 2)
-    # Then no convolution and no norm found its input in another layout than it works in
+    painter = load()
+    latents, groups = painter.latents(crop()), [tokens().to(GPU)] * 2
+    driver.card.uploads = driver.card.downloads = 0
+    list(painter.patches(latents, groups))
+    # Then no copy made the host wait
+    assert (driver.card.uploads, driver.card.downloads) == (0, 0)
+    # And no convolution and no norm found its input in another layout than it works in
     assert driver.card.copies == []
     # And whoever waited for the GPU slept
     assert driver.blocking_events
     assert not driver.spinning_waits
     # And cuDNN chose its kernels by trial, without TF32, but only for this network
     assert seen == {(True, False)}
-    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (False, True)
 
 
 def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
@@ -118,10 +126,10 @@ def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(dr
         driver.card.uploads = 0
         found.append(torch.cat(list(encoder.tokens(speech, 30, Fraction(25), batch))).cpu())
         uploads.append(driver.card.uploads)
-    # Then the tokens are the same, and more passes need no more copies to it
+    # Then the tokens are the same, and only the places of all windows were copied in a way that waits for the GPU's work
     for tokens_of_all in found:
         assert torch.allclose(tokens_of_all, want, atol=1e-4)
-    assert uploads[0] == uploads[1]
+    assert uploads == [1, 1]
 
 
 def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +148,10 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monk
     assert painter.recorded.startswith("eager: CUDA error: operation")
     assert driver.current == 0
     assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
+    # And the allocator does not wait for its end, and has its memory back
+    assert (driver.recorded_into, driver.pools) == (set(), {})
+    painter.unload()
+    assert driver.card.memory.cached == 0
 
 
 def test_memory_that_others_take_halves_the_batch_until_they_give_it_back(driver: Driver) -> None:
@@ -237,6 +249,21 @@ def test_group_norm_channels_last_is_group_norm(dtype: torch.dtype, limit: float
     assert float((got.double() - want).abs().max()) < limit * float(want.abs().max())
     assert got.is_contiguous(memory_format=torch.channels_last)
     assert got.dtype == dtype
+
+
+def test_group_norm_on_a_processor_keeps_float32s_digits_in_any_layout() -> None:
+    # Given a map as convolutions on a processor leave it, with means far from 0
+    generator = torch.Generator().manual_seed(1)
+    x = (
+        torch.randn(1, 64, 64, 64, generator=generator) * 0.1
+        + torch.randn(1, 64, 1, 1, generator=generator).sign() * 30
+    )
+    norm = GroupNorm(64, 64)
+    with torch.inference_mode():
+        got = norm(x.to(memory_format=torch.channels_last))
+    # Then the result is float64's but for rounding, which the differences of the values from their mean have already
+    want = torch.nn.functional.group_norm(x.double(), 64)
+    assert float((got.double() - want).abs().max()) < 1e-3
 
 
 def test_a_query_for_all_frames_reaches_the_attention_with_strides(driver: Driver) -> None:

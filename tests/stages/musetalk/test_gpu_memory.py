@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from daemon.config import Settings
 from daemon.errors import MachineError
+from daemon.jobs.stages import STAGES
 from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
 from stages.gpu.memory import CONTEXT_BYTES, MB, GpuMemory, read_by_nvml
@@ -24,6 +29,8 @@ from stages.musetalk import gpu_memory, paint
 from stages.musetalk.gpu_memory import choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
+from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.memory import CardMemory
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -206,6 +213,54 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
     assert (given["model"], given["change"]) == ("those of the other stages", "unloaded")
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
+
+
+def test_each_stage_with_models_is_asked_for_room_but_the_one_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the stages that load models to a GPU
+    asked: list[str] = []
+
+    def ask(name: str) -> dict[str, object]:
+        asked.append(name)
+        return {"model": name}
+
+    for name in STAGES:
+        module = importlib.import_module(f"stages.{name}")
+        if hasattr(module, "release"):
+            monkeypatch.setattr(module, "release", partial(ask, name))
+    # When one of them needs room, then the others are asked
+    for name in ("tts", "lipsync", "generate"):
+        asked.clear()
+        assert worker.release_other_models(name)
+        assert sorted([*asked, name]) == ["generate", "lipsync", "tts"]
+
+
+@pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
+def test_the_second_try_has_the_memory_of_the_first_one_also_what_refers_to_itself(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given a stage that fails with memory of the GPU in a circle of references, which only a collection finds
+    driver = Driver(CardMemory(1 << 30))
+
+    def run(ctx: object) -> dict[str, object]:
+        if not loaded:
+            circle: list[object] = [torch.zeros(500_000, device="cuda")]
+            circle.append(circle)
+            raise MachineError("gpu-memory", "full", "")
+        return {"reserved": driver.card.memory.reserved}
+
+    stage = ModuleType("stages.tts")
+    stage.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stages.tts", stage)
+    request = RunRequest(job="job-1", name="a", stage="tts", dir=tmp_path, manifest={"text": "a", "kind": "speech"})
+    with install(driver):
+        gc.disable()  # no collection by chance
+        try:
+            facts = worker.run_stage(request, Settings(), Unheard()).facts
+        finally:
+            gc.enable()
+    # When it is tried again, then the driver has all of it back
+    assert driver.card.memory.peak >= 2_000_000
+    assert facts["reserved"] == 0
 
 
 def test_where_nothing_gives_way_the_lack_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

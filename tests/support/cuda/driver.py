@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,8 @@ class Driver:
         nvml_total: memory that NVML tells, bytes; with MIG it is the whole GPU's and not the slice's.
         switches: the process-wide switches that were set while the driver was installed.
         current: number of the current stream; 0 is the default one.
+        pools: memory pools of recordings, with the number of their users.
+        recorded_into: those that the allocator takes for pools of recordings that go on.
     """
 
     def __init__(self, memory: CardMemory, properties: Properties | None = None) -> None:
@@ -56,7 +59,9 @@ class Driver:
         self.current = 0
         self.blocking_events = 0
         self.spinning_waits = 0
-        self._streams = 0
+        self._streams = self._pools = 0
+        self.pools: dict[tuple[int, int], int] = {}
+        self.recorded_into: set[tuple[int, int]] = set()
 
     # -- the device
 
@@ -105,12 +110,47 @@ class Driver:
         self.card.memory.peak = self.card.memory.reserved
 
     def empty_cache(self) -> None:
-        """Give back what is reserved and not used."""
+        """Give back what is reserved and not used.
+
+        Raises:
+            RuntimeError: a recording was not ended.
+        """
+        if self.recorded_into:
+            # c10/cuda/CUDACachingAllocator.cpp, DeviceCachingAllocator::synchronize_and_free_events
+            raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED, please report a bug to PyTorch.")
         self.card.memory.cached = 0
 
     def mem_get_info(self, device: int) -> tuple[int, int]:
         """Return free and total memory, bytes."""
         return self.card.memory.free, self.card.memory.total
+
+    # -- memory of recordings
+
+    def new_pool(self) -> tuple[int, int]:
+        """Return the name of a pool that nothing uses yet."""
+        self._pools += 1
+        return 0, self._pools
+
+    def begin_pool(self, pool: tuple[int, int]) -> None:
+        """Take memory from a pool from now on: DeviceCachingAllocator::beginAllocateToPool."""
+        self.pools[pool] = self.pools.get(pool, 0) + 1
+        self.recorded_into.add(pool)
+
+    def end_pool(self, device: int, pool: tuple[int, int]) -> None:
+        """Take no more memory from it."""
+        if pool not in self.recorded_into:
+            # DeviceCachingAllocator::endAllocateToPool
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        self.recorded_into.discard(pool)
+
+    def release_pool(self, device: int, pool: tuple[int, int]) -> None:
+        """Note that one of its users needs it no more; its memory can be freed when the last one does not."""
+        if pool not in self.pools:
+            # DeviceCachingAllocator::releasePool
+            raise RuntimeError("pp != nullptr INTERNAL ASSERT FAILED, please report a bug to PyTorch.")
+        self.pools[pool] -= 1
+        if not self.pools[pool]:
+            del self.pools[pool]
 
     # -- streams
 
@@ -221,10 +261,13 @@ def _graph_base(driver: Driver) -> type:
 
         def __new__(cls, keep_graph: bool = False) -> Any:
             made = super().__new__(cls)
-            made.recording = None
+            made.recording, made.ended = None, []
+            # CUDAGraph::~CUDAGraph calls reset, which releases the pool of a recording that was ended, and no other.
+            weakref.finalize(made, _release_all, driver, made.ended)
             return made
 
         recording: Recording | None
+        ended: list[tuple[int, int]]
 
         def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
             driver.card.check()
@@ -234,13 +277,18 @@ def _graph_base(driver: Driver) -> type:
                     "CUDA graphs must be captured on a non-default stream. (However, after capture, it's ok to "
                     "replay them on the default stream.)"
                 )
+            self.into = pool or driver.new_pool()
+            driver.begin_pool(self.into)
             self.recording = driver.card.recording = Recording()
 
         def capture_end(self) -> None:
             if driver.card.recording is None:
-                # cudaErrorStreamCaptureInvalidated, which cudaStreamEndCapture returns after a call that may not be recorded
+                # cudaErrorStreamCaptureInvalidated, which cudaStreamEndCapture returns after a call that may not be recorded.
+                # CUDAGraph::capture_end checks it before endAllocateToPool; pull request 180395 ends the pool, too.
                 raise cuda_error(901)
             driver.card.recording = None
+            driver.end_pool(0, self.into)
+            self.ended.append(self.into)
 
         def replay(self) -> None:
             driver.card.check()
@@ -252,11 +300,20 @@ def _graph_base(driver: Driver) -> type:
 
         def reset(self) -> None:
             self.recording = None
+            _release_all(driver, self.ended)
 
         def pool(self) -> tuple[int, int]:
-            return (0, 1)
+            if not self.ended:
+                # CUDAGraph::pool
+                raise RuntimeError("Called CUDAGraph::pool() without a preceding successful capture.")
+            return self.into
 
     return GraphBase
+
+
+def _release_all(driver: Driver, pools: list[tuple[int, int]]) -> None:
+    while pools:
+        driver.release_pool(0, pools.pop())
 
 
 def _module_anew(name: str) -> types.ModuleType:
@@ -295,7 +352,9 @@ def install(driver: Driver) -> Iterator[Driver]:
         "_CudaStreamBase": _stream_base(driver),
         "_CudaEventBase": _event_base(driver),
         "_CUDAGraph": _graph_base(driver),
-        "_graph_pool_handle": lambda: (0, 1),
+        "_graph_pool_handle": driver.new_pool,
+        "_cuda_endAllocateToPool": driver.end_pool,
+        "_cuda_releasePool": driver.release_pool,
         "_host_emptyCache": lambda: None,
         "_cuda_isInBadFork": False,
     }
@@ -335,7 +394,7 @@ def install(driver: Driver) -> Iterator[Driver]:
         set_in(torch.cuda, Stream=streams.Stream, Event=streams.Event)
         stack.enter_context(patch.dict(sys.modules, {"torch.cuda.streams": streams}))
         graphs = _module_anew("torch.cuda.graphs")
-        set_in(torch.cuda, CUDAGraph=graphs.CUDAGraph, graph=graphs.graph)
+        set_in(torch.cuda, CUDAGraph=graphs.CUDAGraph, graph=graphs.graph, graph_pool_handle=graphs.graph_pool_handle)
         set_in(
             pynvml,
             nvmlInit=lambda: None,

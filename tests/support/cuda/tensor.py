@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,8 +117,10 @@ class Card:
         recording: the graph that is being recorded; None if there is none.
         broken: number of the error that every call fails with from now on, as after a fault of the GPU; 0 if it works.
         kernels: number of operators that ran on it.
-        uploads: number of tensors that were copied to it. Each waits for its work: CUDA runtime API, "API synchronization
-            behavior": from pageable memory "a stream sync is performed before the copy is initiated".
+        uploads: number of tensors that were copied to it and made the host wait for its work: CUDA runtime API, "API
+            synchronization behavior": from pageable memory "a stream sync is performed before the copy is initiated".
+        downloads: number of tensors that were copied from it and made the host wait: without `non_blocking`, or to pageable
+            memory, where "the function will return only once the copy has completed".
         copies: names of kernels that found their input in another layout and copied it first.
     """
 
@@ -126,7 +129,8 @@ class Card:
         self.recording: Recording | None = None
         self.broken = 0
         self.copies: list[str] = []
-        self.kernels = self.uploads = 0
+        self.kernels = self.uploads = self.downloads = 0
+        self._pinned: set[int] = set()
 
     def check(self) -> None:
         """Fail as every call does after a fault of the GPU."""
@@ -141,6 +145,15 @@ class Card:
             # cudaErrorStreamCaptureUnsupported of the CUDA runtime: nothing may wait for a stream that is being recorded.
             self.recording = None
             raise cuda_error(900)
+
+    def pin(self, storage: torch.UntypedStorage) -> None:
+        """Know memory of the processor as memory that the GPU reads and writes by itself, until it is freed."""
+        self._pinned.add(storage._cdata)
+        weakref.finalize(storage, self._pinned.discard, storage._cdata)
+
+    def _goes_on(self, tensor: Tensor, args: Any, kwargs: dict[str, Any]) -> bool:
+        """Whether the host goes on while a tensor of the processor is copied from or to."""
+        return _is_later(args, kwargs) and tensor.untyped_storage()._cdata in self._pinned
 
     def index(self, func: Any, args: Any) -> Any:
         """Read or write a part of a tensor on the GPU."""
@@ -168,10 +181,12 @@ class Card:
             self._check_devices(name, tensors)
         if name in _READ_BY_THE_HOST or (on_card and not target):
             self.wait()  # the result is needed on the host
-        if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not _is_later(args, kwargs):
+        if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not self._goes_on(args[0], args, kwargs):
             self.wait()
-        if target and name in ("aten::_to_copy", "aten::copy_", "aten::to"):
-            self.uploads += len(tensors) - len(here)
+            self.downloads += 1
+        elif target and name in ("aten::_to_copy", "aten::copy_", "aten::to"):
+            there = [tensor for tensor in tensors if not isinstance(tensor, CardTensor)]
+            self.uploads += sum(not self._goes_on(tensor, args, kwargs) for tensor in there)
         self.kernels += on_card or target
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
@@ -264,8 +279,11 @@ class CardMode(TorchDispatchMode):
         leaves = tree_leaves((args, kwargs))
         touched = any(isinstance(leaf, CardTensor) for leaf in leaves)
         if not touched and (asked is None or torch.device(asked).type != "cuda"):
-            kwargs.pop("pin_memory", None)
-            return func(*args, **kwargs)
+            pinned = kwargs.pop("pin_memory", None)
+            made = func(*args, **kwargs)
+            if pinned:
+                self._card.pin(made.untyped_storage())
+            return made
         return self._card.run(func, args, kwargs, leaves)
 
 
