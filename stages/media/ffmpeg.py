@@ -93,8 +93,9 @@ class FfmpegProcess:
             raise MachineError(
                 "ffmpeg-missing", f"ffmpeg cannot be started: {command[0]}: {exc.strerror}.", "See `avatar doctor`."
             ) from exc
-        if self._process.stdin is not None:
-            widen_pipe(self._process.stdin)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                widen_pipe(pipe)
         self._lines: deque[str] = deque(maxlen=keep)
         self._count = 0
         self._accept = accept
