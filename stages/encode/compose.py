@@ -43,7 +43,7 @@ from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.matting.extend import Inner
 from stages.face.rig.rig import Rig, load_rig
-from stages.face.sampling import on_colours, sample
+from stages.face.sampling import on_colours, sample, swap_red_and_blue
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
 
@@ -98,7 +98,7 @@ class Composer:
         self._figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self._figure.copy()
         self._planes = FigurePlanes(self._figure)
-        self.plate = np.ascontiguousarray(rig.matte.plate[..., ::-1]) if rig.matte else portrait
+        self.plate = swap_red_and_blue(rig.matte.plate) if rig.matte else portrait
         behind = portrait if backdrop is None else backdrop
         if rig.matte and backdrop is None:
             behind = self.plate
@@ -107,7 +107,7 @@ class Composer:
             behind = _zoomed(behind, self._zoom)
         self._background = Background(behind, transparent)
         self._still = self._background.frame.copy()
-        self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
+        self._background.show_values(self._planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
         self._rig, self._track = rig, track
@@ -137,12 +137,12 @@ class Composer:
         portrait = np.asarray(picture, np.uint8)
         record = json.loads(ctx.path("face.json").read_bytes())
         landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
-        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks, inner)
+        rig = load_rig(ctx.settings.paths.cache, swap_red_and_blue(portrait), landmarks, inner)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         backdrop = None
         if rig.matte:
             place = Placement.of_job(ctx)
-            backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1]), place)
+            backdrop = load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)
             backdrop = None if backdrop is None else place.cut(backdrop)
         transparent = ctx.manifest.background == "transparent"
         on_gpu = samples_on_gpu(ctx.settings)

@@ -267,7 +267,7 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int) -> Picture:
     rest = slice(first, planes.scale - first or None)
 
     def of_cells(chosen: np.ufunc, quads: Picture) -> Picture:
-        plane = quads[rest, rest, 0]
+        plane = np.asarray(cv2.extractChannel(quads[rest, rest], 0), np.uint8)
         height, width = plane.shape
         whole = np.asarray(
             cv2.copyMakeBorder(plane, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE), np.uint8

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, halved, to_ycc
 from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.sampling import swap_red_and_blue
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -23,7 +24,7 @@ def make_figure(portrait: Picture, matte: Matte, new_background: bool) -> Pictur
     """Cut the figure out of a BGR portrait: BGRA with premultiplied alpha, uint8 [height, width, 4]."""
     if not matte:
         return np.asarray(cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), np.uint8)
-    plate = np.ascontiguousarray(matte.plate[..., ::-1])
+    plate = swap_red_and_blue(matte.plate)
     alpha = matte.cut if new_background else matte.alpha
     colours = cv2.subtract(portrait, background_share(plate, alpha))
     if new_background:  # colour above alpha is left over from the old background
@@ -54,7 +55,11 @@ class Background:
 
         The outermost pixels of the block, unless they lie at the frame's border, are only what chroma is filtered from.
         """
-        luma, blue, red, alpha = cv2.split(to_ycc(np.ascontiguousarray(figure)))
+        self.show_values(to_ycc(np.ascontiguousarray(figure)), box, frame)
+
+    def show_values(self, values: Picture, box: Box, frame: PlanarFrame) -> None:
+        """The same for a block that `to_ycc` has converted."""
+        luma, blue, red, alpha = cv2.split(values)
         small = halve(np.asarray(cv2.merge([blue, red, alpha]), np.uint8))
         inner, inside = _inner(box, frame)
         self.show_luma(np.asarray(luma[inside], np.uint8), np.asarray(alpha[inside], np.uint8), inner, frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +50,19 @@ class FrameCheck:
         self._count += 1
 
 
-def check_sound(video: Path, speech: Path) -> None:
+def check_sound(video: Path, speech: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Decode the sound of a finished video and compare its level with that of the WAV file `speech`.
+
+    Calls `meanwhile` while ffmpeg decodes.
 
     Raises:
         ResultError: `video-silent`.
         UnknownError, MachineError: `ffmpeg-failed`, `ffmpeg-missing`.
     """
     with FfmpegProcess(decode_command(str(video), AUDIO_RATE), video.parent, read=True) as process:
+        meanwhile()
+        with open_wav(speech) as file:
+            said, rate = _energy(file.blocks()), file.rate
         heard = _energy(
             np.frombuffer(data[: len(data) // 2 * 2], "<i2") / np.float32(32768)
             for data in iter(lambda: process.stdout.read(_CHUNK_BYTES), b"")
@@ -65,8 +70,6 @@ def check_sound(video: Path, speech: Path) -> None:
         status = process.finish()
     if status != 0:
         raise ffmpeg_error(status, process.log, "the sound of the finished video cannot be decoded")
-    with open_wav(speech) as file:
-        said, rate = _energy(file.blocks()), file.rate
     away = 10 * np.log10(max(heard / AUDIO_RATE, 1e-12) / max(said / rate, 1e-12))
     if away < -_LOST_DB:
         raise ResultError("video-silent", f"The video's sound is {-away:.0f} dB below its speech.", _HINT)

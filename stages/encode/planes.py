@@ -85,7 +85,8 @@ class PlanarFrame:
         frame = cls.empty(width, height, channels == 4)
         values = to_ycc(np.ascontiguousarray(picture[..., :3]))
         chroma = halve(values)
-        frame.y[:], frame.cb[:], frame.cr[:] = values[..., 0], chroma[..., 1], chroma[..., 2]
+        for channel, (plane, source) in enumerate(((frame.y, values), (frame.cb, chroma), (frame.cr, chroma))):
+            cv2.extractChannel(source, channel, plane)
         if channels == 4:
             frame.alpha[:] = picture[..., 3]
         return frame

@@ -105,8 +105,10 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
             ctx.warnings.append(
                 f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
             )
-        check_sound(target, ctx.path("speech.wav").absolute())
-    _write_poster(ctx, poster)
+        jpegs: list[bytes] = []
+        check_sound(target, ctx.path("speech.wav").absolute(), meanwhile=lambda: jpegs.append(_poster_jpeg(poster)))
+    with artifact(ctx.path(_POSTER)) as file:
+        file.write_bytes(jpegs[0])
     ctx.progress(1.0)
     video = movie.stream("video")
     assert video is not None
@@ -257,12 +259,11 @@ def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_
     return movie
 
 
-def _write_poster(ctx: Context, frame: PlanarFrame) -> None:
-    """Write the first frame, in which the face is at rest, as a JPEG."""
+def _poster_jpeg(frame: PlanarFrame) -> bytes:
+    """Encode the first frame, in which the face is at rest, as a JPEG."""
     import cv2
 
     done, data = cv2.imencode(".jpg", frame.to_bgr(), [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
     if not done:
         raise UnknownError("poster-failed", "The poster could not be encoded.", TRIED_AGAIN)
-    with artifact(ctx.path(_POSTER)) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from daemon.errors import TRIED_AGAIN, AvatarError, MachineError, UnknownError
-from daemon.system.process import die_with_parent, widen_pipe
+from daemon.system.process import start_program, widen_pipe
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
@@ -82,20 +82,20 @@ class FfmpegProcess:
         accept: Callable[[str], bool] = lambda line: True,
     ) -> None:
         try:
-            self._process = subprocess.Popen(
+            self._process = start_program(
                 command,
                 cwd=cwd,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                preexec_fn=die_with_parent,
             )
         except OSError as exc:  # no right to run it, no more processes or memory
             raise MachineError(
                 "ffmpeg-missing", f"ffmpeg cannot be started: {command[0]}: {exc.strerror}.", "See `avatar doctor`."
             ) from exc
-        if self._process.stdin is not None:
-            widen_pipe(self._process.stdin)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                widen_pipe(pipe)
         self._lines: deque[str] = deque(maxlen=keep)
         self._count = 0
         self._accept = accept

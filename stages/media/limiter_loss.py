@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -30,19 +28,17 @@ class LimiterLoss:
         """
         self._window = max(1, round(_WINDOW_S * rate))
         self._ceiling_db, self._release = ceiling_db, max(1, round(release_ms / 1000 / _WINDOW_S))
+        self._rest = np.zeros(0, np.float32)
         self._peaks: list[Block] = []
         self._energies: list[Block] = []
 
-    def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Yield the signal's blocks, and add them to the envelope."""
-        rest = np.zeros(0, np.float32)
-        for block in blocks:
-            yield block
-            joined = np.concatenate([rest, block])
-            whole = len(joined) // self._window * self._window
-            windows, rest = joined[:whole].reshape(-1, self._window), joined[whole:]
-            self._peaks.append(np.abs(windows).max(axis=1, initial=0))
-            self._energies.append(np.square(windows).sum(axis=1))
+    def add(self, block: Block) -> None:
+        """Add the signal's next block to the envelope."""
+        joined = np.concatenate([self._rest, block])
+        whole = len(joined) // self._window * self._window
+        windows, self._rest = joined[:whole].reshape(-1, self._window), joined[whole:]
+        self._peaks.append(np.abs(windows).max(axis=1, initial=0))
+        self._energies.append(np.square(windows).sum(axis=1))
 
     def gain_for(self, wanted_db: float, most_db: float) -> float:
         """Return the gain, of at most `most_db`, after which the limited signal is louder than the plain one by `wanted_db`."""

@@ -6,9 +6,12 @@ oversampled rate, so that peaks between the samples are held, too.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +35,7 @@ _NOTHING_LUFS = -70.0
 _INTEGRATED = re.compile(r"lavfi\.r128\.I=(-?[\d.]+)")
 #: ffmpeg's filters that measure loudness and print it, line by line.
 METER = "ebur128=metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.I"
+_NO_OUTPUT = ["-f", "null", "-"]
 #: Minimum rate at which peaks are limited, to catch those between the samples. Hz
 _OVERSAMPLED = 96_000
 #: Attack and release of the limiter, both shorter than a syllable. ms
@@ -39,6 +43,43 @@ _ATTACK_MS, _RELEASE_MS = 5, 50
 
 #: Returns the signal from its start each time it is called: mono float32 blocks, ±1.
 Blocks = Callable[[], Iterable[Block]]
+
+
+class LoudnessMeter:
+    """Measures a mono signal while it is made, so that nothing is left to measure at its end. Use it as a context manager."""
+
+    def __init__(self, rate: int, folder: Path) -> None:
+        """`rate`: Hz. `folder`: working folder of ffmpeg; nothing is written there.
+
+        Raises:
+            MachineError: `ffmpeg-missing`.
+        """
+        self._loss = LimiterLoss(rate, CEILING_DB, _RELEASE_MS)
+        self._ffmpeg = FfmpegProcess(_command(rate, METER, _NO_OUTPUT), folder, feed=True)
+
+    def __enter__(self) -> Self:
+        self._ffmpeg.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ffmpeg.__exit__(kind, error, trace)
+
+    def add(self, block: Block) -> None:
+        """Add the signal's next block, ±1."""
+        self._loss.add(block)
+        _feed(self._ffmpeg, [block])
+
+    def gain_db(self) -> float:
+        """End the signal, and return the gain after which it has about `TARGET_LUFS`; 0 for silence.
+
+        Raises:
+            MachineError: `out-of-memory`.
+            UnknownError: `ffmpeg-failed`.
+        """
+        away = TARGET_LUFS - _lufs(_end(self._ffmpeg))
+        return self._loss.gain_for(away, MAX_GAIN_DB) if np.isfinite(away) else 0.0
 
 
 def measure_loudness(blocks: Iterable[Block], rate: int, folder: Path) -> float:
@@ -53,31 +94,36 @@ def measure_loudness(blocks: Iterable[Block], rate: int, folder: Path) -> float:
         MachineError: `ffmpeg-missing`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`.
     """
-    return _metered(blocks, rate, folder)
+    return _lufs(_run(blocks, rate, folder, METER, _NO_OUTPUT))
 
 
-def normalise_loudness(blocks: Blocks, rate: int, samples: int, target: Path) -> None:
+def normalise_loudness(
+    blocks: Blocks, rate: int, samples: int, target: Path, meter: LoudnessMeter | None = None
+) -> float:
     """Normalise a signal to `TARGET_LUFS` and write it as a 16-bit mono WAV. Silence stays as it is.
+
+    Returns the loudness of what was written, as `measure_loudness` does.
 
     Args:
         blocks: returns the signal from its start.
         rate: Hz.
         samples: length of the signal.
         target: the file to write.
+        meter: has been given the whole signal; without one, the signal is read once more.
 
     Raises:
         MachineError: `ffmpeg-missing`, `out-of-memory`, `disk-full`.
         UnknownError: `ffmpeg-failed`.
     """
-    loss = LimiterLoss(rate, CEILING_DB, _RELEASE_MS)
-    away = TARGET_LUFS - _metered(loss.watch(blocks()), rate, target.parent)
-    gain_db = loss.gain_for(away, MAX_GAIN_DB) if np.isfinite(away) else 0.0
+    gain_db = meter.gain_db() if meter else _gain_db(blocks(), rate, target.parent)
     for _ in range(_TRIES):
-        away = TARGET_LUFS - _write_shaped(blocks(), rate, samples, target, gain_db)
+        loudness = _write_shaped(blocks(), rate, samples, target, gain_db)
+        away = TARGET_LUFS - loudness
         wanted = min(gain_db + away, MAX_GAIN_DB)
         if not np.isfinite(away) or abs(wanted - gain_db) < _NEAR:
             break
         gain_db = wanted
+    return loudness
 
 
 def _write_shaped(blocks: Iterable[Block], rate: int, samples: int, target: Path, gain_db: float) -> float:
@@ -97,8 +143,11 @@ def _shaped(gain_db: float, rate: int) -> str:
     )
 
 
-def _metered(blocks: Iterable[Block], rate: int, folder: Path) -> float:
-    return _lufs(_run(blocks, rate, folder, METER, ["-f", "null", "-"]))
+def _gain_db(blocks: Iterable[Block], rate: int, folder: Path) -> float:
+    with LoudnessMeter(rate, folder) as meter:
+        for block in blocks:
+            meter.add(block)
+        return meter.gain_db()
 
 
 def _lufs(printed: str) -> float:
@@ -115,17 +164,27 @@ def integrated_loudness(printed: str) -> float | None:
 
 def _run(blocks: Iterable[Block], rate: int, folder: Path, filters: str, output: list[str]) -> str:
     """Send a signal through ffmpeg's filters; returns the last lines that it printed."""
-    command = [
+    with FfmpegProcess(_command(rate, filters, output), folder, feed=True) as ffmpeg:
+        _feed(ffmpeg, blocks)
+        return _end(ffmpeg)
+
+
+def _command(rate: int, filters: str, output: list[str]) -> list[str]:
+    return [
         ffmpeg_path(), "-hide_banner", "-nostats", "-v", "info", "-f", "f32le", "-ar", str(rate), "-ac", "1",
         "-i", "pipe:0", "-af", filters, *output,
     ]  # fmt: skip
-    with FfmpegProcess(command, folder, feed=True) as ffmpeg:
-        try:
-            for block in blocks:
-                ffmpeg.stdin.write(block.astype("<f4", copy=False).tobytes())
-        except BrokenPipeError:  # ffmpeg ended; its exit status says why
-            pass
-        status = ffmpeg.finish()
+
+
+def _feed(ffmpeg: FfmpegProcess, blocks: Iterable[Block]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # ffmpeg ended; its exit status says why
+        for block in blocks:
+            ffmpeg.stdin.write(block.astype("<f4", copy=False).tobytes())
+
+
+def _end(ffmpeg: FfmpegProcess) -> str:
+    """Let an ffmpeg end; returns the last lines that it printed."""
+    status = ffmpeg.finish()
     if status != 0:
         raise ffmpeg_error(status, ffmpeg.log, "the loudness of the speech could not be normalised")
     return ffmpeg.log

@@ -66,8 +66,9 @@ def decode_recording(ctx: Context) -> SpeechFacts:
     ctx.allow_seconds(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
-            normalise_loudness(lambda: read_wav_blocks(target), SAMPLE_RATE, samples, temporary)
-    loudness = measure_loudness(read_wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
+            loudness = normalise_loudness(lambda: read_wav_blocks(target), SAMPLE_RATE, samples, temporary)
+    else:
+        loudness = measure_loudness(read_wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
     if loudness < QUIET_LUFS:
         ctx.warnings.append(
             f"The sound is very quiet ({loudness:.0f} LUFS; videos usually have {TARGET_LUFS:.0f}); its level was not changed."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -55,7 +55,7 @@ class Timing:
 
     def save(self, path: Path) -> None:
         """Write the file, atomically. A word's `glued` is written only where it is true."""
-        content: dict[str, Any] = asdict(self)
+        content: dict[str, Any] = _adapter().dump_python(self)  # a tenth of the time of `asdict`
         for word in content["words"]:
             if not word["glued"]:
                 del word["glued"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from daemon.errors import JobError
 from daemon.system.fs import artifact
-from stages.media.loudness import Block, normalise_loudness
+from stages.media.loudness import Block, LoudnessMeter, normalise_loudness
 
 #: Length of the fades at both ends of appended sound, which prevent clicks. s
 FADE_S = 0.005
@@ -21,7 +21,7 @@ _CHUNK = 1 << 16  # samples copied at once
 
 
 class SpeechTrack:
-    """The growing sound track of a job: append sound and silence, then save.
+    """The growing sound track of a job: append sound and silence, then save. Its loudness is measured as it grows.
 
     Args:
         folder: for the scratch file, which has no name, so that nothing remains however the stage ends.
@@ -34,6 +34,7 @@ class SpeechTrack:
         self.samples = 0
         self._limit = round(max_s * rate)
         self._scratch = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
+        self._meter = LoudnessMeter(rate, folder)
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +42,7 @@ class SpeechTrack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._meter.__exit__(kind, error, trace)
         self._scratch.close()
 
     @property
@@ -67,7 +69,7 @@ class SpeechTrack:
     def save_wav(self, path: Path) -> None:
         """Write the track, levelled to the target loudness, as a 16-bit mono WAV, atomically."""
         with artifact(path) as temporary:
-            normalise_loudness(self._blocks, self.rate, self.samples, temporary)
+            normalise_loudness(self._blocks, self.rate, self.samples, temporary, self._meter)
 
     def _blocks(self) -> Iterator[Block]:
         self._scratch.seek(0)
@@ -77,6 +79,7 @@ class SpeechTrack:
     def _write(self, samples: Block) -> None:
         check_speech_length(self.samples + len(samples), self._limit, self.rate)
         self._scratch.write(samples.astype(np.float32, copy=False).tobytes())
+        self._meter.add(samples)
         self.samples += len(samples)
 
 

@@ -86,7 +86,7 @@ class CachedVoice(WrappedVoice):
 
 def _pack_parts(parts: list[SpokenPart]) -> bytes:
     told = [
-        {"phones": None if part.phones is None else [asdict(phone) for phone in part.phones], "warnings": part.warnings}
+        {"phones": None if part.phones is None else [vars(phone) for phone in part.phones], "warnings": part.warnings}
         for part in parts
     ]
     buffer = io.BytesIO()

@@ -187,23 +187,27 @@ def test_no_ffmpeg_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_ffmpeg_dies_with_its_stage() -> None:
-    # Given a process that starts an endless ffmpeg, which writes nothing, so that only the kernel ends it, and then is killed
+    # Given a process that starts an endless ffmpeg, in the way of the first start and in that of later ones, and then is killed
     code = (
         "import os, signal, pathlib; from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path;"
         "command = [ffmpeg_path(), '-v', 'quiet', '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'];"
-        "print(FfmpegProcess(command, pathlib.Path('/')).pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "started = [FfmpegProcess(command, pathlib.Path('/')) for _ in range(2)];"
+        "print(*(process.pid for process in started), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
-    # Then that ffmpeg is gone too
-    with contextlib.suppress(ProcessLookupError):
-        process = os.pidfd_open(int(done.stdout))
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        ended = poll.poll(PATIENCE_S * 1000)
-        if not ended:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-        os.close(process)
-        assert ended
+    # Then both are gone too
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            ended = poll.poll(PATIENCE_S * 1000)
+            if not ended:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+            os.close(process)
+            assert ended
 
 
 def test_a_damaged_video_is_noticed(tmp_path: Path) -> None:

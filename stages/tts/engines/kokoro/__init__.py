@@ -16,6 +16,11 @@ def _voices(settings: Settings) -> list[Voice]:
 
     English voices, and others with a unique short name, are listed by their short name.
     """
+    packages = {
+        # A program of its own has its own packages. Looked for once in each language, since importlib searches every folder.
+        language: None if "kokoro" in settings.engines else phonemes.front_end_missing(language)
+        for language in set(map(model_files.language_of, model_files.VOICES))
+    }
     shorts = Counter(map(model_files.short_name, model_files.VOICES))
     found = []
     for full in sorted(model_files.VOICES, key=lambda name: (name[0], voice_facts.grade_rank(name))):
@@ -30,18 +35,16 @@ def _voices(settings: Settings) -> list[Voice]:
                 model_files.LICENCE,
                 settings.paths.models / model_files.voice_file(full),
                 tuple(alias for one in (full, short) for alias in (one, f"kokoro/{one}")),
-                missing=_missing(settings, full),
+                missing=_missing(settings, full, packages[language]),
                 about=voice_facts.about_voice(full),
             )
         )
     return found
 
 
-def _missing(settings: Settings, full: str) -> Missing | None:
-    """Return what a voice lacks: its files, or the front end of its language."""
+def _missing(settings: Settings, full: str, packages: Missing | None) -> Missing | None:
+    """Return what a voice lacks: its files, or `packages`, which the front end of its language lacks."""
     root = settings.paths.models
-    # A program of its own has its own packages.
-    packages = None if "kokoro" in settings.engines else phonemes.front_end_missing(model_files.language_of(full))
     if all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
         return packages
     fetch = how_to_fetch_models("kokoro")

@@ -22,17 +22,19 @@ _SAME_LANGUAGE = {"no": ("nb",)}
 
 def _voices(settings: Settings) -> list[Voice]:
     """Return the voices that are there, then those that are proposed for fetching."""
+    # The same front end reads all languages. It is looked for once, since importlib searches every folder.
+    readable = _NAME in settings.engines or phonemes.espeak_missing("") is None
     found: list[Voice] = []
     for network in voice_files.find_networks(settings.paths.models):
         if all(voice.model.stem != network.stem for voice in found):
-            found += _voices_of(network, settings)
+            found += _voices_of(network, readable)
     there = {voice.name for voice in found}
-    proposed = (_proposed(name, settings) for name in model_files.PROPOSED if name not in there)
+    proposed = (_proposed(name, readable) for name in model_files.PROPOSED if name not in there)
     return [*found, *proposed]
 
 
-def _voices_of(network: Path, settings: Settings) -> Iterator[Voice]:
-    """Yield the voice of a network, and one for each of its speakers."""
+def _voices_of(network: Path, readable: bool) -> Iterator[Voice]:
+    """Yield the voice of a network, and one for each of its speakers. `readable`: all languages can be read."""
     name, licence = network.stem, voice_files.read_licence(network)
     try:
         found = voice_files.read_settings(network)
@@ -42,7 +44,7 @@ def _voices_of(network: Path, settings: Settings) -> Iterator[Voice]:
         languages = _languages(name.partition("-")[0].replace("_", "-"))
         yield Voice(_NAME, name, languages, "", licence, network, missing=Missing(why, remedy))
         return
-    languages, missing = _languages(found.language), _missing(found.language, settings)
+    languages, missing = _languages(found.language), _missing(found.language, readable)
     match = model_files.VOICE_NAME.fullmatch(name)
     yield Voice(
         _NAME, name, languages, model_files.gender_of(match[3]) if match else "", licence, network,
@@ -52,13 +54,13 @@ def _voices_of(network: Path, settings: Settings) -> Iterator[Voice]:
         yield Voice(_NAME, f"{name}{_SPEAKER}{speaker}", languages, "", licence, network, missing=missing)
 
 
-def _proposed(name: str, settings: Settings) -> Voice:
+def _proposed(name: str, readable: bool) -> Voice:
     """Return a voice that is not there. It has no short name: "anna" may mean somebody's profile."""
     match = model_files.VOICE_NAME.fullmatch(name)
     assert match is not None
     language = f"{match[1]}-{match[2]}"
     fetch = how_to_fetch_models(f"{_NAME}/{name}")
-    rules = _missing(language, settings)
+    rules = _missing(language, readable)
     remedy = f"{fetch} {rules.remedy}" if rules else fetch
     return Voice(
         _NAME, name, _languages(language), model_files.gender_of(match[3]), _NOT_STATED,
@@ -78,9 +80,9 @@ def _aliases(name: str, dataset: str) -> tuple[str, ...]:
     return (dataset, f"{_NAME}/{dataset}") if dataset and dataset != name else ()
 
 
-def _missing(language: str, settings: Settings) -> Missing | None:
-    """Return what the front end of a language lacks, unless a program of its own runs the engine."""
-    if _NAME in settings.engines or primary_language(language) == "en":
+def _missing(language: str, readable: bool) -> Missing | None:
+    """Return what the front end of a language lacks, unless it lacks nothing or a program of its own runs the engine."""
+    if readable or primary_language(language) == "en":
         return None
     return phonemes.espeak_missing(language)
 
