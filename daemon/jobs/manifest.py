@@ -10,7 +10,7 @@ import datetime
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
@@ -353,7 +353,7 @@ class Manifest(_Strict):
                 choose_sound_format(self.format)
         except ValueError as exc:
             # Only of these can the message speak.
-            about_format = kind.makes_sound or not kind.draws
+            about_format = kind.makes_sound or not kind.draws or self.format in get_args(SoundFormat)
             key = "format" if about_format else "background" if self.format == "mp4" or not self.codec else "codec"
             yield Conflict((key,), str(exc))
         if "transcode" in kind.stages:
