@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import Kind
 from daemon.jobs.manifest_values import meant_seconds
 from daemon.jobs.named_words import word_places
-from daemon.jobs.video_files import choose_sound_format, choose_video_format
+from daemon.jobs.video_files import SoundFormat, choose_sound_format, choose_video_format
 
 if TYPE_CHECKING:
     from daemon.jobs.manifest import Manifest
@@ -86,7 +86,7 @@ def conflicts_of(manifest: Manifest) -> Iterator[Conflict]:
             choose_sound_format(manifest.format)
     except ValueError as exc:
         # Only of these can the message speak.
-        about_format = kind.makes_sound or not kind.draws
+        about_format = kind.makes_sound or not kind.draws or manifest.format in get_args(SoundFormat)
         key = "format" if about_format else "background" if manifest.format == "mp4" or not manifest.codec else "codec"
         yield Conflict((key,), str(exc))
     if "transcode" in kind.stages:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import datetime
+import difflib
 import fcntl
 import hashlib
 import os
@@ -30,6 +31,8 @@ MAX_NAME = 60
 #: A larger `profile.yaml` is not read, bytes.
 MAX_RECORD_BYTES = 1 << 20
 #: Names with a meaning of their own where a manifest or config.yaml names a profile.
+#: Least likeness (difflib's ratio) of a mistyped name and that of a profile.
+_LIKENESS = 0.75
 _RESERVED_NAMES = frozenset({"default", "auto"})
 
 
@@ -199,8 +202,14 @@ class ProfileFolders(abc.ABC, Generic[P]):
         raise JobError(
             self.words.unknown,
             f"There is no {self.words.thing} profile '{wanted}' on this machine.",
-            f"`{self.words.list_command}` shows the profiles.",
+            f"{self._instead(wanted)} `{self.words.list_command}`, where avatard runs, shows those that are there.",
         )
+
+    def _instead(self, wanted: str) -> str:
+        """Return what to write in place of a name that no profile has: a similar one, or how one is made."""
+        names = {profile.name.casefold(): profile.name for profile in self.all_profiles()}
+        near = difflib.get_close_matches(wanted.casefold(), names, 1, _LIKENESS)
+        return f"Did you mean '{names[near[0]]}'?" if near else f"A job of `kind: {self.words.thing}` makes one."
 
     def check_name(self, name: str, profile_id: str = "") -> None:
         """Check that the profile of this id may have this name.

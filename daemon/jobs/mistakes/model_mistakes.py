@@ -46,7 +46,7 @@ def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
         return Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
-    if key == "format" and advice is None and (kind := kind_of(document.value)) is not None and kind.makes_sound:
+    if key == "format" and (kind := kind_of(document.value)) is not None and kind.makes_sound:
         advice = f"A job of `kind: {kind.name}` makes wav, mp3, opus or flac."
     if value == "" and error["type"] in ("too_short", "string_too_short"):
         return Mistake(

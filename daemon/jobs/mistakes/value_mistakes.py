@@ -31,6 +31,7 @@ _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato qu
 #: Key → what to write → words that people write for it.
 _WORDS: dict[str, dict[str, str]] = {
     "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
+    "format": {"mp4": "avi mkv m4v mpeg mpg wmv flv 3gp h264 hevc youtube", "webm": "vp9 vp8", "mov": "prores quicktime"},
     "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
     "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
              "voice": "clone profile", "encode": "convert transcode reencode conversion", "info": "probe inspect analyse analyze",
@@ -54,6 +55,8 @@ _WORDS: dict[str, dict[str, str]] = {
 _MEANT = {
     key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
 }
+#: Codec that no MP4 here has → the format that has it.
+_FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
 #: A length of time in the form of ISO 8601.
 _ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
 #: Shapes that people write as one number, the width by the height.
@@ -154,6 +157,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         found := re.match(r"[a-z]{2}[_-][A-Za-z]{2}(?=[.@])", text)
     ):  # a locale, such as en_US.UTF-8
         return f"Write `language: {found[0].replace('_', '-')}`."
+    if key == "codec" and word in _FORMAT_OF_CODEC:
+        return f"Leave `codec` out, and write `format: {_FORMAT_OF_CODEC[word]}`, which has this codec."
     if key == "format" and (found := _PAIR.fullmatch(word)):
         return f"The shape is another key. Write `aspect: {found[1]}:{found[2]}`."
     if key == "crop" and (found := re.fullmatch(r"(\d+):(\d+):(\d+):(\d+)", word)):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from daemon.jobs.language import LANGUAGE_NAMES
+from stages.tts.text.pause_marks import without_marks
 
 #: Words that make up a third of any text in their language and are rare in the others.
 _COMMON = {
@@ -37,6 +38,8 @@ _TELLING_WORDS = {
     "hu": "szia sziasztok köszönöm jó napot üdvözlöm ma kedves",
 }
 _TOLD_BY = {language: frozenset(words.split()) for language, words in _TELLING_WORDS.items()}
+#: The English "'s", which alone is a word of Czech.
+_POSSESSIVE = re.compile(r"(?<=\w)['’]s\b")
 _WORD = re.compile(r"[^\W\d_]+")
 #: Web and mail addresses are words of no language: "com" is one of Portuguese.
 _ADDRESS = re.compile(
@@ -72,7 +75,8 @@ def guess_by_scripts(text: str, scripts: Counter[str]) -> str | None:
 
 def guess_other_language(text: str, language: str) -> str | None:
     """Return the language that a text seems to be in, if that is not the declared one (BCP 47 tags); else None."""
-    words = [word.casefold() for word in _WORD.findall(_ADDRESS.sub(" ", text))]
+    plain = _POSSESSIVE.sub("", _ADDRESS.sub(" ", without_marks(text)))
+    words = [word.casefold() for word in _WORD.findall(plain)]
     asked = language.casefold().partition("-")[0]
     if asked not in _SETS or not words:
         return None

@@ -44,12 +44,12 @@ _NUMBERED = re.compile(
     r"|rm|ext|temp|lat|eq|apt|ste|bldg|chap|sect|para|pt|ver|ref",
     re.IGNORECASE,
 )
+#: Abbreviations before a number in brackets: "eq. (5)".
+_BEFORE_BRACKETS = frozenset({"eq", "eqs", "fig", "figs", "ref", "refs", "sect"})
 _CLOCK = frozenset({"a.m", "p.m"})
-#: What goes on with the hour before it: a zone of time, a day or a month.
+#: What goes on with the hour before it: a zone of time, or a day.
 _AFTER_CLOCK = re.compile(
-    r"(?:[ECMP][SD]?T|GMT|UTC|BST|CES?T|IST|JST|A[EWC][SD]T)\b"
-    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:January|February|March|April|May|June|July|August|September|October"
-    r"|November|December) \d"
+    r"(?:[ECMP][SD]?T|GMT|UTC|BST|CES?T|IST|JST|A[EWC][SD]T)\b|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 )
 
 
@@ -210,7 +210,9 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
     core = word[: match.start()].lstrip(_OPENERS)
     if first and core.isdecimal():  # "1. Mix the flour."
         return False
-    if _LEADING.fullmatch(core) or (following.lstrip(_OPENERS)[:1].isdecimal() and _NUMBERED.fullmatch(core)):
+    if _LEADING.fullmatch(core) or (following[:1].isdecimal() and _NUMBERED.fullmatch(core)):
+        return False
+    if following[:1] == "(" and following[1:2].isdecimal() and core.casefold() in _BEFORE_BRACKETS:
         return False
     if core.casefold() in _CLOCK and _AFTER_CLOCK.match(following):
         return False

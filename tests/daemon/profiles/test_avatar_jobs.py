@@ -114,6 +114,16 @@ def test_a_profile_that_cannot_be_used_gives_one_clear_error(broken: str, room: 
     assert error["hint"]
 
 
+def test_a_name_that_no_profile_has_is_told_a_similar_one_or_how_one_is_made(room: Room) -> None:
+    save(room.settings)
+    for name, wanted in (("a", "Annna"), ("b", "Zacharias")):
+        room.put(f"{name}.yaml", f"text: Hello.\navatar: {wanted}\n")
+    room.settle()
+    hints = [room.status(name)["error"]["hint"] for name in "ab"]
+    assert hints[0].startswith("Did you mean 'Anna'?")
+    assert hints[1].startswith("A job of `kind: avatar` makes one.")
+
+
 def test_without_consent_no_job_uses_a_profile_where_it_is_required(room: Room) -> None:
     save(room.settings)
     save(room.settings, "Ben", 2, consent="Ben, by letter")
