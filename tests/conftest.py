@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -227,6 +228,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     layers.note_imports(session.config)
+    gc.freeze()  # modules and tests stay to the end: each search for garbage, as of a network that goes, would look at them all
 
 
 #: What was configured before any test: commands that a test calls in its own process log as they like, and would go on doing so.

@@ -44,7 +44,7 @@ FULL_HD = Scene(
     "The quick brown fox jumps over the lazy dog, while a patient narrator explains what happens in every single frame. "
     "Then there is a pause, and the story goes on for a few more seconds. ",
 )
-SMALL = Scene((384, 288), "Hello. ")
+SMALL = Scene((384, 288), "Hi. ")
 
 
 def spoken(folder: Path, scene: Scene, sentences: int = 1, **manifest: Any) -> Context:

@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.control.inbox_requests import LONGEST_WAIT
 from daemon.errors import JobError, MachineError, UnknownError
-from daemon.intake.drop import Drop
-from daemon.intake.fair_queue import TURN_JOBS
-from daemon.jobs.record import Job
-from daemon.system import file_calls, fs
+from daemon.system import fs
 from daemon.system.file_calls import Ops
+from tests.support.daemon.inbox_requests import PATIENCE_S, look, state
 from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
 
-PATIENCE_S = 100.0
 TWO = f"{SPEECH}---\n{SPEECH}"
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
-    one.look()
-    return one
-
-
-def look(room: Room, after_s: float = 0.0) -> list[Job]:
-    """A look at the inbox as the daemon makes it: first the drops, then the requests."""
-    jobs = room.look(after_s)
-    asyncio.run(room.service.loops.inbox_requests.answer_all())
-    return jobs
-
-
-def state(room: Room, name: str) -> str | None:
-    path = room.outbox / f"{name}.json"
-    return str(json.loads(path.read_bytes())["state"]) if path.exists() else None
 
 
 def test_a_request_that_fails_keeps_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,106 +172,6 @@ def test_a_request_for_a_job_of_another_name_waits_while_its_file_is_in_the_inbo
     assert state(room, "many-1") in (None, "queued")
 
 
-def test_a_manifest_that_waits_for_its_files_is_cancelled_where_it_lies(room: Room) -> None:
-    # Given a manifest whose picture never comes, under the name it waits by
-    room.put("hello.yaml", DETECT)
-    room.settle()
-    waiting = json.loads((room.outbox / "hello.json").read_bytes())
-    assert waiting["state"] == "waiting"
-    # When it is cancelled / Then the status says so under the same id, nothing waits, and the manifest is kept
-    room.put("hello.cancel", "")
-    look(room)
-    status = json.loads((room.outbox / "hello.json").read_bytes())
-    assert (status["job"], status["state"]) == (waiting["job"], "cancelled")
-    assert list(room.spool.waiting.iterdir()) == []
-    assert (room.spool.root / "failed" / waiting["job"] / "manifest.yaml").read_text() == DETECT
-    # And the picture that comes later wakes nothing
-    room.put("p.png", b"x")
-    assert room.settle() == []
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_manifest_that_waits_for_its_files_is_held_and_released_where_it_lies(
-    room: Room, tmp_path: Path, restart: bool
-) -> None:
-    # Given a manifest that waits, of two jobs
-    room.put("hello.yaml", f"{DETECT}---\n{DETECT}")
-    room.settle()
-    # When it is held / Then it is answered at once, and says so
-    room.put("hello.hold", "")
-    look(room)
-    assert not (room.inbox / "hello.hold").exists()
-    assert room.status("hello")["state"] == "waiting"
-    assert "until it is released" in room.status("hello")["next"]
-    # And when its picture comes, also after a restart, its jobs are held from their first moment
-    if restart:
-        room = Room(tmp_path, companion_wait_s=PATIENCE_S)
-    room.put("p.png", b"x")
-    jobs = room.settle()
-    assert [(job.state, bool(job.held)) for job in jobs] == [("held", True)] * 2
-    assert len(room.service.ready_queue) == 0
-    assert {status["state"] for status in map(room.status, (job.name for job in jobs))} == {"held"}
-    # And each goes on when it is released
-    room.put(f"{jobs[0].name}.release", "")
-    look(room)
-    assert [room.status(job.name)["state"] for job in jobs] == ["queued", "held"]
-
-
-def test_a_waiting_manifest_that_is_released_again_starts_by_itself(room: Room) -> None:
-    room.put("hello.yaml", DETECT)
-    room.settle()
-    for request in ("hello.hold", "hello.release"):
-        room.put(request, "")
-        look(room)
-    assert "held" not in room.status("hello")["next"]
-    room.put("hello.release", "")
-    look(room)
-    assert "is not held" in (room.outbox / "hello.release.txt").read_text()
-    room.put("p.png", b"x")
-    assert [job.state for job in room.settle()] == ["queued"]
-
-
-def test_a_request_that_a_waiting_manifest_cannot_follow_is_answered_at_once(room: Room) -> None:
-    room.put("hello.yaml", DETECT)
-    room.settle()
-    room.put("hello.retry", "")
-    look(room)
-    assert "can be cancelled, held and released" in (room.outbox / "hello.retry.txt").read_text()
-
-
-def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a cancelled manifest that was claimed when the power went
-    room.put("hello.yaml")
-    room.look()
-
-    def power_cut(*args: object, **options: object) -> list[Job]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(room.admission.claims, "_accept", power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        room.admission.cancel("hello.yaml")
-    # When the daemon starts again / Then no job was made of it that runs
-    again = Room(tmp_path)
-    again.look()
-    assert state(again, "hello") == "cancelled"
-    assert len(again.service.ready_queue) == 0
-
-
-def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room, tmp_path: Path) -> None:
-    outside = tmp_path / "outside.yaml"
-    outside.write_text(SPEECH)
-    (room.inbox / "link.yaml").symlink_to(outside)
-    (room.inbox / "up").symlink_to(tmp_path)
-    for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
-        with pytest.raises(Exception, match=r"\w") as caught:
-            asyncio.run(room.service.loops.spool_requests._operations.run_request({"op": "cancel", "manifest": name}))
-        assert caught.type.__name__ == "JobError", name
-    assert outside.read_text() == SPEECH
-    assert (room.inbox / ".avatard").exists()
-
-
 def test_a_disk_below_its_reserve_is_said_and_keeps_no_request_waiting(tmp_path: Path) -> None:
     # Given a waiting job, and a disk below its reserve / When somebody cancels the job, and nothing else is dropped
     room = Room(tmp_path)
@@ -310,108 +184,6 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_request_waiting(tmp_path:
         asyncio.run(room.service.loops.scan_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
-
-
-def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given many requests that fit nothing, whose time is over, beside many manifests that are never whole
-    requests, manifests = 60, 40
-    for number in range(manifests):
-        room.put(f"m{number}.yaml", DETECT)
-    for number in range(requests):
-        room.put(f"nobody{number}.cancel", "")
-    look(room)
-    look(room, SETTLE_S)
-    calls: dict[str, int] = {"read": 0, "at": 0}
-    read, at = room.admission._contents._documents, room.admission.inbox.at
-
-    def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*args: Any) -> Any:
-            calls[kind] += 1
-            return call(*args)
-
-        return counting
-
-    monkeypatch.setattr(room.admission._contents, "_documents", counted("read", read))
-    monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
-    flushes: list[Path] = []
-    monkeypatch.setattr(file_calls, "_sync", lambda path, flags: flushes.append(path))
-    monkeypatch.setattr(file_calls, "_sync_filesystem", flushes.append)
-    room.now += PATIENCE_S
-    room.admission.look()
-    asyncio.run(room.service.loops.inbox_requests.answer_all())
-    # Then each is answered, what was looked up grows with the files, not with their product, and few flushes are enough
-    assert len(list(room.outbox.glob("nobody*.txt"))) == requests
-    assert calls == {"read": 0, "at": 0}
-    assert len(flushes) <= 3
-    assert not list(room.inbox.glob("*.cancel"))
-
-
-def test_a_request_that_fits_nothing_makes_nobody_wait_for_manifests_that_change_all_the_time(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given such a request, and manifests that somebody changes again and again
-    room.put("nobody.cancel", "")
-    read: list[Drop] = []
-    monkeypatch.setattr(room.admission._contents, "_documents", read.append)
-    while room.now < PATIENCE_S * 2:
-        for number in range(20):
-            room.put(f"m{number}.yaml", SPEECH)
-        look(room, PATIENCE_S / 2)
-    # Then it waits, since they may become its job, but none is read for it
-    assert (room.inbox / "nobody.cancel").exists()
-    assert read == []
-    # And it is answered at last all the same
-    for number in range(20):
-        room.put(f"m{number}.yaml", SPEECH)
-    look(room, PATIENCE_S * LONGEST_WAIT)
-    assert (room.outbox / "nobody.cancel.txt").exists()
-
-
-def test_manifests_that_come_all_the_time_delay_no_answer(room: Room) -> None:
-    # Given a request that fits nothing, and an inbox that always has a manifest which came just now
-    room.put("nobody.cancel", "")
-    for number in range(6):
-        assert (room.inbox / "nobody.cancel").exists()
-        room.put(f"m{number}.yaml", SPEECH)
-        look(room, PATIENCE_S / 4)
-    # Then it is answered when its time is over, and those have been read that came before
-    assert (room.outbox / "nobody.cancel.txt").exists()
-
-
-def test_thousands_that_fit_nothing_keep_no_other_request_waiting(room: Room) -> None:
-    # Given more requests that fit nothing, whose time is over, than are answered in one turn
-    for number in range(2 * TURN_JOBS):
-        room.put(f"nobody{number}.cancel", "")
-    look(room)
-    room.put("hello.yaml", DETECT)
-    look(room)
-    look(room, SETTLE_S)
-    assert state(room, "hello") == "waiting"
-    # When somebody cancels a manifest / Then that is done in the next turn, and the others are answered in several
-    room.put("hello.cancel", "")
-    look(room, PATIENCE_S - SETTLE_S)
-    assert state(room, "hello") == "cancelled"
-    assert len(list(room.outbox.glob("nobody*.txt"))) == TURN_JOBS
-    assert room.service.loops.inbox_requests.unfinished
-    look(room)
-    assert not list(room.inbox.glob("*.cancel"))
-    assert not room.service.loops.inbox_requests.unfinished
-
-
-def test_a_request_for_one_job_of_a_waiting_manifest_is_answered_at_once(room: Room) -> None:
-    room.put("many.yaml", f"{DETECT}---\n{DETECT}")
-    room.settle()
-    room.put("many-2.hold", "")
-    look(room)
-    answer = (room.outbox / "many-2.hold.txt").read_text()
-    assert "many.yaml waits for its files" in answer
-    assert "For all jobs of many.yaml, put many.hold there." in answer
-    # And the answer goes when the job is there
-    room.put("p.png", b"x")
-    room.settle()
-    assert not (room.outbox / "many-2.hold.txt").exists()
 
 
 def test_an_answer_goes_when_it_is_outdated(room: Room) -> None:

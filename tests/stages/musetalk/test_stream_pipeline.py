@@ -61,12 +61,12 @@ Results = list[npt.NDArray[np.uint8]]
 
 @torch.inference_mode()
 def results(painter: Painter, queues: tuple[WorkQueue, WorkQueue] | None) -> Results:
-    """Seven batches of one to three frames, all started before the first is fetched."""
+    """Seven batches of one or two frames, all started before the first is fetched."""
     frames = torch.from_numpy(arrays("audio")["tokens"])
     pipeline = StreamPipeline(
-        ForwardPass(painter._unet, painter._vae, painter.latents(arrays("v15")["crop256"]), 3), queues
+        ForwardPass(painter._unet, painter._vae, painter.latents(arrays("v15")["crop256"]), 2), queues
     )
-    pending = [pipeline.put(frames[turn % 3 : turn % 3 + 1 + turn % 3]) for turn in range(7)]
+    pending = [pipeline.put(frames[turn % 3 : turn % 3 + 1 + turn % 2]) for turn in range(7)]
     return [item.get()[0].copy() for item in pending]
 
 
