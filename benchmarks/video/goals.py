@@ -63,6 +63,7 @@ GOALS = (
     Goal("determinant", "head's field, smallest determinant", low=head_fields.LEAST_DETERMINANT, digits=2),
     Goal("least", "head's field, least stretch (1 %)", low=head_fields.STRETCH[0], digits=2),
     Goal("most", "head's field, most stretch (99 %)", high=head_fields.STRETCH[1], digits=2),
+    Goal("silent_seen", "drawn gap in pauses that the mesh sees (below 0.6, the drawn one is measured)", digits=2),
     Goal("head_motion", "head's pixel travel (THEval), score", digits=2),
     Goal("blinks", "blinks a minute", digits=0),
 )

@@ -161,16 +161,21 @@ def brow(faces: Faces) -> float:
 def opening(points: FloatArray) -> Series:
     """Mean height of the gap between the inner lips in every frame, in parts of the distance of the outer eye corners."""
     heights = np.abs(points[:, _UPPER, 1] - points[:, _LOWER, 1]).mean(axis=1)
-    return np.asarray(heights / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1), np.float64)
+    return np.asarray(heights / outer_eyes(points), np.float64)
 
 
-def silent_lip(faces: Faces, words: list[dict[str, Any]]) -> float:
-    """Median distance of the opening from its mean, over the frames of pauses of `SILENCE_S` and more; nan without any."""
-    gap = opening(faces.small)[_silent(words, len(faces.small), faces.fps)]
-    return float(np.median(np.abs(gap - gap.mean()))) if len(gap) > 1 else float("nan")
+def outer_eyes(points: FloatArray) -> FloatArray:
+    """Return the distance of the outer eye corners in every frame, px."""
+    return np.asarray(np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1))
 
 
-def _silent(words: list[dict[str, Any]], frames: int, fps: float) -> npt.NDArray[np.bool_]:
+def unrest(gap: Series) -> float:
+    """Median distance of the opening from its mean: over the frames of `silence`, THEval's figure of silent lips."""
+    return float(np.median(np.abs(gap - gap.mean())))
+
+
+def silence(words: list[dict[str, Any]], frames: int, fps: float) -> npt.NDArray[np.bool_]:
+    """Return which frames lie in pauses of `SILENCE_S` and more."""
     silent = ~_spoken(words, frames, fps)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]]).astype(int)))
     for start, end in edges.reshape(-1, 2):

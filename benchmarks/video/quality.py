@@ -3,9 +3,10 @@
     python -m benchmarks.video.quality PICTURES_OR_FOLDERS... [--random 3 --jobs 2 --out DIR]
 
 Renders fixed sentences over every portrait with the real stages and measures the finished MP4s (`measures.py`: THEval's figures,
-lag and closed lips; `movement.py`: turns, travel, gaps, gaze, blinks), and what the head's field does to them (`head_fields.py`).
-`OUT/results.md` has a table with goals, means, the worst portraits and those that miss (also printed), `OUT/results.json` all
-figures, `OUT/index.html` the contact sheets (`contact_sheets.py`). Refused portraits are listed with the reason.
+lag and closed lips; `drawn_gap.py`: lips in pauses; `movement.py`: turns, travel, gaps, gaze, blinks), and what the head's field
+does to them (`head_fields.py`). `OUT/results.md` has a table with goals, means, the worst portraits and those that miss (also
+printed), `OUT/results.json` all figures, `OUT/index.html` the contact sheets (`contact_sheets.py`). Refused portraits are listed
+with the reason.
 
 `--random N` adds portraits of the package random-face, from today's seeds, so that nobody tuned to them. Measures have to prove
 themselves, too: a control is judged by another text's sound, shifts that were put in have to be found, and of two made-up
@@ -33,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stage_runner import SEED, StageRunner
-from benchmarks.video import goals, head_fields, measures, movement
+from benchmarks.video import drawn_gap, goals, head_fields, measures, movement
 from benchmarks.video.contact_sheets import Sheet, add_portrait_options, portraits, write_index
 from benchmarks.video.goals import Figures
 from daemon.errors import JobError
@@ -74,10 +75,13 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
     timing, (sound, rate) = timing_of(spoken), sound_of(spoken)
     gaps = measures.closures(faces, timing["phones"])
     shift, contrast = measures.lag(faces, timing["phones"])
-    distorted = head_fields.distortion(Composer.for_job(ctx))
+    composer = drawn_gap.NotingComposer.for_job(ctx)
+    distorted = head_fields.distortion(composer)
+    silent = drawn_gap.silent_lips(composer, faces, timing["words"])
     return {
         "lip_dynamics": measures.lip_dynamics(faces),
-        "silent_lip": measures.silent_lip(faces, timing["words"]),
+        "silent_lip": silent.figure,
+        "silent_seen": silent.seen,
         "brow": measures.brow(faces),
         "sync": measures.sync(faces, timing["words"], sound, rate),
         "head_motion": measures.head_motion(faces),

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -125,7 +126,7 @@ class Composer:
         self._prepare_fields()
 
     @classmethod
-    def for_job(cls, ctx: Context) -> Composer:
+    def for_job(cls, ctx: Context) -> Self:
         """Make the composer of a job from its `portrait.png`, `face.json` and `motion.npz`; loads or builds the rig.
 
         Raises:
@@ -345,7 +346,7 @@ class Composer:
 
 def _rounded(parameters: dict[str, float]) -> float:
     """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2.7 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    rounded = 2.7 * parameters["pucker"] - 1.5 * (max(parameters["upper_lip"], 0.0) + parameters["lower_lip"])
     return min(max(rounded, 0.0), 1.0)
 
 

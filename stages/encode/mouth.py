@@ -19,9 +19,10 @@ Picture = npt.NDArray[np.uint8]
 
 #: Fraction by which the tongue follows the jaw, and lift of a raised tongue in units.
 _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
-#: Rounded lips cover the lower teeth by so many units more, and shade the upper ones by so much; a wide opening, of a jaw that is
-#: down by the double of `_SMALL` units, by the fraction `_LIT` less.
-_HIDES, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.35, 0.14, 0.4
+#: Rounded lips stand before the teeth: they cover the lower ones by so many units more, the upper ones, too, and shade these by
+#: so much. A wide opening, of a jaw that is down by the double of `_SMALL` units, covers no more of the upper ones, which visibly
+#: stay in place, and shades them by the fraction `_LIT` less.
+_HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: The line between shut lips beside a rounded opening is lightened by this part.
@@ -160,13 +161,13 @@ class InteriorPainter:
         wide = min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0)
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
-        self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
+        self._over(seen, "jaw", opening, head, drop - rise + _HIDES_LOWER * unit * rounded)
         seen *= _shade_of(shade, self._warm)
         light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
         light = light * slit.astype(np.float32)[None, :, None]
-        self._over(seen, "skull", opening, head, 0.0, light)
+        self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
         return seen
 
     def _throat(self, opening: MouthOpening) -> FloatArray:

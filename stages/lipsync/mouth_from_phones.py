@@ -30,9 +30,10 @@ _ONSET = 0.6
 _REACH_S = 0.3
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
-#: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
-_BREATH_LEAST_S, _BREATH_S = 0.22, 0.60
-_BREATH_SHAPE = {"jaw": 0.17, "round": 0.26, "pucker": 0.40}
+#: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
+#: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
+_BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.14, 0.60, 0.12, 0.10
+_BREATH_SHAPE = {"jaw": 0.16, "round": 0.19, "pucker": 0.38, "upper_lip": -0.6}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
@@ -187,19 +188,21 @@ def rest_in_pauses(frames: FloatArray, segments: list[VisemeSegment], fps: Fract
 
 
 def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction, amount: float) -> None:
-    """Part the lips for a breath just before speech continues after a pause, in place; long silences stay still until then."""
+    """Part the lips a little for a breath before speech goes on after a pause, in place; long silences stay still until then."""
     time = frame_times(len(frames), fps)
     for segment in segments[:-1]:  # no speech follows the last one
         length = segment.end - segment.start
         if segment.viseme is not REST or length < _BREATH_LEAST_S:
             continue
-        start = max(segment.start + 0.08, segment.end - _BREATH_S)
+        start = max(segment.start + _BREATH_AFTER_S, segment.end - _BREATH_S)
         inside = slice(*(int(at) for at in np.searchsorted(time, (segment.start, segment.end), "left")))
-        part = np.clip((time[inside] - start) / (segment.end - start), 0, 1)
-        breath = amount * np.sin(np.pi * np.minimum(part * 1.15, 1.0))
+        held = _course(
+            time[inside], start + _BREATH_PART_S, segment.end - _BREATH_MEET_S, _BREATH_PART_S, _BREATH_MEET_S
+        )
         for name, size in _BREATH_SHAPE.items():
             column = frames[inside, MOUTH.index(name)]
-            np.maximum(column, (size * breath).astype(np.float32), out=column)
+            # Speech that begins opens the mouth as it would without a breath.
+            column += held * (np.maximum(amount * size - column, 0) if size > 0 else amount * size)
 
 
 def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:

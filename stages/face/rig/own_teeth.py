@@ -32,15 +32,19 @@ _FILLED, _SOLID = 0.90, 0.90
 #: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
 #: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
 _RAGGED, _UNEVEN = 0.016, 0.4
-#: No tooth in the middle `_FRONT` of a whole row is longer than its arch by so many units: else a lower one is joined to it.
-_LONGER, _FRONT = 0.03, 0.6
+#: No tooth in the middle `_FRONT` of a whole row is longer than its arch by so many units: else a lower one is joined to it. What
+#: is longer by the third number is a bit of it, or the lower lip's shine.
+_LONGER, _FRONT, _BULGE = 0.03, 0.6, 0.012
 #: Teeth that end less than this above the lower lip, in units, may go on behind it, unless a usual tooth's length is seen.
 _CLEAR, _LONG = 0.055, 0.10
+#: Lower teeth begin where a column falls by this part of its brightness within `_STEP` rows, in the lower part of its teeth from
+#: `_UPPER_PART` on, if at least so many rows follow; and where this part of the columns in the middle has such a fall.
+_FALL, _STEP, _UPPER_PART, _FOLLOW, _AGREE = 0.09, 3, 0.3, 5, 0.6
 #: Teeth show their colour in the pixels above this percentile of brightness.
 _BRIGHTEST = 86
-#: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units; gums that reach down
-#: between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
-_LEAST, _MOST, _FROM_LIP, _TOOTH = 0.035, 0.22, 0.055, 9
+#: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units, or in parts of the gap
+#: where that is more; gums that reach down between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
+_LEAST, _MOST, _FROM_LIP, _GUMMY, _TOOTH = 0.035, 0.26, 0.055, 0.25, 9
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def find_own_teeth(
     middle = np.abs(frame.along_mouth(x)) <= _SPAN
     front = seen[:, middle][teeth[:, middle]]
     colour = _colour(front if len(front) else seen[teeth], tones)
-    row = _whole_row(teeth, x, top, bottom, frame)
+    row = _whole_row(_above_lower_teeth(teeth, seen @ LUMA), x, top, bottom, frame)
     return OwnTeeth(colour, None if row is None else _cut(portrait, origin, local, frame, row))
 
 
@@ -109,7 +113,7 @@ def _whole_row(
     found = (end - start) / _ROWS * height >= _LEAST
     padded = np.pad(start / _ROWS * height, _TOOTH // 2, mode="edge")
     nearest = np.lib.stride_tricks.sliding_window_view(padded, _TOOTH).min(axis=1)
-    good = found & (solid >= _SOLID) & (nearest < _FROM_LIP)
+    good = found & (solid >= _SOLID) & (nearest < max(_FROM_LIP, _GUMMY * float(height.max())))
     if good[middle].mean() < _FILLED:
         return None
     first, last = _widest_run(good)
@@ -123,8 +127,12 @@ def _whole_row(
     if not len(front) or front.min() < (1.0 - _UNEVEN) * front.max():
         return None
     arch = np.abs(along) <= _FRONT
-    if float(np.max((smooth - np.polyval(np.polyfit(along[arch], smooth[arch], 2), along))[arch])) > _LONGER:
+    longer = smooth - np.polyval(np.polyfit(along[arch], smooth[arch], 2), along)
+    if float(longer[arch].max()) > _LONGER:
         return None
+    usual = arch & (longer < _BULGE / 2)
+    curve = np.polyval(np.polyfit(along[usual], smooth[usual], 2), along)
+    smooth = np.where(arch, np.minimum(smooth, curve + _BULGE), smooth)
     clear = float(np.median((height[first:last] - below)[near]))
     seen = float(np.median((below - start[first:last] / _ROWS * height[first:last])[near]))
     if clear < _CLEAR and seen < _LONG:
@@ -166,6 +174,25 @@ def _runs(teeth: npt.NDArray[np.bool_]) -> tuple[Grid, Grid, Grid]:
         start[column], end[column] = run[0], run[-1] + 1
         solid[column] = len(run) / (run[-1] + 1 - run[0])
     return start, end, solid
+
+
+def _above_lower_teeth(teeth: npt.NDArray[np.bool_], level: Grid) -> npt.NDArray[np.bool_]:
+    """The same pixels without lower teeth that no dark line parts from the upper ones: they are in the shade of these."""
+    start, end, _ = _runs(teeth)
+    fall = np.zeros_like(level)
+    fall[:-_STEP] = level[:-_STEP] - level[_STEP:]
+    rows = np.arange(len(level))[:, None]
+    here = (rows >= start + _UPPER_PART * (end - start)) & (rows + _STEP + _FOLLOW <= end)
+    fall = np.where(here, fall, 0.0) / np.maximum(np.where(teeth, level, 0.0).max(axis=0), 1.0)
+    first = fall.argmax(axis=0)
+    falls = fall.max(axis=0) > _FALL
+    quarter = len(falls) // 4
+    if falls[quarter:-quarter].mean() < _AGREE:
+        return teeth
+    # Where a column shows no fall, its neighbours tell where the upper tooth ends at most.
+    columns = np.arange(len(falls))
+    last = np.interp(columns, columns[falls], first[falls] + _STEP / 2)
+    return np.asarray(teeth & (rows < last))
 
 
 def _widest_run(good: npt.NDArray[np.bool_]) -> tuple[int, int]:

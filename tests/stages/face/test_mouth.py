@@ -158,6 +158,29 @@ def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(tmp_path: Pa
     assert together.row is None
 
 
+def test_own_teeth_end_where_lower_ones_in_their_shade_begin(tmp_path: Path) -> None:
+    # Given a smile, opened farther, and the same with lower teeth, a little darker, right below the upper ones
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    whole, opened = portrait_of(ctx), 1.4
+    found = teeth_in(ctx, whole, opened)
+    assert found is not None
+    assert found.row is not None
+    shown = found.row[..., 3] > 128
+    columns = np.flatnonzero(shown.any(axis=0))
+    ends = np.array([np.flatnonzero(shown[:, column])[-1] for column in columns])
+    both = whole.copy()
+    for column, end in zip(columns, ends, strict=True):
+        both[end - 1 : end + shown[:, column].sum(), column] = 0.8 * whole[end - 4, column]
+    # When, then
+    together = teeth_in(ctx, both, opened)
+    assert together is not None
+    assert together.row is not None
+    middle = slice(len(columns) // 4, -len(columns) // 4)
+    lasts = [np.flatnonzero(together.row[:, column, 3] > 128)[-1] for column in columns[middle]]
+    assert np.abs(np.array(lasts) - ends[middle]).max() < 0.04 * mesh.mouth_width(landmarks_of(ctx))
+
+
 def test_colour_of_teeth_is_that_of_the_lit_ones(tmp_path: Path) -> None:
     # Given a smile, and the same with most of the row in the lips' reddish shade
     ctx = job(tmp_path / "job", smiling())
