@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.files import ERRORS, RESOLVED
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchInput, BatchRows, ResolvedRow, RowMistake
@@ -45,7 +46,7 @@ def check_rows(ctx: Context) -> CheckFacts:
     ctx.warnings.extend(rows.check_columns())
     right: list[_Line] = []
     wrong: list[RowMistake] = []
-    checks = _RowChecks(ctx, given, rows)
+    checks = RowChecks(ctx.settings, given, rows)
     for row in rows.rows():
         found = checks.check(rows.resolve(row))
         if isinstance(found, ResolvedRow):
@@ -91,10 +92,15 @@ class _Line(NamedTuple):
 
 
 @dataclass
-class _RowChecks:
-    """Checks of rows beyond their form: files, voices, names."""
+class RowChecks:
+    """Checks of rows beyond their form: files, voices, names.
 
-    ctx: Context
+    Attributes:
+        given: the files of the batch.
+        rows: of the batch.
+    """
+
+    settings: Settings
     given: BatchInput
     rows: BatchRows
     _voices: dict[tuple[str, str], JobError | None] = field(default_factory=dict)
@@ -102,6 +108,7 @@ class _RowChecks:
     _names: dict[str, int] = field(default_factory=dict)
 
     def check(self, found: ResolvedRow | RowMistake) -> ResolvedRow | RowMistake:
+        """Return a row, or what is wrong with it. Rows come in their order, each once."""
         if isinstance(found, RowMistake):
             return found
         manifest, row = found.manifest, found.row
@@ -130,7 +137,7 @@ class _RowChecks:
             or manifest.base is not None
         ):
             return None
-        settings, asked = self.ctx.settings, (manifest.voice.casefold(), manifest.language)
+        settings, asked = self.settings, (manifest.voice.casefold(), manifest.language)
         try:
             if asked not in self._voices:
                 self._voices[asked] = self._error_of_voice(manifest)
@@ -145,7 +152,7 @@ class _RowChecks:
 
     def _error_of_voice(self, manifest: Manifest) -> JobError | None:
         try:
-            choose_voice(manifest, self.ctx.settings)
+            choose_voice(manifest, self.settings)
         except JobError as exc:
             return exc
         except AvatarError as exc:  # a fault of the machine is left to the stage that speaks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,21 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
+from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
 from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
 from daemon.profiles.profile_folders import ProfileFolders
+
+#: Wrong rows of a table that are shown for people.
+SHOWN_ROWS = 20
 
 
 @click.command()
@@ -54,6 +59,10 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
                 click.echo(f"{head}: warning: {warning}")
             for unchecked in result.get("unchecked", ()):
                 click.echo(f"{head}: not checked: {unchecked}")
+            for row in result.get("wrong_rows", ())[:SHOWN_ROWS]:
+                click.echo(f"{head}: {row['message']} {row['hint']}")
+            if "rows" in result:
+                click.echo(f"{head}: {result['rows']} rows")
             if "expected" in result:
                 click.echo(f"{head}: {describe_times(result['expected'])}.")
 
@@ -105,6 +114,8 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         _check_picture(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
             ProfileFolders.check_expiry(item.profile.expires)
+        if item.kind_of_job.makes_jobs and item.base is None:
+            return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
@@ -116,6 +127,45 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         "unchecked": [*unchecked, *_not_looked_at(item)],
     }
     return told if item.base is not None else {**told, "expected": expected_times(item, files, settings)}
+
+
+def _rows_result(
+    batch: Manifest,
+    table: Path,
+    root: Path,
+    folder: str,
+    scanner: InboxScanner,
+    settings: Settings,
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """Check the rows of a batch as its first stage does.
+
+    Raises:
+        JobError: the table as a whole cannot be used.
+    """
+    from stages.check.rows import RowChecks
+
+    given = input_of(batch, os.path.join(folder, "batch.yaml"), table, scanner, root)
+    rows = BatchRows(batch, table, batch.inherited)
+    told = [*batch.warnings, *warnings, *rows.check_columns()]
+    checks, wrong, total = RowChecks(settings, given, rows), list[dict[str, Any]](), 0
+    for row in rows.rows():
+        total += 1
+        if isinstance(found := checks.check(rows.resolve(row)), RowMistake):
+            mistake = dict(zip(ERROR_COLUMNS, found.cells(""), strict=True))
+            wrong.append({**mistake, "row": row.number, "line": row.line})
+    result = {
+        "manifest": batch.model_dump(mode="json"),
+        "rows": total,
+        "wrong_rows": wrong,
+        "warnings": told,
+        "unchecked": [],
+    }
+    if not wrong:
+        return {"ok": True, **result}
+    several = "are" if len(wrong) > 1 else "is"
+    error = JobError("rows-wrong", f"{len(wrong)} of {total} rows {several} wrong.", "Mend them in the table.")
+    return {"ok": False, **error.to_dict(), **result}
 
 
 def _check_picture(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> None:

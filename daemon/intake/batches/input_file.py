@@ -32,10 +32,23 @@ def write_input(manifest: Manifest, source: str, folder: Path, names: FileNames,
     Args:
         source: path of the manifest below the inbox.
     """
+    given = input_of(manifest, source, folder / copy_name("rows"), names, inbox)
+    target = folder / INPUT
+    fs.OPS.write(target, dump_json(given.to_json()), sync=False)
+    return target
+
+
+def input_of(manifest: Manifest, source: str, table: Path, names: FileNames, inbox: Path) -> BatchInput:
+    """Return what is known of a batch's files.
+
+    Args:
+        source: path of the manifest below the inbox.
+        table: its table, or a copy of it.
+    """
     above = os.path.dirname(source)
     missing: dict[str, str] = {}
     with contextlib.suppress(JobError):  # a table that cannot be read is refused by the check stage
-        for path in BatchRows(manifest, folder / copy_name("rows"), manifest.inherited).files(above):
+        for path in BatchRows(manifest, table, manifest.inherited).files(above):
             found = names.spelled(path)
             try:
                 with open_inside(inbox, found.name):
@@ -44,6 +57,4 @@ def write_input(manifest: Manifest, source: str, folder: Path, names: FileNames,
                 continue
             except JobError as exc:
                 missing[path] = found.hint(source) or exc.hint
-    target = folder / INPUT
-    fs.OPS.write(target, dump_json(BatchInput(above, manifest.inherited, missing).to_json()), sync=False)
-    return target
+    return BatchInput(above, manifest.inherited, missing)

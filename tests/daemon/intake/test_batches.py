@@ -181,3 +181,16 @@ def test_a_killed_daemon_makes_each_row_once(installation: Callable[..., Install
     found = report(house, "kill")
     assert len({row["_job"] for row in found}) == 40
     assert len(house.all_jobs()) == 41
+
+
+def test_the_rows_of_a_table_are_checked_before_it_is_handed_in(shared: Installation) -> None:
+    folder = shared.root / "desk"
+    folder.mkdir()
+    (folder / "t.yaml").write_text(f"kind: batch\nrows: t.csv\n{TEMPLATE}")
+    (folder / "t.csv").write_bytes(table("one,p.png", "two,gone.png"))
+    (folder / "p.png").write_bytes(PORTRAIT.read_bytes())
+    said = shared.avatar("validate", str(folder / "t.yaml"), code=1).stdout
+    assert "1 of 2 rows is wrong" in said
+    assert "Row 2 names gone.png" in said
+    (folder / "t.csv").write_bytes(table("one,p.png"))
+    assert "t.yaml: good" in shared.avatar("validate", str(folder / "t.yaml")).stdout
