@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.intake.inbox_names import ignored
-from daemon.intake.strays import remark
+from daemon.intake.strays import TABLE_S, remark
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.daemon.intake import SETTLE_S, SPEECH, Room
 
@@ -39,8 +39,7 @@ def answers(room: Room) -> dict[str, str]:
         ("greeting.txt", "a file greeting.yaml into the inbox, which says"),
         ("anna/Rede.docx", "a file Rede.yaml into the inbox, which says"),
         ("job.toml", "a file job.yaml into the inbox, which says"),
-        ("people.csv", "tables are not read. Write one manifest for all its rows, people.yaml"),
-        ("people.XLSX", "a line --- between two"),
+        ("people.XLSX", "Save it as people.csv"),
         ("all.zip", "packed"),
         (CONFLICT_COPIES[0], "synchroniser"),
     ],
@@ -69,6 +68,21 @@ def test_what_is_no_manifest_is_answered_once_with_what_to_do(room: Room, name: 
     path.write_text(SPEECH)
     again.settle()
     assert list(answers(again)) == [f"{path.name}.txt"]
+
+
+def test_a_table_that_nothing_names_is_answered_after_a_minute(room: Room) -> None:
+    # Given a table whose columns are no keys, and one that a manifest names which is taken
+    room.put("people.csv", "name\nAnna\n")
+    room.put("used.csv", "kind\ninfo\n")
+    room.put("used.yaml", 'kind: batch\nrows: used.csv\ntemplate: {kind: "{{kind}}", image: p.png}\n')
+    room.put("p.png", b"picture")
+    assert [job.name for job in room.settle()] == ["used"]
+    assert answers(room) == {}
+    # When a minute has passed, only the first one is answered, with a manifest for it
+    room.look(TABLE_S)
+    told = answers(room)
+    assert list(told) == ["people.csv.txt"]
+    assert "rows: people.csv" in told["people.csv.txt"]
 
 
 def test_pictures_sounds_and_files_of_programs_are_not_answered(room: Room) -> None:
