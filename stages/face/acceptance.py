@@ -127,16 +127,21 @@ def check_view(pose: Pose, clarity: Clarity, limits: FaceStage) -> list[Caution]
         side = "right" if pose.yaw > 0 else "left"
         raise JobError(
             "face-turned",
-            f"The head is turned {abs(pose.yaw):.0f}° to the picture's {side}; "
+            f"The head is turned {_over(pose.yaw)}° to the picture's {side}; "
             f"at most {limits.max_yaw_deg:.0f}° can be animated.",
             "Use a picture that shows the face more from the front.",
         )
     if abs(pose.roll) > limits.max_tilt_deg:
-        raise _tilted(f"leans {abs(pose.roll):.0f}° sideways", limits.max_tilt_deg)
+        raise _tilted(f"leans {_over(pose.roll)}° sideways", limits.max_tilt_deg)
     cautions = _check_clarity(clarity)  # before the pitch, which cannot be measured under a mask
     if abs(pose.pitch) > limits.max_pitch_deg:
-        raise _tilted(f"looks {abs(pose.pitch):.0f}° {'down' if pose.pitch > 0 else 'up'}", limits.max_pitch_deg)
+        raise _tilted(f"looks {_over(pose.pitch)}° {'down' if pose.pitch > 0 else 'up'}", limits.max_pitch_deg)
     return cautions
+
+
+def _over(angle: float) -> int:
+    """Return an angle over a limit in whole degrees, which is not the limit itself."""
+    return math.ceil(abs(angle))
 
 
 def _tilted(how: str, most: float) -> JobError:
