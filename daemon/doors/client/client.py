@@ -89,7 +89,8 @@ class Client:
                 `image="anna.png"`; files are paths here.
 
         Raises:
-            JobError: what is wrong with the manifest (daemon.errors.JobError).
+            JobError: what is wrong with the manifest (daemon.errors.JobError); `file-missing`: a file that it names is neither
+                here nor in the inbox.
             AvatarError: `name-taken`, `key-reused`.
             OSError: a file cannot be read, or the inbox not be written.
         """
@@ -113,7 +114,8 @@ class Client:
                 wanted[field] = value
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
+        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults,
+                       complete=True)  # fmt: skip
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
