@@ -31,8 +31,10 @@ from daemon.doors.file_lock import hold_lock
 from daemon.doors.keys import request_digest
 from daemon.doors.replaced_source import replaced_source
 from daemon.doors.shared_files import file_digest
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 from daemon.queue.lock import lock_holder
 from daemon.system import fs
 from daemon.system.permissions import check_right
@@ -75,7 +77,8 @@ def render(
     Args:
         text: what is said; None with `audio`.
         image: the portrait; None where the kind needs none.
-        out: the file to write; an existing one is replaced when the new one is whole.
+        out: the file to write; an existing one is replaced when the new one is whole. Its ending names the format of a video or
+            sound, unless `format` is given.
         config: as for `Client`; without any configuration the defaults hold.
         progress: called with the status at each change.
         timeout: longest time in s, the wait for the graphics card included; None: without end.
@@ -95,6 +98,7 @@ def render(
     given = {"text": text, "image": image, **keys}
     manifest = {key: value for key, value in given.items() if value is not None}
     target = Path(out).absolute()
+    _take_format(manifest, target)
     if target.is_dir():
         raise IsADirectoryError(21, "Is a folder; name a file in it", str(target))
     if not target.parent.is_dir():
@@ -119,6 +123,26 @@ def render(
         # A job that failed would fail again; one that was interrupted goes on.
         shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _take_format(manifest: dict[str, Any], target: Path) -> None:
+    """Write the format that the ending of `target` names into a manifest that has none.
+
+    Raises:
+        JobError: `manifest-invalid`: it names one that is not made.
+    """
+    kind, ending = KINDS.get(str(manifest.get("kind", "video"))), target.suffix.lower()
+    if kind is None or not ending or not manifest.keys().isdisjoint(("format", "base")):
+        return
+    endings = VIDEO_ENDINGS if kind.makes_video else SOUND_ENDINGS if kind.makes_sound else ()
+    if ending in endings:
+        manifest["format"] = ending[1:]
+    elif endings:
+        raise JobError(
+            "manifest-invalid",
+            f"{target.name} names a format that is not made here.",
+            f"End it in {', '.join(endings)}, or give `format`.",
+        )
 
 
 def _settings(config: Path | str | Settings | None) -> Settings:

@@ -16,7 +16,7 @@ from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
 from stages.face.jpeg_end import with_end_mark
 from stages.face.jpeg_scans import count_scans
-from stages.media.beginnings import PICTURES, incomplete, kind_by_beginning
+from stages.media.beginnings import PICTURES, incomplete, is_text, kind_by_beginning
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -225,15 +225,6 @@ def describe_file(path: Path) -> str:
     if is_text(head):
         return "a text file, not a picture"
     return "not a picture of a known format"
-
-
-def is_text(head: bytes) -> bool:
-    """Return whether the first bytes of a file are readable text."""
-    try:
-        text = head[:4000].decode("utf-8", "strict") if len(head) < 4000 else head[:4000].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
-        return False
-    return all(char.isprintable() or char.isspace() for char in text)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -48,6 +48,7 @@ def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
     # And it is found by its id, by its name, in the list and in the counts
     assert [client.get(name).id for name in (job.id, job.name)] == [job.id, job.id]
     assert [status.job for status in client.list(state="done", by=job.status.by, limit=5)] == [job.id]
+    assert [status.job for status in client.list(state="completed")] == [job.id]
     assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
 
 
@@ -120,6 +121,10 @@ def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(
     assert (result.error.fault, bool(result.error.code), bool(result.error.hint)) == ("job", True, True)
     with pytest.raises(JobError, match="txt"):
         client.submit(kind="speech", txt="Hello.")
+    for wrong in ({"state": "faild"}, {"limit": -1}):
+        with pytest.raises(AvatarError) as query:
+            client.list(**wrong)
+        assert query.value.code == "query-invalid"
     with pytest.raises(AvatarError) as unknown:
         client.get("job-20260101T000000Z-00000000")
     assert unknown.value.code == "job-unknown"
@@ -185,11 +190,11 @@ def test_a_foreground_run_hands_in_where_a_daemon_runs(shared: Installation, for
     done: list[object] = []
     before = Client(shared.config).stats().by_state.get("done", 0)
     thread = threading.Thread(
-        target=lambda: done.append(render("Hi.", None, shared.root / "b.wav", kind="speech", config=shared.config))
+        target=lambda: done.append(render("Hi.", None, shared.root / "b.flac", kind="speech", config=shared.config))
     )
     thread.start()
     thread.join()
-    assert (shared.root / "b.wav").read_bytes()[:4] == b"RIFF"
+    assert (shared.root / "b.flac").read_bytes()[:4] == b"fLaC"  # as its ending says
     assert Client(shared.config).stats().by_state["done"] == before + 1
     assert not foreground.exists()
 
@@ -219,8 +224,9 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
 
 
 def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError):
-        render("Hello.", None, tmp_path / "a.mp4", quality="splendid", kind="speech")
+    for out, keys in (("a.wav", {"quality": "splendid"}), ("a.mp4", {})):
+        with pytest.raises(JobError):
+            render("Hello.", None, tmp_path / out, kind="speech", **keys)
     (tmp_path / "no.png").write_bytes(b"no picture")
     result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
     assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)
