@@ -14,6 +14,7 @@ import pytest
 
 from daemon.control.inbox_requests import LONGEST_WAIT
 from daemon.errors import JobError, MachineError, UnknownError
+from daemon.intake import claims
 from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import TURN_JOBS
 from daemon.jobs.record import Job
@@ -241,6 +242,43 @@ def test_a_manifest_that_waits_for_its_files_is_held_and_released_where_it_lies(
     room.put(f"{jobs[0].name}.release", "")
     look(room)
     assert [room.status(job.name)["state"] for job in jobs] == ["queued", "held"]
+
+
+def test_a_hold_that_cannot_be_read_any_more_still_holds(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a held manifest that waits for its picture
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    room.put("hello.hold", "")
+    look(room)
+    # When its picture comes, and what is kept of the hold in its claim is damaged
+    monkeypatch.setattr(claims, "dump_json", lambda value: b'{"by": "an')
+    room.put("p.png", b"x")
+    # Then it does not start
+    assert [job.state for job in room.settle()] == ["held"]
+    assert len(room.service.ready_queue) == 0
+
+
+def test_the_time_for_which_the_inbox_is_stopped_does_not_count_as_waiting_for_a_file(room: Room) -> None:
+    def look_while_stopped(after_s: float) -> None:
+        room.now += after_s
+        for batch in room.admission.scan():
+            room.admission.keep_back(batch, "Nothing is taken out of the inbox.")
+
+    # Given a manifest that has waited for its picture nearly as long as it may
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    assert look(room, PATIENCE_S - 10) == []
+    # When the picture comes while the inbox is stopped / Then its people are told that, and no more that it is not there
+    picture = room.put("p.png", b"x")
+    look_while_stopped(0)
+    look_while_stopped(SETTLE_S)
+    status = room.status("hello")
+    assert ("Nothing is taken out" in status["next"], status.get("waiting_for")) == (True, None)
+    # And where it goes again, the waiting begins anew
+    picture.unlink()
+    look_while_stopped(PATIENCE_S / 2)
+    assert look(room, 1.0) == []
+    assert room.status("hello")["state"] == "waiting"
 
 
 def test_a_waiting_manifest_that_is_released_again_starts_by_itself(room: Room) -> None:
