@@ -213,8 +213,12 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
     assert (late.value.code, "goes on" in (late.value.hint or "")) == ("answer-late", True)
     # When it ends and does not come back
     monkeypatch.setattr(rendering, "ABSENT_S", 0)
+
+    def end(status: JobStatus) -> None:
+        one.stop()
+
     with pytest.raises(AvatarError) as absent:
-        render("Hello.", None, tmp_path / "a.wav", progress=lambda _: one.stop(), **args)
+        render("Hello.", None, tmp_path / "a.wav", progress=end, **args)
     assert absent.value.code == "daemon-absent"
     # And what a job is made from is not replaced by its result
     (tmp_path / "own.wav").write_bytes(b"mine")
@@ -224,9 +228,9 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
 
 
 def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: Path) -> None:
-    for out, keys in (("a.wav", {"quality": "splendid"}), ("a.mp4", {})):
+    for out, quality in (("a.wav", "splendid"), ("a.mp4", "draft")):
         with pytest.raises(JobError):
-            render("Hello.", None, tmp_path / out, kind="speech", **keys)
+            render("Hello.", None, tmp_path / out, kind="speech", quality=quality)
     (tmp_path / "no.png").write_bytes(b"no picture")
     result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
     assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)

@@ -130,6 +130,23 @@ def test_a_picture_that_is_to_begin_again_ends_also_where_the_sound_is_hardly_lo
     assert (facts["encoder"], facts["sound"], facts["frames"]) == ("copy", "copied", 25)
 
 
+@pytest.mark.parametrize(("memory_mb", "code"), [(16, "video-unreadable"), (256, None)])
+def test_no_piece_of_a_source_takes_more_memory_than_the_setting_says(
+    tmp_path: Path, memory_mb: int, code: str | None
+) -> None:
+    # Given a source whose frames need 23 MB each
+    source = ("-f", "lavfi", "-i", "testsrc2=s=3200x2400:r=5:d=0.2", "-c:v", "rawvideo", "-pix_fmt", "bgr24")
+    settings = {"stages": {"transcode": {"memory_mb": memory_mb}}}
+    ctx = encode_job(tmp_path, *source, ending="avi", size="320x240", settings=settings)
+    # Then it is converted only where one may take so much
+    told = None
+    try:
+        stages.transcode.run(ctx)
+    except JobError as error:
+        told = error.code
+    assert told == code
+
+
 def test_captions_are_burned_in_or_written_beside(tmp_path: Path) -> None:
     for captions, written in (("burn", []), ("vtt", ["captions.vtt"])):
         ctx = encode_job(tmp_path / captions, subtitles="words.srt", captions=captions)
