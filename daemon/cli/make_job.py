@@ -41,7 +41,7 @@ def make(
     from daemon.doors.replaced_source import replaced_source
 
     if (place := replaced_source(keys, target, beside)) is not None:
-        raise click.UsageError(f"{place} is made into the result, and would be replaced: name another --output.")
+        raise click.UsageError(f"The result is made from {place}, which would be replaced: name another --output.")
 
     others = {key: value for key, value in keys.items() if key not in ("text", "image")}
     with progress_view(quiet=quiet) as shown:
