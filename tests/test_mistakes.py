@@ -222,6 +222,7 @@ SOUNDS = {
     "an Opus file of which only the first 100 bytes are there": (_VOICE, "a.opus"),
     "silence": (_SILENCE, "a.wav"),
     "a text file": (None, "a.wav"),
+    "a picture": (None, "a.wav"),
 }
 
 
@@ -233,6 +234,8 @@ def test_a_sound(tmp_path: Path, row: list[str]) -> None:
     file.write_text("no sound")
     if arguments:
         ffmpeg(*arguments, str(file))
+    if row[0] == "a picture":
+        file.write_bytes(PORTRAIT.read_bytes())
     if "cut off" in row[0]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     if "only the first 100 bytes" in row[0]:

@@ -15,8 +15,8 @@ HEADER = """\
 # Kinds of job
 
 `kind` in a manifest says what is made. Each kind below has an example, which the tests run, and its results in the outbox, whose
-names begin with the manifest's; `hello.json` beside them is [the status](status.md). [manifest.md](manifest.md) has every key, and
-what each kind needs, refuses and does not use.
+names begin with the manifest's; `hello.json` beside them is [the status](status.md). A job that fails has none of them.
+[manifest.md](manifest.md) has every key, and what each kind needs, refuses and does not use.
 
 The kinds that only the processor works for (`encode`, `info`, `detect`) never wait for a job on the GPU.
 
@@ -60,14 +60,16 @@ KINDS: dict[str, tuple[str, str]] = {
         "says so (`encoder: copy`, `sound: copied`); else they are encoded anew, and `why` names the keys. `crop`, `size`, "
         "`aspect` and `fit` change its shape, `fps` its frame rate, `quality`, `format` and `codec` how it is stored; `audio` "
         "replaces its sound, and `sync_mode` says what happens where that is longer or shorter; `subtitles` and `captions` burn "
-        "captions in, or put them beside it in the other format. Videos that lie on their side are turned upright, HDR becomes the "
-        "usual range, and a frame rate that varies becomes constant, each with a warning where it is not obvious. One picture track "
+        "captions in, or put them beside it in the other format. Where the picture is encoded anew, a video that "
+        "lies on its side is turned upright, HDR becomes the usual range, and a frame rate that varies becomes constant, each with a "
+        "warning where it is not obvious; a copied picture keeps all of that. One picture track "
         "and one sound track are kept: those that players choose.",
         "kind: encode\nvideo: clip.mp4\naspect: 9:16\nfit: blur\nsubtitles: words.srt\ncaptions: burn\n",
     ),
     "info": (
         "What is in a media file: `video`, `audio` or `image`. The sound is decoded to measure its loudness, and the picture to find "
-        "damage: as a whole up to a minute, of longer videos the key frames only. A damaged file is an answer, and no failure.",
+        "damage: as a whole up to a minute, of longer videos the key frames only. Damage is an answer, and no failure (`damage`); the job fails only where the file "
+        "cannot be opened at all: an empty file, another kind of file, an MP4 that was not copied to its end.",
         "kind: info\nvideo: clip.mp4\n",
     ),
     "batch": (
@@ -76,6 +78,34 @@ KINDS: dict[str, tuple[str, str]] = {
         "kind: batch\nrows: people.csv\ntemplate:\n  kind: speech\n  text: \"Hello {{name}}.\"\n  output: \"{{name}}\"\n",
     ),
 }  # fmt: skip
+_CAPTIONS = {".srt": "with `captions: srt`", ".vtt": "with `captions: vtt`"}
+_DRAWN = {
+    ".jpg": "always: its first frame, as a poster",
+    **_CAPTIONS,
+    ".mp4": "unless `format` or `background: transparent` says otherwise",
+    ".webm": "with `format: webm`, and without `format` with `background: transparent`",
+    ".mov": "with `format: mov`",
+}
+#: Kind → ending of a result → when there is one.
+WHEN: dict[str, dict[str, str]] = {
+    "video": _DRAWN,
+    "lipsync": _DRAWN,
+    "speech": {
+        ".timing.json": "always",
+        ".wav": "unless `format` says otherwise",
+        **{f".{name}": f"with `format: {name}`" for name in ("mp3", "opus", "flac")},
+    },
+    "detect": {".face.jpg": "always: the picture with its faces marked", ".face.json": "always"},
+    "voice": {".voice.json": "always: what the profile says"},
+    "encode": {
+        **{ending: f"{when} and `subtitles`" for ending, when in _CAPTIONS.items()},
+        ".mp4": "unless `format` says otherwise",
+        ".webm": "with `format: webm`, and without `format` and `codec` of a WebM",
+        ".mov": "with `format: mov`",
+    },
+    "info": {".info.json": "always"},
+    "avatar": {".avatar.jpg": "always: the framed portrait", ".avatar.json": "always: what the profile says"},
+}
 _SHAPES: tuple[tuple[str, tuple[type, ...]], ...] = (
     (
         "NAME.timing.json",
@@ -95,7 +125,7 @@ def kinds_page() -> str:
     parts = [HEADER]
     for kind in TABLE:
         said, example = KINDS[kind.name]
-        parts += [f"## {kind.name}\n", f"{said}\n", f"```yaml\n{example}```\n", f"Results: {_results(kind)}.\n"]
+        parts += [f"## {kind.name}\n", f"{said}\n", f"```yaml\n{example}```\n", *_results(kind), ""]
     parts += [
         "## The shapes of the JSON files\n",
         "Keys are added, never changed or removed: ignore those that you do not know.\n",
@@ -107,8 +137,10 @@ def kinds_page() -> str:
     return "\n".join(parts)
 
 
-def _results(kind: Kind) -> str:
-    return ", ".join(f"`NAME{ending}`" for _, ending in kind.results)
+def _results(kind: Kind) -> list[str]:
+    """Return the table of a kind's results. Fails with KeyError for a result of which `WHEN` does not tell when it is there."""
+    rows = [f"| `NAME{ending}` | {WHEN[kind.name][ending]} |" for _, ending in kind.results]
+    return ["| result | when |", "|---|---|", *rows]
 
 
 def _summary(record: type) -> str:

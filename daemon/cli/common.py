@@ -26,15 +26,17 @@ PICTURE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
 )  # fmt: skip
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
+EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 EXIT_CODES = {
     "job-unknown": 3,
     "daemon-absent": 69,
+    "io-error": EXIT_IO,
+    "disk-full": EXIT_IO,
     "spool-locked": 75,
     "answer-late": 75,
     "daemon-unknown": 77,
     NOT_ALLOWED: 77,
 }
-EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 
 P = ParamSpec("P")
 R = TypeVar("R")

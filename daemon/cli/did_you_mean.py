@@ -28,6 +28,9 @@ _MEANT: dict[str, tuple[str, ...]] = {
     "config": ("settings",),
 }
 
+#: What is an option of a command here, and a command elsewhere.
+_OPTIONS = dict.fromkeys(("search", "find", "grep", "filter"), "jobs list --search WORDS")
+
 
 def explain_usage(error: click.ClickException) -> click.ClickException:
     """Return the same error, with what was probably meant."""
@@ -56,6 +59,8 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
 def _commands_meant(error: NoSuchCommand) -> list[str]:
     assert error.ctx is not None
     root, wanted = error.ctx.find_root().command, error.command_name.lower()
+    if wanted in _OPTIONS:
+        return [_OPTIONS[wanted]]
     paths = list(_paths(root)) if isinstance(root, click.Group) else []
     return [path for path in paths if path.split()[-1] == wanted or wanted in _MEANT.get(path, ())]
 

@@ -34,9 +34,14 @@ def make(
         beside: as for `render`.
 
     Raises:
+        click.UsageError: a result would replace a file that it is made from.
         AvatarError, OSError: as `render`.
     """
     from daemon.doors.render import render
+    from daemon.doors.replaced_source import replaced_source
+
+    if (place := replaced_source(keys, target, beside)) is not None:
+        raise click.UsageError(f"The result is made from {place}, which would be replaced: name another --output.")
 
     others = {key: value for key, value in keys.items() if key not in ("text", "image")}
     with progress_view(quiet=quiet) as shown:

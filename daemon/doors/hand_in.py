@@ -29,6 +29,7 @@ from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
+from daemon.system.spelling import folded
 
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
@@ -71,6 +72,7 @@ def hand_in(
     paths: Paths,
     name: str | None = None,
     defaults: Sequence[FolderDefaults] = (),
+    complete: bool = False,
 ) -> HandedIn:
     """Hand in a job. When this returns, the job is on the disk, and is made once.
 
@@ -82,9 +84,10 @@ def hand_in(
         paths: the folders of the installation.
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
+        complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
 
     Raises:
-        JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is.
+        JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is; `file-missing`.
         AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-blocked`; `not-allowed`.
         OSError: a file cannot be read, or the inbox not be written.
     """
@@ -92,11 +95,15 @@ def hand_in(
     _check_label("by", by, MAX_BY)
     _check_label("key", key, MAX_KEY)
     _check_files(files)
-    output = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults).output
+    checked = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults)
+    output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
+    given = {*files, *checked.inherited}
+    named = {field: file for field, file in checked.companions().items() if complete and field not in given}
     digests = {field: file_digest(path) for field, path in files.items()}
     if not key:
+        _check_there(named, paths.inbox)
         return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id(), output).hand_in()
     with opened_key(paths.inbox, by, key) as register:
         request = request_digest({**manifest, "": name or ""}, digests)
@@ -108,6 +115,7 @@ def hand_in(
             )
         resumed = bool(register.job)
         if not resumed:
+            _check_there(named, paths.inbox)
             stem = name or made_up_name(_words(manifest, files))
             register.begin(new_job_id(), stem, request)
         submission = _Submission(
@@ -157,7 +165,7 @@ class _Submission:
             if (done := self._try(stem)) is not None:
                 return done
         taken = self.stem or "Each name that was tried"
-        raise AvatarError("name-taken", f"{taken} is in use already.", "Choose another --name.")
+        raise AvatarError("name-taken", f"{taken} is in use already.", "Choose another name.")
 
     def _try(self, stem: str) -> HandedIn | None:
         """Hand in under a name; None where it is taken."""
@@ -166,7 +174,7 @@ class _Submission:
         if not (self.resumed or outbox.is_free(result)):
             if self.stem is None and self.output is None:
                 return None
-            raise AvatarError("name-taken", f"{result} is in use already.", "Choose another --name.")
+            raise AvatarError("name-taken", f"{result} is in use already.", "Choose another name.")
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
         names = {field: usual_name(path, self.digests[field]) for field, path in self.files.items()}
@@ -244,12 +252,15 @@ def check_name(name: str) -> str:
     """
     if not isinstance(name, str):
         raise JobError("manifest-invalid", f"The name {name!r} is no text.", f"Use {str(name)!r}, for example.")
-    clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
-        raise JobError(
-            "manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {clean.lstrip('~$_')!r}, for example."
-        )
+    if not _can_name(name):
+        plain = clean_stem(name).lstrip("~$_") or "job"
+        other = plain if _can_name(plain) else clean_stem(f"job-{plain}")
+        raise JobError("manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {other!r}, for example.")
     return name
+
+
+def _can_name(name: str) -> bool:
+    return bool(name) and clean_stem(name) == name and not (ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"))
 
 
 def dump(manifest: Mapping[str, Any]) -> bytes:
@@ -274,3 +285,16 @@ def _check_files(files: Mapping[str, Path]) -> None:
             raise JobError("manifest-invalid", f"`{field}` names no file.", f"Use one of {', '.join(COMPANIONS)}.")
         if not path.is_file():
             raise JobError("file-missing", f"{path} is not a file.", "Name a file that is there and can be read.")
+
+
+def _check_there(named: Mapping[str, str], inbox: Path) -> None:
+    """Refuse what would wait for a file that nobody brings. `named`: key of the manifest → name in the inbox."""
+    for field, name in named.items():
+        folder = (inbox / name).parent
+        there = {folded(path.name) for path in folder.iterdir()} if folder.is_dir() else set()
+        if folded(Path(name).name) not in there:
+            raise JobError(
+                "file-missing",
+                f"`{field}` names {name}, which is neither here nor in the inbox.",
+                "Name a file that is there and can be read.",
+            )

@@ -29,9 +29,12 @@ from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus, Result
 from daemon.doors.file_lock import hold_lock
 from daemon.doors.keys import request_digest
+from daemon.doors.replaced_source import replaced_source
 from daemon.doors.shared_files import file_digest
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 from daemon.queue.lock import lock_holder
 from daemon.system import fs
 from daemon.system.permissions import check_right
@@ -50,6 +53,8 @@ KEPT_S = 7 * 86_400.0
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
 #: Endings of results that are brought beside the main one: who gets captions in a file has asked for it.
 CAPTIONS = (".srt", ".vtt")
+#: How long a service may be gone while its job is waited for: it may be starting anew. s
+ABSENT_S = 15.0
 _LINES = 5  # of the private daemon's log, in an error
 
 
@@ -72,7 +77,8 @@ def render(
     Args:
         text: what is said; None with `audio`.
         image: the portrait; None where the kind needs none.
-        out: the file to write; an existing one is replaced when the new one is whole.
+        out: the file to write; an existing one is replaced when the new one is whole. Its ending names the format of a video or
+            sound, unless `format` is given.
         config: as for `Client`; without any configuration the defaults hold.
         progress: called with the status at each change.
         timeout: longest time in s, the wait for the graphics card included; None: without end.
@@ -85,23 +91,27 @@ def render(
 
     Raises:
         JobError: the manifest is wrong.
-        AvatarError: `answer-late`; `foreground-failed`: the private daemon ended, with its last lines; `not-allowed`.
-        OSError: `out` cannot be written.
+        AvatarError: `answer-late`; `daemon-absent`: the daemon that it was handed in to has been gone for a while;
+            `foreground-failed`: the private daemon ended, with its last lines; `not-allowed`.
+        OSError: `out` cannot be written, or is a file that the video is made from.
     """
     given = {"text": text, "image": image, **keys}
     manifest = {key: value for key, value in given.items() if value is not None}
     target = Path(out).absolute()
+    _take_format(manifest, target)
     if target.is_dir():
         raise IsADirectoryError(21, "Is a folder; name a file in it", str(target))
     if not target.parent.is_dir():
         raise FileNotFoundError(2, "No such folder", str(target.parent))
     check_right(target.parent, "write")
+    if (place := replaced_source(manifest, target, beside)) is not None:
+        raise FileExistsError(17, "Is a source of this job, and would be replaced; name another file", str(place))
     settings, deadline = _settings(config), None if timeout is None else time.monotonic() + timeout
     wanted = {*CAPTIONS, *beside}
     if _runs(settings):
         job = Client(settings).submit(manifest)
         with _cancelled_on_interrupt(job):
-            return _finish(job, target, wanted, progress, deadline)
+            return _finish(job, target, wanted, progress, deadline, _service_check(settings, job))
     with _private_folder(manifest, settings) as folder, _gpu_turn(deadline):
         try:
             job = Client(folder / "config.yaml").submit(manifest, name="result", key="foreground")
@@ -109,10 +119,30 @@ def render(
             shutil.rmtree(folder, ignore_errors=True)
             raise
         with _daemon(folder):
-            result = _finish(job, target, wanted, progress, deadline, folder)
+            result = _finish(job, target, wanted, progress, deadline, _private_check(folder))
         # A job that failed would fail again; one that was interrupted goes on.
         shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _take_format(manifest: dict[str, Any], target: Path) -> None:
+    """Write the format that the ending of `target` names into a manifest that has none.
+
+    Raises:
+        JobError: `manifest-invalid`: it names one that is not made.
+    """
+    kind, ending = KINDS.get(str(manifest.get("kind", "video"))), target.suffix.lower()
+    if kind is None or not ending or not manifest.keys().isdisjoint(("format", "base")):
+        return
+    endings = VIDEO_ENDINGS if kind.makes_video else SOUND_ENDINGS if kind.makes_sound else ()
+    if ending in endings:
+        manifest["format"] = ending[1:]
+    elif endings:
+        raise JobError(
+            "manifest-invalid",
+            f"{target.name} names a format that is not made here.",
+            f"End it in {', '.join(endings)}, or give `format`.",
+        )
 
 
 def _settings(config: Path | str | Settings | None) -> Settings:
@@ -237,10 +267,14 @@ def _finish(
     beside: Collection[str],
     progress: Progress | None,
     deadline: float | None,
-    folder: Path | None = None,
+    check_work: Callable[[], str],
 ) -> Result:
-    """Wait for a job and bring its main result to `target`, and those with an ending in `beside` next to it."""
-    status = _last(job, progress, deadline, folder)
+    """Wait for a job and bring its main result to `target`, and those with an ending in `beside` next to it.
+
+    Args:
+        check_work: raises where nobody works on the job any more; returns what to do where the time is over.
+    """
+    status = _last(job, progress, deadline, check_work)
     result = Result.of(status)
     if result.output is None:
         return result
@@ -279,7 +313,7 @@ def _bring(source: Path, target: Path) -> None:
         fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
 
 
-def _last(job: Job, progress: Progress | None, deadline: float | None, folder: Path | None) -> JobStatus:
+def _last(job: Job, progress: Progress | None, deadline: float | None, check_work: Callable[[], str]) -> JobStatus:
     last = None
     while True:
         status = job.status
@@ -289,11 +323,40 @@ def _last(job: Job, progress: Progress | None, deadline: float | None, folder: P
                 progress(status)
         if status.is_finished:
             return status
-        if folder is not None and (code := _RUNNING[folder].poll()) is not None:
-            raise _ended(folder, code)
+        what_next = check_work()
         if deadline is not None and time.monotonic() > deadline:
-            raise AvatarError("answer-late", f"The job {job.id} is not finished yet.", "Call again to go on.")
+            raise AvatarError("answer-late", f"The job {job.id} is not finished yet.", what_next)
         time.sleep(0.1)
+
+
+def _service_check(settings: Settings, job: Job) -> Callable[[], str]:
+    """Return the check of a service that a job was handed in to."""
+    seen = time.monotonic()
+
+    def check() -> str:
+        nonlocal seen
+        if _runs(settings):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > ABSENT_S:
+            raise AvatarError(
+                "daemon-absent",
+                f"The daemon does not run any more; it keeps the job {job.id}.",
+                "Start it with `avatar run` or `systemctl start avatard`; the results then come into the outbox.",
+            )
+        return f"It goes on; its results come into the outbox, and `avatar jobs show {job.id}` says when."
+
+    return check
+
+
+def _private_check(folder: Path) -> Callable[[], str]:
+    """Return the check of the private daemon on a folder."""
+
+    def check() -> str:
+        if (code := _RUNNING[folder].poll()) is not None:
+            raise _ended(folder, code)
+        return "Call again to go on."
+
+    return check
 
 
 def _ended(folder: Path, code: int) -> AvatarError:

@@ -14,7 +14,7 @@ from stages.context import Context
 from stages.encode.formats.mp4_probe import probe_mp4
 from stages.info.listing import read_listing
 from stages.info.tracks import MediaFile, PacketTimes, VideoTrack
-from stages.media.beginnings import what_else
+from stages.media.beginnings import is_mp4, what_else
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 from stages.media.untrusted_input import MEDIA_FORMATS, input_options
 
@@ -226,9 +226,7 @@ def _split_tag(line: str) -> tuple[str, str, str]:
 
 
 def _unreadable(path: Path, key: str) -> JobError:
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+    if is_mp4(path):
         return JobError(
             f"{key}-truncated",
             f"The file named in `{key}` lacks its index, which programs write last: it was not copied or recorded to its end.",
@@ -238,5 +236,7 @@ def _unreadable(path: Path, key: str) -> JobError:
     wanted = "an MP4, MOV, WebM, MKV or AVI file" if key == "video" else "a WAV, MP3, M4A, FLAC, OGG or Opus file"
     thing = "video" if key == "video" else "sound file"
     return JobError(
-        f"{key}-unreadable", f"The file named in `{key}` is no {thing} that can be read{what}.", f"Provide {wanted}."
+        f"{key}-unreadable",
+        f"The file named in `{key}` is no {thing} that can be read{what}.",
+        f"Provide {wanted}.",
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 _HEAD_BYTES = 64
 #: So many bytes tell whether a file is a text.
 _TEXT_BYTES = 4096
+#: Types of the parts with which an MP4, M4A or MOV begins.
+_MP4_PARTS = (b"ftyp", b"moov", b"mdat", b"wide", b"free")
 #: First bytes and what they begin; pictures, and sound or videos with sound.
 PICTURES = (
     (b"\xff\xd8\xff", "a JPEG"), (b"\x89PNG\r\n\x1a\n", "a PNG"), (b"GIF87a", "a GIF"), (b"GIF89a", "a GIF"),
@@ -46,6 +48,13 @@ def kind_by_beginning(path: Path, kinds: tuple[tuple[bytes, str], ...]) -> str |
         if head.startswith(mark) or (_LEAST_BYTES <= len(head) < len(mark) and mark.startswith(head)):
             return name
     return None
+
+
+def is_mp4(path: Path) -> bool:
+    """Return whether a file begins as an MP4, M4A or MOV. One that cannot be read then lacks its index, which is written last."""
+    with path.open("rb") as file:
+        head = file.read(_TEXT_BYTES)
+    return head[4:8] in _MP4_PARTS and not is_text(head)
 
 
 def what_begins_so(path: Path) -> str | None:

@@ -43,7 +43,8 @@ class Plan:
         new_sound: whether the sound is that of `audio`.
         picture_s, sound_s: lengths of the sources, s.
         length_s: of the result, s.
-        loops: whether the picture begins again until the sound ends.
+        loops: whether the picture begins again until the sound ends; such a picture is encoded anew, since only its number of
+            frames ends it.
     """
 
     form: OutputFormat
@@ -94,7 +95,8 @@ def plan_conversion(
         changes.append("`fps`")
     if manifest.captions == "burn":
         changes.append("`captions`")
-    if abs(length_s - picture_s) >= 1 / rate:
+    other_length = abs(length_s - picture_s) >= 1 / rate
+    if other_length:
         changes.append("the length of `audio`")
     if track.codec not in _PICTURES[name] or (manifest.codec and manifest.codec != track.codec):
         changes.append(f"{name} from {track.codec}")
@@ -107,7 +109,7 @@ def plan_conversion(
     same_length = not new or abs(sound_s - length_s) < 1 / rate
     return Plan(
         form, shape, rate, tuple(changes), fits and same_length, sound, new is not None, picture_s, sound_s, length_s,
-        new is not None and manifest.sync_mode == "loop" and sound_s > picture_s,
+        other_length and manifest.sync_mode == "loop" and sound_s > picture_s,
     )  # fmt: skip
 
 

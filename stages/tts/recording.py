@@ -15,7 +15,7 @@ from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts
-from stages.media.beginnings import SOUNDS, incomplete, kind_by_beginning, what_else
+from stages.media.beginnings import SOUNDS, incomplete, is_mp4, kind_by_beginning, what_else
 from stages.media.declared_length import declared_s, describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
@@ -223,7 +223,7 @@ def decode_error(status: int, log: str, file: Path, what: str = _FILE) -> Except
     """
     if status < 0 or "No space left" in log:
         return ffmpeg_error(status, log, "the sound file could not be decoded")
-    if "moov atom not found" in log:  # of an MP4 or M4A
+    if "moov atom not found" in log and is_mp4(file):
         return JobError(
             "audio-truncated",
             f"{what} is incomplete: its index, which programs write last, is missing.",

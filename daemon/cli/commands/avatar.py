@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -283,8 +284,11 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
             try:
                 with stages.job(manifest, {"image": path}) as job:
                     answer = job.run("check", path.stem, "face")
-                row |= {"verdict": "good", "facts": answer.facts, "warnings": answer.warnings}
-                row["verdict"] = "warning" if answer.warnings else "good"
+                    verdict = json.loads((job.folder / "face.json").read_bytes())["verdict"]
+                row |= {"verdict": "warning" if answer.warnings else "good", "facts": answer.facts}
+                row["warnings"] = answer.warnings
+                if not verdict["accepted"]:
+                    raise JobError(verdict["code"], verdict["message"], verdict["hint"])
             except JobError as exc:
                 row |= {"verdict": "refused", "error": exc.to_dict()}
             rows.append(row)
@@ -294,9 +298,9 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     def text() -> None:
         width = max(len(row["file"]) for row in rows)
         for row in rows:
-            told = row.get("warnings") or [row["error"]["message"]] if row["verdict"] != "good" else [""]
+            told = [row["error"]["message"]] if "error" in row else row["warnings"]
             click.echo(f"{row['file']:{width}}  {row['verdict']:8} {_reason(row):20} {' '.join(told)}".rstrip())
-        click.echo(f"{output}: {len(rows)} pictures")
+        click.echo(f"{output}: {len(rows)} {'picture' if len(rows) == 1 else 'pictures'}")
 
     show({"sheet": str(output), "pictures": rows}, as_json, text)
     if any(row["verdict"] == "refused" for row in rows):

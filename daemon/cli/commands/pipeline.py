@@ -104,9 +104,15 @@ def finish_job(
     keys = with_settings(pairs, {**given, **face, "text": None if text is None else words_of(text)})
     if output is not None:
         keys |= format_of(output, keys)
-    # `out` stands in a folder of the caller's, and `format` may name another ending.
-    target = output or Path(f"avatar.{keys.get('format', 'mp4')}")
+    target = output or Path(f"avatar.{keys.get('format') or _usual_format(keys)}")
     result = make(shell, keys, target, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)
+
+
+def _usual_format(keys: Mapping[str, Any]) -> str:
+    """Return the format of a manifest that names none."""
+    if keys.get("kind") == "speech":
+        return "wav"
+    return "webm" if keys.get("background") == "transparent" else "mp4"

@@ -118,9 +118,6 @@ def encode(
     if "subtitles" in keys:
         keys.setdefault("captions", "burn")
     keys |= format_of(output, keys)
-    beside = output.with_suffix(f".{keys.get('captions')}")
-    if "subtitles" in keys and beside.absolute().resolve() == Path(keys["subtitles"]).resolve():
-        raise click.UsageError(f"{beside} would be replaced by the captions beside the video: name another --output.")
     result = make(shell, keys, output, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:

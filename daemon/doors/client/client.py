@@ -20,6 +20,7 @@ from daemon.doors.hand_in import check_name, hand_in
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError, JobError
+from daemon.history.query import STATE_WORDS, STATES
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
@@ -89,7 +90,8 @@ class Client:
                 `image="anna.png"`; files are paths here.
 
         Raises:
-            JobError: what is wrong with the manifest (daemon.errors.JobError).
+            JobError: what is wrong with the manifest (daemon.errors.JobError); `file-missing`: a file that it names is neither
+                here nor in the inbox.
             AvatarError: `name-taken`, `key-reused`.
             OSError: a file cannot be read, or the inbox not be written.
         """
@@ -113,7 +115,8 @@ class Client:
                 wanted[field] = value
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
+        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults,
+                       complete=True)  # fmt: skip
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
@@ -141,14 +144,21 @@ class Client:
         """Return the status of the jobs that the outbox tells of, the latest first.
 
         Args:
-            state, kind, by: only those.
-            limit: at most so many.
+            state, kind, by: only those; a state is one of those of the status, or a word that stands for some of them:
+                pending, processing, completed.
+            limit: at most so many; from 0 on.
+
+        Raises:
+            AvatarError: `query-invalid`: there is no such state, or no such number of jobs.
         """
+        states = None if state is None else _states(state)
+        if limit is not None and limit < 0:
+            raise AvatarError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
         found = sorted(
             (
                 status
                 for status in self._history()
-                if (state is None or status.state == state)
+                if (states is None or status.state in states)
                 and (by is None or status.by == by)
                 and (kind is None or status.record.get("kind") == kind)
             ),
@@ -235,6 +245,16 @@ class Client:
             return lock_holder(self._spool.lock) is not None
         except OSError:
             return True  # not allowed to look
+
+
+def _states(word: str) -> tuple[str, ...]:
+    """Return the states that a word means."""
+    if word in STATES:
+        return (word,)
+    if word not in STATE_WORDS:
+        known = ", ".join((*STATES, *STATE_WORDS))
+        raise AvatarError("query-invalid", f"There is no state {word!r}.", f"Use one of {known}.")
+    return STATE_WORDS[word]
 
 
 def load_settings(config: Path | str | None) -> Settings:

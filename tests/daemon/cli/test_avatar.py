@@ -91,14 +91,17 @@ def test_a_folder_of_pictures_is_checked_on_one_sheet(house: Installation, tmp_p
     folder.mkdir()
     shutil.copy(PORTRAIT, folder / "good.png")
     (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "empty.png").write_bytes(encoded(Image.new("RGB", (400, 400), "grey")))
     (folder / "notes.txt").write_text("no picture either")
     sheet = tmp_path / "sheet.jpg"
     answer = json.loads(house.avatar("avatar", "check", str(folder), "-o", str(sheet), "--json", code=1).stdout)
     assert [(row["file"], row["verdict"]) for row in answer["pictures"]] == [
         ("bad.jpg", "refused"),
+        ("empty.png", "refused"),
         ("good.png", "good"),
     ]
-    assert answer["pictures"][0]["error"]["code"] == "image-unreadable"
+    codes = [row["error"]["code"] for row in answer["pictures"] if "error" in row]
+    assert codes == ["image-unreadable", "no-face"]
     with Image.open(sheet) as drawn_sheet:
         assert drawn_sheet.format == "JPEG"
         assert min(drawn_sheet.size) > 240

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +34,16 @@ def offered(one: Installation, *words: str) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
+def profile(one: Installation, profile_id: str, name: str) -> None:
+    """Keep an avatar profile with an empty picture."""
+    folder = one.spool / "avatars" / profile_id
+    folder.mkdir(parents=True)
+    (folder / "picture").touch()
+    record = {"version": 1, "name": name, "created": "2026-01-01T00:00:00+00:00", "defaults": {}, "framing": {}, "face": {},
+              "files": {"picture": {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}}}  # fmt: skip
+    (folder / "profile.yaml").write_text(json.dumps(record))
+
+
 def test_commands_options_and_what_is_there_are_completed(installation: Callable[..., Installation]) -> None:
     # Given a job that waits while nobody works
     one = installation()
@@ -42,6 +54,10 @@ def test_commands_options_and_what_is_there_are_completed(installation: Callable
     assert offered(one, "jobs", "cancel", "mor") == ["morning"]
     assert offered(one, "jobs", "cancel", "morning", "mor") == []  # it is named already
     assert "heart" in offered(one, "voice", "speak", "hea")
+    profile(one, "ap-0000000a", "Anna Berg")
+    assert offered(one, "avatar", "remove", "An") == ["Anna Berg"]
+    assert "Anna Berg" in offered(one, "pipeline", "run", "Hello.", "--avatar", "An")
+    assert offered(one, "voice", "speak", "An") == []
     # And what cannot be read has no names, and says nothing
     one.config.write_text("nonsense: 1")
     assert offered(one, "jobs", "cancel", "mor") == []

@@ -208,6 +208,12 @@ def test_a_name_without_its_folder_is_told_with_it() -> None:
     assert "jobs list" in which_is_meant("zzz", names)
 
 
+def test_who_looks_for_a_command_that_is_an_option_is_told_the_option(
+    installation: Callable[..., Installation],
+) -> None:
+    assert "`avatar jobs list --search WORDS`" in installation().avatar("jobs", "search", "hello", code=2).stderr
+
+
 def test_a_reader_that_went_away_ends_a_command_without_a_word(installation: Callable[..., Installation]) -> None:
     one = installation()
     one.drop("early.yaml", SPEECH)

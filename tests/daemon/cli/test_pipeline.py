@@ -77,6 +77,9 @@ def test_where_a_service_runs_it_does_the_work(house: Installation, monkeypatch:
     told = json.loads(house.avatar(*ARGS, "--output", "by-service.wav", "--json").stdout)
     assert (told["success"], Path(told["output"]).name) == (True, "by-service.wav")
     assert (house.root / "by-service.wav").read_bytes()[:4] == b"RIFF"
+    # Without --output the file has the ending of what is in it
+    house.avatar(*ARGS)
+    assert (house.root / "avatar.wav").read_bytes()[:4] == b"RIFF"
     # And what it refuses is told, with its code
     told = house.avatar("pipeline", "run", "?!", "--avatar", "nobody", "--set", "kind=speech", "-o", "x.wav", code=1)
     assert "failed (text-unspeakable)" in told.stderr

@@ -50,6 +50,8 @@ def test_encode_writes_the_format_of_the_ending_and_the_captions_beside_it(house
 
 
 def test_encode_refuses_what_would_not_be_what_was_asked_for(house: Installation) -> None:
+    (house.root / "linked.mp4").symlink_to("clip.mp4")
+    before = (house.root / "clip.mp4").read_bytes()
     for arguments, said in (
         (("-o", "out.avi"), "end it in .mp4, .webm, .mov"),
         (("-o", "out.mp4", "--set", "format=webm"), "does not end in .webm"),
@@ -58,9 +60,12 @@ def test_encode_refuses_what_would_not_be_what_was_asked_for(house: Installation
         (("-o", "out.mp4", "--timeout", "-1"), "not in the range"),
         (("-o", "out.mp4", "--timeout", "nan"), "no number of seconds"),
         (("-o", "words.mp4", "--subtitles", "words.srt", "--captions", "srt"), "would be replaced"),
+        (("-o", "./clip.mp4", "--quality", "low"), "would be replaced"),
+        (("-o", "linked.mp4"), "would be replaced"),
     ):
         assert said in house.avatar("video", "encode", "clip.mp4", *arguments, code=2).stderr
     assert (house.root / "words.srt").read_text() == SRT
+    assert (house.root / "clip.mp4").read_bytes() == before
     assert not (house.root / "out.mp4").exists()
 
 

@@ -100,6 +100,8 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
         assert says in result.stderr
         assert "Traceback" not in result.stderr + result.stdout
     assert out.read_bytes() == b"what was there"
+    # And a file that cannot be written is a fault of the disk, as for every command
+    assert "No such file" in house.avatar("voice", "speak", "heart", "Hi.", "-o", "absent/hello.wav", code=74).stderr
 
 
 @pytest.mark.usefixtures("processes")

@@ -48,11 +48,13 @@ def test_a_voice_is_made_shown_and_removed_by_command(
     refused = house.avatar("voice", "clone", "Anna", str(recording), code=1)
     assert "consent" in refused.stderr
     # What a manifest may not say, a command may not either; and a file that is no sound is named
-    (house.root / "notes.wav").write_text("no sound")
+    for name in ("notes.wav", "notes.m4a"):
+        (house.root / name).write_text("no sound")
     for arguments, says in (
         ((str(recording), "--language", "english!"), "`language`"),
         ((str(recording), "--consent", "x" * 501), "`profile.consent`"),
         (("notes.wav", "--consent", "by letter"), "notes.wav is a text file, not a sound file"),
+        (("notes.m4a", "--consent", "by letter"), "notes.m4a is a text file, not a sound file"),
     ):
         assert says in house.avatar("voice", "clone", "Anna", *arguments, code=1).stderr
     # When a profile is made, then it is told; and gone when it is removed

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.intake import claims
 from daemon.jobs.record import Job
 from tests.support.daemon.inbox_requests import PATIENCE_S, look, state
-from tests.support.daemon.intake import DETECT, SPEECH, Room
+from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
 
 
 def test_a_manifest_that_waits_for_its_files_is_cancelled_where_it_lies(room: Room) -> None:
@@ -125,3 +126,40 @@ def test_a_request_for_one_job_of_a_waiting_manifest_is_answered_at_once(room: R
     room.put("p.png", b"x")
     room.settle()
     assert not (room.outbox / "many-2.hold.txt").exists()
+
+
+def test_a_hold_that_cannot_be_read_any_more_still_holds(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a held manifest that waits for its picture
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    room.put("hello.hold", "")
+    look(room)
+    # When its picture comes, and what is kept of the hold in its claim is damaged
+    monkeypatch.setattr(claims, "dump_json", lambda value: b'{"by": "an')
+    room.put("p.png", b"x")
+    # Then it does not start
+    assert [job.state for job in room.settle()] == ["held"]
+    assert len(room.service.ready_queue) == 0
+
+
+def test_the_time_for_which_the_inbox_is_stopped_does_not_count_as_waiting_for_a_file(room: Room) -> None:
+    def look_while_stopped(after_s: float) -> None:
+        room.now += after_s
+        for batch in room.admission.scan():
+            room.admission.keep_back(batch, "Nothing is taken out of the inbox.")
+
+    # Given a manifest that has waited for its picture nearly as long as it may
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    assert look(room, PATIENCE_S - 10) == []
+    # When the picture comes while the inbox is stopped / Then its people are told that, and no more that it is not there
+    picture = room.put("p.png", b"x")
+    look_while_stopped(0)
+    look_while_stopped(SETTLE_S)
+    status = room.status("hello")
+    assert ("Nothing is taken out" in status["next"], status.get("waiting_for")) == (True, None)
+    # And where it goes again, the waiting begins anew
+    picture.unlink()
+    look_while_stopped(PATIENCE_S / 2)
+    assert look(room, 1.0) == []
+    assert room.status("hello")["state"] == "waiting"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
 from daemon.doors import render as rendering
+from daemon.doors.hand_in import check_name
 from tests.conftest import Installation
 from tests.support.machine.people import ANNA
 
@@ -46,6 +48,7 @@ def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
     # And it is found by its id, by its name, in the list and in the counts
     assert [client.get(name).id for name in (job.id, job.name)] == [job.id, job.id]
     assert [status.job for status in client.list(state="done", by=job.status.by, limit=5)] == [job.id]
+    assert [status.job for status in client.list(state="completed")] == [job.id]
     assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
 
 
@@ -74,6 +77,34 @@ def test_what_no_manifest_can_hold_is_refused_with_a_sentence(
     assert not list(one.inbox.iterdir())
 
 
+def test_a_file_that_nobody_brings_is_refused_at_once(
+    installation: Callable[..., Installation], foreground: Path
+) -> None:
+    # Given a portrait that is neither at the path nor in the inbox / Then nothing waits for it
+    one = installation()
+    for hand_in in (
+        lambda: Client(one.config).submit(text="Hello.", image="absent.png"),
+        lambda: Client(one.config).submit({"text": "Hello.", "image": "absent.png"}, key="mine"),
+        lambda: render("Hello.", "absent.png", one.root / "a.mp4", config=one.config),
+    ):
+        with pytest.raises(JobError, match=r"absent\.png") as caught:
+            hand_in()
+        assert caught.value.code == "file-missing"
+    assert not list(one.inbox.glob("*.yaml"))
+    # And one that lies in the inbox, in other capitals too, can be named
+    (one.inbox / "Anna.PNG").write_bytes(b"picture")
+    assert Client(one.config).submit(text="Hello.", image="anna.png").status.state == "waiting"
+
+
+def test_the_name_that_is_proposed_in_place_of_a_wrong_one_can_be_used() -> None:
+    for wrong in ("CON", "_defaults", "nul.txt", "", ".hidden", "a/b", "~$word", "a" * 300, "#x"):
+        with pytest.raises(JobError) as caught:
+            check_name(wrong)
+        proposed = re.fullmatch(r"Use '(.+)', for example\.", caught.value.hint or "")
+        assert proposed, caught.value.hint
+        assert check_name(proposed[1]) == proposed[1]
+
+
 def test_values_of_python_are_read_as_a_manifest_has_them(installation: Callable[..., Installation]) -> None:
     one = installation()
     job = Client(one.config).submit(SPEECH | {"output": Path("hello")}, speed=np.float64(1.1), seed=np.int64(7))
@@ -90,6 +121,10 @@ def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(
     assert (result.error.fault, bool(result.error.code), bool(result.error.hint)) == ("job", True, True)
     with pytest.raises(JobError, match="txt"):
         client.submit(kind="speech", txt="Hello.")
+    for wrong in ({"state": "faild"}, {"limit": -1}):
+        with pytest.raises(AvatarError) as query:
+            client.list(**wrong)
+        assert query.value.code == "query-invalid"
     with pytest.raises(AvatarError) as unknown:
         client.get("job-20260101T000000Z-00000000")
     assert unknown.value.code == "job-unknown"
@@ -155,18 +190,47 @@ def test_a_foreground_run_hands_in_where_a_daemon_runs(shared: Installation, for
     done: list[object] = []
     before = Client(shared.config).stats().by_state.get("done", 0)
     thread = threading.Thread(
-        target=lambda: done.append(render("Hi.", None, shared.root / "b.wav", kind="speech", config=shared.config))
+        target=lambda: done.append(render("Hi.", None, shared.root / "b.flac", kind="speech", config=shared.config))
     )
     thread.start()
     thread.join()
-    assert (shared.root / "b.wav").read_bytes()[:4] == b"RIFF"
+    assert (shared.root / "b.flac").read_bytes()[:4] == b"fLaC"  # as its ending says
     assert Client(shared.config).stats().by_state["done"] == before + 1
     assert not foreground.exists()
 
 
+def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source_is_replaced(
+    installation: Callable[..., Installation], foreground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service that starts nothing
+    one = installation()
+    one.start()
+    one.avatar("pause")
+    args: dict[str, Any] = {"kind": "speech", "config": one.config}
+    # When the time is over / Then it is told that the service goes on: another call makes another job
+    with pytest.raises(AvatarError) as late:
+        render("Hello.", None, tmp_path / "a.wav", timeout=0, **args)
+    assert (late.value.code, "goes on" in (late.value.hint or "")) == ("answer-late", True)
+    # When it ends and does not come back
+    monkeypatch.setattr(rendering, "ABSENT_S", 0)
+
+    def end(status: JobStatus) -> None:
+        one.stop()
+
+    with pytest.raises(AvatarError) as absent:
+        render("Hello.", None, tmp_path / "a.wav", progress=end, **args)
+    assert absent.value.code == "daemon-absent"
+    # And what a job is made from is not replaced by its result
+    (tmp_path / "own.wav").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        render(None, None, tmp_path / "own.wav", audio=tmp_path / "own.wav", **args)
+    assert (tmp_path / "own.wav").read_bytes() == b"mine"
+
+
 def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError):
-        render("Hello.", None, tmp_path / "a.mp4", quality="splendid", kind="speech")
+    for out, quality in (("a.wav", "splendid"), ("a.mp4", "draft")):
+        with pytest.raises(JobError):
+            render("Hello.", None, tmp_path / out, kind="speech", quality=quality)
     (tmp_path / "no.png").write_bytes(b"no picture")
     result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
     assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)

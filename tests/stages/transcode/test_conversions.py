@@ -120,6 +120,33 @@ def test_a_longer_sound_goes_to_its_end_or_is_cut(tmp_path: Path, mode: str, sec
     assert facts["frames"] == pytest.approx(25 * seconds, abs=1)
 
 
+def test_a_picture_that_is_to_begin_again_ends_also_where_the_sound_is_hardly_longer(tmp_path: Path) -> None:
+    # Given a sound that an MP4 takes as it is, longer than the picture by the filling of its last packet
+    ctx = encode_job(tmp_path, audio="new.mp3", sync_mode="loop")
+    ffmpeg(*TONE, str(tmp_path / "new.mp3"))
+    (tmp_path / "new.mp3").rename(ctx.path(copy_name("audio")))
+    # When both are copied / Then the video ends
+    facts = stages.transcode.run(ctx)
+    assert (facts["encoder"], facts["sound"], facts["frames"]) == ("copy", "copied", 25)
+
+
+@pytest.mark.parametrize(("memory_mb", "code"), [(16, "video-unreadable"), (256, None)])
+def test_no_piece_of_a_source_takes_more_memory_than_the_setting_says(
+    tmp_path: Path, memory_mb: int, code: str | None
+) -> None:
+    # Given a source whose frames need 23 MB each
+    source = ("-f", "lavfi", "-i", "testsrc2=s=3200x2400:r=5:d=0.2", "-c:v", "rawvideo", "-pix_fmt", "bgr24")
+    settings = {"stages": {"transcode": {"memory_mb": memory_mb}}}
+    ctx = encode_job(tmp_path, *source, ending="avi", size="320x240", settings=settings)
+    # Then it is converted only where one may take so much
+    told = None
+    try:
+        stages.transcode.run(ctx)
+    except JobError as error:
+        told = error.code
+    assert told == code
+
+
 def test_captions_are_burned_in_or_written_beside(tmp_path: Path) -> None:
     for captions, written in (("burn", []), ("vtt", ["captions.vtt"])):
         ctx = encode_job(tmp_path / captions, subtitles="words.srt", captions=captions)
