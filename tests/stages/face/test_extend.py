@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stages.face import mesh
 from stages.face.rig.matting.extend import extend
+from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, background_share
 from stages.face.rig.matting.patchwork import patchwork
 from tests.support.endurance import repeats
@@ -192,6 +194,34 @@ def test_a_person_who_only_seems_to_touch_the_border_ends_there() -> None:
     _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
     # Then nothing of the person is beyond the border
     assert not whole.cut[:60].any()
+
+
+def test_wall_that_was_taken_as_hair_at_the_border_does_not_keep_the_crown_open() -> None:
+    # Given a person whose crown the border cuts, and whose matte has a strip of the wall beside it
+    cut = disc((_SIZE / 2, 96), 100, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    grown = cut.copy()
+    grown[:6, 140:178] = 255
+    # When the picture is extended above
+    _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
+    # Then the crown is closed above the person, and nothing is above the wall
+    assert (whole.cut[:60, 110:130] > 250).sum(axis=0).min() >= 3
+    assert not (whole.cut[:60, 166:] > 127).any()
+
+
+def test_the_forehead_has_the_colour_of_skin_where_hair_covers_it() -> None:
+    # Given a face whose forehead is under a fringe, or bare
+    skin, hair = (220, 170, 150), (60, 45, 40)
+    picture = np.full((_SIZE, _SIZE, 3), skin, np.uint8)
+    around = np.linspace(0, 2 * np.pi, len(mesh.OVAL), endpoint=False)
+    landmarks = np.full((478, 3), 120, np.float32)
+    landmarks[list(mesh.OVAL), :2] = np.stack([120 + 70 * np.sin(around), 120 - 95 * np.cos(around)], axis=1)
+    landmarks[50, :2], landmarks[280, :2] = (85, 140), (155, 140)
+    fringe = picture.copy()
+    fringe[:95] = hair
+    # When its colour is measured / Then both have that of skin
+    assert np.abs(forehead_colour(picture, landmarks) - skin).max() < 1
+    assert np.abs(forehead_colour(fringe, landmarks) - skin).max() < 1
 
 
 def test_hair_that_touches_the_border_is_not_cut_off_straight() -> None:

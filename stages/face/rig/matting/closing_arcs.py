@@ -45,7 +45,7 @@ _EDGE_PART = 0.5
 #: Half the width of a strand or of a gap between strands at most, which no outline follows; of the shorter side.
 _STRAND = 0.012
 #: Mean alpha along the border from which the person is cut by it, if the background is seen on no more than this part of it.
-_CUT, _WALL = 170, 0.3
+_CUT, _WALL = 170, 0.5
 #: Alpha along the border above which something of the person is there, and how near what touches it is judged together; of the
 #: shorter side.
 _TOUCHES, _TOGETHER = 24, 0.02

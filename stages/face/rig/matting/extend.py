@@ -181,7 +181,11 @@ def _above(
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
     wall = _shows_wall(picture, plate, person, side)
     arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
-    found, unclosed = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall)
+    reaching = cut
+    if not unfocused:  # out of focus, nobody sees where exactly the person ends
+        seen = _wall_at_border(picture[:below], plate[:below], person, side)
+        reaching = np.concatenate([np.where(seen, 0, cut[:below]), cut[below:]]).astype(np.uint8)
+    found, unclosed = closing_arcs(reaching, (farthest[0] * side, farthest[1] * side), wall)
     for arc in found:
         closed.append(slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))))
         if others[: round(_OTHERS_DEPTH * side), closed[-1]].mean() > _OTHERS:
@@ -192,19 +196,20 @@ def _above(
         unclosed[closed[-1]] = True
     if shown.any():
         near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
-        seen = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
-        plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
+        shows = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
+        plate = np.asarray(plate + shows * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
     if soft:
         picture, plate, behind = soften_wall_above(picture, plate, parts[2], cut, margin)
     else:
         behind = _wall(plate, cut, margin)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
-    tips = _tips(touching(cut[0], wall, closed, side), margin, side)
+    tips = _tips(touching(reaching[0], wall, closed, side), margin, side)
     if tips.any():
         colours, share = mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
     if arcs:
-        hair = person if skin is not None else _without(bare[:below] > 0, picture[:below], cut[:below], person, side)
+        ears = _grown(bare[:below] > 0, _BARE * side)
+        hair = person if skin is not None else _without(ears, picture[:below], cut[:below], person)
         border = Border.of(hair, _alike(hair, side), side)
     for arc in arcs:
         rows = min(margin, math.ceil(arc.height.max() + EDGE * side) + 1)
@@ -231,13 +236,25 @@ def _covering(colours: Picture, share: Picture) -> Picture:
     return np.asarray(cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255))), np.uint8)
 
 
-def _without(bare: npt.NDArray[np.bool_], own: Picture, cut: Picture, person: Picture, side: int) -> Picture:
-    """The person's colours, with what is around spread over the head's skin, if anything else of the person is there."""
-    if not bare.any():
-        return person
-    kernel = np.ones((2 * round(_BARE * side) + 1,) * 2, np.uint8)
-    covered = np.where(cv2.dilate(bare.astype(np.uint8), kernel) > 0, 0, cut).astype(np.uint8)
-    return _person(own, covered) if (covered >= _INSIDE).any() else person
+def _without(left_out: npt.NDArray[np.bool_], own: Picture, cut: Picture, person: Picture) -> Picture:
+    """The person's colours, with what is around spread over what is left out, if anything else of the person is there."""
+    covered = np.where(left_out, 0, cut).astype(np.uint8)
+    return _person(own, covered) if left_out.any() and (covered >= _INSIDE).any() else person
+
+
+def _wall_at_border(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Where the background is seen between the border and the person, who is believed to reach it."""
+    shown = np.zeros(picture.shape[:2], bool)
+    rows = slice(0, max(1, round(_COMPARED_ROWS[1] * side)))
+    first, wall = (one[rows].astype(np.float32) for one in (picture, plate))
+    shown[rows] = _nearer_to_wall(first, wall, person, side)
+    return shown
+
+
+def _grown(mask: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
+    """A mask, grown by so many px."""
+    kernel = np.ones((2 * round(by) + 1,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
 
 
 def _away(margin: int, below: int) -> FloatArray:
@@ -257,11 +274,17 @@ def _wall(plate: Picture, cut: Picture, margin: int) -> Picture:
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
     """Whether the border's colours are clearly nearer to the background's than to the person's farther inside, [width]."""
-    rows, deep = (max(1, round(part * side)) for part in _COMPARED_ROWS)
-    first, wall = (one[:rows].astype(np.float32).mean(axis=0) for one in (picture, plate))
-    inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))[0]
+    rows = max(1, round(_COMPARED_ROWS[0] * side))
+    first, wall = (one[:rows].astype(np.float32).mean(axis=0, keepdims=True) for one in (picture, plate))
+    return _nearer_to_wall(first, wall, person, side)[0]
+
+
+def _nearer_to_wall(shown: FloatArray, wall: FloatArray, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Where colours, [rows, width, 3], are clearly nearer to the background's than to the person's farther inside."""
+    deep = max(1, round(_COMPARED_ROWS[1] * side))
+    inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))
     to_wall, to_person, apart = (
-        np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
+        np.linalg.norm(one - other, axis=-1) for one, other in ((shown, wall), (shown, inside), (inside, wall))
     )
     return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
 
