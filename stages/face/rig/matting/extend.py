@@ -276,7 +276,7 @@ def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) ->
     """Whether the border's colours are clearly nearer to the background's than to the person's farther inside, [width]."""
     rows = max(1, round(_COMPARED_ROWS[0] * side))
     first, wall = (one[:rows].astype(np.float32).mean(axis=0, keepdims=True) for one in (picture, plate))
-    return _nearer_to_wall(first, wall, person, side)[0]
+    return np.asarray(_nearer_to_wall(first, wall, person, side)[0], bool)
 
 
 def _nearer_to_wall(shown: FloatArray, wall: FloatArray, person: Picture, side: int) -> npt.NDArray[np.bool_]:
