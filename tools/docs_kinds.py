@@ -104,6 +104,10 @@ WHEN: dict[str, dict[str, str]] = {
         ".mov": "with `format: mov`",
     },
     "info": {".info.json": "always"},
+    "batch": {
+        ".errors.csv": "where rows are wrong: which, and what to do",
+        ".report.csv": "once the rows are checked; written again while they end",
+    },
     "avatar": {".avatar.jpg": "always: the framed portrait", ".avatar.json": "always: what the profile says"},
 }
 _SHAPES: tuple[tuple[str, tuple[type, ...]], ...] = (

@@ -305,6 +305,7 @@ class Claims:
             items = (error,)
         except JobError as exc:
             items = (exc,)
+            data = table or data  # it is given back to its author
         if cancelled:
             items = (WITHDRAWN,)
             with contextlib.suppress(AvatarError, UnicodeDecodeError):

@@ -47,9 +47,9 @@ def next_version(stem: str) -> str:
     return f"{base}-v{version + 1}"
 
 
-def returned_names(name: str, job_id: str) -> tuple[str, str]:
+def returned_names(name: str, job_id: str, ending: str = ".yaml") -> tuple[str, str]:
     """Return the names of a manifest that is given back: the usual one, and the one where that is taken."""
-    return f"{name}.yaml", f"{name}-{job_id}.yaml"
+    return f"{name}{ending}", f"{name}-{job_id}{ending}"
 
 
 def result_of(file: str) -> str | None:

@@ -25,8 +25,11 @@ NOTE_ENDING = ".txt"
 SIGNATURE = b"\n(An answer of avatard.)\n"
 
 
-def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | None:
+def publish_manifest(root: Path, name: str, job_id: str, data: bytes, ending: str = ".yaml") -> str | None:
     """Put a manifest beside a status, as `NAME.yaml`, or with the job's id where a file has that name. Nothing is flushed.
+
+    Args:
+        ending: of the file, where it is a table in place of a manifest.
 
     Returns its file name; None where both names are taken.
 
@@ -37,7 +40,7 @@ def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | N
     folder, stem = subfolders.split(name)
     try:
         fs.OPS.write(temporary, data, sync=False)
-        for file in returned_names(stem, job_id):
+        for file in returned_names(stem, job_id, ending):
             if subfolders.publish_into(root, temporary, subfolders.join(folder, file), durable=False):
                 return file
     finally:

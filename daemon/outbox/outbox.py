@@ -217,7 +217,7 @@ class Outbox:
         except JobError as exc:
             return exc.code == "file-missing"
 
-    def publish_manifest(self, name: str, job_id: str, data: bytes) -> str | None:
+    def publish_manifest(self, name: str, job_id: str, data: bytes, ending: str = ".yaml") -> str | None:
         """Put a manifest beside a status, as `daemon.outbox.notes.publish_manifest` does.
 
         Raises:
@@ -225,7 +225,7 @@ class Outbox:
             OSError: nothing is left.
         """
         self.check()
-        return notes.publish_manifest(self.root, name, job_id, data)
+        return notes.publish_manifest(self.root, name, job_id, data, ending)
 
     def publish_notes(self, sentences: Sequence[tuple[str, str]]) -> None:
         """Write sentences for people, as `daemon.outbox.notes.publish_notes` does, each for a name (`name_for`). All are flushed

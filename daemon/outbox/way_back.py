@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from daemon.jobs.batch.alone import is_table
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import printable
 from daemon.outbox.names import next_version, returned_names
@@ -83,6 +84,15 @@ def how_to_mend(file: str, job: Job) -> str:
 
 def how_to_go_on(job: Job) -> str:
     """Return what to do with a failed or cancelled job of which no manifest is known to have been given back."""
+    if job.facts.batch is not None:
+        name = printable(os.path.basename(job.name))
+        return (
+            f"{name}.report.csv, beside this status, says what became of each row. Rows that failed or were cancelled start "
+            f"again with an empty file {name}.retry in {inbox_folder(job)}; what is to be mended in the table, mend in the "
+            "report, and put that into the inbox: rows that are done are left out."
+        )
+    if is_table(job.source):
+        return f"Mend {printable(os.path.basename(job.source))}, and put it into {inbox_folder(job)} again."
     if (row := job.facts.row) is not None:
         report = f"{os.path.basename(row.name)}.report.csv"
         return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 from collections import deque
 from collections.abc import Callable
@@ -19,14 +20,16 @@ import yaml
 
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
+from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.files import ERRORS
+from daemon.jobs.companions import copy_name
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import read_manifest
+from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
-from daemon.outbox.way_back import how_to_mend, returned_manifest
+from daemon.outbox.way_back import how_to_mend, inbox_folder, returned_manifest
 from daemon.queue.spool import Spool
 from daemon.system.wakeup import Wakeup
 
@@ -119,8 +122,9 @@ class ManifestReturner(Subscriber):
         self._wake = Wakeup()
 
     def job_finished(self, job: Job) -> None:
-        # The way back of a row is its table: `welcome.report.csv` says what became of it.
-        if job.state in ("failed", "cancelled") and job.error is not None and job.facts.row is None:
+        # The way back of a row, and of a batch whose rows were made, is the report: `welcome.report.csv`.
+        of_batch = job.facts.row is not None or job.facts.batch is not None
+        if job.state in ("failed", "cancelled") and job.error is not None and not of_batch:
             self._ended.append((job, job.error))
             self._wake.notify()
 
@@ -147,6 +151,9 @@ class ManifestReturner(Subscriber):
             if self._outbox.read_head(job.name) is None:
                 return  # its sender has cleared everything, as heartbeats do
             self._give_errors(job)
+            if is_table(job.source):  # its manifest is the daemon's, and the table is still in the job's folder
+                self._give_table(job)
+                return
             # The jobs of one file share its copy by hard links.
             with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
                 data = copy.read((limit := self._max_bytes()) + 1)
@@ -165,6 +172,21 @@ class ManifestReturner(Subscriber):
         with contextlib.suppress(FileNotFoundError):
             text = (self._spool.folder_of(job) / ERRORS).read_text("utf-8-sig")
             self._outbox.publish_table(job.name, job.id, ".errors.csv", [text])
+
+    def _give_table(self, job: Job) -> None:
+        """Put a table that was a batch of its own beside the status of that."""
+        folder = self._spool.folder_of(job)
+        copy = folder / copy_name("rows")
+        # One that was refused when it was taken in stands in place of the manifest.
+        data = (copy if copy.exists() else folder / "manifest.yaml").read_bytes()
+        ending = os.path.splitext(job.source)[1]
+        file = self._outbox.publish_manifest(job.name, job.id, data, ending)
+        if file is not None:
+            said = (
+                f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your table. Mend it, and move "
+                f"it into {inbox_folder(job)}: it runs again."
+            )
+            self._outbox.amend_status(job.name, {**status_of(job), "next": said})
 
     def _present(self, job: Job, marked: bytes, limit: int) -> str | None:
         """Return the manifest that was given back when the job ended before, if nobody has changed it since."""

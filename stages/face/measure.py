@@ -23,7 +23,7 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
-from stages.face.rig.matting.bystander import find_bystanders
+from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
@@ -204,9 +204,9 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height, options.soft_border)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
-        others = find_bystanders(portrait, landmarks, skin)
+        bare, others = find_skin(portrait, landmarks, skin)
         split = split_person(portrait, landmarks, person)
-        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft, crown_above(landmarks))
+        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft, crown_above(landmarks), bare)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)

@@ -14,7 +14,7 @@ from daemon.cli.job_list import ALL, find_rows
 from daemon.cli.job_lookup import find
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query
-from daemon.jobs.record import JOB_ID
+from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.outbox import Outbox
 from daemon.system.safe_open import open_inside
 
@@ -119,7 +119,7 @@ def _counted(outbox: Outbox, name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _told(counts: dict[str, Any]) -> str:
     if counts.get("rows") is None:
-        return "its rows are not checked yet"
+        return "no job was made of its rows" if counts.get("state") in FINISHED else "its rows are not checked yet"
     words = [f"{counts['done']} of {counts['rows']} rows done"]
     words += [f"{counts[key]} {key}" for key in ("failed", "cancelled", "left") if counts[key]]
     return ", ".join(words)

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from daemon.errors import JobError
 from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
-from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values
+from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values, unfinished_placeholders
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.kinds import KINDS, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -121,7 +121,12 @@ class BatchRows:
         """
         if not self.table.columns or self._template is None:
             return []
-        known, warnings = {*self.table.columns, ROW}, []
+        known, warnings = {*self.table.columns, ROW}, list[str]()
+        warnings += [
+            f"`{_key(path)}` of the template has {{{{ or }}}} that belongs to no placeholder and stays as it is. Write "
+            "`{{column}}`, or `{{column|default}}` with a default without braces."
+            for path in unfinished_placeholders(self._template)
+        ]
         for one in self._placeholders:
             if one.column in known:
                 continue
@@ -138,8 +143,8 @@ class BatchRows:
         ]
         if unused:
             names = ", ".join(f"“{column}”" for column in unused[:20])
-            which = "not the column" if len(unused) == 1 else "none of the columns"
-            warnings.append(f"The template uses {which} {names} of {self.table.name}.")
+            which = "does not use the column" if len(unused) == 1 else "uses none of the columns"
+            warnings.append(f"The template {which} {names} of {self.table.name}.")
         return warnings
 
     def rows(self) -> Iterator[Row]:

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -28,6 +28,7 @@ REPORT_COLUMNS: Final = ("_row", "_state", "_job", "_file", "_seconds", "_code",
 
 _FORMULA = ("=", "+", "-", "@")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*")
+_SEPARATOR = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 _DELIMITERS = ",;\t"
 _SAVE_AGAIN = (
     "In Excel: Save as, “CSV UTF-8 (Comma delimited)”; in LibreOffice: Save as, Text CSV, character set UTF-8."
@@ -91,7 +92,7 @@ class Table:
 
     def _lines(self, file: TextIO) -> Iterator[Row]:
         reader = _reader(file, self.delimiter)
-        header_read, number = False, 0
+        header_read, number, seen = False, 0, set[int]()
         while True:
             line = reader.line_num + 1
             try:
@@ -103,7 +104,7 @@ class Table:
             if not any(map(str.strip, cells)):
                 continue
             if not header_read:
-                header_read = True
+                header_read = _SEPARATOR.fullmatch(self.delimiter.join(cells).strip()) is None
                 continue
             number += 1
             if len(cells) > len(self.columns) and any(map(str.strip, cells[len(self.columns) :])):
@@ -117,7 +118,18 @@ class Table:
             if self.is_report:
                 cells = [from_report(cell) for cell in cells]
             pairs = zip(self.columns, cells, strict=False)
-            yield Row(number, line, {column: cell.strip() for column, cell in pairs if column and cell.strip()})
+            row = Row(number, line, {column: cell.strip() for column, cell in pairs if column and cell.strip()})
+            yield self._as_numbered(row, seen) if self.is_report else row
+
+    def _as_numbered(self, row: Row, seen: set[int]) -> Row:
+        """Return a row of a report with the number that it had in its table: people sort and filter reports."""
+        cell = str(row.cells.get(REPORT_COLUMNS[0], ""))
+        number = int(cell) if cell.isdecimal() and 0 < int(cell) <= MAX_ROWS else 0
+        if not number or number in seen:
+            what = f"`{REPORT_COLUMNS[0]}` is {f'{number} in another row, too' if number else 'no number of a row'}"
+            return replace(row, error=what)
+        seen.add(number)
+        return replace(row, number=number)
 
 
 def open_table(path: Path, name: str) -> Table:
@@ -143,11 +155,19 @@ def open_table(path: Path, name: str) -> Table:
         return table
     with path.open(encoding=encoding, newline="") as file:
         first = _first_line(file)
+        # What Excel reads as an order which sign parts the columns.
+        if first is not None and (order := _SEPARATOR.fullmatch(first.strip())) is not None:
+            first = _first_line(file)
+            if first is not None:
+                return _table(path, name, encoding, first, order[1])
     if first is None:
         raise JobError(
             "rows-empty", f"{name} is empty.", "Its first line names the columns; each further line is a row."
         )
-    delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter_of(first)
+    return _table(path, name, encoding, first, "\t" if name.lower().endswith(".tsv") else _delimiter_of(first))
+
+
+def _table(path: Path, name: str, encoding: str, first: str, delimiter: str) -> Table:
     headers = _headers(name, first, delimiter)
     table = Table(path, name, tuple(map(column_name, headers)), headers, encoding, delimiter)
     if next(table.rows(), None) is None:
@@ -285,18 +305,26 @@ def _objects(file: TextIO) -> Iterator[Row]:
             continue
         number += 1
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_number)
         except (ValueError, RecursionError) as exc:
-            yield Row(number, line, {}, f"it is no JSON ({str(exc).split(':')[0]})")
+            yield Row(number, line, {}, f"it is no JSON that can be used ({str(exc).split(':')[0]})")
             continue
         if not isinstance(value, dict):
             yield Row(number, line, {}, 'it is no JSON object, such as {"name": "Anna"}')
             continue
         cells = {column_name(key): cell.strip() if isinstance(cell, str) else cell for key, cell in value.items()}
-        if len(cells) < len(value):
-            yield Row(number, line, {}, "it has two keys of one name; capital letters do not count")
-            continue
         yield Row(number, line, {key: cell for key, cell in cells.items() if cell not in ("", None)})
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [column_name(key) for key, _ in pairs]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"it has two keys {double}")
+    return dict(pairs)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no value")
 
 
 def _checked(name: str, rows: Iterator[Row]) -> Iterator[Row]:

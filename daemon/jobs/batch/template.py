@@ -48,6 +48,12 @@ def placeholders(template: Mapping[str, Any]) -> list[Placeholder]:
     ]
 
 
+def unfinished_placeholders(template: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
+    """Return the paths of the values in which {{ or }} stands outside of a placeholder."""
+    left = ((path, _PLACEHOLDER.sub("", text)) for path, text in _texts(template, ()))
+    return [path for path, text in left if "{{" in text or "}}" in text]
+
+
 def has_placeholder(value: Any) -> bool:
     """Return whether a value of a template, or anything in it, has a placeholder."""
     return any(_PLACEHOLDER.search(text) for _, text in _texts(value, ()))

@@ -28,7 +28,7 @@ from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
-from stages.face.rig.matting.bystander import find_bystanders
+from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 27
+VERSION = 28
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -153,9 +153,9 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     picture = inner.cut(portrait)
     within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
-    others = find_bystanders(picture, within, skin)
+    bare, others = find_skin(picture, within, skin)
     made = extend(
-        picture, split_person(picture, within, person), margins, skin, others, inner.soft, crown_above(within)
+        picture, split_person(picture, within, person), margins, skin, others, inner.soft, crown_above(within), bare
     )[1]
     # The portrait's edge was softened before, and is not again: the plate follows what it shows.
     return replace(made, plate=fit_plate(portrait, made.plate, made.alpha)) if made and inner.soft else made

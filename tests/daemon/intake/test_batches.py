@@ -130,6 +130,14 @@ def test_a_table_whose_columns_are_keys_is_a_batch_of_its_own(shared: Installati
     assert (shared.outbox / "alone" / "first.info.json").exists()
 
 
+def test_a_table_that_is_wrong_is_given_back_as_it_was(shared: Installation) -> None:
+    rows = table("info,gone-for-ever.png", header="kind,image")
+    shared.drop("lone.csv", rows)
+    assert shared.finished("lone")["error"]["code"] == "rows-wrong"
+    assert wait_for("the table", lambda: (shared.outbox / "lone.csv").exists())
+    assert (shared.outbox / "lone.csv").read_bytes() == rows
+
+
 def test_rows_that_fail_too_often_stop_the_rest(shared: Installation) -> None:
     rows = table(*(f"r{number},stop{number}.png" for number in range(60)))
     files = {f"stop{number}__png": f"no picture {number}".encode() for number in range(60)}

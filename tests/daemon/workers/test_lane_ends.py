@@ -10,6 +10,7 @@ import pytest
 from daemon.control.operations import Operations
 from daemon.errors import JobError
 from daemon.intake.admission import Admission
+from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.facts import JobFacts
 from daemon.queue.pauses import Pauses
 from daemon.system.disk_thread import DiskThread
@@ -53,7 +54,8 @@ def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled
     machine = room.state_machine
     admission = Admission(room.settings, room.spool, room.outbox, room.ready_queue, machine.events)
     pauses, disk = Pauses(room.spool.root / "paused.json"), DiskThread("inbox")
-    operations = Operations(machine, admission, [lane], pauses, machine.events, disk)
+    batches = BatchKeeper(room.settings, room.spool, room.outbox, machine, admission.claims.builder, disk)
+    operations = Operations(machine, admission, [lane], pauses, machine.events, disk, batches)
 
     async def live() -> None:
         async with lane.running():

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stages.face import mesh
 from stages.face.rig.matting.extend import extend
+from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, background_share
 from stages.face.rig.matting.patchwork import patchwork
 from tests.support.endurance import repeats
@@ -194,6 +196,34 @@ def test_a_person_who_only_seems_to_touch_the_border_ends_there() -> None:
     assert not whole.cut[:60].any()
 
 
+def test_wall_that_was_taken_as_hair_at_the_border_does_not_keep_the_crown_open() -> None:
+    # Given a person whose crown the border cuts, and whose matte has a strip of the wall beside it
+    cut = disc((_SIZE / 2, 96), 100, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    grown = cut.copy()
+    grown[:6, 140:178] = 255
+    # When the picture is extended above
+    _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
+    # Then the crown is closed above the person, and nothing is above the wall
+    assert (whole.cut[:60, 110:130] > 250).sum(axis=0).min() >= 3
+    assert not (whole.cut[:60, 166:] > 127).any()
+
+
+def test_the_forehead_has_the_colour_of_skin_where_hair_covers_it() -> None:
+    # Given a face whose forehead is under a fringe, or bare
+    skin, hair = (220, 170, 150), (60, 45, 40)
+    picture = np.full((_SIZE, _SIZE, 3), skin, np.uint8)
+    around = np.linspace(0, 2 * np.pi, len(mesh.OVAL), endpoint=False)
+    landmarks = np.full((478, 3), 120, np.float32)
+    landmarks[list(mesh.OVAL), :2] = np.stack([120 + 70 * np.sin(around), 120 - 95 * np.cos(around)], axis=1)
+    landmarks[50, :2], landmarks[280, :2] = (85, 140), (155, 140)
+    fringe = picture.copy()
+    fringe[:95] = hair
+    # When its colour is measured / Then both have that of skin
+    assert np.abs(forehead_colour(picture, landmarks) - skin).max() < 1
+    assert np.abs(forehead_colour(fringe, landmarks) - skin).max() < 1
+
+
 def test_hair_that_touches_the_border_is_not_cut_off_straight() -> None:
     # Given a person beside the border, whose locks reach it
     y, x = np.mgrid[0:_SIZE, 0:_SIZE]
@@ -230,15 +260,61 @@ def test_another_persons_face_is_not_closed_as_if_it_were_the_persons() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 3])
-def test_a_person_at_the_side_goes_out_of_focus_there(side: int) -> None:
+def test_a_person_at_the_side_keeps_an_outline_that_goes_out_of_focus(side: int) -> None:
     # Given a person whom the left or the right border cuts, with a striped coat, before a wall
     margin = 150
-    cut = disc((20 if side == 1 else _SIZE - 20, 120), 90, _SIZE, _SIZE, 0, 0)
+    middle, width = (10 if side == 1 else _SIZE - 10, 120), _SIZE + margin
+    cut = disc(middle, 45, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    picture[::6][cut[::6] > 250] = (20, 20, 90)
+    # When the picture is extended softly at that side
+    larger, whole = extend(picture, matte, (0, margin * (side == 1), 0, margin * (side == 3)), soft=True)
+    # Then the person goes on there, nearly as it was, without the edge that it has inside
+    added = np.s_[:, :margin] if side == 1 else np.s_[:, -margin:]
+    true = disc(middle, 45, width, _SIZE, -margin if side == 1 else 0, 0)[added]
+    assert np.abs(whole.alpha[added].astype(int) - true).sum() <= 0.42 * true.sum()
+    tip = whole.alpha[120, :margin] if side == 1 else whole.alpha[120, -margin:]
+    assert tip.max() == 255
+    assert np.abs(np.diff(tip.astype(int))).max() < 60
+    # And the person is as sharp as before inside, and the layers together are the picture
+    inside = np.s_[:, margin:] if side == 1 else np.s_[:, :-margin]
+    assert (larger[inside][cut > 254] == picture[cut > 254]).all()
+    assert (whole.alpha[inside] == cut).all()
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_beside_an_ear_at_the_border_hair_goes_on(side: int) -> None:
+    # Given a person with dark hair whose ear touches the border
+    margin, skin, hair = 100, (220, 150, 130), (50, 38, 30)
+    cut = disc((40 if side == 1 else _SIZE - 40, 120), 90, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    picture[cut > 127] = hair
+    at = 8 if side == 1 else _SIZE - 8
+    bare = disc((at, 120), 16, _SIZE, _SIZE, 0, 0) > 127
+    picture[bare] = skin
+    # When the picture is extended at that side
+    larger, whole = extend(
+        picture, matte, (0, margin * (side == 1), 0, margin * (side == 3)), np.array(skin, np.float32), bare=bare
+    )
+    # Then there is no second ear
+    added = np.s_[:, :margin] if side == 1 else np.s_[:, -margin:]
+    inner = larger[added][whole.alpha[added] > 254].astype(int)
+    assert len(inner) > 1000
+    assert np.abs(inner - hair).max() < 40
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_what_becomes_larger_at_the_side_gives_way_to_the_background(side: int) -> None:
+    # Given somebody of whom the left or the right border shows the smaller part, in a striped coat, before a wall
+    margin = 150
+    cut = disc((-40 if side == 1 else _SIZE + 40, 120), 90, _SIZE, _SIZE, 0, 0)
     picture, matte = scene(cut)
     picture[::6][cut[::6] > 250] = (20, 20, 90)
     # When the picture is extended softly at both sides
     larger, whole = extend(picture, matte, (0, margin, 0, margin), soft=True)
-    # Then nothing of the person has an outline beyond the border, and the matte ends softly
+    # Then nothing of them has an outline beyond the border, and the matte ends softly
     added = np.s_[:, :margin] if side == 1 else np.s_[:, -margin:]
     assert not whole.alpha[added].any()
     assert not whole.cut[added].any()

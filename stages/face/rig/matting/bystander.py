@@ -1,4 +1,4 @@
-"""Finds another person's skin: a face or a hand beside the head, which the segmentation takes as the person's own."""
+"""Finds skin: the head's own, and another person's face or hand beside it, which the segmentation takes as the person's own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ Mask = npt.NDArray[np.bool_]
 _OWN = 0.3
 #: How much darker or brighter than the forehead another person's skin may be, and how far from its colour, 8-bit levels.
 _LIGHT, _COLOUR = 90.0, 10.0
+#: How much less red than the forehead the person's own skin beside it is at most, 8-bit levels: ears are redder, and fair hair is
+#: paler; and half the width of a strand of hair that has such a colour, too, in the face's width.
+_PALER, _STRAND = 3.0, 0.022
 
 
-def find_bystanders(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> Mask:
-    """Where an RGB picture shows skin that is not that of the person, [height, width]: above the mouth, and apart from the face.
+def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tuple[Mask, Mask]:
+    """Where an RGB picture shows skin above the mouth, [height, width]: of the person, and apart from the face, of others.
 
     Args:
         picture: uint8 [height, width, 3].
@@ -34,6 +37,12 @@ def find_bystanders(picture: Picture, landmarks: FloatArray, skin: FloatArray) -
     above = np.arange(picture.shape[0]) < landmarks[list(mesh.UPPER_LIP_INNER), 1].min()
     colours = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     forehead = cv2.cvtColor(skin.reshape(1, 1, 3) / 255, cv2.COLOR_RGB2YCrCb)[0, 0] * 255
-    light, red, blue = np.moveaxis(np.abs(colours - forehead), -1, 0)
-    alike = (light < _LIGHT) & (red < _COLOUR) & (blue < _COLOUR)
-    return np.asarray(alike & above[:, None] & apart)
+    light, red, blue = np.moveaxis(colours - forehead, -1, 0)
+    bright = (np.abs(light) < _LIGHT) & above[:, None]
+    alike = bright & (np.abs(red) < _COLOUR) & (np.abs(blue) < _COLOUR)
+    skinny = (bright & (red > -_PALER) & ~apart).astype(np.uint8)
+    reach = max(1, round(_STRAND * (right - left)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    longer = cv2.copyMakeBorder(skinny, *(reach,) * 4, cv2.BORDER_REPLICATE)  # an ear may be cut by the border
+    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
+    return solid > 0, alike & apart

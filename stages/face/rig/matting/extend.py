@@ -3,9 +3,9 @@
 Nothing is known of what is there. The background goes on as a narrow strip, mirrored and stretched, that is the more blurred the
 farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
 outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
-(`closing_arcs.py`), and has the texture that is below the border (`strands.py`). At the left and the right, where shoulders, hair
-and other people meet the border, both go on out of focus instead (`soft_border.py`), unless the background is replaced; above
-and below, the background alone does.
+(`closing_arcs.py`), and has the texture that is below the border (`strands.py`). Unless the background is replaced, it goes on
+out of focus (`soft_border.py`), and so does the person at the left and the right. What no arc can close there, as other people,
+goes out of focus with the background.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
-from stages.face.rig.matting.soft_border import soften_above, soften_wall_above
+from stages.face.rig.matting.soft_border import mixed, soften_above, soften_wall_above
 from stages.face.rig.matting.strands import Border
 from stages.face.rig.matting.strip import blurred, mirrored
 from stages.face.sampling import blur, blur_widely, on_colours
@@ -43,6 +43,11 @@ _COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
 #: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; and the distance up to
 #: which the background is blurred less, of the shorter side.
 _SOFTER, _PERSON_SOFTER, _SHARP = 0.7, 0.02, 0.006
+#: Sigma of the blur of a person at the sides, where all is out of focus, and how far beyond the border it is reached; of the
+#: shorter side.
+_UNFOCUSED, _FOCUS = 0.025, 0.15
+#: Distance along a side over which what keeps an outline turns into what does not, of the shorter side.
+_TURNS_SOFT = 0.03
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
@@ -53,6 +58,8 @@ _TIPS, _LOCK = 0.035, 0.006
 #: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; how far
 #: inside that is behind the person, too, and sigma of where it ends; of the shorter side.
 _OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
+#: How far around the head's skin colours belong to it, of the shorter side.
+_BARE = 0.025
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -91,6 +98,7 @@ def extend(
     others: npt.NDArray[np.bool_] | None = None,
     soft: bool = False,
     crown: float | None = None,
+    bare: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
@@ -100,28 +108,47 @@ def extend(
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
         others: where another person is seen, [height, width]: what is there goes on as the background does.
-        soft: whether the picture goes on out of focus; at the left and the right the person, too, who ends there. Above and
-            below, a picture that cannot be split is not softened.
+        soft: whether the picture goes on out of focus; at the left and the right the person, too. Above and below, a picture that
+            cannot be split is not softened.
         crown: how far above the upper border the head ends, px; None if it is not known.
+        bare: where the head's skin is seen, [height, width]: beside an ear that a side border touches, hair goes on, not ears.
 
     Returns:
         The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and soft edges.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
     beside = none if others is None else others.astype(np.uint8)
-    parts = [picture, *((matte.plate, matte.alpha, matte.cut) if matte else (picture, none, none)), beside]
+    head = none if bare is None else bare.astype(np.uint8)
+    parts = [picture, *((matte.plate, matte.alpha, matte.cut) if matte else (picture, none, none)), beside, head]
     for turns, margin in enumerate(margins):
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
             added: Sequence[Picture]
             if soft and turns % 2:
-                upright, added = soften_above(upright, margin)
+                upright, added = _aside(upright, margin, bool(matte))
             else:
                 farthest = _above_head(crown, min(picture.shape[:2])) if turns == 0 else _ASIDE
-                upright[:2], added = _above(upright, margin, farthest, None if turns else skin, soft and bool(matte))
+                upright[:2], added, _ = _above(upright, margin, farthest, None if turns else skin, soft and bool(matte))
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
-    whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
+    whole, plate, alpha, cut, *_ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
+
+
+def _aside(parts: Sequence[Picture], margin: int, split: bool) -> tuple[list[Picture], Sequence[Picture]]:
+    """Let a side, turned to be the upper one, go on out of focus: `parts` as they are inside now, and `margin` rows above them.
+
+    What can be closed by an arc keeps a soft outline; what cannot, as another person, gives way to the background.
+    """
+    if not split:
+        return soften_above(parts, margin)
+    between, added, unclosed = _above(parts, margin, _ASIDE, None, True, _UNFOCUSED)
+    inside = [*between, *parts[2:]]
+    if not unclosed.any():
+        return inside, added
+    side = min(parts[0].shape[:2])
+    window = np.ones((1, 2 * round(_TURNS_SOFT * side) + 1), np.uint8)
+    share = blur(cv2.dilate(unclosed.astype(np.float32)[None], window), _TURNS_SOFT * side / 2)[0]
+    return mixed((inside, added), soften_above(parts, margin), np.clip(share, 0, 1))
 
 
 def _above_head(crown: float | None, side: int) -> tuple[float, float]:
@@ -133,40 +160,57 @@ def _above_head(crown: float | None, side: int) -> tuple[float, float]:
 
 
 def _above(
-    parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None, soft: bool
-) -> tuple[tuple[Picture, Picture], tuple[Picture, Picture, Picture, Picture, Picture]]:
-    """The picture and the plate, and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the
-    plate, of both its mattes, and of where another person is. That person shows behind the person, too, who may move away from
-    the border. `soft`: the background goes on out of focus.
+    parts: Sequence[Picture],
+    margin: int,
+    farthest: tuple[float, float],
+    skin: FloatArray | None,
+    soft: bool,
+    unfocused: float = 0.0,
+) -> tuple[tuple[Picture, Picture], Sequence[Picture], npt.NDArray[np.bool_]]:
+    """The picture and the plate; what is above the upper border, `margin` rows of each of `parts`: of the picture, of the
+    plate, of both its mattes, and of where another person is; and where the border cuts what does not go on, [width]. Another
+    person shows behind the person, too, who may move away from the border.
+
+    `soft`: the background goes on out of focus; `unfocused`: sigma of the person's blur, of the shorter side, from 0 at the
+    border. Then what becomes larger at the border does not go on.
     """
-    picture, plate, _, cut, others = parts
+    picture, plate, _, cut, others, bare = parts
     side, width = min(cut.shape), cut.shape[1]
     below = min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side))
     away = _away(margin, below)
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
     wall = _shows_wall(picture, plate, person, side)
     arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
-    for arc in closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall):
+    reaching = cut
+    if not unfocused:  # out of focus, nobody sees where exactly the person ends
+        seen = _wall_at_border(picture[:below], plate[:below], person, side)
+        reaching = np.concatenate([np.where(seen, 0, cut[:below]), cut[below:]]).astype(np.uint8)
+    found, unclosed = closing_arcs(reaching, (farthest[0] * side, farthest[1] * side), wall)
+    for arc in found:
         closed.append(slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))))
         if others[: round(_OTHERS_DEPTH * side), closed[-1]].mean() > _OTHERS:
             shown[0, closed[-1]] = 1
-        else:
+        elif not (unfocused and arc.diverging):
             arcs.append(arc)
+            continue
+        unclosed[closed[-1]] = True
     if shown.any():
         near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
-        seen = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
-        plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
+        shows = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
+        plate = np.asarray(plate + shows * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
     if soft:
         picture, plate, behind = soften_wall_above(picture, plate, parts[2], cut, margin)
     else:
         behind = _wall(plate, cut, margin)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
-    tips = _tips(touching(cut[0], wall, closed, side), margin, side)
+    tips = _tips(touching(reaching[0], wall, closed, side), margin, side)
     if tips.any():
         colours, share = mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
     if arcs:
-        border = Border.of(person, _alike(person, side), side)
+        ears = _grown(bare[:below] > 0, _BARE * side)
+        hair = person if skin is not None else _without(ears, picture[:below], cut[:below], person)
+        border = Border.of(hair, _alike(hair, side), side)
     for arc in arcs:
         rows = min(margin, math.ceil(arc.height.max() + EDGE * side) + 1)
         cover = arc.cover(margin, width, side)
@@ -175,10 +219,42 @@ def _above(
         share = np.maximum(share, cover)
     front = background_share(behind, share)
     if share.any():
-        colours = blurred(colours, _PERSON_SOFTER * away[:margin])
-        own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
+        if unfocused:
+            softer = np.asarray(unfocused * side * (1 - np.exp(-((away / (_FOCUS * side)) ** 2))), np.float32)
+            covers, shown_colours = np.concatenate([share, cut[:below]]), np.concatenate([colours, person])
+            share = blurred(covers, softer)[:margin]
+            front = background_share(behind, share)
+            own = blurred(_covering(shown_colours, covers), softer)[:margin]
+        else:
+            own = _covering(blurred(colours, _PERSON_SOFTER * away[:margin]), share)
         front = np.asarray(cv2.add(front, own), np.uint8)
-    return (picture, plate), (front, behind, share, share, np.zeros_like(share))
+    return (picture, plate), (front, behind, share, share, *[np.zeros_like(share)] * 2), unclosed
+
+
+def _covering(colours: Picture, share: Picture) -> Picture:
+    """The person's part of what is seen."""
+    return np.asarray(cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255))), np.uint8)
+
+
+def _without(left_out: npt.NDArray[np.bool_], own: Picture, cut: Picture, person: Picture) -> Picture:
+    """The person's colours, with what is around spread over what is left out, if anything else of the person is there."""
+    covered = np.where(left_out, 0, cut).astype(np.uint8)
+    return _person(own, covered) if left_out.any() and (covered >= _INSIDE).any() else person
+
+
+def _wall_at_border(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Where the background is seen between the border and the person, who is believed to reach it."""
+    shown = np.zeros(picture.shape[:2], bool)
+    rows = slice(0, max(1, round(_COMPARED_ROWS[1] * side)))
+    first, wall = (one[rows].astype(np.float32) for one in (picture, plate))
+    shown[rows] = _nearer_to_wall(first, wall, person, side)
+    return shown
+
+
+def _grown(mask: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
+    """A mask, grown by so many px."""
+    kernel = np.ones((2 * round(by) + 1,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
 
 
 def _away(margin: int, below: int) -> FloatArray:
@@ -198,11 +274,17 @@ def _wall(plate: Picture, cut: Picture, margin: int) -> Picture:
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
     """Whether the border's colours are clearly nearer to the background's than to the person's farther inside, [width]."""
-    rows, deep = (max(1, round(part * side)) for part in _COMPARED_ROWS)
-    first, wall = (one[:rows].astype(np.float32).mean(axis=0) for one in (picture, plate))
-    inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))[0]
+    rows = max(1, round(_COMPARED_ROWS[0] * side))
+    first, wall = (one[:rows].astype(np.float32).mean(axis=0, keepdims=True) for one in (picture, plate))
+    return np.asarray(_nearer_to_wall(first, wall, person, side)[0], bool)
+
+
+def _nearer_to_wall(shown: FloatArray, wall: FloatArray, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Where colours, [rows, width, 3], are clearly nearer to the background's than to the person's farther inside."""
+    deep = max(1, round(_COMPARED_ROWS[1] * side))
+    inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))
     to_wall, to_person, apart = (
-        np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
+        np.linalg.norm(one - other, axis=-1) for one, other in ((shown, wall), (shown, inside), (inside, wall))
     )
     return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
 

@@ -20,8 +20,9 @@ Picture = npt.NDArray[np.uint8]
 
 #: How far above the eyes the hair of a head ends, in parts of the way from the eyes to the chin: the skull does at about 1.
 _CROWN = 1.3
-#: Half the side of the square on the forehead that tells its colour, of the face's width.
-_FOREHEAD = 0.06
+#: Half the side of the squares on the forehead and the cheeks that tell their colours, of the face's width; the mesh's
+#: points there.
+_FOREHEAD, _CHEEKS = 0.06, (50, 280)
 #: Distance of the hair's colour from the forehead's at least, 8-bit levels; the part of it up to which a tone is the forehead's.
 _APART, _ALIKE = 45.0, 0.5
 #: Distance up to which light and shade on the forehead are one colour, 8-bit levels.
@@ -85,11 +86,18 @@ def crown_above(landmarks: FloatArray) -> float:
 
 
 def forehead_colour(picture: Picture, landmarks: FloatArray) -> FloatArray:
-    """The forehead's colour in an RGB picture, [3]; hair's, where it covers the forehead."""
+    """The forehead's colour in an RGB picture, [3]; that of the cheeks, where hair covers the forehead."""
     middle = (landmarks[mesh.FOREHEAD, :2] + 2 * landmarks[list(mesh.OVAL), :2].mean(axis=0)) / 3
     top = landmarks[mesh.FOREHEAD, :2]
-    x, y = top + 0.3 * (middle - top)
     reach = max(2.0, _FOREHEAD * float(np.ptp(landmarks[list(mesh.OVAL), 0])))
+    forehead = _around(picture, top + 0.3 * (middle - top), reach)
+    cheeks = np.mean([_around(picture, landmarks[cheek, :2], reach) for cheek in _CHEEKS], axis=0)
+    return np.asarray(forehead if np.linalg.norm(forehead - cheeks) < _SHADED else cheeks, np.float32)
+
+
+def _around(picture: Picture, place: FloatArray, reach: float) -> FloatArray:
+    """The median colour in a square around a place, [3]; the whole picture's mean if it lies outside."""
+    x, y = place
     rows = slice(max(0, round(y - reach)), max(1, round(y + reach)))
     columns = slice(max(0, round(x - reach)), max(1, round(x + reach)))
     part = picture[rows, columns].reshape(-1, 3)

@@ -1,8 +1,9 @@
-"""Lets a portrait go on beyond its border out of focus: background, and aside the person, become the softer the farther out.
+"""Lets a portrait go on beyond its border out of focus: background, and what cannot be told from it, become the softer the
+farther out.
 
-What is there is not known: whole shoulders, hair and objects that are made up look wrong more often than right, and a sharp
-background is drawn out into spikes. Softness asks for no shapes. It begins inside the border, so that there is no seam, and the
-person's colours give way to the background's.
+What is there is not known, and a sharp background is drawn out into spikes. Softness asks for no shapes. It begins inside the
+border, so that there is no seam. What the border cuts and no arc can close (`closing_arcs.py`), as another person, is softened,
+too, and its colours give way to the background's.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ def soften_above(parts: Sequence[Picture], margin: int) -> tuple[list[Picture], 
     """Soften the upper border of a picture, and make the `margin` rows above it.
 
     Args:
-        parts: the picture, the plate, alpha, cut, and where other people are; each [height, width, ...].
+        parts: the picture, the plate, alpha, cut, and masks; each [height, width, ...].
         margin: rows to add.
 
     Returns:
         The parts, as they are inside now, and the rows above them. Compositing still gives exactly the picture.
     """
-    picture, plate, alpha, cut, others = parts
+    picture, plate, alpha, cut, *marks = parts
     side, width = min(cut.shape), cut.shape[1]
     rows, away, near, sigma = _softness(cut.shape, margin)
     depth = np.full(width, _DEPTH * side, np.float32)
@@ -65,13 +66,18 @@ def soften_above(parts: Sequence[Picture], margin: int) -> tuple[list[Picture], 
     behind = np.asarray(behind + still * (shown - behind.astype(np.float32)) + 0.5, np.uint8)
     fitted = fit_plate(shown, behind, ends[0])
     fitted[untouched] = plate[:rows][untouched[margin:]]
-    away_from_others = np.zeros((margin, width), np.uint8)
-    above = [shown[:margin], fitted[:margin], ends[0][:margin], ends[1][:margin], away_from_others]
+    above = [
+        shown[:margin],
+        fitted[:margin],
+        ends[0][:margin],
+        ends[1][:margin],
+        *[np.zeros((margin, width), np.uint8)] * len(marks),
+    ]
     inside = [
         np.concatenate([end[margin:], one[rows:]])
         for one, end in zip((picture, plate, alpha, cut), (shown, fitted, *ends), strict=True)
     ]
-    return [*inside, others], above
+    return [*inside, *marks], above
 
 
 def soften_wall_above(
@@ -90,6 +96,25 @@ def soften_wall_above(
     old, new = (background_share(one, alpha[:rows]).astype(np.int32) for one in (plate[:rows], behind))
     inside = np.asarray(np.clip(picture[:rows] - old + new, 0, 255), np.uint8)
     return np.concatenate([inside, picture[rows:]]), np.concatenate([behind, plate[rows:]]), wall[:margin]
+
+
+def mixed(
+    one: tuple[Sequence[Picture], Sequence[Picture]],
+    other: tuple[Sequence[Picture], Sequence[Picture]],
+    share: FloatArray,
+) -> tuple[list[Picture], list[Picture]]:
+    """Mix two results of one border, each the parts inside and the rows above them, by the `share` of the other, [width]."""
+    both = []
+    for ones, others in zip(one, other, strict=True):
+        parts = []
+        for first, second in zip(ones, others, strict=True):
+            part = share[:, None] if first.ndim == 3 else share
+            parts.append(np.asarray(first + part * (second.astype(np.float32) - first) + 0.5, np.uint8))
+        # Inside, plates that are equal already fit
+        fitted = fit_plate(parts[0], parts[1], parts[2])
+        parts[1] = np.where((share > 0)[:, None], fitted, ones[1])
+        both.append(parts)
+    return both[0], both[1]
 
 
 def _softness(size: tuple[int, ...], margin: int) -> tuple[int, FloatArray, FloatArray, FloatArray]:

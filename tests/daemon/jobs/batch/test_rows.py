@@ -124,6 +124,13 @@ def test_an_unknown_placeholder_is_told_before_any_row_and_a_column_without_use_
     assert [one.rpartition(".")[2] for one in defaults] == [" Did you mean `{{imag}}`?", ""]
 
 
+@pytest.mark.parametrize("text", ["Hello {{first name}.", "Hello {{first name|{{first name}}}}.", "Hello first name}}"])
+def test_braces_that_are_no_placeholder_are_told(tmp_path: Path, text: str) -> None:
+    template = {"text": text, "image": "{{first name|p.png}}"}
+    (warning,) = batch(tmp_path, "first name\nAnna\n", template=template).check_columns()
+    assert "`text` of the template has {{ or }}" in warning
+
+
 @pytest.mark.parametrize(
     ("yaml", "says"),
     [

@@ -28,6 +28,7 @@ def rows_of(folder: Path, data: bytes, name: str = "people.csv") -> list[dict[st
         ("people.tsv", b"name\tcourse\nAnna\tPhysics, advanced\nBen\t\n"),
         ("people.csv", 'name;course\nAnna;"Physics, advanced"\nBen;\n'.encode("utf-16")),
         ("people.csv", b'\n Name , COURSE \n Anna ,"Physics, advanced"\n\n,\nBen, \n ,\n'),
+        ("people.csv", b'sep=;\r\nname;course\r\nAnna;"Physics, advanced"\r\nBen;\r\n'),
         ("people.CSV", b'"name",course,\nAnna,"Physics, advanced",\nBen,,'),
         ("people.jsonl", b'{"Name": "Anna", "course": " Physics, advanced "}\n\n{"name": "Ben", "course": null}'),
     ],
@@ -45,6 +46,21 @@ def test_rows_are_numbered_for_people_and_know_their_line(tmp_path: Path) -> Non
     (tmp_path / "t.csv").write_bytes(b'a,b\n"1\n1",x\n\n2,x\n3,x,y\n4,x\n')
     found = [(row.number, row.line, bool(row.error)) for row in open_table(tmp_path / "t.csv", "t.csv").rows()]
     assert found == [(1, 2, False), (2, 5, False), (3, 6, True), (4, 7, False)]
+
+
+def test_a_report_that_was_sorted_keeps_the_numbers_of_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,_row,_state\nx,3,failed\ny,1,done\nz,3,failed\nw,,\n")
+    found = [
+        (row.number, row.cells.get("a"), bool(row.error)) for row in open_table(tmp_path / "t.csv", "t.csv").rows()
+    ]
+    assert found == [(3, "x", False), (1, "y", False), (3, "z", True), (4, "w", True)]
+
+
+@pytest.mark.parametrize("line", ['{"a": 1, "A": 2}', '{"a": NaN}', "[1]", "{"])
+def test_a_line_that_is_no_object_of_json_is_an_error_of_its_row(tmp_path: Path, line: str) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"a": 1}}\n{line}\n')
+    found = [(row.number, bool(row.error)) for row in open_table(tmp_path / "t.jsonl", "t.jsonl").rows()]
+    assert found == [(1, False), (2, True)]
 
 
 @pytest.mark.parametrize(
