@@ -2,7 +2,7 @@
 
     python -m tests.support.stages.long_speech FOLDER MINUTES…
 
-One frame in ten seconds is painted: hearing, reading and writing are what grows with the length, if anything does.
+One frame in five seconds is painted: hearing, reading and writing are what grows with the length, if anything does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stages.musetalk.audio import SpeechReader
 from stages.musetalk.mask import MaskRegion
 from tests.support.stages.musetalk_golden import arrays, load_painter
 
-RATE, FPS = 24_000, Fraction(1, 10)
+RATE, FPS = 24_000, Fraction(1, 5)
 
 
 def write_sound(path: Path, minutes: int) -> None:
@@ -38,7 +38,7 @@ def paint(minutes: int, folder: Path) -> None:
     """Paint the mouths of as many minutes into `folder`, and print the largest resident memory so far in kB."""
     folder.mkdir()
     write_sound(folder / "speech.wav", minutes)
-    painter, frames = load_painter(batch=1), 6 * minutes
+    painter, frames = load_painter(batch=4), 12 * minutes
     where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
     tokens = painter.audio_encoder.tokens(SpeechReader(folder / "speech.wav"), frames, FPS, painter.batch)
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
