@@ -33,6 +33,7 @@ from daemon.jobs.facts import RowOf, SourceFile
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED, REFUSED, Job, document_id, row_id
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
+from daemon.jobs.stages import CHECK
 from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.names import clean_stem
@@ -261,6 +262,8 @@ class JobBuilder:
         job.note("handed in", by=job.by, batch=batch.name, row=row)
         if isinstance(item, Manifest):
             _describe(job, item)
+            job.stages = tuple(stage for stage in job.stages if stage != CHECK)  # the batch's own has checked it
+            job.stage = job.stages[0]
             job.priority = item.priority or batch.priority
         job.facts.row = RowOf(batch.id, batch.name, row)
         return _Build(job, number, item, claimed, wanted=job.name)

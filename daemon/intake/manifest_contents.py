@@ -72,8 +72,10 @@ class ManifestContents:
             del self._known[name]
 
     def files(self) -> set[str]:
-        """Return the paths below the inbox of all files that the manifests which were read name."""
-        return {file for known in self._known.values() for file in known.files}
+        """Return the paths below the inbox of all files that the manifests which were read name. A table that is a batch of its
+        own does not name itself.
+        """
+        return {file for name, known in self._known.items() for file in known.files if file != name}
 
     def tables(self, name: str) -> tuple[str, ...]:
         """Return the paths below the inbox of the tables of rows that a manifest names."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, STAGES, LaneName, Stage
 from daemon.outbox.estimator import Work
 from daemon.queue.fair_share import FairShare, Line
+from daemon.queue.line_clocks import LineClocks
 from daemon.queue.steady_clock import SteadyClock
 
 
@@ -81,6 +83,7 @@ class ReadyQueue:
         self._counts: dict[Stage, dict[LaneName, int]] = {
             stage: dict.fromkeys(BY_NAME[stage].lanes, 0) for stage in STAGES
         }
+        self._lines: dict[LaneName, LineClocks] = defaultdict(LineClocks)
         self._delayed: list[tuple[float, int, Ticket]] = []
         self._sequence = itertools.count()
 
@@ -127,7 +130,14 @@ class ReadyQueue:
 
     def take(self, job_id: str) -> Ticket | None:
         """Remove a job from its queue to work on it, which counts for its owner's share; else as `remove`."""
-        return self._pop(job_id, was_taken=True)
+        ticket = self._pop(job_id, was_taken=True)
+        if ticket is not None:
+            self._lines[ticket.lane].served(ticket.line, ticket.cost_s)
+        return ticket
+
+    def served_s(self, ticket: Ticket) -> float:
+        """Return the seconds of work that the line of a job was given in its lane, over all stages."""
+        return self._lines[ticket.lane].of(ticket.line)
 
     def remove(self, job_id: str) -> Ticket | None:
         """Remove a job from its queue; returns its ticket, or None if it was not queued."""

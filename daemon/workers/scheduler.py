@@ -54,4 +54,5 @@ class Scheduler:
     def _queues(self, lane: LaneName, now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
         ready, stages = self._ready_queue, stages_of_lane(lane)
         heads = {stage: head for stage in stages if (head := ready.head(stage, now, lane)) is not None}
-        return {s: Waiting(ready.count(s, lane), h.since, h.priority) for s, h in heads.items()}, heads
+        waiting = {s: Waiting(ready.count(s, lane), h.since, h.priority, ready.served_s(h)) for s, h in heads.items()}
+        return waiting, heads

@@ -23,6 +23,7 @@ from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
+from daemon.intake.fair_queue import TURN_S
 from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows, rows_folder
 from daemon.jobs.facts import BatchCounts
 from daemon.jobs.manifest import Manifest
@@ -175,12 +176,11 @@ class BatchKeeper(Subscriber):
         rows = batch.rows
         if rows is None:
             rows = batch.rows = await self._disk.run(ResolvedRows, batch.place)
-        twins = {number for numbers in rows.twins.values() for number in numbers}
         for number in list(batch.outcomes):
             outcome = batch.outcomes.get(number)
             if outcome is None or outcome.state == "done":
                 continue
-            if number not in twins and outcome.job:
+            if number not in rows.twin_numbers and outcome.job:
                 try:
                     await run(outcome.job)
                 except AvatarError as exc:  # it was refused when it was made, or is gone
@@ -248,18 +248,22 @@ class BatchKeeper(Subscriber):
             await self._find_ended(batch, batch.rows)
         counts = batch.counts
         if counts.stopped:
-            await self._cancel_rest(batch, batch.rows)
+            if await self._cancel_rest(batch, batch.rows):
+                await self._tell(batch)
+                return 0.0
         elif not batch.job.held and counts.taken < len(batch.rows):
             await self._take(batch, batch.rows)
             wait = 0.0 if batch.retry_due <= time.monotonic() else batch.retry_due - time.monotonic()
             return min(wait, await self._tell(batch))
-        await self._give_to_twins(batch, batch.rows)
-        return await self._tell(batch)
+        # The other batches have their turn, and a hold is heard, before all copies are made.
+        unfinished = not batch.job.held and await self._give_to_twins(batch, batch.rows)
+        wait = await self._tell(batch)
+        return 0.0 if unfinished else wait
 
     async def _find_ended(self, batch: _Batch, rows: ResolvedRows) -> None:
         """Note the outcomes that a crash took: they are in the records of the rows' jobs."""
-        twins = {number for numbers in rows.twins.values() for number in numbers}
-        unknown = [n for n in rows.numbers[: batch.counts.taken] if n not in batch.outcomes and n not in twins]
+        taken = rows.numbers[: batch.counts.taken]
+        unknown = [n for n in taken if n not in batch.outcomes and n not in rows.twin_numbers]
 
         def ended() -> list[tuple[int, Outcome]]:
             return [(n, outcome) for n in unknown if (outcome := self._outcome_on_disk(batch.job.id, n)) is not None]
@@ -313,10 +317,18 @@ class BatchKeeper(Subscriber):
         items = tuple(map(rows.manifest, own))
         return Claimed(batch.job.id, batch.job.source, b"", items, owner=batch.job.by, rows=made), len(lines)
 
-    async def _cancel_rest(self, batch: _Batch, rows: ResolvedRows) -> None:
-        """Cancel the rows that have not ended. Where rows failed too often, those that run may end."""
+    async def _cancel_rest(self, batch: _Batch, rows: ResolvedRows) -> bool:
+        """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns
+        whether some are left.
+        """
         by = "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped
-        for job_id in self._unfinished(batch):
+        unfinished = self._unfinished(batch)
+        for job_id in unfinished:
+            self._state_machine.ready_queue.remove(job_id)  # none of them starts while the others are cancelled
+        until = time.monotonic() + TURN_S
+        for job_id in unfinished:
+            if time.monotonic() >= until:
+                return True
             if by or job_id not in self._state_machine.running:
                 try:
                     assert self.cancel is not None  # set by the service
@@ -326,21 +338,26 @@ class BatchKeeper(Subscriber):
         for number in rows.numbers[batch.counts.taken :]:
             batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
         batch.changed = True
+        return False
 
-    async def _give_to_twins(self, batch: _Batch, rows: ResolvedRows) -> None:
-        """Give rows that are equal to another one the result of that."""
-        for first, numbers in rows.twins.items():
+    async def _give_to_twins(self, batch: _Batch, rows: ResolvedRows) -> bool:
+        """Give rows that are equal to another one the result of that, for a turn's time. Returns whether some are left."""
+        until = time.monotonic() + TURN_S
+        for first, twins in rows.twins.items():
             outcome = batch.outcomes.get(first)
             if outcome is None:
                 continue
-            for number in numbers:
+            for number, at in twins:
                 if number in batch.outcomes:
                     continue
-                batch.outcomes.note(number, await self._disk.run(self._copy_for, batch, rows, first, number, outcome))
+                if time.monotonic() >= until:
+                    return True
+                batch.outcomes.note(number, await self._disk.run(self._copy_for, batch, rows, first, at, outcome))
                 batch.changed = True
+        return False
 
-    def _copy_for(self, batch: _Batch, rows: ResolvedRows, first: int, number: int, outcome: Outcome) -> Outcome:
-        """Copy the results of one row for another one; returns its outcome."""
+    def _copy_for(self, batch: _Batch, rows: ResolvedRows, first: int, at: int, outcome: Outcome) -> Outcome:
+        """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""
         if outcome.state != "done":
             return outcome._replace(error=f"It is equal to row {first}: {outcome.error}", seconds=0.0)
         place = self._spool.find_job(row_id(batch.job.id, first))
@@ -348,13 +365,15 @@ class BatchKeeper(Subscriber):
             if place is None:
                 raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
             job = self._spool.load_job(place)
-            row = next(one for one in rows.from_index(rows.numbers.index(number)))
-            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{number}"
+            row = next(rows.from_index(at))
+            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{row.number}"
             name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
             last = outcome.file
             for output in job.outputs.get("outputs", ()):
                 file = str(output["file"])
-                last = self._outbox.copy_result(file, name, file.removeprefix(job.name), row_id(batch.job.id, number))
+                last = self._outbox.copy_result(
+                    file, name, file.removeprefix(job.name), row_id(batch.job.id, row.number)
+                )
         except (OSError, ValueError, KeyError) as exc:
             if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
                 raise  # the disk is full, or does not answer: it is tried again
@@ -366,9 +385,8 @@ class BatchKeeper(Subscriber):
     def _unfinished(self, batch: _Batch) -> list[str]:
         if batch.rows is None:
             return []
-        twins = {number for numbers in batch.rows.twins.values() for number in numbers}
-        taken = batch.rows.numbers[: batch.counts.taken]
-        return [row_id(batch.job.id, n) for n in taken if n not in batch.outcomes and n not in twins]
+        rows, taken = batch.rows, batch.rows.numbers[: batch.counts.taken]
+        return [row_id(batch.job.id, n) for n in taken if n not in batch.outcomes and n not in rows.twin_numbers]
 
     # -- telling -------------------------------------------------------------------------------------------------
 

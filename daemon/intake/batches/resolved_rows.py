@@ -34,7 +34,8 @@ class ResolvedRows:
 
     Attributes:
         numbers: of the rows, from 1, in that order.
-        twins: rows that get the result of another row, by the number of that one.
+        twins: rows that get the result of another row: number of that one → number and place in the order of each.
+        twin_numbers: of these rows.
 
     Raises:
         OSError, ValueError: the file cannot be read.
@@ -45,7 +46,8 @@ class ResolvedRows:
         self._given = BatchInput.read(folder)
         self._begins = array("Q")
         self.numbers = array("L")
-        self.twins: dict[int, list[int]] = {}
+        self.twins: dict[int, list[tuple[int, int]]] = {}
+        self.twin_numbers: set[int] = set()
         at = 0
         with self._path.open("rb") as file:
             for line in file:
@@ -53,7 +55,8 @@ class ResolvedRows:
                 self._begins.append(at)
                 self.numbers.append(row.number)
                 if row.same_as is not None:
-                    self.twins.setdefault(row.same_as, []).append(row.number)
+                    self.twins.setdefault(row.same_as, []).append((row.number, len(self.numbers) - 1))
+                    self.twin_numbers.add(row.number)
                 at += len(line)
 
     def __len__(self) -> int:

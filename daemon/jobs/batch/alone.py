@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from daemon.errors import JobError
+from daemon.jobs.batch.rows import ROW_KEYS
 from daemon.jobs.batch.table import REPORT_COLUMNS, TABLE_ENDINGS, Table, open_table
-from daemon.jobs.kinds import BATCH_KEYS
-from daemon.jobs.manifest import KEYS_BELOW, Manifest
 from daemon.jobs.record import JOB_ID
 
-_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
 #: A table without any of them is about something else.
 _MAIN: Final = frozenset({"text", "audio", "image", "avatar", "video", "prompt"})
 _REPORT = ".report"
@@ -43,7 +41,7 @@ def batch_of(path: Path, name: str) -> bytes | None:
         batch = _batch_of_report(table) if REPORT_COLUMNS[0] in columns else ""
     except JobError:
         return None
-    if not batch and not (columns <= _KEYS and columns & _MAIN):
+    if not batch and not (columns <= ROW_KEYS and columns & _MAIN):
         return None
     base = f"base: {batch}\n" if batch else ""
     return f"kind: batch\nrows: {json.dumps(name, ensure_ascii=False)}\n{base}".encode()

@@ -20,12 +20,15 @@ from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
 from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values, unfinished_placeholders
 from daemon.jobs.defaults import merge_values
-from daemon.jobs.kinds import KINDS, keys_without_use
-from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.jobs.kinds import BATCH_KEYS, KINDS, keys_without_use
+from daemon.jobs.manifest import COMPANIONS, KEYS_BELOW, Manifest
 from daemon.jobs.manifest_values import FileName
+from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.parse import parse_values
 from daemon.jobs.yaml_positions import DocumentError
 
+#: Keys that a row may give.
+ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
 #: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
 NOT_RENDERED: Final = frozenset({"output", "priority", "metadata"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
@@ -119,7 +122,10 @@ class BatchRows:
         Raises:
             JobError: `rows-column-unknown`.
         """
-        if not self.table.columns or self._template is None:
+        if not self.table.columns:
+            return []
+        if self._template is None:
+            self._check_keys()
             return []
         known, warnings = {*self.table.columns, ROW}, list[str]()
         warnings += [
@@ -147,6 +153,26 @@ class BatchRows:
             warnings.append(f"The template {which} {names} of {self.table.name}.")
         return warnings
 
+    def _check_keys(self) -> None:
+        """Check that the columns are keys of a manifest, where they fill no template.
+
+        Raises:
+            JobError: `rows-column-unknown`.
+        """
+        unknown = [one for one in self.table.columns if one and one not in ROW_KEYS and one not in REPORT_COLUMNS]
+        if not unknown:
+            return
+        what = f"The column “{unknown[0]}” of {self.table.name} is no key of a manifest"
+        why = "the template has no placeholder" if self._manifest.template else "there is no template"
+        meant = meant_key(unknown[0], ROW_KEYS)
+        did = f"Did you mean `{meant}`? " if meant else ""
+        cell = f"{{{{{unknown[0]}}}}}"
+        raise JobError(
+            "rows-column-unknown",
+            f"{what}, and {why} that uses it.",
+            f'{did}Write {cell} where its cells are to stand, such as `text: "Hello {cell}."`, or remove it.',
+        )
+
     def rows(self) -> Iterator[Row]:
         """Yield the rows that jobs are made of: the first `limit` ones, and of a report those that are not done.
 
@@ -155,7 +181,8 @@ class BatchRows:
         """
         taken = 0
         for row in self.table.rows():
-            if self._manifest.limit is not None and taken >= self._manifest.limit:
+            # A report is of all rows: `limit` was for the trial that it came from.
+            if self._manifest.limit is not None and taken >= self._manifest.limit and not self.table.is_report:
                 return
             if row.cells.get("_state") == "done":
                 continue

@@ -77,6 +77,8 @@ def _plain_message(error: ErrorDetails, limits: str) -> str:
         return "must be a list"
     if error["type"].startswith("date_"):
         return "must be a day, such as 2026-12-31"
+    if error["type"] in ("bool_parsing", "bool_type"):
+        return "must be true or false"
     if error["type"] == "string_type":
         return "must be a text"
     text = (

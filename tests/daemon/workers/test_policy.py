@@ -6,7 +6,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.steady_clock import SteadyClock
-from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
+from daemon.workers.policy import SHORT_S, Waiting, choose_cpu, choose_first, choose_gpu
 
 
 def gpu(queues: dict[Stage, Waiting], loaded: Stage | None, run: int = 1, now: float = 100.0) -> Stage | None:
@@ -43,6 +43,23 @@ def test_cpu_delivers_first_and_keeps_a_process_free_for_short_stages() -> None:
     assert choose_cpu(queues, long=0, processes=2, ahead=9) == "encode"
     assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, long=1, processes=2, ahead=9) is None
     assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, long=0, processes=1, ahead=9) == "encode"
+
+
+def test_short_stages_of_a_batch_do_not_keep_others_from_their_videos() -> None:
+    # Given thousands of short stages of one line, and an encoding of another one
+    def queues(served_s: float, priority: int = 0) -> dict[Stage, Waiting]:
+        return {"info": Waiting(9999, 0.0, priority, served_s), "encode": Waiting(1, 50.0, 0, 0.0)}
+
+    # Then they go first for a while, the encoding then, and they again where they are more urgent
+    assert choose_cpu(queues(served_s=1.0), 0, 2, 9) == "info"
+    assert choose_cpu(queues(served_s=SHORT_S + 1), 0, 2, 9) == "encode"
+    assert choose_cpu(queues(served_s=SHORT_S + 1, priority=1), 0, 2, 9) == "info"
+
+
+def test_a_job_ends_before_others_of_its_line_begin_and_who_had_less_goes_first() -> None:
+    queues: dict[Stage, Waiting] = {"info": Waiting(9999, 0.0, 0, 5.0), "deliver": Waiting(1, 90.0, 0, 5.0)}
+    assert choose_first(queues) == "deliver"
+    assert choose_first({**queues, "check": Waiting(1, 99.0, 0, 4.0)}) == "check"
 
 
 def job(number: int, priority: int = 0, not_before: float = 0.0) -> Job:

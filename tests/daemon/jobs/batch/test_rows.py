@@ -89,8 +89,18 @@ def test_lines_of_json_bring_lists_and_groups(tmp_path: Path) -> None:
 
 
 def test_limit_takes_the_first_rows_and_a_report_those_that_are_not_done(tmp_path: Path) -> None:
-    table = "text,image,_state\na,p.png,done\nb,p.png,failed\nc,p.png,\nd,p.png,wrong\n"
-    assert [one.text for one in right(batch(tmp_path, table, limit=2))] == ["b", "c"]
+    rows = ("a,p.png,{},done", "b,p.png,{},failed", "c,p.png,{},", "d,p.png,{},wrong")
+    plain = "\n".join(["text,image", *(row[:7] for row in rows)])
+    assert [one.text for one in right(batch(tmp_path, plain, limit=2))] == ["a", "b"]
+    report = "\n".join(["text,image,_row,_state", *(row.format(number) for number, row in enumerate(rows, 1))])
+    assert [one.text for one in right(batch(tmp_path, report, limit=2))] == ["b", "c", "d"]
+
+
+def test_a_column_that_is_no_key_is_told_once_where_no_template_uses_it(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="“fsp” of people") as caught:
+        batch(tmp_path, "text,image,fsp\nHi.,p.png,9\n").check_columns()
+    assert "Did you mean `fps`?" in caught.value.hint
+    assert "{{fsp}}" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,6 @@ def test_limit_takes_the_first_rows_and_a_report_those_that_are_not_done(tmp_pat
         ("first name\n\n,\nAnna\nBen,x\n", {"template": TEMPLATE}, "row-invalid", "", "Row 2 cannot be read"),
         ("first name,id\n,7\n", {"template": TEMPLATE}, "row-cell-empty", "first name", "{{first name|…}}"),
         ("text,image,speed\nHi.,p.png,9\n", {}, "manifest-invalid", "speed", "(row 1, column speed)"),
-        ("text,image,fsp\nHi.,p.png,9\n", {}, "manifest-unknown-key", "fsp", "Did you mean `fps`?"),
         ("text,image\nHi.,\n", {}, "manifest-invalid", "", "`image` is missing"),
         ("kind,text\nbatch,Hi.\n", {}, "row-invalid", "kind", "another kind"),
         ("v\nnobody.png\n", {"template": {"text": "Hi.", "image": "../{{v}}"}}, "manifest-invalid", "v", "next to"),

@@ -1,0 +1,33 @@
+"""Counts the work that each line of jobs was given in one lane, over all of its stages.
+
+Each stage shares its own queue (`daemon.queue.fair_share`). Between stages the lane goes by these clocks: otherwise a thousand
+jobs of one batch that wait for one stage would go before the single job of another person at the next one.
+"""
+
+from __future__ import annotations
+
+from daemon.queue.fair_share import Line
+
+#: So many lines are remembered beside those that are ahead.
+_REMEMBERED = 1000
+#: Least seconds that a stage counts.
+_LEAST_S = 0.01
+
+
+class LineClocks:
+    """Seconds of work by line. A line that comes, or comes back, starts where the last one that was served stood."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[Line, float] = {}
+        self._now = 0.0
+
+    def of(self, line: Line) -> float:
+        """Return the seconds that a line was given; the line with the least is next."""
+        return max(self._clocks.get(line, 0.0), self._now)
+
+    def served(self, line: Line, cost_s: float) -> None:
+        """Note that a job of a line is worked on. `cost_s`: seconds that it is expected to take."""
+        self._now = self.of(line)
+        self._clocks[line] = self._now + max(cost_s, _LEAST_S)
+        if len(self._clocks) > _REMEMBERED:
+            self._clocks = {line: clock for line, clock in self._clocks.items() if clock > self._now}
