@@ -335,8 +335,10 @@ class BatchKeeper(Subscriber):
                     await self.cancel({"op": "cancel", "job": job_id, "by": by or "`on_error` of the batch"})
                 except AvatarError as exc:  # it ended meanwhile, or goes on to be cancelled
                     log.info("row not cancelled", job_id=job_id, why=exc.message)
+        made = self._made_beyond(batch)
         for number in rows.numbers[batch.counts.taken :]:
-            batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
+            if number not in made and number not in batch.outcomes:
+                batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
         batch.changed = True
         return False
 
@@ -385,8 +387,17 @@ class BatchKeeper(Subscriber):
     def _unfinished(self, batch: _Batch) -> list[str]:
         if batch.rows is None:
             return []
-        rows, taken = batch.rows, batch.rows.numbers[: batch.counts.taken]
-        return [row_id(batch.job.id, n) for n in taken if n not in batch.outcomes and n not in rows.twin_numbers]
+        rows = batch.rows
+        made = [*rows.numbers[: batch.counts.taken], *sorted(self._made_beyond(batch))]
+        return [row_id(batch.job.id, n) for n in made if n not in batch.outcomes and n not in rows.twin_numbers]
+
+    def _made_beyond(self, batch: _Batch) -> set[int]:
+        """Return the rows whose jobs are in the spool beyond those that are counted as taken: the turn in which they were made
+        has not ended, or a crash came before it did.
+        """
+        assert batch.rows is not None
+        next_rows = batch.rows.numbers[batch.counts.taken : batch.counts.taken + SLICE]
+        return {n for n in next_rows if self._spool.find_job(row_id(batch.job.id, n)) is not None}
 
     # -- telling -------------------------------------------------------------------------------------------------
 
