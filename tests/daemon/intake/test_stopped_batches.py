@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from daemon.intake import fair_queue, job_builder
-from daemon.intake.batches import keeper
+from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from stages.check.rows import check_rows
 from stages.context import Context
@@ -33,7 +33,7 @@ def begun(room: Room) -> Job:
         taken = await machine.start_attempt(ticket)
         assert taken is not None
         begun, folder = taken
-        manifest = keeper.Manifest.model_validate(begun.manifest)
+        manifest = Manifest.model_validate(begun.manifest)
         facts = check_rows(Context(begun.id, begun.name, folder, manifest, room.settings))
         await machine.advance(begun, folder, dict(facts), [])
         return begun
