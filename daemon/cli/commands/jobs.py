@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.commands.rerun import rerun
 from daemon.cli.common import Shell, alias, exit_code, json_option, note, show, tell_error, with_examples
 from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, count, find_rows
@@ -28,7 +27,21 @@ NOT_YET = "It is taken in when it has stopped changing and the daemon has looked
 ON_TERMINAL = 200
 
 
-@click.group()
+class _Jobs(click.Group):
+    """Imports `rerun` only where it is called, as it needs all that hands in jobs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), "rerun"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "rerun" and cmd_name not in self.commands:
+            from daemon.cli.commands.rerun import rerun
+
+            self.add_command(rerun)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Jobs)
 def jobs() -> None:
     """List, find, show, count, cancel, hold and retry jobs, and make them again."""
 
@@ -271,7 +284,6 @@ jobs.add_command(
         with_examples("Start failed or cancelled jobs again (by id or by name).", "avatar jobs retry morning"),
     )
 )
-jobs.add_command(rerun)
 jobs.add_command(
     _request(
         "hold",
