@@ -66,7 +66,9 @@ def _commands_meant(error: NoSuchCommand) -> list[str]:
 
 
 def _paths(group: click.Group, prefix: str = "") -> Iterator[str]:
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):  # some groups import a command only where it is asked for
+        command = group.get_command(ctx, name)
         if isinstance(command, click.Group):
             yield from _paths(command, f"{prefix}{name} ")
         else:

@@ -34,7 +34,7 @@ class _Jobs(click.Group):
         return sorted({*super().list_commands(ctx), "rerun"})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "rerun" and cmd_name not in self.commands:
+        if cmd_name not in self.commands:  # also where it is none, so that it is among those that may be meant
             from daemon.cli.commands.rerun import rerun
 
             self.add_command(rerun)
