@@ -26,9 +26,11 @@ def find_rows(shell: Shell, query: Query, limit: int = ALL) -> list[Row]:
     folder = shell.settings.paths.history
     try:
         _refuse_old(shell, folder)
-        pending = _pending(shell)  # before the index: what is taken in meanwhile is then in one of both
+        # In this order, so that what is noted between two looks is listed twice rather than never; doubles are left out.
+        pending = _pending(shell)
+        known = _noted(folder) if pending else set()
         rows = History(folder).find(query, limit=limit)
-        waiting = _unlisted(folder, query, rows, pending)
+        waiting = _unlisted(query, rows, pending, known) if pending else []
     except HistoryError as exc:
         _tell(shell, exc)
         rows = sorted(_from_folders(shell, query), key=lambda row: (row.cursor, row.job), reverse=True)
@@ -69,13 +71,16 @@ def _pending(shell: Shell) -> list[Job]:
     return list(unclaimed(shell, ()))
 
 
-def _unlisted(folder: Path, query: Query, rows: list[Row], pending: list[Job]) -> list[Row]:
-    """Return the manifests of those in the inbox that the index does not know."""
-    if not pending:
-        return []
+def _noted(folder: Path) -> set[str]:
+    """Return the manifests that the index knows to be waiting, by their path below the inbox."""
+    return {row.source for row in History(folder).find(Query(state=["waiting"]), limit=ALL)}
+
+
+def _unlisted(query: Query, rows: list[Row], pending: list[Job], known: set[str]) -> list[Row]:
+    """Return the manifests of those in the inbox that neither the index knew before (`known`) nor `rows` tell of."""
     from daemon.history.entry import Entry
 
-    known = {row.source for row in History(folder).find(Query(state=["waiting"]), limit=ALL)}
+    known = known | {row.source for row in rows if row.state == "waiting"}
     taken = {row.source: row.accepted for row in reversed(rows)}
     left = (job for job in pending if job.source not in known and taken.get(job.source, 0.0) < job.accepted)
     return list(_rows(query, map(Entry.of_job, left)))

@@ -22,7 +22,8 @@ log = structlog.get_logger()
 
 async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
     """Bring every job of the spool into exactly one queue. Returns the number of interrupted jobs."""
-    _clear_folder(state_machine.spool.tmp)
+    for path in (*state_machine.spool.tmp.iterdir(), *state_machine.spool.root.glob(".*.tmp")):
+        _remove_leftover(path)
     interrupted = 0
     for stage in STAGES:
         for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):
@@ -90,11 +91,6 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
     else:
         await state_machine.enqueue(job, directory)
     state_machine.events.job_recovered(job)
-
-
-def _clear_folder(folder: Path) -> None:
-    for path in folder.iterdir():
-        _remove_leftover(path)
 
 
 def _remove_leftover(path: Path) -> None:

@@ -1,13 +1,15 @@
-"""A job is found wherever it goes meanwhile, so that a claim that is continued makes no second one."""
+"""A job is found wherever it goes meanwhile, so that a claim that is continued makes no second one; a start leaves no rest."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
 import pytest
 
 from daemon.jobs.record import Job
+from daemon.queue.recovery import recover_spool
 from tests.support.daemon.queue import QueueRoom
 
 #: How long the look waits for a move that the spool holds back, in s; one that is not held back takes much less.
@@ -43,3 +45,19 @@ def test_a_job_that_goes_back_to_an_earlier_stage_while_it_is_looked_for_is_foun
     # Then it is found, and has moved afterwards
     assert found is not None
     assert room.where(job) == "face/ready"
+
+
+def test_a_start_removes_what_a_killed_daemon_was_writing(room: QueueRoom) -> None:
+    # Given the daemon's own files, and others that a kill left half written beside them
+    root = room.spool.root
+    for name in ("strays.json", "paused.json"):
+        (root / name).write_text("{}")
+        (root / f".{name}.tmp").write_text("{")
+    (room.spool.tmp / "half").mkdir()
+    # When it starts again
+    asyncio.run(recover_spool(room.state_machine, room.outbox))
+    # Then only the whole ones are there
+    assert not list(root.glob(".*.tmp"))
+    assert not list(room.spool.tmp.iterdir())
+    assert (root / "strays.json").exists()
+    assert (root / "paused.json").exists()
