@@ -233,12 +233,22 @@ class Heartbeat(Section):
 
 
 class Server(Section):
-    """The HTTP door."""
+    """The HTTP door (`avatar server start`)."""
 
     user: str = Field(
         "",
         description="User (name or uid) of the HTTP door, whose word on who handed in a job counts; empty: nobody's.",
     )
+    keys: Folder = Field(
+        Path("keys.json"),
+        description="File of the API keys, which `avatar key` writes. Without a key in it, none is asked for.",
+    )
+    hosts: list[str] = Field(
+        default_factory=list,
+        description="Names by which clients may call the HTTP door, beside localhost and the address that it listens on.",
+    )
+    max_upload_bytes: int = Field(1024 * 2**20, ge=1024, description="Largest request: all its files together.")
+    max_uploads: int = Field(8, ge=1, description="Uploads at a time in one process; more are asked to come again.")
 
 
 class Log(Section):

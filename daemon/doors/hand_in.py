@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,8 @@ def hand_in(
     name: str | None = None,
     defaults: Sequence[FolderDefaults] = (),
     complete: bool = False,
+    take: bool = False,
+    wait: bool = True,
 ) -> HandedIn:
     """Hand in a job. When this returns, the job is on the disk, and is made once.
 
@@ -85,10 +87,13 @@ def hand_in(
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
+        take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
+        wait: whether to wait while somebody else hands in with the same key.
 
     Raises:
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is; `file-missing`.
-        AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-blocked`; `not-allowed`.
+        AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-busy`: it is in use now;
+            `key-blocked`; `not-allowed`.
         OSError: a file cannot be read, or the inbox not be written.
     """
     files = dict(files or {})
@@ -104,8 +109,10 @@ def hand_in(
     digests = {field: file_digest(path) for field, path in files.items()}
     if not key:
         _check_there(named, paths.inbox)
-        return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id(), output).hand_in()
-    with opened_key(paths.inbox, by, key) as register:
+        return _Submission(
+            dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
+        ).hand_in()
+    with opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": name or ""}, digests)
         if register.request and register.request != request:
             raise AvatarError(
@@ -119,7 +126,7 @@ def hand_in(
             stem = name or made_up_name(_words(manifest, files))
             register.begin(new_job_id(), stem, request)
         submission = _Submission(
-            dict(manifest), files, digests, by, key, paths, register.stem, register.job, output, resumed
+            dict(manifest), files, digests, by, key, paths, register.stem, register.job, output, resumed, take
         )
         if register.published or submission.is_known():
             return submission.as_known()
@@ -146,6 +153,8 @@ class _Submission:
         output: the name that the results ask for; None: the manifest's.
         resumed: an earlier try with its key was cut short, maybe after the manifest was taken in. The daemon makes nothing of the
             manifest then, as the job has its id.
+        take: the files are moved into the inbox instead of copied.
+        sizes: key of the manifest → bytes of the file for it.
     """
 
     manifest: dict[str, Any]
@@ -158,6 +167,11 @@ class _Submission:
     job: str
     output: str | None
     resumed: bool = False
+    take: bool = False
+    sizes: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sizes = {name: path.stat().st_size for name, path in self.files.items()}
 
     def hand_in(self) -> HandedIn:
         for _ in range(TRIES if self.stem is None else 1):
@@ -177,13 +191,13 @@ class _Submission:
             raise AvatarError("name-taken", f"{result} is in use already.", "Choose another name.")
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
-        names = {field: usual_name(path, self.digests[field]) for field, path in self.files.items()}
+        names = {key: usual_name(path, self.digests[key]) for key, path in self.files.items()}
         self._write_record(stem, names)
         notes = []
-        for field, path in self.files.items():
-            shared, said = share(path, inbox)
-            if shared != names[field]:
-                names[field] = shared
+        for key, path in self.files.items():
+            shared, said = share(path, inbox, take=self.take)
+            if shared != names[key]:
+                names[key] = shared
                 self._write_record(stem, names)
             notes += [said] if said else []
         target = inbox / f"{stem}.yaml"
@@ -218,7 +232,7 @@ class _Submission:
         return dump({**self.manifest, **names})
 
     def _record(self, stem: str, names: Mapping[str, str]) -> HandInRecord:
-        sizes = {shared: self.files[field].stat().st_size for field, shared in names.items()}
+        sizes = {shared: self.sizes[key] for key, shared in names.items()}
         return HandInRecord(self.job, f"{stem}.yaml", digest_of(self._data(names)), self.by, self.key, sizes)
 
     def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
@@ -280,21 +294,21 @@ def _check_label(name: str, value: str, most: int) -> None:
 
 
 def _check_files(files: Mapping[str, Path]) -> None:
-    for field, path in files.items():
-        if field not in COMPANIONS:
-            raise JobError("manifest-invalid", f"`{field}` names no file.", f"Use one of {', '.join(COMPANIONS)}.")
+    for key, path in files.items():
+        if key not in COMPANIONS:
+            raise JobError("manifest-invalid", f"`{key}` names no file.", f"Use one of {', '.join(COMPANIONS)}.")
         if not path.is_file():
             raise JobError("file-missing", f"{path} is not a file.", "Name a file that is there and can be read.")
 
 
 def _check_there(named: Mapping[str, str], inbox: Path) -> None:
     """Refuse what would wait for a file that nobody brings. `named`: key of the manifest → name in the inbox."""
-    for field, name in named.items():
+    for key, name in named.items():
         folder = (inbox / name).parent
         there = {folded(path.name) for path in folder.iterdir()} if folder.is_dir() else set()
         if folded(Path(name).name) not in there:
             raise JobError(
                 "file-missing",
-                f"`{field}` names {name}, which is neither here nor in the inbox.",
+                f"`{key}` names {name}, which is neither here nor in the inbox.",
                 "Name a file that is there and can be read.",
             )

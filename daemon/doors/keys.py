@@ -68,11 +68,14 @@ class KeyFile:
 
 
 @contextlib.contextmanager
-def opened_key(inbox: Path, by: str, key: str) -> Iterator[KeyFile]:
+def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator[KeyFile]:
     """Yield the file of a key of the present user, locked.
 
+    Args:
+        wait: whether to wait while somebody else has it.
+
     Raises:
-        AvatarError: `key-blocked`.
+        AvatarError: `key-blocked`; `key-busy`: somebody else has it, and is not to be waited for.
     """
     folder = inbox / KEYS
     with contextlib.suppress(FileExistsError):
@@ -91,8 +94,14 @@ def opened_key(inbox: Path, by: str, key: str) -> Iterator[KeyFile]:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():
             raise _blocked(path)
-        with contextlib.suppress(OSError):  # a share without locks
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise AvatarError(
+                "key-busy", f"A job is being handed in with the key {key!r} just now.", "Ask again in a moment."
+            ) from exc
+        except OSError:
+            pass  # a share without locks
         fs.OPS.sync_dir(folder)
         yield KeyFile(fd)
     finally:

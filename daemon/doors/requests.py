@@ -17,18 +17,19 @@ ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
 
 
-def ask(spool: Spool, may_run: Callable[[], bool], op: str, **data: Any) -> dict[str, Any]:
+def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **data: Any) -> dict[str, Any]:
     """Send a request. While the daemon runs its answer is waited for; otherwise it is obeyed at the next start.
 
     Args:
         may_run: whether a daemon runs, as far as can be told.
+        by: who asks; the user of this process by default.
 
     Raises:
         AvatarError: the daemon refused, with its code; `answer-late`: no answer came in time.
         PermissionError: the spool may not be written.
     """
     make_folder(spool.control)
-    answer = send_request(spool.control, op, by=current_user(), **data)
+    answer = send_request(spool.control, op, by=by or current_user(), **data)
     deadline = time.monotonic() + ANSWER_S
     while not answer.exists() and may_run():
         if time.monotonic() > deadline:

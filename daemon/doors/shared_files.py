@@ -19,19 +19,22 @@ from daemon.system.safe_open import open_inside
 _MODE = 0o640
 
 
-def share(path: Path, inbox: Path) -> tuple[str, str]:
+def share(path: Path, inbox: Path, *, take: bool = False) -> tuple[str, str]:
     """Copy a picture or sound into the inbox, whole or not at all, under a name made from its content, so that it is there
     once, however often it is used. Somebody else may be doing the same just now.
 
     A file that is there is used where it is this one and belongs to the user, or to the inbox's owner. Anybody else could
     change or remove it before the job is taken in, so that another name is taken then.
 
+    Args:
+        take: the file is flushed, lies below the inbox, and may be moved instead of copied.
+
     Returns:
         its name in the inbox, and a sentence on why it is not the usual one; empty where it is.
     """
     digest = file_digest(path)
     names, said = _shared_names(path, digest), ""
-    while not _copy(path, inbox / (name := next(names))) and (why := _unusable(inbox / name, digest)):
+    while not _bring(path, inbox / (name := next(names)), take) and (why := _unusable(inbox / name, digest)):
         said = said or f"{name} in the inbox {why}"
     return name, f"{said}; the copy of {path.name} is called {name}." if said else ""
 
@@ -65,10 +68,13 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
 
 
-def _copy(path: Path, target: Path) -> bool:
-    """Copy a file; False: the name is taken."""
+def _bring(path: Path, target: Path, take: bool) -> bool:
+    """Copy or move a file; False: the name is taken."""
     if os.path.lexists(target):
         return False
+    if take:
+        _let_the_group_read(path)
+        return fs.publish(path, target)
     temporary = temporary_name(target.parent)
     try:
         with path.open("rb") as file:

@@ -52,8 +52,11 @@ class History:
             ).fetchone()
         return None if row is None else Row.of_columns(row)
 
-    def stats(self, *, since: float | None = None, most: int = 20) -> dict[str, Any]:
+    def stats(self, *, since: float | None = None, by: str = "", most: int = 20) -> dict[str, Any]:
         """Count the jobs accepted since a time, all by default.
+
+        Args:
+            by: only those of this owner; empty: of everybody.
 
         Returns:
             `jobs`; `states`, `kinds`, `owners`, `errors`: how many of each, the most frequent first, at most `most`; `audio_s`
@@ -64,7 +67,9 @@ class History:
             HistoryError: as `find`.
         """
         first = Query(since=since).places[0]
-        where, given = ("WHERE place >= ?", [first]) if first else ("", [])
+        wanted = [("place >= ?", first)] * bool(first) + [("by = ?", by)] * bool(by)
+        where = f"WHERE {' AND '.join(condition for condition, _ in wanted)}" if wanted else ""
+        given = [value for _, value in wanted]
 
         def count(what: str, more: str = "") -> dict[str, int]:
             condition = f"{where} {'AND' if where else 'WHERE'} {more}" if more else where
@@ -89,7 +94,8 @@ class History:
                     place
                     for state in STATES[:4]
                     for (place,) in connection.execute(
-                        "SELECT min(place) FROM jobs WHERE state = ? AND place >= ?", (state, first)
+                        f"SELECT min(place) FROM jobs WHERE state = ? AND place >= ? {'AND by = ?' if by else ''}",
+                        (state, first, by) if by else (state, first),
                     )
                     if place is not None
                 ),

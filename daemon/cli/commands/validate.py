@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
+from daemon.doors.expected_times import describe_times, expected_times
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files

@@ -1,0 +1,137 @@
+"""What the routes share: who calls, how answers look, and which errors a route may answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, cast
+
+from fastapi import Depends, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
+
+from daemon.config import Settings
+from daemon.doors.http.body import Uploads
+from daemon.doors.http.callers import Caller, Callers
+from daemon.doors.http.incoming import Bounds
+from daemon.doors.http.jobs import Jobs, etag_of
+from daemon.doors.http.problems import MEDIA_TYPE
+
+#: Longest time that a request waits for a job, s.
+MAX_WAIT_S: Final = 60.0
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the routes of one app work with."""
+
+    settings: Settings
+    jobs: Jobs
+    callers: Callers
+    uploads: Uploads
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much may come."""
+        intake = self.settings.intake
+        return Bounds(
+            intake.max_file_bytes,
+            self.settings.server.max_upload_bytes,
+            intake.max_manifest_bytes,
+            intake.reserve_mb * 2**20,
+        )
+
+
+def door_of(request: Request) -> Door:
+    """Return what the app of a request works with."""
+    return cast(Door, request.app.state.door)
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who sends a request.
+
+    Raises:
+        RequestError: `key-missing`, `key-refused`.
+    """
+    found = door_of(request).callers.find(
+        request.headers.get("authorization"), request.headers.get("x-api-key"), time.monotonic()
+    )
+    request.state.caller = found.name
+    return found
+
+
+#: Only says in the description of the API that a key is wanted; `caller_of` looks at it.
+BEARER = HTTPBearer(auto_error=False, description="An API key, `avk_…`; not wanted where the server has none.")
+Calling = Annotated[Caller, Depends(caller_of)]
+TheDoor = Annotated[Door, Depends(door_of)]
+
+
+class Problem(BaseModel):
+    """Every error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:avatard:error:job-unknown"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no job job-20260102T030405Z-0a1b2c3d."])
+    instance: str | None = None
+    code: str = Field(examples=["job-unknown"], description="Stable; docs/errors.md lists them.")
+    hint: str = Field(examples=["GET /jobs lists those there are."], description="What to do; may be empty.")
+    fault: str = Field(examples=["job"], description="job, machine, config or unknown.")
+    errors: list[dict[str, str]] | None = Field(None, description="Parts that are wrong: `pointer`, `detail`.")
+
+
+#: What any request can be answered with.
+_ALWAYS: Final = (400, 401, 403, 405, 421, 422, 500, 503)
+
+
+def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of the errors of a route: `statuses`, and those that every route has."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": "See `code`.", "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({*_ALWAYS, *statuses})
+    }
+
+
+def to_root(request: Request) -> str:
+    """Return the way from the path of a request to the server's root, such as `../`, which holds behind any proxy."""
+    path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+    return "../" * (path.count("/") - 1) or "./"
+
+
+def with_links(status: Mapping[str, Any], root: str) -> dict[str, Any]:
+    """Return a status with its id under the name that clients of the older system know, and with links.
+
+    Args:
+        root: as `to_root`.
+    """
+    job = f"{root}jobs/{status['job']}"
+    links = {"self": job, "events": f"{job}/events", "cancel": job}
+    if status["state"] == "done" and status.get("outputs", True):
+        links["result"] = f"{job}/result"
+    return {**status, "job_id": status["job"], "links": links}
+
+
+def wait_wanted(request: Request, wait: float | None) -> float:
+    """Return how long a client wants to wait for the job, s, by `?wait=` or `Prefer: wait=`; at most `MAX_WAIT_S`."""
+    found = _PREFER_WAIT.search(request.headers.get("prefer", ""))
+    return min(MAX_WAIT_S, wait if wait is not None else float(found[1]) if found else 0.0)
+
+
+def cached(request: Request, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON that a client may have already: 304 where its ETag is the present one."""
+    etag = etag_of(value)
+    told = {"ETag": etag, "Cache-Control": "private, no-cache", **(headers or {})}
+    if is_known(request, etag):
+        return Response(status_code=304, headers=told)
+    return JSONResponse(value, headers=told)
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Return whether the client says that it has the content of an ETag."""
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in given.split(","))

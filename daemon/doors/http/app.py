@@ -1,0 +1,167 @@
+"""Builds the app of the HTTP door, for `avatar server start` and for every other ASGI server.
+
+`uvicorn --factory daemon.doors.http.app:create_app` and `gunicorn -k uvicorn_worker.UvicornWorker` serve it as well. The
+configuration is that of `$AVATAR_CONFIG`, or of the usual places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI, Security
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp
+
+from daemon import __version__
+from daemon.config import Settings
+from daemon.doors.http import docs_pages, route_jobs, route_kinds, route_server
+from daemon.doors.http.answers import BEARER, Door, Problem
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.body import Uploads
+from daemon.doors.http.callers import Callers
+from daemon.doors.http.guard import Guard
+from daemon.doors.http.incoming import clear_litter
+from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.problems import add_handlers
+from daemon.errors import ConfigError
+from daemon.system.config_file import config_path
+
+#: Names of this machine by which it may always be called.
+LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
+#: How often what killed requests left behind is cleared, s.
+CLEAR_S: Final = 3600.0
+#: In which environment variable `avatar server start` tells its processes where they listen.
+BOUND: Final = "AVATAR_SERVER_BOUND"
+_ABOUT: Final = (
+    "Hands in jobs for talking-head videos, follows them, and fetches their results. What an answer with status 202 accepts is "
+    "on the disk, and is made once. Errors are problem details (RFC 9457) with a stable `code`."
+)
+
+
+def create_app(settings: Settings | None = None, bound: str | None = None) -> ASGIApp:
+    """Build the app.
+
+    Args:
+        settings: those of the service; by default of `$AVATAR_CONFIG` or the usual places.
+        bound: address that the server listens on: a name or number, or `unix`. By default what `avatar server start` says,
+            else this machine alone.
+
+    Raises:
+        ConfigError: `config-missing`, `config-invalid`; `server-open`: others could call a server that asks for no key;
+            `server-user-unknown`: keys name who hands in, and nobody would believe them.
+    """
+    settings = settings or Settings.load(config_path(os.environ.get("AVATAR_CONFIG")))
+    address = bound if bound is not None else os.environ.get(BOUND, LOCAL[1])
+    keys = ApiKeys(settings.server.keys)
+    check_safe(settings, keys, address)
+    jobs = Jobs(settings)
+    door = Door(settings, jobs, Callers(keys, settings.paths.inbox), Uploads(settings.server.max_uploads))
+
+    @contextlib.asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        cleaner = asyncio.create_task(_clear(settings.paths.inbox))
+        try:
+            yield
+        finally:
+            cleaner.cancel()
+
+    app = FastAPI(
+        title="avatard",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+        generate_unique_id_function=_operation,
+        openapi_tags=[{"name": name} for name in ("jobs", "voice", "avatar", "video", "server")],
+        redirect_slashes=False,
+    )
+    app.state.door, app.state.routes = door, []
+    add_handlers(app)
+    for module in (route_server, route_jobs, route_kinds, docs_pages):
+        app.include_router(module.router, dependencies=[Security(BEARER)] if module is not docs_pages else [])
+        app.state.routes += module.router.routes
+    app.openapi = _with_problem(app)  # type: ignore[method-assign]
+    return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)])
+
+
+def check_safe(settings: Settings, keys: ApiKeys, address: str) -> None:
+    """Refuse to serve what others could use without a key, or keys on which nobody relies.
+
+    Raises:
+        ConfigError: as `create_app`.
+    """
+    if not keys.all():
+        if not is_local(address):
+            raise ConfigError(
+                "server-open",
+                f"On {address} everybody who reaches this machine could hand in jobs: there is no API key.",
+                "Make one by `avatar key add NAME`, or listen on 127.0.0.1.",
+            )
+        return
+    if not _is_me(settings.server.user):
+        raise ConfigError(
+            "server-user-unknown",
+            "There are API keys, but the daemon would not believe who handed in a job: `server.user` is not this process's user.",
+            f"Write `server: {{user: {os.geteuid()}}}` into the configuration, and reload the daemon.",
+        )
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    if address in ("unix", "localhost"):
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    return False
+
+
+def _is_me(user: str) -> bool:
+    import pwd
+
+    if user.isdecimal():
+        return int(user) == os.geteuid()
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        return False
+
+
+def _own_names(address: str) -> Iterable[str]:
+    if address in ("", "unix"):
+        return ()
+    name = f"[{address}]" if ":" in address and not address.startswith("[") else address
+    everywhere = address in ("0.0.0.0", "::", "[::]")
+    return (socket.gethostname(), socket.getfqdn()) if everywhere else (name,)
+
+
+def _operation(route: APIRoute) -> str:
+    """Return the name of an operation in the description: that of its function."""
+    return route.name
+
+
+def _with_problem(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Return what describes the API, with the shape of errors, which no route returns as a value."""
+    made = app.openapi
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = made()
+            schema["components"].setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        return app.openapi_schema or {}
+
+    return describe
+
+
+async def _clear(inbox: Path) -> None:
+    while True:
+        await run_in_threadpool(clear_litter, inbox)
+        await asyncio.sleep(CLEAR_S)

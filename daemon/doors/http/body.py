@@ -1,0 +1,242 @@
+"""Reads what a request hands in: a manifest as JSON, as YAML, or as the parts of a multipart body beside its files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from daemon.doors.http.incoming import MANIFEST, Bounds, MultipartReader, Received, check_room, own_folder
+from daemon.doors.http.problems import RequestError
+from daemon.errors import JobError, MachineError
+from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
+from daemon.jobs.parse import decode
+from daemon.jobs.yaml_positions import load_documents
+
+#: A client that sends nothing for so long is given up, s.
+IDLE_S: Final = 60.0
+JSON_TYPES: Final = ("application/json",)
+YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+MULTIPART: Final = "multipart/form-data"
+#: What a value of a key that names a file may be: the id of an upload.
+UPLOAD: Final = "upload:"
+#: Keys of the older system, and ours.
+OLDER_KEYS: Final = {
+    "voice_profile_id": "voice",
+    "voice_profile": "voice",
+    "avatar_profile_id": "avatar",
+    "avatar_id": "avatar",
+    "avatar_image_path": "image",
+    "image_path": "image",
+    "audio_path": "audio",
+    "video_path": "video",
+    "input_path": "video",
+    "reference_audio": "audio",
+    "output_filename": "output",
+    "output_path": "output",
+    "resolution": "size",
+}
+
+
+class Uploads:
+    """Counts the uploads that come in at a time in this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.now = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Any:
+        """Hold a place for one upload.
+
+        Raises:
+            MachineError: `too-many-uploads`.
+        """
+        if self.now >= self._most:
+            raise MachineError(
+                "too-many-uploads", f"{self.now} uploads come in just now.", "Send it again in a moment."
+            )
+        self.now += 1
+        try:
+            yield
+        finally:
+            self.now -= 1
+
+
+@contextlib.asynccontextmanager
+async def received(
+    request: Request, inbox: Path, bounds: Bounds, uploads: Uploads
+) -> AsyncIterator[tuple[dict[str, Any], Received]]:
+    """Yield the manifest that a request hands in, and its files, which go at the end unless they were moved.
+
+    Raises:
+        RequestError: `media-type`, `request-invalid`, `too-large`.
+        JobError: the manifest is no mapping, or no YAML.
+        MachineError: `disk-full`, `too-many-uploads`.
+    """
+    kind = media_type(request)
+    length = content_length(request)
+    if kind == MULTIPART:
+        with uploads.one():
+            await run_in_threadpool(check_room, inbox, length, bounds)
+            with own_folder(inbox) as folder:
+                got = Received(folder)
+                await _read_multipart(request, got, bounds, inbox)
+                yield _manifest_of(got), got
+        return
+    if kind not in (*JSON_TYPES, *YAML_TYPES):
+        raise RequestError(
+            "media-type",
+            f"A body of the type {kind or 'none'} is not read here.",
+            f"Send {JSON_TYPES[0]}, {YAML_TYPES[0]}, or {MULTIPART} with the files.",
+        )
+    data = await small_body(request, bounds.manifest_bytes)
+    yield (_json(data) if kind in JSON_TYPES else _yaml(data)), Received(inbox)
+
+
+def media_type(request: Request) -> str:
+    """Return the type of the body, in small letters and without its options."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def content_length(request: Request) -> int:
+    """Return how many bytes the request says that it has; 0 where it does not."""
+    text = request.headers.get("content-length", "0")
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
+
+
+async def chunks(request: Request) -> AsyncIterator[bytes]:
+    """Yield a body as it comes.
+
+    Raises:
+        RequestError: `request-invalid`: the client sends nothing any more.
+    """
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as exc:
+            raise RequestError(
+                "request-invalid", f"Nothing came for {IDLE_S:g} s.", "Send it again.", headers={"Connection": "close"}
+            ) from exc
+        if chunk:
+            yield chunk
+
+
+async def small_body(request: Request, most: int) -> bytes:
+    """Return a whole body.
+
+    Raises:
+        RequestError: `too-large`, `request-invalid`.
+    """
+    data = bytearray()
+    if content_length(request) > most:
+        raise _too_long(most)
+    async for chunk in chunks(request):
+        data += chunk
+        if len(data) > most:
+            raise _too_long(most)
+    return bytes(data)
+
+
+def _too_long(most: int) -> RequestError:
+    return RequestError(
+        "too-large", f"The body has more than {most} bytes.", "Send files as parts of a multipart body."
+    )
+
+
+async def _read_multipart(request: Request, got: Received, bounds: Bounds, inbox: Path) -> None:
+    reader = MultipartReader(request.headers["content-type"], got, bounds, inbox)
+    try:
+        async for chunk in chunks(request):
+            await run_in_threadpool(reader.write, chunk)
+        await run_in_threadpool(reader.finish)
+    finally:
+        reader.close()
+
+
+def _manifest_of(got: Received) -> dict[str, Any]:
+    fields = dict(got.fields)
+    whole = fields.pop(MANIFEST, None)
+    manifest = {} if whole is None else _yaml(whole.encode())  # JSON is YAML
+    for key, value in fields.items():
+        if key in manifest:
+            raise RequestError("request-invalid", f"`{key}` is in `{MANIFEST}`, too.", "Give it once.")
+        manifest[key] = value
+    return manifest
+
+
+def _yaml(data: bytes) -> dict[str, Any]:
+    documents = [
+        one
+        for one in load_documents(decode(data), explain_mistake)
+        if isinstance(one, JobError) or one.value is not None
+    ]
+    if len(documents) != 1:
+        raise JobError(
+            "manifest-invalid", f"The manifest holds {len(documents)} documents.", "Hand in one job with each request."
+        )
+    (document,) = documents
+    if isinstance(document, JobError):
+        raise document
+    return _mapping(document.value)
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            double = next(key for key, _ in pairs if [one for one, _ in pairs].count(key) > 1)
+            raise ValueError(f"the key {double!r} comes twice")
+        return found
+
+    try:
+        value = json.loads(data, object_pairs_hook=unique, parse_constant=_no_number)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as exc:
+        why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
+        raise RequestError("request-invalid", f"The body is no JSON: {why}.", "Correct it.") from exc
+    return _mapping(value)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise JobError("manifest-invalid", "The manifest is no mapping of keys to values.", "See docs/manifest.md.")
+    for key in value:
+        if not isinstance(key, str):
+            raise JobError("manifest-invalid", f"The key {key!r} is no text.", "See docs/manifest.md.")
+    return value
+
+
+def older_keys(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """Return a remark on each key that the older system had for one of ours."""
+    return [
+        {"pointer": f"#/{key}", "detail": f"this is called `{OLDER_KEYS[key]}` here"}
+        for key in manifest
+        if key in OLDER_KEYS
+    ]
+
+
+def take_uploads(manifest: dict[str, Any], find: Callable[[str], Path]) -> dict[str, Path]:
+    """Take the uploads out of a manifest that name files. `find` returns the file of an upload's id."""
+    found = {}
+    for key in COMPANIONS:
+        value = manifest.get(key)
+        if isinstance(value, str) and value.startswith(UPLOAD):
+            found[key] = find(value.removeprefix(UPLOAD))
+            del manifest[key]
+    return found

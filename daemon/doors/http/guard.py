@@ -1,0 +1,124 @@
+"""Looks at every request before it is routed: which host it names, from which site it comes, how large its body may be.
+
+A page of another site that a user has open can send requests to this machine. So the host must be one that this server is called
+by (DNS rebinding), and whatever changes something must not come from another site's page.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from daemon.doors.http.problems import RequestError, problem
+from daemon.errors import escape_unprintable
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: What every answer carries: nothing that users sent is ever taken for a page.
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, in small letters and without its port; empty where it is none."""
+    found = _HOST.fullmatch(host)
+    return found["name"].lower().rstrip(".") if found else ""
+
+
+class Guard:
+    """Refuses what must not reach a route, gives every request an id, and writes the access log.
+
+    Args:
+        app: what is guarded.
+        hosts: names by which clients may call the server.
+        seen: called after each request with its method, route, status and seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str], seen: Callable[[str, str, int, float], None] = lambda *_: None
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.monotonic(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *HEADERS, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            if (error := self._refusal(scope["method"], headers)) is not None:
+                await problem(error, scope["path"])(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        finally:
+            self._tell(scope, status, time.monotonic() - started, request_id)
+
+    def _refusal(self, method: str, headers: Headers) -> RequestError | None:
+        hosts = headers.getlist("host")
+        name = host_name(hosts[0]) if len(hosts) == 1 else ""
+        if name not in self._hosts:
+            return RequestError(
+                "host-unknown",
+                f"This server is not called {escape_unprintable(', '.join(hosts)[:80]) or 'by no name'}.",
+                "Call it by a name that it knows; whoever runs it adds others to `server.hosts`.",
+            )
+        if method in SAFE_METHODS:
+            return None
+        site = headers.get("sec-fetch-site")
+        origin = headers.get("origin")
+        if site is not None:
+            foreign = site not in ("same-origin", "none")
+        elif origin is not None:
+            foreign = urlsplit(origin).netloc.lower() != hosts[0].lower()
+        else:
+            foreign = False  # no browser
+        if not foreign:
+            return None
+        return RequestError(
+            "cross-site",
+            "This request comes from the page of another site.",
+            "Send it from a program, or from a page of this server.",
+        )
+
+    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", "")
+        self._seen(scope["method"], route, status, seconds)
+        log.info(
+            "request",
+            method=scope["method"],
+            path=escape_unprintable(Request(scope).url.path),
+            status=status,
+            seconds=round(seconds, 4),
+            request_id=request_id,
+            key=scope.get("state", {}).get("caller", ""),
+        )

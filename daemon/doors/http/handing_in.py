@@ -1,0 +1,104 @@
+"""Hands in what a request brings, for every route that makes a job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from daemon.doors.hand_in import HandedIn
+from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
+from daemon.doors.http.body import received, take_uploads
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.events import wait_for_end
+from daemon.doors.http.kept_uploads import KeptUploads
+from daemon.doors.http.problems import RequestError
+from daemon.jobs.hand_in_record import MAX_KEY
+from daemon.jobs.record import FINISHED
+
+#: When a client should look again, s.
+LOOK_AGAIN_S: Final = 2
+_KEY = re.compile(r'"((?:[^"\\]|\\.)*)"|([!-~]+)')
+
+
+async def make_job(
+    request: Request,
+    door: Door,
+    caller: Caller,
+    uploads: KeptUploads,
+    fixed: Mapping[str, Any] | None = None,
+    wait: float | None = None,
+) -> JSONResponse:
+    """Hand in the job that a request describes.
+
+    Args:
+        fixed: keys of the manifest that the route says.
+        wait: how long the client wants to wait for the end, s.
+
+    Returns:
+        202 with the status and where to look; 200 where the job ended while the client waited.
+
+    Raises:
+        RequestError, JobError, MachineError: what is wrong; nothing was handed in then.
+    """
+    caller.check_may_submit()
+    key = idempotency_key(request)
+    async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (manifest, got):
+        name = manifest.pop("name", None)
+        if name is not None and not isinstance(name, str):
+            raise RequestError("manifest-invalid", "`name` is no text.", "Give a name for the results, or none.")
+        for field, value in (fixed or {}).items():
+            if manifest.setdefault(field, value) != value:
+                raise RequestError(
+                    "manifest-invalid",
+                    f"`{field}` cannot be {str(manifest[field])[:40]!r} here: this address makes it {value!r}.",
+                    "Leave it out, or use POST /jobs.",
+                )
+        kept = await run_in_threadpool(take_uploads, manifest, lambda one: uploads.find(one, caller))
+        files: dict[str, Path] = {**got.files, **kept}
+        done = await run_in_threadpool(
+            lambda: door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=not kept)
+        )
+    return await answer(request, door, caller, done, wait)
+
+
+async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, wait: float | None) -> JSONResponse:
+    """Answer with a job that was handed in, after waiting for its end as long as the client wants; as `make_job`."""
+    seconds = wait_wanted(request, wait)
+    status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
+    ended = bool(seconds) and status["state"] in FINISHED
+    root = to_root(request)
+    headers = {"Location": f"{root}jobs/{done.job}", "Cache-Control": "no-store"}
+    if not ended:
+        headers["Retry-After"] = str(LOOK_AGAIN_S)
+    if done.again:
+        headers["Idempotency-Replayed"] = "true"
+    if seconds:
+        headers["Preference-Applied"] = f"wait={seconds:g}"
+    content = with_links(status, root)
+    if done.notes:
+        content["notes"] = list(done.notes)
+    return JSONResponse(content, 200 if ended else 202, headers)
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the key in `Idempotency-Key`, in quotes or bare; empty without one.
+
+    Raises:
+        RequestError: `request-invalid`.
+    """
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return ""
+    found = _KEY.fullmatch(given[0].strip()) if len(given) == 1 else None
+    key = "" if found is None else re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2]
+    if not key or len(key) > MAX_KEY or not key.isprintable():
+        raise RequestError(
+            "request-invalid", "The header Idempotency-Key is no key.", f"Send 1 to {MAX_KEY} printable signs, once."
+        )
+    return key

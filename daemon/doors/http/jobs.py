@@ -1,0 +1,326 @@
+"""Finds, lists, hands in and changes jobs for the routes, each caller's own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.config import Settings
+from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
+from daemon.doors.http.body import older_keys
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.problems import RequestError
+from daemon.doors.requests import ask
+from daemon.doors.shared_files import usual_name
+from daemon.errors import AvatarError
+from daemon.history.database import HistoryError
+from daemon.history.history import History
+from daemon.history.query import STATE_WORDS, STATES, Query, Row
+from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
+from daemon.jobs.iso_time import iso
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.speech_length import check_text_length
+from daemon.outbox.checked_status import checked
+from daemon.outbox.outbox import Outbox
+from daemon.queue.lock import lock_holder
+from daemon.queue.spool import Spool
+from daemon.system.permissions import access_error
+
+#: What follows for a job that the daemon has not seen.
+HANDED_IN: Final = "It is taken in when the daemon has seen it."
+
+
+class Jobs:
+    """The jobs of one installation.
+
+    Args:
+        settings: the daemon's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.paths = settings.paths
+        self.outbox = Outbox(self.paths.outbox)
+        self._spool = Spool(self.paths.spool)
+        self._history = History(self.paths.history)
+
+    # -- look ------------------------------------------------------------------------------------------------------
+
+    def status(self, job: str, caller: Caller) -> dict[str, Any]:
+        """Return the status of a job by its id.
+
+        Raises:
+            RequestError: `job-unknown`: there is none, or it is somebody else's.
+        """
+        if not JOB_ID.fullmatch(job):
+            raise _unknown(job)
+        found = self._by_index(job) or self._by_record(job) or self._by_outbox(job)
+        if found is None or not caller.owns(found.get("by")):
+            raise _unknown(job)
+        return found
+
+    def find(
+        self, query: Query, caller: Caller, *, limit: int, after: int | None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Return jobs, the newest first, and where the next page begins; None on the last.
+
+        Raises:
+            RequestError: `query-invalid`.
+            HistoryError: there is no index yet.
+        """
+        for state in query.state:
+            if state not in STATES and state not in STATE_WORDS:
+                raise RequestError("query-invalid", f"There is no state {state!r}.", f"Use one of {', '.join(STATES)}.")
+        try:
+            rows = self._history.find(query, limit=limit + 1, after=after)
+        except HistoryError:
+            if (self.paths.history / "jobs.db").exists():
+                raise
+            rows = []  # no daemon has run yet
+        page = [row.to_json() for row in rows[:limit]]
+        if (
+            after is None
+            and not query.search
+            and not query.kind
+            and not query.tag
+            and "waiting" in (query.states or STATES)
+        ):
+            known = {row.job for row in rows}
+            page = [one for one in self._handed_in(caller) if one["job"] not in known] + page
+        return page, rows[limit - 1].cursor if len(rows) > limit else None
+
+    def stats(self, by: str = "") -> dict[str, Any]:
+        """Return counts of jobs, as `daemon.history.history.History.stats` does. `by`: of one owner alone; empty: of all.
+
+        Raises:
+            HistoryError: the index cannot be read.
+        """
+        try:
+            counts = self._history.stats(by=by)
+        except HistoryError:
+            if (self.paths.history / "jobs.db").exists():
+                raise
+            return {"jobs": 0, "states": {}}  # no daemon has run yet
+        return {**counts, "oldest": iso(counts["oldest"]) if counts["oldest"] is not None else None}
+
+    def _by_index(self, job: str) -> dict[str, Any] | None:
+        try:
+            row = self._history.get(job)
+        except HistoryError:
+            return None
+        return None if row is None else self._full(row)
+
+    def _full(self, row: Row) -> dict[str, Any]:
+        status = checked(row.name, self.outbox.read_status(row.name))
+        return status if status is not None and status["job"] == row.job else row.to_json()
+
+    def _by_record(self, job: str) -> dict[str, Any] | None:
+        """Return the status of a job that the daemon has not seen."""
+        record = self._record(record_name(job))
+        return None if record is None else _waiting(record)
+
+    def _record(self, name: str) -> HandInRecord | None:
+        try:
+            path = self.paths.inbox / name
+            with open(path, "rb", opener=_no_link) as file:
+                if os.fstat(file.fileno()).st_uid != os.geteuid():
+                    return None  # a claim of somebody else
+                return HandInRecord.from_bytes(file.read(MAX_BYTES))
+        except (OSError, ValueError):
+            return None
+
+    def _handed_in(self, caller: Caller) -> Iterator[dict[str, Any]]:
+        with contextlib.suppress(OSError), os.scandir(self.paths.inbox) as entries:
+            for entry in entries:
+                record = self._record(entry.name) if job_of(entry.name) else None
+                if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
+                    yield _waiting(record)
+
+    def _by_outbox(self, job: str) -> dict[str, Any] | None:
+        name = self.outbox.name_of(job)
+        status = None if name is None else checked(name, self.outbox.read_status(name))
+        return status if status is not None and status["job"] == job else None
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def checked(
+        self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
+    ) -> tuple[dict[str, Any], Manifest]:
+        """Return a manifest as it may be handed in, and as the daemon would read it.
+
+        Raises:
+            RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
+                `limit-reached`; `job-unknown`: its `base` is not the caller's.
+            JobError: what is wrong with it.
+        """
+        if remarks := older_keys(dict(manifest)):
+            raise RequestError(
+                "manifest-unknown-key",
+                f"There is no key {remarks[0]['pointer'].removeprefix('#/')}: {remarks[0]['detail']}.",
+                "docs/http.md has a table of the older names.",
+                errors=remarks,
+            )
+        wanted = dict(manifest)
+        defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
+        found = check({**wanted, **{key: usual_name(path) for key, path in files.items()}}, defaults)
+        named = {key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}}
+        if named:
+            key, name = next(iter(named.items()))
+            raise RequestError(
+                "path-refused",
+                f"`{key}` names {name}, and this door takes no file of the server.",
+                f"Send the file as the part `{key}` of a multipart body, or upload it first and write `upload:ID`.",
+                errors=[{"pointer": f"#/{one}", "detail": "send the file itself"} for one in named],
+            )
+        check_text_length(found, self.settings)
+        if found.base is not None and not caller.sees_all:
+            self.status(str(found.base), caller)
+        self._check_limits(found, caller)
+        return wanted, found
+
+    def _check_limits(self, manifest: Manifest, caller: Caller) -> None:
+        limits = caller.limits
+        if limits.kinds is not None and manifest.kind not in limits.kinds:
+            raise RequestError(
+                "not-allowed", f"The key of {caller.name} makes no job of the kind {manifest.kind}.",
+                f"It makes {', '.join(limits.kinds)}.",
+            )  # fmt: skip
+        if limits.priority is not None and manifest.priority > limits.priority:
+            raise RequestError(
+                "not-allowed",
+                f"The key of {caller.name} has no priority above {limits.priority}.",
+                "Ask for a lower one.",
+            )
+        if limits.jobs_per_minute is not None and self._count(caller, since=time.time() - 60) >= limits.jobs_per_minute:
+            raise RequestError(
+                "limit-reached",
+                f"{caller.name} has handed in {limits.jobs_per_minute} jobs within a minute.",
+                "Wait a little.",
+            )
+        if limits.waiting_jobs is not None and self._count(caller, states=STATES[:4]) >= limits.waiting_jobs:
+            raise RequestError(
+                "limit-reached", f"{limits.waiting_jobs} jobs of {caller.name} have not ended.", "Wait until one has."
+            )
+
+    def _count(self, caller: Caller, *, since: float | None = None, states: Sequence[str] = ()) -> int:
+        """Return how many of a caller's jobs were accepted since a time, or are in a state, those just handed in included."""
+        try:
+            rows = self._history.find(Query(by=[caller.name], since=since, state=states), limit=10_000)
+        except HistoryError:
+            rows = []
+        known = {row.job for row in rows}
+        return len(rows) + sum(
+            1 for one in self._handed_in(caller) if one["job"] not in known and one["by"] == caller.name
+        )
+
+    def hand_in(
+        self,
+        manifest: dict[str, Any],
+        files: Mapping[str, Path],
+        caller: Caller,
+        *,
+        name: str | None = None,
+        key: str = "",
+        take: bool = True,
+    ) -> HandedIn:
+        """Hand in a job. When this returns, it is on the disk.
+
+        Args:
+            take: the files may be moved.
+
+        Raises:
+            RequestError: as `checked`.
+            AvatarError: as `daemon.doors.hand_in.hand_in`.
+        """
+        caller.check_may_submit()
+        wanted, _ = self.checked(manifest, files, caller)
+        defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
+        stem = None if name is None else check_name(name)
+        return hand_in(
+            wanted,
+            files,
+            caller.name,
+            key,
+            paths=self.paths,
+            name=stem,
+            defaults=defaults,
+            complete=True,
+            take=take,
+            wait=False,
+        )
+
+    # -- change ----------------------------------------------------------------------------------------------------
+
+    def ask(self, op: str, job: str, caller: Caller, **data: Any) -> str:
+        """Have the daemon change a job; returns its answer, a sentence.
+
+        Raises:
+            RequestError: `job-unknown`, `not-allowed`, `job-finished`.
+            AvatarError: what the daemon answers.
+        """
+        caller.check_may_submit()
+        status = self.status(job, caller)
+        if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
+            raise AvatarError(
+                "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
+            )
+        if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
+            return self._put_request(op, status["name"])
+        unseen = status["state"] == "waiting" and status.get("accepted") is None
+        where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
+        return str(ask(self._spool, self._may_run, op, by=caller.name, **where, **data)["message"])
+
+    def _put_request(self, op: str, name: str) -> str:
+        """Ask by an empty file in the inbox, as people without a shell do."""
+        if op == "priority":
+            raise RequestError(
+                "not-allowed", "This server may not change priorities.", "Let it write the spool's requests."
+            )
+        with contextlib.suppress(FileExistsError):
+            (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
+        return f"{name} will be seen to; its status shows what became of it."
+
+    def _may_run(self) -> bool:
+        try:
+            return lock_holder(self._spool.lock) is not None
+        except OSError:
+            return True  # not allowed to look
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _waiting(record: HandInRecord) -> dict[str, Any]:
+    """Return the status of a job that the daemon has not seen."""
+    return {
+        "job": record.job,
+        "name": record.manifest.removesuffix(".yaml"),
+        "state": "waiting",
+        "stage": None,
+        "progress": 0.0,
+        "eta_s": None,
+        "queue_position": None,
+        "source": record.manifest,
+        "by": record.by or None,
+        "accepted": None,
+        "next": HANDED_IN,
+    }
+
+
+def _unknown(job: str) -> RequestError:
+    return RequestError("job-unknown", f"There is no job {job[:80]}.", "GET /jobs lists those there are.")
+
+
+def etag_of(value: Any) -> str:
+    """Return an ETag that changes with a JSON value."""
+    data = json.dumps(value, sort_keys=True, default=str).encode()
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'

@@ -1,0 +1,187 @@
+"""Answers every error in one shape: problem details (RFC 9457) with our code, hint and fault."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from daemon.errors import AvatarError, ConfigError, JobError, MachineError, escape_unprintable, from_exception
+
+log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/problem+json"
+#: Begins the type of a problem; docs/errors.md describes each.
+TYPES: Final = "urn:avatard:error:"
+#: Status of a code. Others: 422 where the job is at fault, 503 where the machine is, 500 else.
+STATUS: Final[Mapping[str, int]] = {
+    "answer-late": 503,
+    "batch-unknown": 404,
+    "cleared": 410,
+    "cross-site": 403,
+    "disk-full": 507,
+    "file-unknown": 404,
+    "host-unknown": 421,
+    "job-finished": 409,
+    "job-running": 409,
+    "job-unknown": 404,
+    "job-waiting": 409,
+    "key-blocked": 409,
+    "key-busy": 409,
+    "key-missing": 401,
+    "key-refused": 401,
+    "limit-reached": 429,
+    "media-type": 415,
+    "method-unknown": 405,
+    "name-taken": 409,
+    "not-allowed": 403,
+    "not-failed": 409,
+    "not-finished": 409,
+    "not-held": 409,
+    "not-ready": 404,
+    "page-unknown": 404,
+    "query-invalid": 422,
+    "request-invalid": 400,
+    "too-large": 413,
+    "too-many-uploads": 503,
+    "upload-unknown": 404,
+}
+#: How long a client waits before it asks again, in s, by the status of the answer.
+RETRY_AFTER_S: Final = {503: 2, 429: 30, 404: 2}
+
+
+class RequestError(AvatarError):
+    """A fault of the request itself.
+
+    Args:
+        errors: parts of the request that are wrong: `pointer` and `detail`.
+        headers: more headers of the answer.
+    """
+
+    fault = "job"
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code, message, hint)
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+def status_of(error: AvatarError) -> int:
+    """Return the HTTP status that says what kind of error it is."""
+    if error.code in STATUS:
+        return STATUS[error.code]
+    if isinstance(error, JobError | RequestError):
+        return 422
+    return 503 if isinstance(error, MachineError | ConfigError) else 500
+
+
+def problem(error: AvatarError, instance: str = "") -> JSONResponse:
+    """Return the answer for an error. `instance`: path of the request."""
+    status = status_of(error)
+    content: dict[str, Any] = {
+        "type": f"{TYPES}{error.code}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "hint": error.hint,
+        "fault": "config" if isinstance(error, ConfigError) else error.fault,
+    }
+    if instance:
+        content["instance"] = escape_unprintable(instance)
+    headers = {"Cache-Control": "no-store"}
+    if status in (429, 503) or error.code == "not-ready":
+        headers["Retry-After"] = str(RETRY_AFTER_S[status])
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="avatard"'
+    if isinstance(error, RequestError):
+        headers |= error.headers
+        if error.errors:
+            content["errors"] = error.errors
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error of an app answered as a problem, the framework's own included."""
+    app.add_exception_handler(AvatarError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(OSError, _unexpected)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _known(request: Request, exc: Exception) -> JSONResponse:
+    return problem(from_exception(exc), request.url.path)
+
+
+async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
+    error = from_exception(exc)
+    if not isinstance(error, JobError | MachineError | ConfigError):
+        log.error("request failed", path=request.url.path, exc_info=exc)
+        # What went wrong within is the log's business, not the caller's.
+        error = AvatarError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
+    return problem(error, request.url.path)
+
+
+async def _invalid(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    found = [{"pointer": _pointer(one["loc"]), "detail": escape_unprintable(str(one["msg"]))} for one in exc.errors()]
+    first = found[0] if found else {"pointer": "", "detail": "it is not valid"}
+    error = RequestError(
+        "query-invalid",
+        f"{first['pointer'] or 'The request'}: {first['detail']}.",
+        "Correct the request; /docs describes it.",
+        errors=found,
+    )
+    return problem(error, request.url.path)
+
+
+def _pointer(place: Sequence[Any]) -> str:
+    """Return where a value is: `#/size` in the body, else `query/limit`."""
+    where, *rest = map(str, place)
+    tail = "/".join(part.replace("~", "~0").replace("/", "~1") for part in rest)
+    return escape_unprintable(f"#/{tail}" if where == "body" else f"{where}/{tail}")
+
+
+async def _framework(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)
+    headers = dict(exc.headers or {})
+    path = escape_unprintable(request.url.path)
+    if exc.status_code == 404:
+        error = RequestError("page-unknown", f"There is nothing at {path}.", "/docs lists what there is.")
+    elif exc.status_code == 405:
+        allowed = ", ".join(_methods(request)) or headers.get("Allow", "")
+        headers["Allow"] = allowed
+        error = RequestError(
+            "method-unknown", f"{request.method} is not possible at {path}.", f"Use {allowed}.", headers=headers
+        )
+    elif exc.status_code == 413:
+        error = RequestError("too-large", "The request is too large.", "Send less.")
+    else:
+        error = RequestError("request-invalid", f"{escape_unprintable(str(exc.detail))}.", "Correct the request.")
+    return problem(error, request.url.path)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return every method of a path: the framework names those of the first route alone."""
+    from starlette.routing import Match
+
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)

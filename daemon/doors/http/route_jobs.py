@@ -1,0 +1,303 @@
+"""The routes of jobs: hand in, list, follow, fetch, change."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from daemon.doors.expected_times import expected_times
+from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
+from daemon.doors.http.body import received, take_uploads
+from daemon.doors.http.events import HEADERS, job_events
+from daemon.doors.http.handing_in import make_job
+from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.kept_uploads import KeptUploads
+from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.results import chosen_output, serve
+from daemon.errors import AvatarError, JobError
+from daemon.history.query import Query as JobQuery
+
+router = APIRouter(tags=["jobs"])
+
+#: Largest page of a list, and its usual size.
+MOST, USUAL = 200, 50
+Wait = Annotated[
+    float | None, Query(ge=0, le=60, description="Wait so many seconds for the end, as `Prefer: wait=N` does.")
+]
+_MANIFEST = {
+    "type": "object",
+    "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called.",
+    "additionalProperties": True,
+}
+#: The body of a route that makes a job.
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": _MANIFEST,
+                "examples": {
+                    "speech": {"value": {"kind": "speech", "text": "Good morning."}},
+                    "video": {"value": {"text": "Good morning.", "image": "upload:up-0123456789abcdef"}},
+                },
+            },
+            "application/yaml": {"schema": _MANIFEST},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
+                    "properties": {
+                        "manifest": {"type": "string", "description": "The manifest, as YAML or JSON."},
+                        "text": {"type": "string"},
+                        "voice": {"type": "string"},
+                        "image": {"type": "string", "format": "binary"},
+                        "audio": {"type": "string", "format": "binary"},
+                        "video": {"type": "string", "format": "binary"},
+                    },
+                    "additionalProperties": True,
+                }
+            },
+        },
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key", "in": "header", "required": False,
+            "description": "The same key with the same body is the same job.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+        },
+    ],
+}  # fmt: skip
+MAKES_JOB = may_answer(404, 409, 413, 415, 429, 507)
+
+
+def kept(door: Door) -> KeptUploads:
+    """Return the uploads that are kept."""
+    return KeptUploads(door.jobs.paths.inbox, time.time)
+
+
+@router.post("/jobs", status_code=202, summary="Hand in a job", openapi_extra=BODY, responses=MAKES_JOB)
+async def post_job(request: Request, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
+    """Hand in a job. With the answer it is on the disk, and is made once, also while the daemon is down."""
+    return await make_job(request, door, caller, kept(door), wait=wait)
+
+
+@router.get("/jobs", summary="List jobs, the newest first", responses=may_answer(304))
+def list_jobs(
+    request: Request,
+    door: TheDoor,
+    caller: Calling,
+    state: Annotated[list[str], Query(description="Only these states.")] = [],  # noqa: B006 (FastAPI copies it)
+    kind: Annotated[list[str], Query(description="Only these kinds.")] = [],  # noqa: B006
+    tag: Annotated[list[str], Query(description="Only with all of these tags.")] = [],  # noqa: B006
+    by: Annotated[str | None, Query(description="Only of this owner; others than oneself only for an admin.")] = None,
+    q: Annotated[str, Query(max_length=400, description="Words of name, text, file and tags.")] = "",
+    since: Annotated[float | None, Query(description="Accepted since then, seconds since the epoch.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
+    after: Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before.")] = None,
+) -> Response:
+    """List jobs, a page at a time. `next` and the header `Link` lead to the page behind."""
+    owners = [by] if by is not None else [] if caller.sees_all else [caller.name]
+    if not caller.sees_all and by not in (None, caller.name):
+        raise RequestError("not-allowed", "Other people's jobs are not shown to this key.", "Leave `by` out.")
+    query = JobQuery(search=q, state=state, kind=kind, tag=tag, by=owners, since=since)
+    found, cursor = door.jobs.find(query, caller, limit=limit, after=after)
+    root = to_root(request)
+    content = {"jobs": [with_links(one, root) if one["job"] else one for one in found], "next": cursor}
+    headers = {}
+    if cursor is not None:
+        headers["Link"] = f'<?{request.url.include_query_params(after=cursor).query}>; rel="next"'
+    return cached(request, content, headers)
+
+
+@router.get("/jobs/stats", summary="Count jobs", responses=may_answer(304))
+def job_stats(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """Count jobs by state, kind, owner and error. Only an admin sees everybody's."""
+    return cached(request, door.jobs.stats("" if caller.sees_all else caller.name))
+
+
+@router.get("/jobs/{job}", summary="The status of a job", responses=may_answer(304, 404))
+def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
+    """Return the status (docs/status.md) of one job. Its ETag changes with it: `If-None-Match` makes asking again cheap."""
+    return cached(request, with_links(door.jobs.status(job, caller), to_root(request)))
+
+
+@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409))
+def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
+    """Cancel a job, waiting or running."""
+    return _changed(request, door, caller, job, door.jobs.ask("cancel", job, caller))
+
+
+class Change(BaseModel):
+    """What is to be changed of a job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    held: bool | None = Field(None, description="true: hold it back; false: let it go on.")
+    reason: str = Field("", max_length=400, description="Why it is held; people see it in the status.")
+    priority: int | None = Field(None, ge=-100, le=100, description="Higher goes first.")
+
+
+@router.patch(
+    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415)
+)
+def change_job(
+    request: Request,
+    job: str,
+    door: TheDoor,
+    caller: Calling,
+    change: Annotated[Change, Body(examples=[{"held": True, "reason": "The text changes."}, {"priority": 10}])],
+) -> Response:
+    """Hold a job back, let it go on, or give it another priority."""
+    if change.held is None and change.priority is None:
+        raise RequestError("query-invalid", "The body changes nothing.", "Give `held` or `priority`.")
+    said = []
+    if change.priority is not None:
+        highest = caller.limits.priority
+        if highest is not None and change.priority > highest:
+            raise RequestError("not-allowed", f"The highest priority of this key is {highest}.", "Ask for a lower one.")
+        said.append(door.jobs.ask("priority", job, caller, priority=change.priority))
+    if change.held is not None:
+        data = {"reason": change.reason} if change.held else {}
+        said.append(door.jobs.ask("hold" if change.held else "release", job, caller, **data))
+    return _changed(request, door, caller, job, " ".join(said))
+
+
+@router.post("/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409))
+def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
+    """Start a failed or cancelled job again, as it was."""
+    return _changed(request, door, caller, job, door.jobs.ask("retry", job, caller))
+
+
+@router.post(
+    "/jobs/{job}/rerun", status_code=202, summary="Make a job again, changed", openapi_extra=BODY, responses=MAKES_JOB
+)
+async def rerun_job(request: Request, job: str, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
+    """Make a job again: a new one with the same files and seeds, but for what the body says."""
+    await run_in_threadpool(door.jobs.status, job, caller)
+    return await make_job(request, door, caller, kept(door), {"base": job}, wait)
+
+
+@router.get(
+    "/jobs/{job}/events",
+    summary="Follow a job",
+    response_class=StreamingResponse,
+    responses={**may_answer(404), 200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}},
+)
+async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
+    """Follow a job by server-sent events: its whole status first and at each change, then `end`."""
+    await run_in_threadpool(door.jobs.status, job, caller)
+    root = to_root(request)
+    events = job_events(
+        lambda: with_links(door.jobs.status(job, caller), root), request.headers.get("last-event-id", "")[:64]
+    )
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+
+
+_RESULT = {
+    **may_answer(206, 304, 404, 410, 416),
+    200: {"content": {"application/octet-stream": {}}, "description": "The file."},
+}
+
+
+@router.get("/jobs/{job}/result", summary="The result of a job", response_class=Response, responses=_RESULT)
+@router.head("/jobs/{job}/result", include_in_schema=False)
+def get_result(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
+    """Return the main result, whole or in ranges; its ETag is its SHA-256."""
+    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), None))
+
+
+@router.get("/jobs/{job}/result/{file}", summary="One of the results", response_class=Response, responses=_RESULT)
+@router.head("/jobs/{job}/result/{file}", include_in_schema=False)
+def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller: Calling) -> Response:
+    """Return one of the results by its name, such as the captions."""
+    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
+
+
+@router.post(
+    "/validate",
+    summary="Check a job without handing it in",
+    openapi_extra=BODY,
+    responses=may_answer(404, 413, 415, 507),
+)
+async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """Check what POST /jobs would check, and say how long it would take. Nothing is kept."""
+    async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (manifest, got):
+        try:
+            manifest.pop("name", None)
+            files = got.files | await run_in_threadpool(
+                take_uploads, manifest, lambda one: kept(door).find(one, caller)
+            )
+            _, found = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+        except JobError as exc:
+            return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
+        except RequestError as exc:
+            if status_of(exc) != 422:
+                raise
+            return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
+        told: dict[str, Any] = {
+            "ok": True,
+            "errors": [],
+            "warnings": list(found.warnings),
+            "manifest": found.model_dump(mode="json"),
+        }
+        if found.base is None and not found.kind_of_job.makes_jobs:
+            told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
+        return JSONResponse(told)
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    summary="Upload a file before its job",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    responses=may_answer(413, 415, 507),
+)
+async def post_upload(
+    request: Request,
+    door: TheDoor,
+    caller: Calling,
+    filename: Annotated[str, Query(max_length=255, description="What the file is called; its ending counts.")] = "",
+) -> Response:
+    """Upload one file as the whole body. A job names it as `upload:ID` within a day."""
+    from daemon.doors.http.body import chunks, content_length
+
+    caller.check_may_submit()
+    inbox, bounds = door.jobs.paths.inbox, door.bounds
+    with door.uploads.one():
+        await run_in_threadpool(check_room, inbox, content_length(request), bounds)
+        with own_folder(inbox) as folder:
+            writer = FileWriter(folder / "0" / plain_name(filename.encode("utf-8", "replace"), ""), "", bounds, inbox)
+            try:
+                async for chunk in chunks(request):
+                    await run_in_threadpool(writer.write, chunk)
+                digest = await run_in_threadpool(writer.finish)
+            finally:
+                writer.close()
+            told = await run_in_threadpool(kept(door).keep, writer.path, digest, caller)
+    return JSONResponse(told, 201, {"Location": f"uploads/{told['id']}", "Cache-Control": "no-store"})
+
+
+@router.delete("/uploads/{upload}", status_code=204, summary="Remove an upload", responses=may_answer(404))
+def delete_upload(upload: str, door: TheDoor, caller: Calling) -> Response:
+    """Remove an upload before its day is over."""
+    caller.check_may_submit()
+    kept(door).remove(upload, caller)
+    return Response(status_code=204)
+
+
+def _changed(request: Request, door: Door, caller: Any, job: str, message: str) -> JSONResponse:
+    try:
+        status = with_links(door.jobs.status(job, caller), to_root(request))
+    except AvatarError:  # a manifest that was withdrawn before it became a job
+        status = {"job": job, "job_id": job, "state": "cancelled"}
+    return JSONResponse({"message": message, **status}, 202, {"Cache-Control": "no-store"})

@@ -1,0 +1,100 @@
+"""The routes of the older system: each makes one kind of job, or lists what jobs use."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
+from daemon.doors.http.handing_in import answer, make_job
+from daemon.doors.http.route_jobs import BODY, MAKES_JOB, Wait, kept
+from daemon.errors import JobError
+from daemon.outbox.outbox import VOICES
+from daemon.profiles.avatars import AvatarStore
+from daemon.system.safe_open import open_inside
+
+router = APIRouter()
+#: Largest list of voices that is read, in bytes.
+_VOICES_BYTES: Final = 4 * 2**20
+
+
+@router.get("/voice/profiles", tags=["voice"], summary="The voices there are", responses=may_answer(304))
+def voice_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """List the voices as the service published them, built in and cloned."""
+    return cached(request, published_voices(door.jobs.paths.outbox))
+
+
+def published_voices(outbox: Path) -> dict[str, Any]:
+    """Return the list of voices that the daemon wrote into the outbox; empty before it has."""
+    try:
+        with open_inside(outbox, VOICES) as fd:
+            value = json.loads(os.read(fd, _VOICES_BYTES))
+    except (OSError, ValueError, JobError):  # no daemon has run yet
+        value = {}
+    return value if isinstance(value, dict) else {}
+
+
+@router.get("/avatar/profiles", tags=["avatar"], summary="The avatars there are", responses=may_answer(304))
+def avatar_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """List the avatar profiles that jobs can name."""
+    shown = [
+        {"id": one.id, "name": one.name, "defaults": one.defaults, "expired": one.expired}
+        for one in AvatarStore(door.jobs.paths.avatars).all_profiles()
+    ]
+    return cached(request, {"avatars": shown})
+
+
+@router.get("/video/info", status_code=202, tags=["video"], summary="What is in an upload", responses=MAKES_JOB)
+async def upload_info(
+    request: Request,
+    door: TheDoor,
+    caller: Calling,
+    upload: Annotated[str, Query(max_length=40, description="Id of an upload.")],
+    wait: Wait = None,
+) -> Response:
+    """Say what is in a file that was uploaded before: a job of `kind: info`, as POST /video/info makes one."""
+    path = await run_in_threadpool(kept(door).find, upload, caller)
+    manifest = {"kind": "info"}
+    done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {"video": path}, caller, take=False))
+    return await answer(request, door, caller, done, wait)
+
+
+def _add(path: str, kind: str, tag: str, summary: str, doc: str) -> None:
+    async def route(request: Request, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
+        return await make_job(request, door, caller, kept(door), {"kind": kind}, wait)
+
+    route.__doc__, route.__name__ = doc, f"post{path.replace('/', '_')}"
+    router.post(path, status_code=202, tags=[tag], summary=summary, openapi_extra=BODY, responses=MAKES_JOB)(route)
+
+
+_add("/voice/clone", "voice", "voice", "Keep a voice", "Make a voice profile from the recording in `audio`.")
+_add("/voice/synthesize", "speech", "voice", "Speak a text", "Speak `text` with `voice`; the result is a sound file.")
+_add("/avatar/generate", "avatar", "avatar", "Make an avatar", "Make an avatar profile from `image`, or from `prompt`.")
+_add(
+    "/avatar/detect",
+    "detect",
+    "avatar",
+    "Look at a portrait",
+    "Report on the faces in `image`, and whether they can be animated.",
+)
+_add(
+    "/video/lipsync",
+    "lipsync",
+    "video",
+    "Move a portrait by a recording",
+    "Move the portrait in `image` by the recording in `audio`.",
+)
+_add(
+    "/video/encode",
+    "encode",
+    "video",
+    "Give a video another form",
+    "Change size, format, sound or captions of `video`.",
+)
+_add("/video/info", "info", "video", "What is in a file", "Say what is in the media file `video` or `audio`.")

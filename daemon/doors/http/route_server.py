@@ -1,0 +1,101 @@
+"""The routes about the server itself: what it is, whether it works, and how the service stands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from daemon import __version__
+from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer, to_root
+from daemon.errors import AvatarError
+from daemon.history.database import HistoryError
+from daemon.jobs.iso_time import iso
+from daemon.queue.lock import lock_holder
+from daemon.queue.pauses import read_pauses
+from daemon.queue.spool import Spool
+from daemon.telemetry.state_file import loaded_models, read_state
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/", summary="What this is", responses=may_answer())
+def index(request: Request) -> dict[str, Any]:
+    """Say what this server is, and where to go on."""
+    root = to_root(request)
+    pages = (
+        "health",
+        "status",
+        "jobs",
+        "jobs/stats",
+        "voice/profiles",
+        "avatar/profiles",
+        "docs",
+        "redoc",
+        "openapi.json",
+    )
+    return {"name": "avatard", "version": __version__, "links": {page: f"{root}{page}" for page in pages}}
+
+
+@router.get("/health", summary="Whether this server works", responses=may_answer())
+def health(door: TheDoor) -> JSONResponse:
+    """Say whether jobs can be handed in: 200, or 503 with what is wrong. The daemon need not run for that."""
+    paths, wrong = door.jobs.paths, []
+    if not os.access(paths.inbox, os.W_OK | os.X_OK):
+        wrong.append("the inbox cannot be written")
+    if not os.access(paths.outbox, os.R_OK | os.X_OK):
+        wrong.append("the outbox cannot be read")
+    try:
+        if not wrong and shutil.disk_usage(paths.inbox).free < door.bounds.reserve_bytes:
+            wrong.append("the disk of the inbox is full")
+        door.callers.check()
+    except OSError as exc:
+        wrong.append(f"the disk of the inbox cannot be read: {exc.strerror}")
+    except AvatarError as exc:
+        wrong.append(exc.code)
+    return JSONResponse({"ok": not wrong, "wrong": wrong}, 503 if wrong else 200, {"Cache-Control": "no-store"})
+
+
+@router.get("/status", summary="How the service stands", responses=may_answer(304))
+def status(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """Say whether the daemon runs, what is paused and why, how many jobs stand where, and room on the disks; null: unknown."""
+    spool, paths = Spool(door.jobs.paths.spool), door.jobs.paths
+    running: bool | None
+    try:
+        running = lock_holder(spool.lock) is not None
+    except OSError:
+        running = None
+    state = read_state(spool.root / "state.json")
+    try:
+        counts: dict[str, Any] | None = door.jobs.stats("" if caller.sees_all else caller.name)["states"]
+    except HistoryError:
+        counts = None
+    try:
+        pauses = {
+            scope: {"by": pause.by, "reason": pause.reason, "since": iso(pause.since)}
+            for scope, pause in read_pauses(spool.root / "paused.json").items()
+            if pause.left_s > 0
+        }
+    except OSError:
+        pauses = {}
+    return cached(
+        request,
+        {
+            "version": __version__,
+            "daemon": {"running": running},
+            "paused": pauses,
+            "paused_lanes": state.get("paused_lanes", {}) if running else {},
+            "jobs": counts,
+            "models": [{"model": one.get("model"), "stage": one.get("stage")} for one in loaded_models(state)]
+            if running
+            else [],
+            "disk": {
+                name: {"free_bytes": shutil.disk_usage(path).free}
+                for name, path in (("inbox", paths.inbox), ("outbox", paths.outbox))
+                if path.is_dir()
+            },
+        },
+    )
