@@ -317,8 +317,8 @@ class Settings(BaseModel):
         Raises:
             ConfigError: `config-invalid`.
         """
-        if isinstance(raw, dict) and raw.get("paths") is None:
-            raw = {**raw, "paths": {}}  # so that the default folders, too, are taken from the file's own
+        if isinstance(raw, dict):  # so that the default folders, too, are taken from the file's own
+            raw = {**raw, **{section: {} for section in ("paths", "server") if raw.get(section) is None}}
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:

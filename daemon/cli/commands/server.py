@@ -11,12 +11,6 @@ import click
 from daemon.cli.common import Shell
 from daemon.errors import ConfigError
 
-#: Bounds of one process: connections at a time, size of the headers in bytes, and how long an idle connection stays, s.
-MAX_CONNECTIONS: Final = 256
-MAX_HEADER_BYTES: Final = 16 << 10
-IDLE_S: Final = 30
-#: How long requests have to end when the server is stopped, s.
-STOP_S: Final = 10
 _APP: Final = "daemon.doors.http.app:create_app"
 
 
@@ -53,7 +47,7 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
 
         from daemon.doors.http.api_keys import ApiKeys
         from daemon.doors.http.app import BOUND, check_safe
-        from daemon.doors.http.connections import BoundedProtocol
+        from daemon.doors.http.connections import server_options
     except ImportError as exc:
         raise ConfigError(
             "extra-missing",
@@ -74,14 +68,5 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
         workers=workers,
         reload=reload,
         root_path=root_path,
-        http=BoundedProtocol,
-        ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=STOP_S,
-        server_header=False,
-        access_log=False,  # ours has the request's id and the key's name
-        proxy_headers=False,
-        log_config=None,
+        **server_options(),
     )

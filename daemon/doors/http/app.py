@@ -87,9 +87,11 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     app.state.door, app.state.routes = door, []
     add_handlers(app)
     for module in (route_server, route_jobs, route_kinds, docs_pages):
-        app.include_router(module.router, dependencies=[Security(BEARER)] if module is not docs_pages else [])
+        app.include_router(
+            module.router, dependencies=[Security(BEARER)] if module in (route_jobs, route_kinds) else []
+        )
         app.state.routes += module.router.routes
-    app.openapi = _with_problem(app)  # type: ignore[method-assign]
+    app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
     return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)])
 
 
@@ -148,7 +150,7 @@ def _operation(route: APIRoute) -> str:
     return route.name
 
 
-def _with_problem(app: FastAPI) -> Callable[[], dict[str, Any]]:
+def _with_problem(app: FastAPI, keys: ApiKeys) -> Callable[[], dict[str, Any]]:
     """Return what describes the API, with the shape of errors, which no route returns as a value."""
     made = app.openapi
 
@@ -156,6 +158,10 @@ def _with_problem(app: FastAPI) -> Callable[[], dict[str, Any]]:
         if app.openapi_schema is None:
             schema = made()
             schema["components"].setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    if not keys.all() and "security" in operation:
+                        operation["security"].append({})  # none is asked for as long as there is none
         return app.openapi_schema or {}
 
     return describe

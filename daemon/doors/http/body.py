@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from daemon.doors.http.incoming import MANIFEST, Bounds, MultipartReader, Received, check_room, own_folder
 from daemon.doors.http.problems import RequestError
+from daemon.doors.plain_values import plain_manifest
 from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
@@ -219,7 +220,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     for key in value:
         if not isinstance(key, str):
             raise JobError("manifest-invalid", f"The key {key!r} is no text.", "See docs/manifest.md.")
-    return value
+    return plain_manifest(value)
 
 
 def older_keys(manifest: dict[str, Any]) -> list[dict[str, str]]:

@@ -10,6 +10,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: How long a client may take for the headers of a request, s.
 HEADERS_S: Final = 20.0
+#: Bounds of one process: connections at a time, bytes of the headers, and how long an idle connection stays, s.
+MAX_CONNECTIONS: Final = 256
+MAX_HEADER_BYTES: Final = 16 << 10
+IDLE_S: Final = 30
+#: How long requests have to end when the server is stopped, s.
+STOP_S: Final = 10
+
+
+def server_options() -> dict[str, Any]:
+    """Return how uvicorn serves the app, apart from where."""
+    return {
+        "http": BoundedProtocol,
+        "ws": "none",
+        "limit_concurrency": MAX_CONNECTIONS,
+        "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
+        "timeout_keep_alive": IDLE_S,
+        "timeout_graceful_shutdown": STOP_S,
+        "server_header": False,
+        "access_log": False,  # ours has the request's id and the key's name
+        "proxy_headers": False,
+        "log_config": None,
+    }
 
 
 class BoundedProtocol(H11Protocol):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+#: Most bytes of all headers of a request.
+MAX_HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -84,6 +86,10 @@ class Guard:
             self._tell(scope, status, time.monotonic() - started, request_id)
 
     def _refusal(self, method: str, headers: Headers) -> RequestError | None:
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADER_BYTES:
+            return RequestError(
+                "headers-too-large", f"The headers have more than {MAX_HEADER_BYTES} bytes.", "Send fewer."
+            )
         hosts = headers.getlist("host")
         name = host_name(hosts[0]) if len(hosts) == 1 else ""
         if name not in self._hosts:

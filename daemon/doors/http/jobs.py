@@ -25,7 +25,7 @@ from daemon.history.query import STATE_WORDS, STATES, Query, Row
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
 from daemon.jobs.iso_time import iso
-from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.speech_length import check_text_length
 from daemon.outbox.checked_status import checked
@@ -169,17 +169,11 @@ class Jobs:
                 errors=remarks,
             )
         wanted = dict(manifest)
+        given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
+        _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         found = check({**wanted, **{key: usual_name(path) for key, path in files.items()}}, defaults)
-        named = {key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}}
-        if named:
-            key, name = next(iter(named.items()))
-            raise RequestError(
-                "path-refused",
-                f"`{key}` names {name}, and this door takes no file of the server.",
-                f"Send the file as the part `{key}` of a multipart body, or upload it first and write `upload:ID`.",
-                errors=[{"pointer": f"#/{one}", "detail": "send the file itself"} for one in named],
-            )
+        _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
         if found.base is not None and not caller.sees_all:
             self.status(str(found.base), caller)
@@ -297,6 +291,18 @@ class Jobs:
 
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _refuse_names(named: Mapping[str, str]) -> None:
+    """Refuse a manifest that names files of the server. `named`: key → name."""
+    if named:
+        key, name = next(iter(named.items()))
+        raise RequestError(
+            "path-refused",
+            f"`{key}` names {name[:80]}, and this door takes no file of the server.",
+            f"Send the file as the part `{key}` of a multipart body, or upload it first and write `upload:ID`.",
+            errors=[{"pointer": f"#/{one}", "detail": "send the file itself"} for one in named],
+        )
 
 
 def _waiting(record: HandInRecord) -> dict[str, Any]:

@@ -9,17 +9,28 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
-from daemon.errors import AvatarError, ConfigError, JobError, MachineError, escape_unprintable, from_exception
+from daemon.errors import (
+    AvatarError,
+    ConfigError,
+    JobError,
+    MachineError,
+    UnknownError,
+    escape_unprintable,
+    from_exception,
+    traceback_of,
+)
 
 log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
 #: Begins the type of a problem; docs/errors.md describes each.
 TYPES: Final = "urn:avatard:error:"
-#: Status of a code. Others: 422 where the job is at fault, 503 where the machine is, 500 else.
+#: Status of a code. Others: 422 where the job is at fault, 503 where the machine is, 409 where it cannot be done now.
 STATUS: Final[Mapping[str, int]] = {
     "answer-late": 503,
     "batch-unknown": 404,
@@ -27,6 +38,7 @@ STATUS: Final[Mapping[str, int]] = {
     "cross-site": 403,
     "disk-full": 507,
     "file-unknown": 404,
+    "headers-too-large": 431,
     "host-unknown": 421,
     "job-finished": 409,
     "job-running": 409,
@@ -36,6 +48,7 @@ STATUS: Final[Mapping[str, int]] = {
     "key-busy": 409,
     "key-missing": 401,
     "key-refused": 401,
+    "key-reused": 422,
     "limit-reached": 429,
     "media-type": 415,
     "method-unknown": 405,
@@ -52,6 +65,8 @@ STATUS: Final[Mapping[str, int]] = {
     "too-many-uploads": 503,
     "upload-unknown": 404,
 }
+#: Status in the log of a request whose client went before it had an answer.
+GONE: Final = 499
 #: How long a client waits before it asks again, in s, by the status of the answer.
 RETRY_AFTER_S: Final = {503: 2, 429: 30, 404: 2}
 
@@ -86,7 +101,11 @@ def status_of(error: AvatarError) -> int:
         return STATUS[error.code]
     if isinstance(error, JobError | RequestError):
         return 422
-    return 503 if isinstance(error, MachineError | ConfigError) else 500
+    if isinstance(error, MachineError | ConfigError):
+        return 503
+    return (
+        500 if isinstance(error, UnknownError) else 409
+    )  # what the daemon refuses, as the job is not in the state for it
 
 
 def problem(error: AvatarError, instance: str = "") -> JSONResponse:
@@ -120,6 +139,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AvatarError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(OSError, _unexpected)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -128,12 +148,17 @@ async def _known(request: Request, exc: Exception) -> JSONResponse:
     return problem(from_exception(exc), request.url.path)
 
 
+async def _gone(request: Request, exc: Exception) -> Response:
+    """Answer nobody: the client went while it sent its request."""
+    return Response(status_code=GONE)
+
+
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
     error = from_exception(exc)
     if not isinstance(error, JobError | MachineError | ConfigError):
-        log.error("request failed", path=request.url.path, exc_info=exc)
+        log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
         # What went wrong within is the log's business, not the caller's.
-        error = AvatarError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
+        error = UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
     return problem(error, request.url.path)
 
 
@@ -177,11 +202,6 @@ async def _framework(request: Request, exc: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return every method of a path: the framework names those of the first route alone."""
-    from starlette.routing import Match
-
-    found: set[str] = set()
-    for route in request.app.state.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
-    return sorted(found)
+    """Return every method of a path: the framework names those of one route alone."""
+    fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fitting if route.path == fitting[0].path for method in route.methods})

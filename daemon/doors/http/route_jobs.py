@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -14,65 +14,83 @@ from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import received, take_uploads
 from daemon.doors.http.events import HEADERS, job_events
-from daemon.doors.http.handing_in import make_job
+from daemon.doors.http.handing_in import KEY_PATTERN, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.manifest import COMPANIONS
 
 router = APIRouter(tags=["jobs"])
 
+StateWord = Literal[
+    "waiting", "queued", "running", "held", "done", "failed", "cancelled", "pending", "processing", "completed"
+]
 #: Largest page of a list, and its usual size.
 MOST, USUAL = 200, 50
 Wait = Annotated[
     float | None, Query(ge=0, le=60, description="Wait so many seconds for the end, as `Prefer: wait=N` does.")
 ]
-_MANIFEST = {
-    "type": "object",
-    "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called.",
-    "additionalProperties": True,
+_TEXT = {"kind": "speech", "text": "Good morning."}
+
+
+def body(kind: str | None, example: dict[str, Any], *, kept: bool = True) -> dict[str, Any]:
+    """Return what describes the body of a route that makes a job.
+
+    Args:
+        kind: the kind that the route makes; None: any.
+        example: of a manifest.
+        kept: a job is made, so that an idempotency key counts.
+    """
+    properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": list(KINDS)}}
+    manifest = {
+        "type": "object",
+        "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called.",
+        "properties": {**properties, "name": {"type": "string"}, "text": {"type": "string"}},
+        "additionalProperties": True,
+    }
+    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS}
+    parts = {
+        "type": "object",
+        "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
+        "properties": {"manifest": {"type": "string", "description": "The manifest, as YAML or JSON."}, **files},
+        "additionalProperties": True,
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": manifest, "example": example},
+                "application/yaml": {"schema": manifest, "example": example},
+                "multipart/form-data": {"schema": parts},
+            },
+        },
+        "parameters": []
+        if not kept
+        else [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "The same key with the same body is the same job.",
+                "schema": {"type": "string", "pattern": KEY_PATTERN},
+            },
+        ],
+    }
+
+
+#: Types of results.
+RESULT_TYPES = (
+    "application/json", "application/octet-stream", "application/x-subrip", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg",
+    "audio/wav", "image/jpeg", "image/png", "text/csv", "text/vtt", "video/mp4", "video/quicktime", "video/webm",
+)  # fmt: skip
+MAKES_JOB: dict[int | str, dict[str, Any]] = {
+    **may_answer(404, 409, 413, 415, 429, 507),
+    200: {"description": "The job ended while the client waited: its status."},
 }
-#: The body of a route that makes a job.
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _MANIFEST,
-                "examples": {
-                    "speech": {"value": {"kind": "speech", "text": "Good morning."}},
-                    "video": {"value": {"text": "Good morning.", "image": "upload:up-0123456789abcdef"}},
-                },
-            },
-            "application/yaml": {"schema": _MANIFEST},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
-                    "properties": {
-                        "manifest": {"type": "string", "description": "The manifest, as YAML or JSON."},
-                        "text": {"type": "string"},
-                        "voice": {"type": "string"},
-                        "image": {"type": "string", "format": "binary"},
-                        "audio": {"type": "string", "format": "binary"},
-                        "video": {"type": "string", "format": "binary"},
-                    },
-                    "additionalProperties": True,
-                }
-            },
-        },
-    },
-    "parameters": [
-        {
-            "name": "Idempotency-Key", "in": "header", "required": False,
-            "description": "The same key with the same body is the same job.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 256},
-        },
-    ],
-}  # fmt: skip
-MAKES_JOB = may_answer(404, 409, 413, 415, 429, 507)
 
 
 def kept(door: Door) -> KeptUploads:
@@ -80,7 +98,7 @@ def kept(door: Door) -> KeptUploads:
     return KeptUploads(door.jobs.paths.inbox, time.time)
 
 
-@router.post("/jobs", status_code=202, summary="Hand in a job", openapi_extra=BODY, responses=MAKES_JOB)
+@router.post("/jobs", status_code=202, summary="Hand in a job", openapi_extra=body(None, _TEXT), responses=MAKES_JOB)
 async def post_job(request: Request, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
     """Hand in a job. With the answer it is on the disk, and is made once, also while the daemon is down."""
     return await make_job(request, door, caller, kept(door), wait=wait)
@@ -91,7 +109,7 @@ def list_jobs(
     request: Request,
     door: TheDoor,
     caller: Calling,
-    state: Annotated[list[str], Query(description="Only these states.")] = [],  # noqa: B006 (FastAPI copies it)
+    state: Annotated[list[StateWord], Query(description="Only these states.")] = [],  # noqa: B006 (FastAPI copies it)
     kind: Annotated[list[str], Query(description="Only these kinds.")] = [],  # noqa: B006
     tag: Annotated[list[str], Query(description="Only with all of these tags.")] = [],  # noqa: B006
     by: Annotated[str | None, Query(description="Only of this owner; others than oneself only for an admin.")] = None,
@@ -133,13 +151,15 @@ def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Re
 
 
 class Change(BaseModel):
-    """What is to be changed of a job."""
+    """What is to be changed of a job; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"anyOf": [{"required": ["held"]}, {"required": ["priority"]}]}
+    )
 
-    held: bool | None = Field(None, description="true: hold it back; false: let it go on.")
+    held: bool = Field(False, description="true: hold it back; false: let it go on.")
     reason: str = Field("", max_length=400, description="Why it is held; people see it in the status.")
-    priority: int | None = Field(None, ge=-100, le=100, description="Higher goes first.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
 
 
 @router.patch(
@@ -153,15 +173,16 @@ def change_job(
     change: Annotated[Change, Body(examples=[{"held": True, "reason": "The text changes."}, {"priority": 10}])],
 ) -> Response:
     """Hold a job back, let it go on, or give it another priority."""
-    if change.held is None and change.priority is None:
+    given = change.model_fields_set
+    if not given & {"held", "priority"}:
         raise RequestError("query-invalid", "The body changes nothing.", "Give `held` or `priority`.")
     said = []
-    if change.priority is not None:
+    if "priority" in given:
         highest = caller.limits.priority
         if highest is not None and change.priority > highest:
             raise RequestError("not-allowed", f"The highest priority of this key is {highest}.", "Ask for a lower one.")
         said.append(door.jobs.ask("priority", job, caller, priority=change.priority))
-    if change.held is not None:
+    if "held" in given:
         data = {"reason": change.reason} if change.held else {}
         said.append(door.jobs.ask("hold" if change.held else "release", job, caller, **data))
     return _changed(request, door, caller, job, " ".join(said))
@@ -174,7 +195,11 @@ def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Res
 
 
 @router.post(
-    "/jobs/{job}/rerun", status_code=202, summary="Make a job again, changed", openapi_extra=BODY, responses=MAKES_JOB
+    "/jobs/{job}/rerun",
+    status_code=202,
+    summary="Make a job again, changed",
+    openapi_extra=body(None, {"text": "Good evening."}),
+    responses=MAKES_JOB,
 )
 async def rerun_job(request: Request, job: str, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
     """Make a job again: a new one with the same files and seeds, but for what the body says."""
@@ -198,9 +223,9 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
-_RESULT = {
+_RESULT: dict[int | str, dict[str, Any]] = {
     **may_answer(206, 304, 404, 410, 416),
-    200: {"content": {"application/octet-stream": {}}, "description": "The file."},
+    200: {"content": {one: {} for one in RESULT_TYPES}, "description": "The file."},
 }
 
 
@@ -221,7 +246,7 @@ def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller
 @router.post(
     "/validate",
     summary="Check a job without handing it in",
-    openapi_extra=BODY,
+    openapi_extra=body(None, _TEXT, kept=False),
     responses=may_answer(404, 413, 415, 507),
 )
 async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:

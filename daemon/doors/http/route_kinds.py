@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
 from daemon.doors.http.handing_in import answer, make_job
-from daemon.doors.http.route_jobs import BODY, MAKES_JOB, Wait, kept
+from daemon.doors.http.route_jobs import MAKES_JOB, Wait, body, kept
 from daemon.errors import JobError
 from daemon.outbox.outbox import VOICES
 from daemon.profiles.avatars import AvatarStore
@@ -65,36 +65,48 @@ async def upload_info(
     return await answer(request, door, caller, done, wait)
 
 
-def _add(path: str, kind: str, tag: str, summary: str, doc: str) -> None:
+def _add(path: str, kind: str, example: dict[str, Any], summary: str, doc: str) -> None:
     async def route(request: Request, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
         return await make_job(request, door, caller, kept(door), {"kind": kind}, wait)
 
     route.__doc__, route.__name__ = doc, f"post{path.replace('/', '_')}"
-    router.post(path, status_code=202, tags=[tag], summary=summary, openapi_extra=BODY, responses=MAKES_JOB)(route)
+    router.post(
+        path,
+        status_code=202,
+        tags=[path.split("/")[1]],
+        summary=summary,
+        openapi_extra=body(kind, example),
+        responses=MAKES_JOB,
+    )(route)
 
 
-_add("/voice/clone", "voice", "voice", "Keep a voice", "Make a voice profile from the recording in `audio`.")
-_add("/voice/synthesize", "speech", "voice", "Speak a text", "Speak `text` with `voice`; the result is a sound file.")
-_add("/avatar/generate", "avatar", "avatar", "Make an avatar", "Make an avatar profile from `image`, or from `prompt`.")
+_FILE = "upload:up-0123456789abcdef"
+_WHO = {"name": "Anna", "consent": "Anna agreed by letter"}
 _add(
-    "/avatar/detect",
-    "detect",
-    "avatar",
-    "Look at a portrait",
-    "Report on the faces in `image`, and whether they can be animated.",
-)
+    "/voice/clone", "voice", {"audio": _FILE, "profile": _WHO}, "Keep a voice",
+    "Make a voice profile from the recording in `audio`.",
+)  # fmt: skip
 _add(
-    "/video/lipsync",
-    "lipsync",
-    "video",
-    "Move a portrait by a recording",
+    "/voice/synthesize", "speech", {"text": "Good morning."}, "Speak a text",
+    "Speak `text` with `voice`; the result is a sound file.",
+)  # fmt: skip
+_add(
+    "/avatar/generate", "avatar", {"image": _FILE, "profile": _WHO}, "Make an avatar",
+    "Make an avatar profile from `image`, or from `prompt`.",
+)  # fmt: skip
+_add(
+    "/avatar/detect", "detect", {"image": _FILE}, "Look at a portrait",
+    "Say which faces are in `image`, and whether they can be animated.",
+)  # fmt: skip
+_add(
+    "/video/lipsync", "lipsync", {"image": _FILE, "audio": _FILE}, "Move a portrait",
     "Move the portrait in `image` by the recording in `audio`.",
-)
+)  # fmt: skip
 _add(
-    "/video/encode",
-    "encode",
-    "video",
-    "Give a video another form",
+    "/video/encode", "encode", {"video": _FILE}, "Give a video another form",
     "Change size, format, sound or captions of `video`.",
-)
-_add("/video/info", "info", "video", "What is in a file", "Say what is in the media file `video` or `audio`.")
+)  # fmt: skip
+_add(
+    "/video/info", "info", {"video": _FILE}, "What is in a file",
+    "Say what is in the media file `video` or `audio`.",
+)  # fmt: skip

@@ -6,11 +6,11 @@ import os
 import shutil
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 
 from daemon import __version__
-from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer, to_root
+from daemon.doors.http.answers import BEARER, Calling, TheDoor, cached, may_answer, to_root
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.jobs.iso_time import iso
@@ -59,7 +59,7 @@ def health(door: TheDoor) -> JSONResponse:
     return JSONResponse({"ok": not wrong, "wrong": wrong}, 503 if wrong else 200, {"Cache-Control": "no-store"})
 
 
-@router.get("/status", summary="How the service stands", responses=may_answer(304))
+@router.get("/status", summary="How the service stands", responses=may_answer(304), dependencies=[Security(BEARER)])
 def status(request: Request, door: TheDoor, caller: Calling) -> Response:
     """Say whether the daemon runs, what is paused and why, how many jobs stand where, and room on the disks; null: unknown."""
     spool, paths = Spool(door.jobs.paths.spool), door.jobs.paths

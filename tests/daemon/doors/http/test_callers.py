@@ -1,0 +1,180 @@
+"""Who may do what: by host, by site, by API key; each sees only what is theirs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from daemon.config import Settings
+from daemon.doors.http import connections
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.app import create_app
+from daemon.errors import ConfigError
+from tests.daemon.doors.http.conftest import Door
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b", "[::2]"]
+)
+def test_another_name_than_the_servers_reaches_no_route(door: Door, host: str) -> None:
+    for path in ("/", "/health", "/jobs", "/nothing"):
+        answer = door.open.get(path, Host=host)
+        assert (answer.status, answer.code) == (421, "host-unknown")
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:80", "studio.example", "STUDIO.example:443"])
+def test_the_servers_own_names_are_known_with_any_port(door: Door, host: str) -> None:
+    assert door.open.get("/health", Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        ({}, True),
+        ({"Origin": "http://localhost"}, False),
+        ({"Origin": "http://127.0.0.1.evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec_Fetch_Site": "cross-site"}, False),
+        ({"Sec_Fetch_Site": "same-site"}, False),
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "http://behind.a.proxy"}, True),
+    ],
+)
+def test_pages_of_other_sites_change_nothing(door: Door, headers: dict[str, str], accepted: bool) -> None:
+    answer = door.open.post("/jobs", SPEECH, **headers)
+    assert answer.status == (202 if accepted else 403)
+    assert bool(door.manifests) is accepted
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_with_a_key_there_is_no_way_in_without_one(door: Door) -> None:
+    assert door.open.get("/jobs").status == 200
+    anna = door.key("anna")
+    assert anna.get("/jobs").status == 200
+    for headers in (
+        {},
+        {"Authorization": "Basic YTpi"},
+        {"Authorization": f"Bearer {anna.key}x"},
+        {"X_API_Key": "avk_none"},
+    ):
+        answer = door.open.get("/jobs", **headers)
+        assert (answer.status, answer.code in ("key-missing", "key-refused")) == (401, True)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert door.open.get(f"/jobs?key={anna.key}&x-api-key={anna.key}").status == 401
+    assert door.open.get("/jobs", X_API_Key=anna.key).status == 200
+    # Not even where the file is spoilt
+    door.settings.server.keys.write_text("{")
+    assert door.open.get("/jobs").code == "keys-unreadable"
+    assert anna.get("/health").status == 503
+
+
+def test_each_key_sees_and_changes_its_own_jobs_alone(door: Door) -> None:
+    anna, ben, reader, boss = door.key("anna"), door.key("ben"), door.key("anna", "read"), door.key("boss", "admin")
+    job = anna.post("/jobs", SPEECH).json["job"]
+    assert {who: [one["job"] for one in key.get("/jobs").json["jobs"]] for who, key in
+            {"anna": anna, "ben": ben, "reader": reader, "boss": boss}.items()} == {
+        "anna": [job], "ben": [], "reader": [job], "boss": [job]}  # fmt: skip
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/retry")):
+        assert ben.send(method, f"/jobs/{job}{path}").code == "job-unknown"
+    assert ben.post("/jobs", {"base": job, "kind": "speech"}).code == "job-unknown"
+    assert ben.get("/jobs?by=anna").code == "not-allowed"
+    assert reader.post("/jobs", SPEECH).code == "not-allowed"
+    assert reader.send("DELETE", f"/jobs/{job}").code == "not-allowed"
+
+
+def test_a_key_takes_no_more_than_its_limits(door: Door) -> None:
+    few = door.key("few", jobs_per_minute=2, priority=0, kinds=("speech",))
+    assert few.post("/jobs", {**SPEECH, "priority": 1}).code == "not-allowed"
+    assert few.post("/jobs", {"text": "Hi.", "image": "upload:up-0123456789abcdef"}).code == "upload-unknown"
+    assert few.post("/video/info", {}).code in ("not-allowed", "manifest-invalid")
+    for number in (1, 2, 3):
+        answer = few.post("/jobs", {**SPEECH, "text": f"Number {number}."})
+        assert answer.status == (202 if number < 3 else 429)
+    assert int(answer.headers["retry-after"]) > 0
+    waiting = door.key("waiting", waiting_jobs=1)
+    assert [waiting.post("/jobs", SPEECH).status for _ in range(2)] == [202, 429]
+
+
+def test_a_key_is_kept_as_a_digest_expires_and_is_revoked_at_once(tmp_path: Path) -> None:
+    now = 1000.0
+    keys = ApiKeys(tmp_path / "keys.json", lambda: now)
+    made, text = keys.add("anna", "submit", expires=2000.0)
+    other = ApiKeys(tmp_path / "keys.json", lambda: now)  # another process
+    assert text.split("_")[-1] not in (tmp_path / "keys.json").read_text()
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o640
+    assert other.find(text) == made
+    now = 2000.0
+    assert other.find(text) is None
+    now = 1000.0
+    keys.revoke("anna")
+    assert other.find(text) is None
+
+
+def test_a_server_that_others_reach_wants_a_key_and_keys_want_a_daemon_that_believes_them(tmp_path: Path) -> None:
+    raw = {"paths": {name: name for name in ("inbox", "outbox", "spool")}}
+    settings = Settings.parse(raw, tmp_path / "config.yaml")
+    for address in ("127.0.0.1", "::1", "localhost", "unix"):
+        create_app(settings, address)
+    for address in ("0.0.0.0", "192.168.1.4", "::", "studio.example"):
+        with pytest.raises(ConfigError) as refused:
+            create_app(settings, address)
+        assert refused.value.code == "server-open"
+    ApiKeys(settings.server.keys).add("anna", "submit")
+    with pytest.raises(ConfigError) as refused:
+        create_app(settings, "127.0.0.1")
+    assert refused.value.code == "server-user-unknown"
+    create_app(Settings.parse({**raw, "server": {"user": str(os.geteuid())}}, tmp_path / "config.yaml"), "0.0.0.0")
+
+
+def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
+    assert door.open.get("/nothing").code == "page-unknown"
+    wrong = door.open.send("PUT", "/jobs")
+    assert (wrong.code, wrong.headers["allow"]) == ("method-unknown", "GET, POST")
+    assert door.open.get("/jobs?limit=0").code == "query-invalid"
+    assert door.open.get("/jobs?limit=0").json["errors"] == [
+        {"pointer": "query/limit", "detail": "Input should be greater than or equal to 1"}
+    ]
+    job = door.open.post("/jobs", SPEECH).json["job"]
+    answer = door.open.send("PATCH", f"/jobs/{job}", b'{"priority": "high"}', {"Content-Type": "application/json"})
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "#/priority")
+    for odd in ("/jobs/%00", "/jobs/%ff", "/jobs/..%2f..%2fetc", "/jobs/job-x/result/%2e%2e"):
+        assert door.open.get(odd).status == 404
+    assert door.open.send("GET", "/jobs", headers={"X-Big": "x" * 40_000}).code == "headers-too-large"
+
+
+def test_headers_that_come_too_slowly_end_the_connection(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEADERS_S", 0.2)
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=60) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-A")
+        assert slow.recv(100) == b""  # closed by the server
+    # A connection that sends them at once serves several requests
+    quick = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=60)
+    try:
+        for _ in range(2):
+            quick.request("GET", "/health")
+            assert quick.getresponse().read()
+    finally:
+        quick.close()
+
+
+def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:
+    described = json.loads(door.open.get("/openapi.json").body)
+    assert described["openapi"].startswith("3.1")
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            assert {"400", "401", "403", "422", "503"} <= operation["responses"].keys(), (method, path)
+            assert operation["summary"]
+    for page in ("/docs", "/redoc"):
+        html = door.open.get(page)
+        assert html.status == 200
+        assert b"http" not in html.body.replace(b"<!doctype html>", b"").replace(b"the HTTP API", b"")
+        assert "script-src 'self'" in html.headers["content-security-policy"]
+        for part in html.body.split(b'"'):
+            if part.startswith(b"docs-assets/"):
+                assert len(door.open.get(f"/{part.decode()}").body) > 50

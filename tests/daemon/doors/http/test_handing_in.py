@@ -1,0 +1,193 @@
+"""What the HTTP door accepts lies whole in the inbox, once; what it refuses leaves nothing there."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon.jobs.record import JOB_ID
+from tests.conftest import PORTRAIT, wait_for
+from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import Answer, multipart
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+def test_a_job_is_on_the_disk_when_the_answer_comes_and_can_be_followed_from_there(door: Door) -> None:
+    # When a job is handed in while no daemon runs
+    answer = door.open.post("/jobs", {**SPEECH, "name": "hello"})
+    # Then the answer says where it is, and the inbox holds it
+    assert answer.status == 202, answer.body
+    job = answer.json["job"]
+    assert JOB_ID.fullmatch(job)
+    assert answer.headers["location"] == f"./jobs/{job}"
+    assert int(answer.headers["retry-after"]) > 0
+    assert yaml.safe_load((door.inbox / "hello.yaml").read_text()) == SPEECH
+    # And it is found by its id and in the list
+    assert door.open.get(f"/jobs/{job}").json["state"] == "waiting"
+    assert [one["job"] for one in door.open.get("/jobs").json["jobs"]] == [job]
+    assert door.open.get(f"/jobs/{job}/result").code == "not-ready"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_files_come_beside_their_manifest_in_any_order_and_under_harmless_names(door: Door, order: int) -> None:
+    # Given a portrait whose name leads out of the folder
+    portrait = PORTRAIT.read_bytes()
+    parts = [
+        ("manifest", None, b"kind: video\ntext: Good morning.\n"),
+        ("image", "../../etc/cron.d/My Photo\u00e9.PNG", portrait),
+    ][::order]
+    # When it is handed in
+    assert door.open.post_parts("/jobs", *parts).status == 202
+    # Then manifest and picture lie in the inbox, the picture whole, and nothing is left behind
+    (manifest,) = door.manifests
+    image = yaml.safe_load((door.inbox / manifest).read_text())["image"]
+    assert Path(image).name == image
+    assert (door.inbox / image).read_bytes() == portrait
+    assert door.left_over == []
+
+
+def test_an_upload_is_used_by_many_jobs_and_only_by_its_owner(door: Door) -> None:
+    anna, ben = door.key("anna"), door.key("ben")
+    told = anna.send("POST", "/uploads?filename=me.png", PORTRAIT.read_bytes())
+    assert told.status == 201, told.body
+    for text in ("One.", "Two."):
+        assert anna.post("/jobs", {"text": text, "image": told.json["ref"]}).status == 202
+    assert len(door.manifests) == 2
+    assert ben.post("/jobs", {"text": "Three.", "image": told.json["ref"]}).code == "upload-unknown"
+    assert anna.send("DELETE", f"/uploads/{told.json['id']}").status == 204
+    assert anna.post("/jobs", {"text": "Four.", "image": told.json["ref"]}).code == "upload-unknown"
+
+
+def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> None:
+    answers: list[Answer] = []
+
+    def hand_in() -> None:
+        answers.append(door.open.post("/jobs", SPEECH, Idempotency_Key="one"))
+
+    threads = [threading.Thread(target=hand_in) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Each is answered by the one job, or told to come again
+    assert {answer.status for answer in answers} <= {202, 409}
+    assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1
+    assert {answer.code for answer in answers if answer.status == 409} <= {"key-busy"}
+    again = door.open.post("/jobs", SPEECH, Idempotency_Key='"one"')
+    assert (again.status, again.headers["idempotency-replayed"]) == (202, "true")
+    assert len(door.manifests) == 1
+    # And another body is refused
+    other = door.open.post("/jobs", {**SPEECH, "text": "Other."}, Idempotency_Key="one")
+    assert (other.status, other.code) == (422, "key-reused")
+
+
+def test_a_client_that_goes_in_the_middle_leaves_nothing(door: Door) -> None:
+    body = multipart(("text", None, b"Hello."), ("image", "a.png", PORTRAIT.read_bytes()))
+    with socket.create_connection(("127.0.0.1", door.open.port)) as one:
+        head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        one.sendall(f"{head}Content-Type: multipart/form-data; boundary=XXbound\r\n\r\n".encode() + body[:200_000])
+        wait_for("the upload to begin", lambda: door.left_over)
+    wait_for("the upload to be cleared", lambda: not door.left_over)
+    assert door.manifests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "status", "code"),
+    [
+        ("/jobs", {"text": "Hi.", "image": "/etc/passwd"}, 422, "path-refused"),
+        ("/jobs", {"text": "Hi.", "image": "other.png"}, 422, "path-refused"),
+        ("/jobs", {"text": "Hi.", "avatar_image_path": "x.png"}, 422, "manifest-unknown-key"),
+        ("/voice/synthesize", {"text": "Hi.", "voice_profile_id": "vp-1"}, 422, "manifest-unknown-key"),
+        ("/voice/synthesize", {"text": "Hi.", "kind": "video"}, 422, "manifest-invalid"),
+        ("/jobs", {"kind": "speech", "txet": "Hi."}, 422, "manifest-unknown-key"),
+        ("/jobs", {"kind": "speech", "text": "Hi.", "by": "boss"}, 422, "manifest-unknown-key"),
+        ("/jobs", ["no mapping"], 422, "manifest-invalid"),
+        ("/jobs", {"kind": "speech", "text": "\ud800"}, 400, "request-invalid"),
+        ("/jobs", {"kind": "speech", "text": "a\0b"}, 422, "manifest-invalid"),
+        ("/jobs", {"kind": "speech", "text": "Hi.", "seed": 10**40}, 422, "manifest-invalid"),
+        ("/jobs", {"text": "Hi.", "image": "upload:../../x"}, 404, "upload-unknown"),
+        ("/jobs", {"kind": "speech", "text": "Hi.", "name": "../x"}, 422, "manifest-invalid"),
+    ],
+)
+def test_what_is_refused_is_a_problem_with_a_code_and_leaves_nothing(
+    door: Door, path: str, value: object, status: int, code: str
+) -> None:
+    answer = door.open.post(path, value)
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert answer.json["hint"]
+    assert door.manifests == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "code"),
+    [
+        ([("image", "a.png", b"%PDF-1.7 " + b"x" * 999), ("text", None, b"Hi.")], 415, "media-type"),
+        ([("image", "a.png", b"<svg/>" + b" " * 999), ("text", None, b"Hi.")], 415, "media-type"),
+        ([("image", "a.png", b""), ("text", None, b"Hi.")], 422, "file-empty"),
+        ([("image", "a.png", b"\x89PNG\r\n\x1a\n" + b"x" * (3 * 2**20)), ("text", None, b"Hi.")], 413, "too-large"),
+        ([("nonsense", "a.png", b"x"), ("text", None, b"Hi.")], 400, "request-invalid"),
+        ([("text", None, b"Hi."), ("text", None, b"Ho.")], 400, "request-invalid"),
+        ([("text", None, b"\xff\xfe")], 400, "request-invalid"),
+        ([("manifest", None, b"text: [unfinished")], 422, "yaml-invalid"),
+        ([("manifest", None, b"a: 1\n---\nb: 2\n")], 422, "manifest-invalid"),
+    ],
+)
+def test_wrong_parts_are_refused_and_leave_nothing(
+    door: Door, parts: list[tuple[str, str | None, bytes]], status: int, code: str
+) -> None:
+    answer = door.open.post_parts("/jobs", *parts)
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert (door.manifests, door.left_over) == ([], [])
+
+
+def test_a_body_that_is_cut_off_or_of_another_kind_is_refused(door: Door) -> None:
+    cut = multipart(("text", None, b"Hi."), end=False)
+    kinds = {
+        "multipart/form-data; boundary=XXbound": (cut, 400, "request-invalid"),
+        "multipart/form-data": (cut, 400, "request-invalid"),
+        "text/plain": (json.dumps(SPEECH).encode(), 415, "media-type"),
+        "application/json": (b'{"text": "a", "text": "b"}', 400, "request-invalid"),
+        "application/yaml": (b"kind: speech\ntext: Hello.\n", 202, ""),
+    }
+    for kind, (body, status, code) in kinds.items():
+        answer = door.open.send("POST", "/jobs", body, {"Content-Type": kind})
+        assert (answer.status, answer.status < 400 or answer.code) == (status, code or True), answer.body
+
+
+def test_more_than_fits_is_refused_before_it_comes_and_more_at_once_are_told_to_come_again(door: Door) -> None:
+    # A body that says that it is too large is not read
+    with socket.create_connection(("127.0.0.1", door.open.port)) as one:
+        head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n"
+        one.sendall(f"{head}Content-Type: multipart/form-data; boundary=XXbound\r\n\r\n".encode())
+        assert b" 413 " in one.recv(100)
+    # And of uploads that are not finished there are at most so many
+    waiting = []
+    try:
+        for number in (1, 2):
+            one = socket.create_connection(("127.0.0.1", door.open.port))
+            waiting.append(one)
+            one.sendall(b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nxx")
+            wait_for("the upload to begin", lambda number=number: len(door.left_over) == number)
+        refused = door.open.send("POST", "/uploads", b"x")
+        assert (refused.status, refused.code) == (503, "too-many-uploads")
+        assert int(refused.headers["retry-after"]) > 0
+    finally:
+        for one in waiting:
+            one.close()
+
+
+def test_validation_says_what_would_happen_and_keeps_nothing(door: Door) -> None:
+    good = door.open.post_parts(
+        "/validate", ("text", None, b"Good morning."), ("image", "a.png", PORTRAIT.read_bytes())
+    )
+    assert good.json["ok"] is True
+    assert good.json["expected"]["total_s"] > 0
+    wrong = door.open.post("/validate", {"kind": "speech", "txet": "x"})
+    assert (wrong.status, wrong.json["ok"], wrong.json["errors"][0]["code"]) == (200, False, "manifest-unknown-key")
+    assert (door.manifests, door.left_over) == ([], [])
