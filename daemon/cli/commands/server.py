@@ -1,16 +1,19 @@
-"""`avatar server start`: the HTTP door."""
+"""`avatar server start` and `avatar key …`: the HTTP door, and who may use it."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from daemon.cli.common import Shell
+from daemon.cli.common import Shell, json_option, show
 from daemon.errors import ConfigError
+from daemon.jobs.iso_time import iso
 
+DAY_S: Final = 86_400.0
 _APP: Final = "daemon.doors.http.app:create_app"
 
 
@@ -70,3 +73,102 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
         root_path=root_path,
         **server_options(),
     )
+
+
+@click.group()
+def key() -> None:
+    """API keys of the HTTP server: who may use it, and for what."""
+
+
+@key.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(["submit", "read", "admin"]), default="submit", show_default=True,
+              help="read: sees its own jobs; submit: hands in and changes them, too; admin: everybody's.")  # fmt: skip
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days; default: never.")
+@click.option("--jobs-per-minute", type=click.IntRange(1), help="Most jobs handed in within a minute.")
+@click.option("--waiting-jobs", type=click.IntRange(1), help="Most jobs that have not ended.")
+@click.option("--priority", type=click.IntRange(-100, 100), help="Highest priority of its jobs.")
+@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; may be given several times.")
+@json_option
+@click.pass_obj
+def add(
+    shell: Shell, /, name: str, role: Any, days: float | None, as_json: bool, kinds: tuple[str, ...], **limits: Any
+) -> None:
+    """Make a key for NAME, and print it. It is shown this once: only its digest is kept.
+
+    \b
+    Example:
+      avatar key add website --role submit --days 365
+    """
+    from daemon.doors.http.api_keys import ApiKeys, Limits
+    from daemon.errors import AvatarError
+    from daemon.jobs.kinds import KINDS
+
+    for kind in kinds:
+        if kind not in KINDS:
+            raise AvatarError("key-invalid", f"There is no kind of job {kind!r}.", f"Use one of {', '.join(KINDS)}.")
+    expires = None if days is None else time.time() + days * DAY_S
+    made, text = ApiKeys(shell.settings.server.keys).add(name, role, expires, Limits(**limits, kinds=kinds or None))
+
+    def tell() -> None:
+        click.echo(text)
+        click.echo(f"This is the key of {made.name} ({made.role}). It is not shown again.", err=True)
+
+    show(
+        {"id": made.id, "name": made.name, "role": made.role, "expires": iso(made.expires), "key": text}, as_json, tell
+    )
+
+
+@key.command("list")
+@json_option
+@click.pass_obj
+def list_keys(shell: Shell, as_json: bool) -> None:
+    """The keys there are, without what they say.
+
+    \b
+    Example:
+      avatar key list
+    """
+    from daemon.doors.http.api_keys import ApiKeys
+    from daemon.doors.http.callers import last_used
+
+    settings, now = shell.settings, time.time()
+    rows = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "role": one.role,
+            "created": iso(one.created),
+            "expires": iso(one.expires),
+            "expired": one.is_over(now),
+            "used": iso(last_used(settings.paths.inbox, one.id)),
+        }
+        for one in ApiKeys(settings.server.keys).all()
+    ]
+
+    def tell() -> None:
+        for row in rows:
+            ends = "expired" if row["expired"] else f"until {row['expires']}" if row["expires"] else "never expires"
+            click.echo(f"{row['id']}  {row['name']:20}  {row['role']:6}  {ends}; last used: {row['used'] or 'never'}")
+        if not rows:
+            click.echo("No API keys. Without any, only this machine may use the server, and is asked for none.")
+
+    show(rows, as_json, tell)
+
+
+@key.command()
+@click.argument("wanted", metavar="KEY")
+@json_option
+@click.pass_obj
+def revoke(shell: Shell, wanted: str, as_json: bool) -> None:
+    """Remove a key by its id, or all keys of a name. They are refused at once.
+
+    \b
+    Example:
+      avatar key revoke website
+    """
+    from daemon.doors.http.api_keys import ApiKeys
+
+    gone = ApiKeys(shell.settings.server.keys).revoke(wanted)
+    rows = [{"id": one.id, "name": one.name} for one in gone]
+    show(rows, as_json, lambda: click.echo(f"Removed: {', '.join(one.id for one in gone)}."))

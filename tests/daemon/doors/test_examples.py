@@ -12,7 +12,9 @@ import pytest
 
 from daemon.cli.doctor.checks import check_module_name
 from daemon.config import Settings
+from daemon.doors.http.app import create_app
 from tests.conftest import ROOT, Installation
+from tests.support.http_door import serving
 
 
 def test_the_queue_example_runs_on_a_service(house: Installation) -> None:
@@ -52,3 +54,11 @@ def test_another_packages_daemon_is_told_by_the_command_and_by_the_doctor(
     monkeypatch.syspath_prepend(str(tmp_path))
     (finding,) = check_module_name(Settings())
     assert (finding.verdict, "python-daemon" in finding.found) == ("bad", True)
+
+
+def test_the_http_example_needs_nothing_but_python(house: Installation, tmp_path: Path) -> None:
+    with serving(create_app(Settings.load(house.config))) as server:
+        command = [sys.executable, "-I", str(ROOT / "examples" / "api_example.py"), f"http://127.0.0.1:{server.port}"]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (tmp_path / "api-example.mp4").read_bytes()[4:8] == b"ftyp"

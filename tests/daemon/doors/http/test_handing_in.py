@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import threading
@@ -173,13 +174,17 @@ def test_more_than_fits_is_refused_before_it_comes_and_more_at_once_are_told_to_
             one = socket.create_connection(("127.0.0.1", door.open.port))
             waiting.append(one)
             one.sendall(b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nxx")
-            wait_for("the upload to begin", lambda number=number: len(door.left_over) == number)
+            wait_for("the upload to begin", functools.partial(_are_coming_in, door, number))
         refused = door.open.send("POST", "/uploads", b"x")
         assert (refused.status, refused.code) == (503, "too-many-uploads")
         assert int(refused.headers["retry-after"]) > 0
     finally:
         for one in waiting:
             one.close()
+
+
+def _are_coming_in(door: Door, number: int) -> bool:
+    return len(door.left_over) == number
 
 
 def test_validation_says_what_would_happen_and_keeps_nothing(door: Door) -> None:
