@@ -16,20 +16,10 @@ from daemon.doors.standstill import standstill
 from daemon.queue.lock import SpoolLock
 from tests.conftest import ROOT, Installation
 
+COMMON = ("Hello.", "--set", "kind=speech", "--timeout", "60")
 WAITING = {
-    "submit": ("submit", "Hello.", "--set", "kind=speech", "--wait"),
-    "pipeline": (
-        "pipeline",
-        "run",
-        "Hello.",
-        "--avatar",
-        "nobody",
-        "--set",
-        "kind=speech",
-        "-o",
-        "hello.wav",
-        "--json",
-    ),
+    "submit": ("submit", *COMMON, "--wait"),
+    "pipeline": ("pipeline", "run", *COMMON, "--avatar", "nobody", "--json"),
 }
 
 
