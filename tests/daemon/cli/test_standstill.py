@@ -23,6 +23,18 @@ WAITING = {
 }
 
 
+def wait_by(one: Installation, command: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start a command that waits for its job."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "daemon.cli", "--config", str(one.config), *command],
+        cwd=one.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("command", WAITING)
 def test_who_waits_for_a_job_of_a_paused_service_hears_who_paused_it_and_what_ends_that(
     installation: Callable[..., Installation], command: str
@@ -32,14 +44,7 @@ def test_who_waits_for_a_job_of_a_paused_service_hears_who_paused_it_and_what_en
     one.start()
     one.avatar("pause", "--reason", "the fans are loud")
     # When somebody waits for a job
-    waiting = subprocess.Popen(
-        [sys.executable, "-m", "daemon.cli", "--config", str(one.config), *WAITING[command]],
-        cwd=one.root,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    waiting = wait_by(one, WAITING[command])
     assert waiting.stderr is not None
     # Then it is said by whom it was paused, why, and what ends that; and when it has ended the job is made
     told = next((line for line in waiting.stderr if "paused by" in line), "nothing")
@@ -51,6 +56,22 @@ def test_who_waits_for_a_job_of_a_paused_service_hears_who_paused_it_and_what_en
     _, rest = waiting.communicate()
     assert (waiting.returncode, "paused by" in rest) == (0, False)
     assert Client(one.config).get(job.job).status.standstill == ""
+
+
+def test_who_waits_for_a_service_that_ends_is_told_that_and_that_the_job_is_kept(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given somebody who waits for a job of a paused service
+    one = installation()
+    one.start()
+    one.avatar("pause")
+    waiting = wait_by(one, WAITING["submit"])
+    assert waiting.stderr is not None
+    next((line for line in waiting.stderr if "paused by" in line), "")
+    # When the service ends / Then so does the wait, with its own exit code
+    one.stop()
+    _, told = waiting.communicate()
+    assert (waiting.returncode, "the job is kept" in told) == (69, True)
 
 
 def test_each_reason_of_a_standstill_is_told_to_those_whom_it_keeps(tmp_path: Path) -> None:
