@@ -122,6 +122,8 @@ class _Commands(click.Group):
 def cli(ctx: click.Context, config: str | None) -> None:
     """Talking-head videos from job files. `avatar run` is the daemon; the other commands talk to it."""
     ctx.obj = Shell(config)
+    if os.environ.get("NO_COLOR"):  # click does not ask for it; rich does
+        ctx.color = False
 
 
 def main(args: Sequence[str] | None = None) -> None:

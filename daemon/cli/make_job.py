@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.common import Shell
-from daemon.cli.progress_view import progress_view
+from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ def make(
         raise click.UsageError(f"The result is made from {place}, which would be replaced: name another --output.")
 
     others = {key: value for key, value in keys.items() if key not in ("text", "image")}
+    notes = StandstillNotes()
     with progress_view(quiet=quiet) as shown:
 
         def progress(status: JobStatus) -> None:
             shown(status.state, status.stage, status.progress)
+            notes.tell(status.standstill)
 
         return render(keys.get("text"), keys.get("image"), target, config=shell.settings_or_defaults, progress=progress,
                       timeout=timeout, beside=beside, **others)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Shows on stderr how far a job is: a bar on a terminal, else a line for each change."""
+"""Shows on stderr how far a job is: a bar on a terminal, else a line for each change; and why it stands still."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+
+from daemon.cli.common import note
 
 #: Is told state, stage and finished part, 0 to 1.
 Show = Callable[[str, str | None, float], None]
@@ -21,6 +23,19 @@ def progress_view(*, quiet: bool) -> Iterator[Show]:
         yield _lines()
     else:
         yield from _bar()
+
+
+class StandstillNotes:
+    """Says why nothing happens with a job that is waited for, once for each reason."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def tell(self, standstill: str) -> None:
+        """Say a reason (`daemon.doors.standstill`) unless it is the one that was said last; empty: the job goes on."""
+        if standstill and standstill != self._last:
+            note(standstill)
+        self._last = standstill
 
 
 def _lines() -> Show:

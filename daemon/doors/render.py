@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def render(
             shutil.rmtree(folder, ignore_errors=True)
             raise
         with _daemon(folder):
-            result = _finish(job, target, wanted, progress, deadline, _private_check(folder))
+            result = _finish(job, target, wanted, _without_standstill(progress), deadline, _private_check(folder))
         # A job that failed would fail again; one that was interrupted goes on.
         shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -346,6 +347,11 @@ def _service_check(settings: Settings, job: Job) -> Callable[[], str]:
         return f"It goes on; its results come into the outbox, and `avatar jobs show {job.id}` says when."
 
     return check
+
+
+def _without_standstill(progress: Progress | None) -> Progress | None:
+    """Return what is told the same of a private daemon's job, without its standstill: that daemon is only being started."""
+    return None if progress is None else lambda status: progress(replace(status, standstill=""))
 
 
 def _private_check(folder: Path) -> Callable[[], str]:

@@ -54,6 +54,9 @@ def _with_known_states(query: Query) -> Query:
 def _combinations(query: Query) -> Iterator[tuple[str, list[Any]]]:
     """Yield conditions that one index answers each, and their values; together they are the filter of states, kinds, owners."""
     anyone: tuple[None] = (None,)
+    if not (query.state or query.kind or query.by):
+        yield "TRUE", []  # in the order of places already
+        return
     for combination in itertools.product(query.states or STATES, query.kind or anyone, query.by or anyone):
         pairs = [
             (key, value) for key, value in zip(("state", "kind", "by"), combination, strict=True) if value is not None

@@ -6,12 +6,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.info.tracks import VideoTrack
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 from stages.media.loudness import METER, integrated_loudness
 from stages.media.untrusted_input import MEDIA_FORMATS, input_options
 
 #: An error in ffmpeg's log, which tells the levels.
 _ERROR = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] ")
+#: Decoders that read the alpha channel beside the frames of a WebM; ffmpeg's own pass it over.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+#: So much less than opaque counts, of 255: what encoders lose makes no pixel clear.
+_LEAST_CLEAR = 8
 _MOMENT = re.compile(rb"(?:out_time_us=(\d+)|.*pts_time:(-?[\d.]+))")
 
 
@@ -55,6 +60,38 @@ def decode_sound(
     ]  # fmt: skip
     complaint, output = _run(command, path.parent, progress)
     return complaint, integrated_loudness(output)
+
+
+def is_transparent(
+    path: Path,
+    track: VideoTrack,
+    *,
+    max_pixels: int,
+    memory_mb: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> bool:
+    """Return whether some pixel of a picture track whose format has an alpha channel, as every GIF's has, can be seen through.
+    What cannot be decoded counts as opaque.
+
+    Args:
+        max_pixels: a larger frame counts as damaged.
+        progress: receives how far it is, s.
+    """
+    decoder = ["-c:v", _ALPHA_DECODERS[track.codec]] if track.codec in _ALPHA_DECODERS else []
+    command = [
+        *_start(memory_mb), "-max_pixels", str(max_pixels), *decoder, *input_options(path.name, MEDIA_FORMATS),
+        "-map", f"0:{track.index}", "-vf",
+        f"format=rgba,alphaextract,negate,bbox=min_val={_LEAST_CLEAR},metadata=print:key=lavfi.bbox.x1:file=-",
+        "-fps_mode", "passthrough", "-progress", "pipe:1", "-f", "null", "-",
+    ]  # fmt: skip
+    with FfmpegProcess(command, path.parent, read=True) as process:
+        for line in process.stdout:
+            if line.startswith(b"lavfi.bbox."):
+                return True
+            if found := _MOMENT.match(line):
+                progress(int(found[1]) / 1e6 if found[1] else float(found[2]))
+        process.finish()
+    return False
 
 
 def _start(memory_mb: int) -> list[str]:

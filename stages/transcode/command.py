@@ -10,6 +10,7 @@ from stages.encode.ffmpeg_command import AUDIO_RATE, SEEK_S
 from stages.encode.formats.encoders import VideoEncoder
 from stages.info.tracks import VideoTrack
 from stages.media.untrusted_input import MEDIA_FORMATS, input_options
+from stages.transcode.frames_in_memory import look_ahead_options, threads_for
 from stages.transcode.plan import Plan
 
 #: From a high dynamic range to the usual one. 203 nits are the white of a page (ITU-R BT.2408).
@@ -61,7 +62,8 @@ def conversion_command(plan: Plan, wanted: Conversion) -> list[str]:
     loop = ["-stream_loop", "-1"] if plan.loops else []
     command = [
         wanted.ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-v", "error", "-max_alloc", str(wanted.memory_mb << 20),
-        "-max_pixels", str(wanted.max_pixels), *loop, *input_options(str(wanted.video.absolute()), MEDIA_FORMATS),
+        "-max_pixels", str(wanted.max_pixels), "-threads", str(threads_for(wanted.track.width, wanted.track.height)), *loop,
+        *input_options(str(wanted.video.absolute()), MEDIA_FORMATS),
     ]  # fmt: skip
     if wanted.audio:
         command += input_options(str(wanted.audio.absolute()), MEDIA_FORMATS)
@@ -96,11 +98,14 @@ def _encoded_picture(plan: Plan, wanted: Conversion) -> list[str]:
     if wanted.subtitles:
         filters.append(f"ass=filename={wanted.subtitles[0]}:fontsdir={wanted.subtitles[1]}")
     filters.append(f"format={form.pixel_format}")
+    size = plan.shape.width, plan.shape.height
     tag = ["-tag:v", str(form.options["tag:v"])] if "tag:v" in form.options else []
     return [
-        "-vf", ",".join(filters), "-c:v", wanted.encoder.name, *wanted.encoder.arguments(wanted.preset, wanted.crf), *tag,
-        "-pix_fmt", form.pixel_format, "-g", str(max(1, round(plan.rate * SEEK_S))), "-threads", str(wanted.threads),
-        "-frames:v", str(plan.frames), *(_USUAL_COLOURS if track.high_dynamic_range else ()),
+        "-vf", ",".join(filters), "-c:v", wanted.encoder.name, *wanted.encoder.arguments(wanted.preset, wanted.crf),
+        *look_ahead_options(wanted.encoder, wanted.preset, *size), *tag,
+        "-pix_fmt", form.pixel_format, "-g", str(max(1, round(plan.rate * SEEK_S))),
+        "-threads", str(threads_for(*size, wanted.threads)), "-frames:v", str(plan.frames),
+        *(_USUAL_COLOURS if track.high_dynamic_range else ()),
     ]  # fmt: skip
 
 

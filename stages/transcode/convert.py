@@ -16,7 +16,7 @@ from stages.encode.captions.burn import burn_in_folder
 from stages.encode.captions.cues import Cue, to_srt, to_vtt
 from stages.encode.formats.choose_encoder import EncoderChoice, choose_encoder, encoding_ffmpeg
 from stages.facts import ConversionFacts
-from stages.info.decode_check import decode_picture, decode_sound, last_words
+from stages.info.decode_check import decode_picture, decode_sound, is_transparent, last_words
 from stages.info.read_media import probe_media
 from stages.info.tracks import MediaFile, VideoTrack
 from stages.media.disclosure import title_tag
@@ -97,7 +97,7 @@ def _allow_start(ctx: Context, track: VideoTrack) -> None:
 
 def _warn(ctx: Context, plan: Plan, track: VideoTrack) -> None:
     """Tell what is not as usual."""
-    warnings = ctx.warnings
+    warnings, limits = ctx.warnings, ctx.settings.stages.transcode
     if not plan.copy_picture:
         if not track.constant and not ctx.manifest.fps:
             warnings.append(
@@ -109,7 +109,10 @@ def _warn(ctx: Context, plan: Plan, track: VideoTrack) -> None:
             )
         elif track.bits > 8 and "10" not in plan.form.pixel_format:
             warnings.append(f"The video has {track.bits} bits for a colour; the result has 8.")
-        if track.transparent:
+        if track.transparent and is_transparent(
+            ctx.source("video"), track, max_pixels=limits.max_pixels, memory_mb=limits.memory_mb,
+            progress=lambda _: ctx.allow_seconds(ctx.settings.lanes.timeout.base_s),
+        ):  # fmt: skip
             warnings.append(
                 "The video is transparent in places; the result is not: it shows the colours that lie there."
             )

@@ -78,8 +78,9 @@ def list_(shell: Shell, as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder of the same layout, in place of the network.",
 )
+@json_option
 @click.pass_obj
-def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
+def fetch(shell: Shell, engine: str, mirror: Path | None, as_json: bool) -> None:
     """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was.
 
     \b
@@ -87,12 +88,14 @@ def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
       avatar models fetch kokoro
       avatar models fetch musetalk --mirror /mnt/models
     """
+    from stages.model_files.catalogue import check_model_files
     from stages.model_files.fetch import fetch_model_files as bring
     from stages.model_list import find_parts
 
     root = shell.settings.paths.models
-    bring(find_parts(engine) or (), root, mirror, lambda sentence: click.echo(sentence, err=True))
-    click.echo(f"{engine}: all files are in {root}")
+    parts = find_parts(engine) or ()
+    bring(parts, root, mirror, lambda sentence: click.echo(sentence, err=True))
+    show(_rows(check_model_files(parts, root)), as_json, lambda: click.echo(f"{engine}: all files are in {root}"))
 
 
 @models.command()
@@ -125,15 +128,17 @@ def verify(shell: Shell, engine: str, as_json: bool) -> None:
 
 
 @models.command()
+@json_option
 @click.pass_obj
-def path(shell: Shell) -> None:
+def path(shell: Shell, as_json: bool) -> None:
     """The folder in which model files are looked for (`paths.models` in config.yaml).
 
     \b
     Example:
       avatar models path
     """
-    click.echo(shell.settings.paths.models)
+    root = str(shell.settings.paths.models)
+    show({"root": root}, as_json, lambda: click.echo(root))
 
 
 def _rows(found: list[PartStatus]) -> list[dict[str, Any]]:

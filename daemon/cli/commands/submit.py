@@ -12,9 +12,10 @@ import click
 
 from daemon.cli.common import SECONDS, Shell, json_option, show
 from daemon.cli.complete import complete_voices
-from daemon.cli.progress_view import progress_view
+from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name
+from daemon.doors.standstill import standstill
 from daemon.doors.words import with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
@@ -188,7 +189,7 @@ def _check_needs(manifest: dict[str, Any], files: dict[str, Path], defaults: Seq
 
 def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:
     """The job's status at every change, until it is finished. `before`: id of a job that failed under the same name earlier, and
-    whose status is passed over.
+    whose status is passed over. Says on standard error why nothing happens with it.
 
     Raises:
         AvatarError: `daemon-absent` when nobody works, `answer-late` when the time is over.
@@ -196,6 +197,7 @@ def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = No
     deadline = time.monotonic() + timeout_s
     outbox, name = Outbox(status.parent), status.name.removesuffix(".json")
     last: dict[str, Any] | None = None
+    notes = StandstillNotes()
     while True:
         now = checked(name, outbox.read_status(name))
         if now is not None and now["job"] == before:
@@ -211,6 +213,8 @@ def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = No
                 "The daemon does not run.",
                 "Start it with `avatar run` or `systemctl start avatard`; the job is kept.",
             )
+        state, next_step = ("waiting", "") if now is None else (now["state"], str(now.get("next") or ""))
+        notes.tell(standstill(shell.spool.root, state, next_step))
         if time.monotonic() > deadline:
             raise AvatarError(
                 "answer-late", f"The job is not finished after {timeout_s:.0f} s.", f"It goes on; watch {status}."

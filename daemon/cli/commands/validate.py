@@ -217,7 +217,8 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[st
 
 
 @click.command()
-def schema() -> None:
+@json_option
+def schema(as_json: bool) -> None:
     """Print the JSON Schema of a manifest, for editors.
 
     \b

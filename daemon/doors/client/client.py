@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
+from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import STATE_WORDS, STATES
 from daemon.intake.folder_defaults import read_defaults
@@ -181,6 +182,10 @@ class Client:
         return None if record is None else JobStatus.of(record, self.paths.outbox)
 
     def _status_of(self, job: Job) -> JobStatus:
+        status = self._recorded(job)
+        return replace(status, standstill=standstill(self.paths.spool, status.state, status.next))
+
+    def _recorded(self, job: Job) -> JobStatus:
         status = self._read(job.name) if job.name else None
         if status is not None and status.job == job.id:
             return status

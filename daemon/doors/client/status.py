@@ -54,6 +54,8 @@ class JobStatus:
         queue_position: its place in the queue; 1 is next.
         by: who handed it in.
         next: what happens next, or what to do, for people.
+        standstill: why nothing happens with it now, and what makes it go on: the daemon does not run, or there is a pause or a
+            hold; empty where it goes on. It is no part of the status file.
         stages: what each finished stage found.
         record: the whole file, for keys that have no attribute here.
     """
@@ -70,6 +72,7 @@ class JobStatus:
     updated: datetime | None = None
     finished: datetime | None = None
     next: str = ""
+    standstill: str = ""
     error: JobFailure | None = None
     warnings: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from daemon.cli import COMMANDS, cli
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Installation
 
 
 def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -74,6 +75,20 @@ def test_the_examples_are_taken_by_the_command_they_explain(path: tuple[str, ...
     assert block, text
     called = [_parsed(shlex.split(line.partition(" > ")[0].partition(" < ")[0])[1:]) for line in block[1].splitlines()]
     assert {EVERY[one].callback for one in called} == {EVERY[path].callback}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_command_whose_answer_is_no_script_gives_it_as_json(path: tuple[str, ...]) -> None:
+    options = {name for parameter in EVERY[path].params for name in parameter.opts}
+    assert "--json" in options or path in (("run",), ("completion",))
+
+
+def test_no_color_takes_the_colours_from_the_answers(installation: Callable[..., Installation]) -> None:
+    command = ["--config", str(installation().config), "models", "list"]
+    shown = [
+        CliRunner().invoke(cli, command, env={"NO_COLOR": wish}, color=True).output.count("\x1b[") for wish in ("", "1")
+    ]
+    assert (shown[0] > 0, shown[1]) == (True, 0)
 
 
 @pytest.mark.parametrize("words", [["bogus"], ["status", "--bogus"], ["jobs", "show"]])

@@ -55,6 +55,45 @@ def test_a_manifest_that_waits_is_listed_shown_and_cancelled(shared: Installatio
     assert not list(shared.inbox.glob("*.yaml"))
 
 
+def test_the_list_takes_the_state_words_of_other_systems_and_words_of_the_text(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given a job that is done, one that failed, one that runs, one that waits its turn, one that is held and one without its file
+    one = installation()
+    gates = Gates(one, tmp_path / "seam")
+    one.start()
+    one.drop("done.yaml", {"kind": "speech", "text": "Good morning."})
+    one.drop("failed.yaml", {"kind": "speech", "text": "?!"})
+    one.finished("done")
+    one.finished("failed")
+    gates.shut("tts")
+    one.drop("running.yaml", {"kind": "speech", "text": "Good evening."})
+    wait_for("the stage", lambda: (now := one.status("running")) and (now["state"], now["stage"]) == ("running", "tts"))
+    one.avatar("pause")
+    for name in ("queued", "held"):
+        one.drop(f"{name}.yaml", {"kind": "speech", "text": "Good night."})
+        one.reaches(name, "queued")
+    one.avatar("jobs", "hold", "held")
+    one.drop("waiting.yaml", DETECT)
+    one.reaches("waiting", "waiting")
+
+    def names(*args: str) -> list[str]:
+        return sorted(job["name"] for job in listed(one, *args))
+
+    wait_for("the index", lambda: names() == ["done", "failed", "held", "queued", "running", "waiting"])
+    # Then each word finds what it means, also beside a state of ours and under the other name of the option
+    assert names("--state", "pending") == ["held", "queued", "waiting"]
+    assert names("--status", "processing") == ["running"]
+    assert names("--status", "completed", "--state", "failed") == ["done", "failed"]
+    # And words of the text find what has them all, in a pipe as in JSON
+    assert names("--search", "good EVENING") == ["running"]
+    assert names("--search", "good", "--status", "pending") == ["held", "queued"]
+    assert [line.split("\t")[1] for line in one.avatar("jobs", "list", "--search", "morn").stdout.splitlines()] == [
+        "done"
+    ]
+    gates.open("tts")
+
+
 def test_whoever_cancels_is_named(installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a job in the queue, one in a stage, one whose manifest waits, and one that is cancelled by a file in the inbox
     one = installation()

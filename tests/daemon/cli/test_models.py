@@ -243,7 +243,11 @@ def test_the_command_lists_verifies_and_fetches(installation: Callable[..., Inst
     shutil.copytree(TINY, tmp_path / "models")
     rows = json.loads(one.avatar("models", "verify", "musetalk", "--json").stdout)
     assert {row["state"] for row in rows} == {"other"}  # whole, but not the published ones
-    one.avatar("models", "fetch", "musetalk", "--mirror", str(tmp_path))  # nothing is missing
+    assert json.loads(one.avatar("models", "path", "--json").stdout) == {"root": str(tmp_path / "models")}
+    brought = one.avatar(
+        "models", "fetch", "musetalk", "--mirror", str(tmp_path), "--json"
+    ).stdout  # nothing is missing
+    assert [row["path"] for row in json.loads(brought)] == [row["path"] for row in rows]
     (tmp_path / "models" / "sd-vae" / "config.json").unlink()
     refused = one.avatar("models", "fetch", "musetalk", "--mirror", str(tmp_path / "models"), code=1)
     assert "sd-vae/config.json" in refused.stderr

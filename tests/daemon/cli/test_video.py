@@ -38,6 +38,7 @@ def test_info_tells_what_is_in_a_file(house: Installation) -> None:
     # And a file of another kind is refused on standard error
     refused = house.avatar("video", "info", "words.srt", code=1)
     assert (refused.stdout, "video-unreadable" in refused.stderr) == ("", True)
+    assert "but a text file" in refused.stderr
 
 
 def test_encode_writes_the_format_of_the_ending_and_the_captions_beside_it(house: Installation) -> None:
@@ -64,6 +65,9 @@ def test_encode_refuses_what_would_not_be_what_was_asked_for(house: Installation
         (("-o", "linked.mp4"), "would be replaced"),
     ):
         assert said in house.avatar("video", "encode", "clip.mp4", *arguments, code=2).stderr
+    # And a place that cannot be written to is a fault of the disk
+    told = house.avatar("video", "encode", "clip.mp4", "-o", "absent/out.mp4", code=74)
+    assert "No such folder" in told.stderr
     assert (house.root / "words.srt").read_text() == SRT
     assert (house.root / "clip.mp4").read_bytes() == before
     assert not (house.root / "out.mp4").exists()

@@ -218,7 +218,7 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
         one.stop()
 
     with pytest.raises(AvatarError) as absent:
-        render("Hello.", None, tmp_path / "a.wav", progress=end, **args)
+        render("Hello.", None, tmp_path / "a.wav", progress=end, timeout=60, **args)
     assert absent.value.code == "daemon-absent"
     # And what a job is made from is not replaced by its result
     (tmp_path / "own.wav").write_bytes(b"mine")

@@ -198,14 +198,29 @@ def test_a_high_dynamic_range_becomes_the_usual_one_and_white_stays_grey(tmp_pat
     assert max(shown) - min(shown) <= 8
 
 
-def test_what_is_transparent_is_told_where_the_result_is_not(tmp_path: Path) -> None:
-    for number, source in enumerate(
-        (("-pix_fmt", "argb", "-c:v", "qtrle"), ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p"))
-    ):
-        ending, folder = ("mov", "webm")[number], tmp_path / str(number)
-        made = encode_job(folder, *PICTURE, *source, "-deadline", "realtime", ending=ending, format="mp4")
-        stages.transcode.run(made)
-        assert [warning for warning in made.warnings if "transparent" in warning]
+CLEAR = ("-f", "lavfi", "-i", "color=red@0:s=192x108:r=5:d=1,format=rgba,drawbox=9:9:50:50:blue:t=fill:replace=1")
+FILM = (*CLEAR, "-vf", "format=rgba,geq=r=255:g=0:b=0:a='if(gte(N,3),0,255)'")  # the first frames are opaque
+PALETTE = ("-filter_complex", "split[a][b];[a]palettegen=reserve_transparent=1[p];[b][p]paletteuse")
+VP9 = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-deadline", "realtime")
+
+
+@pytest.mark.parametrize(
+    ("ending", "source", "told"),
+    [
+        ("mov", (*FILM, "-pix_fmt", "argb", "-c:v", "qtrle"), True),
+        ("webm", (*CLEAR, *VP9), True),
+        ("gif", (*CLEAR, *PALETTE), True),
+        ("mov", (*PICTURE, "-pix_fmt", "argb", "-c:v", "qtrle"), False),
+        ("webm", (*PICTURE, *VP9), False),
+        ("gif", PICTURE, False),
+    ],
+)
+def test_what_is_transparent_is_told_where_the_result_is_not(
+    tmp_path: Path, ending: str, source: tuple[str, ...], told: bool
+) -> None:
+    made = encode_job(tmp_path, *source, ending=ending, format="mp4")
+    stages.transcode.run(made)
+    assert any("transparent" in warning for warning in made.warnings) is told
 
 
 def spoil(path: Path, track: str, every: int) -> None:
