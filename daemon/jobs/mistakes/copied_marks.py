@@ -1,4 +1,4 @@
-"""Recognises what other programs write around lines: marks of a merge conflict, quoted mails, differences, lists, typographic quotes."""
+"""Recognises what programs write around lines: marks of a merge conflict, of quoted mails and lists, and typographic quotes."""
 
 from __future__ import annotations
 
