@@ -113,8 +113,8 @@ def remark(name: str) -> str | None:
         )
     if (request := _REQUEST_ALONE.get(name.lower().lstrip("."))) is not None:
         return (
-            f"Nothing was done with {shown}, because it does not say which job is meant. Rename it to the name of the job's result "
-            f"and {request}, such as hello{request} for hello.mp4."
+            f"Nothing was done with {shown}, because it does not say which job is meant. Rename it to the name of the job's "
+            f"result and {request}, such as hello{request} for hello.mp4."
         )
     if name.lower() in MANIFESTS:
         return f"No job was made of {shown}, because its name is only an ending. Rename it, for example to hello{ending or name}."
@@ -178,11 +178,14 @@ def remark_on_folder(name: str) -> str | None:
     """
     shown = printable(name)
     if is_defaults(name):
-        return f"{shown} is a folder, so it gives no defaults. Defaults stand in a file {shown}: rename the folder, and put the file here."
+        return (
+            f"{shown} is a folder, so it gives no defaults. Defaults stand in a file {shown}: rename the folder, and put the file "
+            "in its place."
+        )
     if name.lower().endswith(MANIFESTS):
         return (
-            f"{shown} is a folder, so no job was made of it. Manifests are files; those in the folder are taken, and answered in a "
-            "folder of the same name."
+            f"{shown} is a folder, so no job was made of it. Manifests are files; those in the folder are taken, and answered in "
+            "a folder of the same name."
         )
     if name.lower().endswith(REQUEST_ENDINGS):
         return f"{shown} is a folder, so nothing was done. A request is an empty file of this name."
@@ -192,7 +195,10 @@ def remark_on_folder(name: str) -> str | None:
 def remark_on_text_without_ending(name: str) -> str:
     """Return what the owner of a text file should know whose name has no ending, such as `hello`."""
     shown = printable(name)
-    return f"Nothing was made of {shown}, because its name has no ending. If it is a manifest, rename it to {shown}.yaml in the inbox."
+    return (
+        f"Nothing was made of {shown}, because its name has no ending. If it is a manifest, rename it to {shown}.yaml in the "
+        "inbox."
+    )
 
 
 def _request_meant(ending: str) -> str | None:
