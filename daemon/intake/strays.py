@@ -179,8 +179,8 @@ def remark_on_folder(name: str) -> str | None:
     shown = printable(name)
     if is_defaults(name):
         return (
-            f"{shown} is a folder, so it gives no defaults. Defaults stand in a file {shown}: rename the folder, and put the file "
-            "in its place."
+            f"{shown} is a folder, so it gives no defaults. Defaults stand in a file {shown}: rename the folder, and put the "
+            "file in its place."
         )
     if name.lower().endswith(MANIFESTS):
         return (
