@@ -37,7 +37,7 @@ _NARRATORS = re.compile(
 #: Words that introduce what follows, in the languages that most texts are in; a number may come after them.
 _INTRODUCING = _words(
     """
-    note notes tip tips hint hints warning caution important attention question questions answer answers q a step part
+    appendix note notes tip tips hint hints warning caution important attention question questions answer answers q a step part
     chapter section lesson example examples fact facts myth myths pro pros con cons do don't dos don'ts reason problem
     solution result results before after input output who what when where why how summary conclusion introduction
     intro outro ps p.s nb n.b fyi tldr todo update breaking news today tomorrow yesterday next first second third

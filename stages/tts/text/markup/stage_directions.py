@@ -84,7 +84,8 @@ _LEAST_LETTERS, _LEAST_MANNER = 3, 4
 _BLANKS = " \t\u00a0"
 _NEAR = 200  # characters; more blanks beside a direction are not looked through
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
-_PHRASE = re.compile(r"[^\W\d_][\w'’ ,-]{0,80}")
+#: Words without figures and signs; code and addresses have some.
+_PHRASE = re.compile(r"[^\W\d_][^\d_\[\](){}<>=/\\|@#$%&^+*\":;.!?…~`“”]{0,80}")
 
 #: Brackets, asterisks, and lines between dashes or notes. `inner` is what stands within.
 _ENCLOSED = re.compile(
@@ -172,7 +173,7 @@ def _judge(kind: str, inner: str, written: str, alone: bool, begins_sentence: bo
 
 def _judge_square(inner: str, words: list[str], alone: bool, is_sentence: bool) -> bool | None:
     """Judge other words in square brackets: alone they are a direction, within a sentence an addition by its writer."""
-    if len(inner) < _LEAST_LETTERS or words[0] == "pause":
+    if len(inner) < _LEAST_LETTERS or words[0] == "pause" or "," in inner:
         return None
     if alone:
         return is_sentence
