@@ -26,7 +26,7 @@ from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_other_language, other_language_warning
 from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import WordPreparer, unclear_warning
+from stages.tts.text.spoken_words import WordPreparer
 from tests.conftest import PORTRAIT
 from tests.support.daemon.intake import Room
 from tests.support.stages.picture_jobs import job as picture_job
@@ -195,7 +195,7 @@ def test_a_text(tmp_path: Path, row: list[str]) -> None:
     preparer = WordPreparer("en", is_word=is_english_word)
     said = " / ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(text))
     warnings = list(markup_warnings(written))
-    warnings += [unclear_warning(preparer.unclear)] if preparer.unclear else []
+    warnings += preparer.warnings()
     if other := guess_other_language(text, "en"):
         remedy = how_to_get_voice(other, Settings.model_validate({"paths": {"models": tmp_path}}))
         warnings.append(other_language_warning(other, "en", remedy))

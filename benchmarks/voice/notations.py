@@ -1,4 +1,4 @@
-"""Are notations that people use (`$5–10`, `9am`) heard as they are meant? `python -m benchmarks.voice.notations` [voice].
+"""Are notations that people use (`$5–10`, `9am`) heard as meant? `python -m benchmarks.voice.notations` [voice [models]].
 
 notations.txt has sentences with such a notation, and in words how they should be heard. Each is spoken through the stage that
 jobs use and read back by the recogniser of voices.py; both sides are compared in the plain form of transcripts.py. What the
@@ -44,11 +44,11 @@ class Spoken(NamedTuple):
     sounds: list[str]
 
 
-def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> Spoken:
+def speak_and_hear(text: str, voice: str, settings: Settings, place: Path, ears: Listener) -> Spoken:
     """Speak a text, and transcribe it."""
     place.mkdir()
     manifest = Manifest.model_validate({"kind": "speech", "text": text, "voice": voice})
-    stages.tts.run(Context("job-20260101T000000Z-00000000", "x", place, manifest, Settings()))
+    stages.tts.run(Context("job-20260101T000000Z-00000000", "x", place, manifest, settings))
     phones = json.loads((place / "timing.json").read_bytes())["phones"]
     return Spoken(str(ears.hear(place / "speech.wav", None)["heard"]), [phone["phone"] for phone in phones])
 
@@ -56,16 +56,17 @@ def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> Spoken
 def main() -> None:
     """Speak and recognise every sentence; prints those that are misheard, and how many are not."""
     voice = sys.argv[1] if len(sys.argv) > 1 else "hibari/heart"
+    settings = Settings.model_validate({"paths": {"models": sys.argv[2]}} if len(sys.argv) > 2 else {})
     right = misheard = 0
     lines = [line.split(" => ") for line in texts("notations.txt")]
     with listener() as ears, tempfile.TemporaryDirectory() as folder:
         for number, (written, meant) in enumerate(lines):
             place = Path(folder) / f"{number:02d}"
-            said = speak_and_hear(written.replace("\\n", "\n"), voice, place, ears)
+            said = speak_and_hear(written.replace("\\n", "\n"), voice, settings, place, ears)
             if heard_as(said.heard) == heard_as(meant):
                 right += 1
                 continue
-            in_words = speak_and_hear(meant, voice, place.with_suffix(".words"), ears)
+            in_words = speak_and_hear(meant, voice, settings, place.with_suffix(".words"), ears)
             same = said.sounds == in_words.sounds
             misheard += same
             told = f"  (the same sounds as the words themselves, heard as: {in_words.heard})" if same else ""

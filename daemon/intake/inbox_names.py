@@ -50,8 +50,15 @@ def ignored(name: str) -> bool:
     return is_passed_over(name) or is_conflict_copy(name)
 
 
+def is_only_ending(name: str) -> bool:
+    """Return whether a name is nothing but the ending of a manifest or a request: `.yaml`, `.cancel`."""
+    return name.lower() in (*MANIFESTS, *REQUEST_ENDINGS)
+
+
 def is_passed_over(name: str) -> bool:
     """Return whether a program made a file for itself, so that people need no word about it."""
+    if is_only_ending(name):
+        return False
     if (real := stands_for(name)) is not None and real.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)):
         return is_passed_over(real)
     return (

@@ -23,7 +23,14 @@ from daemon.config import Settings
 from daemon.intake.companion_names import CompanionNames, Spelled
 from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
-from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, is_defaults, is_passed_over
+from daemon.intake.inbox_names import (
+    MANIFESTS,
+    REQUEST_ENDINGS,
+    is_conflict_copy,
+    is_defaults,
+    is_only_ending,
+    is_passed_over,
+)
 from daemon.jobs.hand_in_record import job_of
 from daemon.system.safe_open import open_below, opened_root
 from daemon.system.writers import is_written_below
@@ -105,7 +112,7 @@ class InboxScanner:
         try:
             for name, look in self._files(root, root, "", 0, closed):
                 seen[name] = self._note(root, name, look, before.get(name))
-                if is_conflict_copy(os.path.basename(name)):
+                if is_conflict_copy(os.path.basename(name)) or is_only_ending(os.path.basename(name)):
                     others.append(name)
                 elif is_defaults(os.path.basename(name)):
                     defaults.setdefault(os.path.dirname(name), []).append(name)

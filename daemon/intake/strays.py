@@ -5,10 +5,12 @@ Each is answered once, by a text file in the outbox; the file itself stays, sinc
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from daemon.intake.inbox_names import (
     PLACEHOLDER,
     REQUEST_ENDINGS,
     is_conflict_copy,
+    is_defaults,
     stands_for,
 )
 from daemon.intake.scanner import MAX_DEPTH, InboxScanner
@@ -29,6 +32,7 @@ from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.system.json_files import replace_json
+from daemon.system.safe_open import open_below, opened_root
 
 log = structlog.get_logger()
 
@@ -56,6 +60,12 @@ _REQUESTS = {
     }.items()
     for name in names.split()
 }
+#: Such a word alone, as the name of a file → the request that is meant.
+_REQUEST_ALONE = {
+    name.lstrip("."): request for name, request in {**_REQUESTS, **{one: one for one in REQUEST_ENDINGS}}.items()
+}
+#: Bytes of a file without an ending that tell whether it is text.
+_BEGINNING = 512
 #: Least likeness (difflib's ratio) of a mistyped request.
 _LIKENESS = 0.8
 _HIDDEN_ENDING = (
@@ -101,6 +111,13 @@ def remark(name: str) -> str | None:
             if real.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
             else None
         )
+    if (request := _REQUEST_ALONE.get(name.lower().lstrip("."))) is not None:
+        return (
+            f"Nothing was done with {shown}, because it does not say which job is meant. Rename it to the name of the job's "
+            f"result and {request}, such as hello{request} for hello.mp4."
+        )
+    if name.lower() in MANIFESTS:
+        return f"No job was made of {shown}, because its name is only an ending. Rename it, for example to hello{ending or name}."
     if ending in _SHORTCUTS:
         return f"{shown} is a shortcut, which leads nowhere from here. Put the file itself into the inbox."
     if inner in REQUEST_ENDINGS and ending in (".txt", ".text"):
@@ -153,6 +170,37 @@ def remark(name: str) -> str | None:
     return None
 
 
+def remark_on_folder(name: str) -> str | None:
+    """Return what the owner of a folder should know whose name is that of a file; None for any other.
+
+    Args:
+        name: the folder's name, without those above.
+    """
+    shown = printable(name)
+    if is_defaults(name):
+        return (
+            f"{shown} is a folder, so it gives no defaults. Defaults stand in a file {shown}: rename the folder, and put the "
+            "file in its place."
+        )
+    if name.lower().endswith(MANIFESTS):
+        return (
+            f"{shown} is a folder, so no job was made of it. Manifests are files; those in the folder are taken, and answered in "
+            "a folder of the same name."
+        )
+    if name.lower().endswith(REQUEST_ENDINGS):
+        return f"{shown} is a folder, so nothing was done. A request is an empty file of this name."
+    return None
+
+
+def remark_on_text_without_ending(name: str) -> str:
+    """Return what the owner of a text file should know whose name has no ending, such as `hello`."""
+    shown = printable(name)
+    return (
+        f"Nothing was made of {shown}, because its name has no ending. If it is a manifest, rename it to {shown}.yaml in the "
+        "inbox."
+    )
+
+
 def _request_meant(ending: str) -> str | None:
     """Return the ending of the request that is meant by another one, or by a mistyped one; None where there is none."""
     alike = [one for one in REQUEST_ENDINGS if one[:2] == ending[:2] and one != ending]  # .old is no .hold
@@ -170,6 +218,23 @@ def _too_deep(name: str) -> str:
         f"The folder {printable(name)} was not looked into, because it lies more than {MAX_DEPTH} folders deep in the inbox. "
         "Move its files up."
     )
+
+
+def _is_text(root: Path, name: str) -> bool:
+    """Return whether a file below the inbox begins as text. One that cannot be read counts as none."""
+    try:
+        with opened_root(root) as root_fd:
+            file = open_below(root_fd, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    return False
+                beginning = os.read(file, _BEGINNING)
+            finally:
+                os.close(file)
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)  # a sign may be cut off at the end
+    except (OSError, UnicodeDecodeError):
+        return False
+    return b"\0" not in beginning and bool(beginning.strip())
 
 
 class Strays:
@@ -210,8 +275,11 @@ class Strays:
         """
         inbox = self._inbox()
         told = self._told = self._remembered() if self._told is None else self._told
-        present = {*inbox.others, *inbox.too_deep}
-        new = [name for name in sorted(present - told) if name in inbox.too_deep or inbox.still(name)]
+        folders = {name for name in inbox.folders if remark_on_folder(os.path.basename(name))}
+        present = {*inbox.others, *inbox.too_deep, *folders}
+        new = [
+            name for name in sorted(present - told) if name in folders or name in inbox.too_deep or inbox.still(name)
+        ]
         tables = [name for name in new if is_table(name)]
         used = {name for name in tables if name in self._read or self._is_used(name)}
         self._read.clear()
@@ -222,7 +290,7 @@ class Strays:
         turn = Turn(inbox.clock)
         while new and turn.has_room():
             batch, new = new[:BATCH], new[BATCH:]
-            self._tell(inbox, batch)
+            self._tell(inbox, batch, folders)
             told.update(batch)
             turn.jobs += len(batch)
         self.unfinished = bool(new)
@@ -230,11 +298,18 @@ class Strays:
             told &= present
             replace_json(self._memory, sorted(told), durable=False)
 
-    def _tell(self, inbox: InboxScanner, names: list[str]) -> None:
+    def _tell(self, inbox: InboxScanner, names: list[str], folders: set[str]) -> None:
         notes = []
         for name in names:
             base = os.path.basename(name)
-            said = _too_deep(name) if name in inbox.too_deep else remark(base)
+            if name in inbox.too_deep:
+                said: str | None = _too_deep(name)
+            elif name in folders:
+                said = remark_on_folder(base)
+            else:
+                said = remark(base)
+            if said is None and "." not in base and name not in folders and _is_text(inbox.root, name):
+                said = remark_on_text_without_ending(base)
             if said:
                 notes.append((self._outbox.name_for(name, stands_for(base) or base), said))
                 log.info("stray file", name=base, answer=said)

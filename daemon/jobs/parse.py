@@ -15,9 +15,11 @@ from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.manifest import COMPANIONS, GROUPS, Manifest
 from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
+from daemon.jobs.mistakes.copied_marks import merge_marks
 from daemon.jobs.mistakes.document_errors import Mistake, defaults_error, error_of_document, error_with_defaults
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
 from daemon.jobs.mistakes.key_case import with_small_keys
+from daemon.jobs.mistakes.key_lines import FREE_TEXTS
 from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.mistakes.lost_backslashes import LostBackslashes, lost_backslashes
 from daemon.jobs.mistakes.misread_values import escape_mistake, list_mistake, lost_words
@@ -25,6 +27,7 @@ from daemon.jobs.mistakes.model_mistakes import conflict_mistake, value_mistake,
 from daemon.jobs.mistakes.named_files import named_files, named_in_lines
 from daemon.jobs.mistakes.unknown_keys import kind_of
 from daemon.jobs.mistakes.unused_keys import unused_keys
+from daemon.jobs.mistakes.unused_words import unused_words
 from daemon.jobs.mistakes.value_mistakes import lists_for_one_value, without_word_quotes
 from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
 from daemon.jobs.yaml_positions import DocumentError, Place, Position, YamlDocument
@@ -116,7 +119,9 @@ def parse_values(values: Mapping[str, Any], place: Callable[[tuple[str | int, ..
             yield from mark((*path, key), item)
 
     marks = dict(mark((), dict(values)))
-    return _validate(YamlDocument(dict(values), marks, {path: marks[path] for path in marks if path}, {}, [""]))
+    return _validate(
+        YamlDocument(dict(values), marks, {path: marks[path] for path in marks if path}, {}, [""]), is_row=True
+    )
 
 
 def _with_names(error: DocumentError) -> DocumentError:
@@ -203,7 +208,9 @@ def decode(data: bytes) -> str:
         raise JobError("manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", _PLAIN_TEXT) from exc
 
 
-def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -> Manifest | JobError:
+def _validate(
+    document: YamlDocument, defaults: Sequence[FolderDefaults] = (), *, is_row: bool = False
+) -> Manifest | JobError:
     read = _given(document)
     if isinstance(read, JobError):
         return read
@@ -233,6 +240,8 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
         return _with_template(read.document, read.values, manifest, defaults)
     manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
+    if manifest.base is None and not is_row:
+        unused += unused_words(read.values, manifest)
     return manifest.with_warnings([*read.warnings, *lost, *unused])
 
 
@@ -272,8 +281,10 @@ def _is_one_job(items: Sequence[object]) -> bool:
 
 
 def _given(document: YamlDocument) -> _Given | JobError:
-    """Read what a document gives; the error if it is no mapping, or names a key twice."""
+    """Read what a document gives; the error if it is no mapping, names a key twice, or is two versions of one text."""
     value = document.value
+    if (conflict := merge_marks(document.lines)) is not None:
+        return JobError("manifest-invalid", f"{conflict[0]}.", conflict[1])
     if isinstance(value, list):
         place = document.mark(())
         is_json = document.lines[place.line - 1][place.column - 1 :].startswith("[")
@@ -299,7 +310,7 @@ def _given(document: YamlDocument) -> _Given | JobError:
         value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
     # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
-    given |= {key: without_word_quotes(given[key]) for key in COMPANIONS if key in given}
+    given |= {key: without_word_quotes(item) for key, item in given.items() if key not in FREE_TEXTS}
     lists = lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, COLLECTIONS)
     escaped = [one for one in lost_backslashes(document, tuple(COMPANIONS)) if one.key not in lists]
     return _Given(document, given, tuple(lists), tuple(warnings), tuple(escaped))

@@ -42,10 +42,11 @@ def check_text(text: str, language: str, settings: Settings) -> None:
     Raises:
         JobError: `text-empty`, `text-not-english`, `text-other-script`, `text-unspeakable` or `pause-invalid`.
     """
-    text = clean_text(text)
+    written, text = text, clean_text(text)
     check_marks(text)
     if not without_marks(text).strip():
-        raise JobError("text-empty", "The text is empty.", "Write the words to speak under `text`.")
+        why = "has only pauses, stage directions or markup" if written.strip() else "is empty"
+        raise JobError("text-empty", f"The text {why}.", "Write the words to speak under `text`.")
     if scripts := scripts_of_others(without_marks(text), language):
         english = primary_language(language) == "en"
         raise JobError(

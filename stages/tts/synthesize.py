@@ -37,7 +37,7 @@ from stages.tts.text.language_guess import guess_other_language, other_language_
 from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
 from stages.tts.text.short_sentences import join_short_sentences
-from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning, unclear_warning
+from stages.tts.text.spoken_words import PreparedWords, WordPreparer
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
@@ -101,10 +101,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         _check_spoken(phones)
         track.save_wav(ctx.path("speech.wav"))
         _check_speech_file(ctx, track)
-    if preparer.left_out:
-        ctx.warnings.append(left_out_warning(preparer.left_out))
-    if preparer.unclear:
-        ctx.warnings.append(unclear_warning(preparer.unclear))
+    ctx.warnings.extend(preparer.warnings())
     timing = write_timing(
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,

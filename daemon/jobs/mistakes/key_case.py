@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from daemon.errors import JobError
+from daemon.jobs.mistakes.copied_marks import WORD_QUOTES
 from daemon.jobs.yaml_positions import Path, YamlDocument
 
 #: Zero-width spaces and joiners, the mark of byte order, the soft hyphen, and marks of direction.
@@ -44,7 +45,7 @@ def with_small_keys(
     def small(mapping: dict[str, Any], path: Path, known: Collection[str]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in mapping.items():
-            bare = key.strip(_UNSEEN)
+            bare = key.strip(_UNSEEN + WORD_QUOTES)
             name = next((name for name in (key, bare, bare.lower(), _as_latin(bare)) if name in known), key)
             if name != key:
                 moved[*path, key] = name
@@ -74,6 +75,11 @@ def with_small_keys(
         for name in ("values", "keys", "comments")
     }
     warnings = []
+    quoted = {path: name for path, name in moved.items() if str(path[-1]).strip(_UNSEEN)[:1] in WORD_QUOTES}
+    if quoted:
+        told = ", ".join(f"`{name}`" for name in quoted.values())
+        warnings.append(f"The typographic quotes around {told} were left out; keys stand without quotes.")
+        moved = {path: name for path, name in moved.items() if path not in quoted}
     unseen = [name for path, name in moved.items() if path[-1] != str(path[-1]).strip(_UNSEEN)]
     if unseen:
         told = ", ".join(f"`{name}`" for name in unseen)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes.copied_marks import merge_marks, sign_before_lines, word_quotes
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, how_to_write_entries, mended_line
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.key_lines import FREE_TEXTS, keys_in_line, missing_colon
@@ -54,7 +55,7 @@ def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation
         lines: of the document; what stands before it is empty.
         line, column: where YAML notices the mistake, from 0.
     """
-    if explanation := _heading(lines, line):
+    if explanation := merge_marks(lines) or _heading(lines, line):
         return explanation
     for number in range(min(line, len(lines) - 1), max(-1, line - 1 - _LINES_BEFORE), -1):
         text = lines[number]
@@ -207,6 +208,8 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
     last = next((n for n in range(min(line, len(lines) - 1), -1, -1) if _is_no_key(lines[n])), None)
     if last is None:
         return None
+    if explanation := sign_before_lines(lines):
+        return explanation
     while last and _is_no_key(lines[last - 1]):
         last -= 1
     text, place = lines[last].strip(), f"line {last + 1}"
@@ -269,6 +272,8 @@ def _json(lines: Sequence[str], line: int) -> Explanation | None:
         return what, "Write a line --- between two jobs, and no comma."
     if not next((text.lstrip() for text in lines if text.strip()), "").startswith(("{", "[{")):
         return None
+    if explanation := word_quotes(lines):
+        return explanation
     what = f"The manifest is no valid JSON or YAML (line {min(line, len(lines) - 1) + 1}, or shortly before it)"
     return what, "A comma stands between two entries, a colon and a blank after each key, and a } closes each {."
 

@@ -12,7 +12,9 @@ _NUMBER = re.compile(rf"[-−]?{_AMOUNT}")
 #: With the other decimal separator, as in Mexico: 1,250.50. Ambiguous numbers such as 1,250 follow the language.
 _OTHER_POINT = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
 _CENTS = re.compile(r"[.,](\d\d)$")
-_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})|(\d{4})-(\d\d)-(\d\d)")
+#: Day, month, year; a year of two figures only where the whole date has two of each: 1.2.10 is a version.
+_DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})|(\d{4})-(\d\d)-(\d\d)|(\d\d)([/.])(\d\d)\8(\d\d)")
+_LAST_OF_THIS_CENTURY = 40  # '41 is 1941
 _DAY = re.compile(r"([1-9]|[12]\d|3[01])\.")
 _CLOCK = re.compile(r"([01]?\d|2[0-4])([:h])([0-5]\d)?h?")
 _WITH_UNIT = re.compile(rf"([-−]?{_AMOUNT})([^\d\s.,:;/+()-].*)")
@@ -94,7 +96,7 @@ def _money_amount(number: str, sign: str, formats: NumberFormats) -> tuple[str, 
 def _single_word(word: str, formats: NumberFormats) -> str:
     """Return the spoken form of a date, a time, or a number with its unit in one word; other words unchanged."""
     if formats.months and (date := _DATE.fullmatch(word)):
-        day, month, year = map(int, (date[1] or date[6], date[2] or date[5], date[3] or date[4]))
+        day, month, year = _parts_of_date(date)
         if 1 <= month <= 12 and 1 <= day <= 31:
             return formats.date.format(formats.days[day - 1] if formats.days else day, formats.months[month - 1], year)
     if clock := _clock_time(word, formats):
@@ -106,6 +108,15 @@ def _single_word(word: str, formats: NumberFormats) -> str:
     if joined and joined[2].casefold() in (*formats.money, *formats.units):
         return " ".join(_number_and_unit(joined[1], joined[2].casefold(), formats))
     return _ordinal(word, formats)
+
+
+def _parts_of_date(date: re.Match[str]) -> tuple[int, int, int]:
+    """Return day, month and year. The day comes first, but where only the second number can be one: 12/25/2024."""
+    parts = (date[1] or date[6] or date[7], date[2] or date[5] or date[9], date[3] or date[4] or date[10])
+    day, month, year = map(int, parts)
+    if year < 100:
+        year += 2000 if year <= _LAST_OF_THIS_CENTURY else 1900
+    return (month, day, year) if "/" in date[0] and month > 12 >= day else (day, month, year)
 
 
 def _clock_time(word: str, formats: NumberFormats) -> str:

@@ -21,6 +21,9 @@ WORDS = {
 #: Tags of regions where "12/5/2024" means the fifth of December.
 _MONTH_FIRST = frozenset({"en", "en-us", "en-ca", "en-ph"})
 
+#: A date of figures: first, sign, second, year.
+_DATE = r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?!\w|[/-]|\.\d)"
+
 _UNITS = {
     "m": "meter", "g": "gram", "l": "liter", "L": "liter", "dl": "deciliter", "cl": "centiliter", "h": "hour",
     "s": "second", "W": "watt", "V": "volt", "kV": "kilovolt", "dB": "decibel", "kcal": "kilocalorie",
@@ -283,11 +286,27 @@ def unclear_numbers(text: str) -> list[str]:
     return _UNCLEAR.findall(text)
 
 
+def unclear_dates(text: str, language: str) -> dict[str, tuple[str, str]]:
+    """Return the dates of which nobody can know the order of day and month, where the language tag has no region.
+
+    Returns:
+        The date as written → how it is read, and how else it may be meant.
+    """
+    if language.casefold() != "en":
+        return {}
+    return {
+        found[0]: (month_first, day_first)
+        for found in re.finditer(_DATE, text)
+        if found[1] != found[3]
+        and (month_first := _date(found, day_first=False))
+        and (day_first := _date(found, day_first=True))
+        and not month_first[0].isdecimal()
+    }
+
+
 @lru_cache(maxsize=8)
 def english_rules(language: str) -> tuple[Rule, ...]:
     """Return the rules for a BCP 47 tag of English; its region decides the order of day and month."""
     day_first = language.casefold() not in _MONTH_FIRST
-    dates = _rule(
-        r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?!\w|[/-]|\.\d)", lambda m: _date(m, day_first=day_first)
-    )
+    dates = _rule(_DATE, lambda m: _date(m, day_first=day_first))
     return (dates, *_TABLE)

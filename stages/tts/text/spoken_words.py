@@ -73,6 +73,7 @@ class WordPreparer:
         in_words: write English times, dates and years in words too, for a voice that misreads them.
         left_out: counts words with unreadable characters, by script or "emoji and signs".
         unclear: numbers that are read as decimal ones, and that people of another country write for thousands.
+        unclear_dates: dates as written → how they are read, and how else they may be meant.
     """
 
     language: str
@@ -81,6 +82,7 @@ class WordPreparer:
     in_words: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
     unclear: list[str] = field(default_factory=list)
+    unclear_dates: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._primary = self.language.casefold().partition("-")[0]
@@ -100,7 +102,9 @@ class WordPreparer:
     def prepare(self, written: Sequence[str]) -> PreparedWords:
         """Return the spoken words of one sentence; empty if nothing in it can be spoken."""
         if self._primary == "en":
-            self.unclear += english.unclear_numbers(" ".join(written))
+            sentence = " ".join(written)
+            self.unclear += english.unclear_numbers(sentence)
+            self.unclear_dates |= english.unclear_dates(sentence, self.language)
             if self.is_word is not None and any(len(word) > 1 and word.isupper() for word in written):
                 written = lower_capitals(written, self.is_word)
         words: list[str] = []
@@ -120,6 +124,15 @@ class WordPreparer:
             owners += [index] * len(said)
         self._flush_run(run, words, owners)
         return PreparedWords(tuple(words), tuple(owners), sounds)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning for what could not be spoken, or may be meant otherwise than it was read."""
+        if self.left_out:
+            yield _left_out_warning(self.left_out)
+        if self.unclear:
+            yield _unclear_warning(self.unclear)
+        if self.unclear_dates:
+            yield _unclear_date_warning(self.unclear_dates)
 
     def _split_at_entries(self, written: Sequence[str]) -> Iterator[tuple[int, str]]:
         """Yield words with their indices; splits off entries of the lexicon in languages without spaces."""
@@ -187,17 +200,26 @@ def is_sound(entry: str) -> bool:
     return len(syllables) > 1 and all(map(str.isalpha, syllables)) and sum(map(str.isupper, syllables)) == 1
 
 
-def left_out_warning(counts: Counter[str]) -> str:
+def _left_out_warning(counts: Counter[str]) -> str:
     """Return a warning about the counts of `WordPreparer.left_out`."""
     what = " and ".join(f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in counts.items())
     return f"The voice cannot read {what}; they are left out of the speech."
 
 
-def unclear_warning(numbers: Sequence[str]) -> str:
+def _unclear_warning(numbers: Sequence[str]) -> str:
     """Return a warning about the numbers of `WordPreparer.unclear`."""
     numbers = list(dict.fromkeys(numbers))
     first = numbers[0]
     return (
         f"'{first}' is read as a decimal number{f', and {len(numbers) - 1} more likewise' if len(numbers) > 1 else ''}. "
         f"If you mean thousands, write {first.replace('.', ',')}."
+    )
+
+
+def _unclear_date_warning(dates: Mapping[str, tuple[str, str]]) -> str:
+    written, (read, other) = next(iter(dates.items()))
+    more = f", and {len(dates) - 1} more likewise" if len(dates) > 1 else ""
+    return (
+        f"'{written}' is read as {read}{more}. If you mean {other}, write so, or write `language: en-GB` for dates with the day "
+        "first (`en-US`: with the month first)."
     )

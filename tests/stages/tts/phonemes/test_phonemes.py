@@ -65,6 +65,7 @@ def owned(reading: Reading, words: list[str]) -> dict[str, str]:
         ("es-MX", "El cielo vale $1,250.50 o 1,250.50", {"cielo": "sjˈelo", "1,250.50": "mˈil ðossjˈentos"}),
         ("fr-BE", "Il a 90 ans", {"90": "nonˈɑ̃t"}),
         ("fr", "Les enfants, le 2e jour, à 14h30", {"Les": "lez", "2e": "dˈøz jˈɛm", "14h30": "katˈɔʁz ˈœʁ tʁˈɑ̃t"}),
+        ("fr", "Le 05/06/07, le 12/25/2024", {"05/06/07,": "sˈɛ̃k ʒyˈɛ̃ dø mil", "12/25/2024": "vɛ̃tsˈɛ̃k desˈɑ̃bʁ"}),
         ("fr", "Louis XIV vit M. Hugo et 21 amis", {"XIV": "katˈɔʁz", "M.": "məsjˈø", "amis": "amˈi"}),
         ("hi", "इसकी कीमत ₹1,250 है।", {"₹1,250": "ˈeːk hˈʌɟaːɾ", "है।": "hɛː."}),
         ("hi", "लड़का आया", {"लड़का": "lˈʌɽkˌaː", "आया": "ˈaːjaː"}),

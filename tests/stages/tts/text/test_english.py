@@ -162,3 +162,13 @@ def test_a_number_that_other_countries_write_for_thousands_is_told_of() -> None:
     for sentence in split_text("It weighs 12.500 kg, costs $1.234 and pi is 3.141; 1.000,00 € is clear."):
         preparer.prepare(sentence.words)
     assert preparer.unclear == ["12.500", "$1.234"]
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [("en", {"05/06/07": ("May 6, 2007", "5 June 2007")}), ("en-US", {}), ("en-GB", {}), ("de", {})],
+)
+def test_a_date_whose_order_nobody_can_know_is_told_of(language: str, told: dict[str, tuple[str, str]]) -> None:
+    preparer = WordPreparer(language)
+    preparer.prepare(["On", "05/06/07,", "25/12/24,", "12/25/24,", "5/5/25,", "12.5.2024", "and", "2024-05-06."])
+    assert preparer.unclear_dates == told

@@ -17,7 +17,7 @@ from daemon.errors import ConfigError, JobError
 from stages.tts.phonemes.reading import EnglishFrontEnd
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_other_language, other_language_warning
-from stages.tts.text.markup import markup_warnings
+from stages.tts.text.markup import markup_warnings, recording_markup_warnings
 from stages.tts.text.pause_marks import check_marks
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
@@ -177,12 +177,20 @@ def test_ssml_and_stage_directions_are_read_or_left_out_with_a_warning() -> None
     markup, directions = markup_warnings(text)
     assert "<emphasis>" in markup
     assert "<sub>" not in markup
-    assert directions.endswith(": [laughs], (Sighs softly).")
+    assert ": [laughs], (Sighs softly)." in directions
     assert list(markup_warnings("Plain <b>text</b> (with brackets).")) == []
     # And a break that is none is refused, as a pause mark is
     with pytest.raises(JobError) as caught:
         check_marks(clean_text('Hi <break time="soon"/> you'))
     assert caught.value.code == "pause-invalid"
+
+
+def test_directions_and_names_are_not_looked_for_in_a_recording() -> None:
+    directions, names = recording_markup_warnings("[laughs]\nANNA: Good morning.\nBEN: Hi.\nNote: this is read.")
+    assert "not looked for in the sound" in directions
+    assert directions.endswith(": [laughs].")
+    assert "not looked for in the sound" in names
+    assert names.endswith(": ANNA, BEN.")
 
 
 def test_a_jobs_own_lexicon_comes_before_that_of_the_settings(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""Finds names of speakers before their lines, as the script of a dialogue or an interview has them: `ANNA: Hello.`
+
+Such names are left out where the text is clearly a dialogue: at least two lines begin with a name, and
+
+- all the names are in capitals: `ANNA: Hello.`, `BEN: Hi.`; or
+- a name comes back, and most of these lines are sentences: `Anna: Hello.`, `Ben: Hi.`, `Anna: Bye.`
+
+The name of a narrator (`Narrator:`, `Voiceover:`, `Speaker 1:`) is left out anywhere. A single name in capitals is spoken, with a
+warning, and so are names of which none comes back. Words before a colon that introduce what follows (`Note:`, `Question:`,
+`STEP 1:`) are part of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NAME = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}(?:[^\S\n](?:[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}|\d{1,2})){0,2}"
+#: `Anna:`, `**Anna:**`, `[Anna]:`, `- Anna:`, `>> ANNA:` at the beginning of a line.
+_LABEL = re.compile(
+    rf"^[^\S\n]*(?:[-–—•>]{{1,2}}[^\S\n]*)?(?:\*\*|__|\[)?(?P<name>{_NAME})(?:\*\*|__|\])?[^\S\n]*[:：](?:\*\*|__)?"
+    r"(?=[^\S\n]|\n|[^\W\d_])[^\S\n]*(?P<line>[^\n]*)",
+    re.MULTILINE,
+)
+_NARRATORS = re.compile(
+    r"(?:narrator(?:in)?|voice ?-?over|v\.?o\.?|speaker(?: \w{1,2})|announcer|presenter|sprecher(?:in)?(?: \d{1,2})?"
+    r"|erzähler(?:in)?|narrateur|narratrice|narrador|narradora|narratore|locutor|locutora|voix off)",
+    re.IGNORECASE,
+)
+#: Words that introduce what follows, in the languages that most texts are in; a number may come after them.
+_INTRODUCING = _words(
+    """
+    appendix note notes tip tips hint hints warning caution important attention question questions answer answers q a step part
+    chapter section lesson example examples fact facts myth myths pro pros con cons do don't dos don'ts reason problem
+    solution result results before after input output who what when where why how summary conclusion introduction
+    intro outro ps p.s nb n.b fyi tldr todo update breaking news today tomorrow yesterday next first second third
+    finally remember warning disclaimer source sources title subject name date time price phone email address location
+    contact website ingredients method breakfast lunch dinner monday tuesday wednesday thursday friday saturday sunday
+    january february march april may june july august september october november december morning evening spoiler
+    bonus rule rules goal goals option day week year level round number no item point key idea quote hinweis hinweise
+    tipp tipps achtung wichtig frage fragen antwort antworten schritt teil kapitel beispiel beispiele fazit zutaten
+    zubereitung titel thema preis datum ort uhrzeit heute morgen grund lösung ergebnis tag woche montag dienstag
+    mittwoch donnerstag freitag samstag sonntag vorteil vorteile nachteil nachteile remarque conseil question réponse
+    étape partie chapitre exemple attention important ingrédients prix titre jour lundi mardi mercredi jeudi vendredi
+    samedi dimanche nota consejo pregunta respuesta paso parte capítulo ejemplo atención importante ingredientes
+    precio título día lunes martes miércoles jueves viernes sábado domingo consiglio domanda risposta passo capitolo
+    esempio attenzione ingredienti prezzo titolo giorno
+    """
+)
+_SENTENCE_END = re.compile(r"[.!?…。！？।][\"'”’»)*]*\s*$")
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A name before a line.
+
+    Attributes:
+        start, end: place in the text of the name, with its signs, colon and blanks.
+        name: as written.
+        spoken: whether it is spoken, because it may be a part of the text.
+    """
+
+    start: int
+    end: int
+    name: str
+    spoken: bool
+
+
+def find_speakers(text: str) -> Iterator[Speaker]:
+    """Yield what may be names of speakers, in order."""
+    labels = [found for found in _LABEL.finditer(text) if not _introduces(found["name"])]
+    several = len(labels) > 1
+    in_capitals = bool(labels) and all(found["name"].isupper() and len(found["name"]) > 1 for found in labels)
+    before_sentences = several and 2 * sum(_SENTENCE_END.search(found["line"]) is not None for found in labels) > len(
+        labels
+    )
+    comes_back = max(Counter(found["name"].casefold() for found in labels).values(), default=0) > 1
+    is_dialogue = several and (in_capitals or (before_sentences and comes_back))
+    for found in labels:
+        spoken = not (is_dialogue or _NARRATORS.fullmatch(found["name"]))
+        if not spoken or in_capitals or before_sentences:
+            yield Speaker(found.start(), found.start("line"), found["name"], spoken)
+
+
+def without_speakers(text: str) -> str:
+    """Return the text without the names of speakers."""
+    for one in reversed(list(find_speakers(text))):
+        if not one.spoken:
+            text = text[: one.start] + text[one.end :]
+    return text
+
+
+def _introduces(name: str) -> bool:
+    return name.split()[0].casefold().replace("’", "'").rstrip(".") in _INTRODUCING
