@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,7 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.fill import grain_strength, noise
 from stages.face.rig.matting.matte import background_share
 from stages.face.rig.matting.strip import blurred, mirrored
-from stages.face.sampling import on_colours
+from stages.face.sampling import blur, on_colours
 
 Picture = npt.NDArray[np.uint8]
 
@@ -32,6 +33,8 @@ _AT_BORDER, _GROWS, _SLOWLY = 0.045, 0.5, 0.02
 #: How far beyond the border the person's colours have given way to the background's, and how far inside what is mirrored lies,
 #: and the background that is mirrored alone (a narrow strip of it would be drawn out into streaks); of the shorter side.
 _GONE, _DEPTH, _WALL_DEPTH = 0.33, 0.02, 0.12
+#: The same for a person who goes on beyond the border: how far inside, and sigma from the border on.
+_PERSON_BEGINS, _PERSON_AT_BORDER = 0.09, 0.012
 
 
 def soften_above(parts: Sequence[Picture], margin: int) -> tuple[list[Picture], list[Picture]]:
@@ -96,6 +99,40 @@ def soften_wall_above(
     old, new = (background_share(one, alpha[:rows]).astype(np.int32) for one in (plate[:rows], behind))
     inside = np.asarray(np.clip(picture[:rows] - old + new, 0, 255), np.uint8)
     return np.concatenate([inside, picture[rows:]]), np.concatenate([behind, plate[rows:]]), wall[:margin]
+
+
+def defocused(inside: Sequence[Picture], above: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Soften the person on both sides of a border where it goes on: strands that turn back there are seen as a seam.
+
+    Args:
+        inside: the picture, the plate, alpha, cut, and masks.
+        above: the rows above them.
+
+    Returns:
+        Both, as they are now. Compositing still gives exactly the picture.
+    """
+    margin, side = len(above[0]), min(inside[0].shape[:2])
+    rows = min(len(inside[0]), math.ceil(2 * _PERSON_BEGINS * side))
+    goes_on = above[2][-1:].astype(np.float32) / 255
+    window = np.ones((1, 2 * round(_PERSON_BEGINS * side / 2) + 1), np.uint8)
+    columns = blur(cv2.dilate(goes_on, window), _PERSON_BEGINS * side / 4)[0]
+    place = np.arange(margin, -rows, -1, dtype=np.float32)
+    near = np.clip(1 + np.minimum(place, 0) / (_PERSON_BEGINS * side), 0, 1)
+    sigma = np.asarray(_PERSON_AT_BORDER * side * near**1.5, np.float32)
+    untouched = near <= 0
+    ends = []
+    for first, second in zip(above[:4], inside[:4], strict=True):
+        strip = np.concatenate([first, second[:rows]])
+        share = columns.reshape(1, -1, *[1] * (strip.ndim - 2))
+        soft = strip + share * (blurred(strip, sigma).astype(np.float32) - strip)
+        ends.append(np.where(untouched.reshape(-1, *[1] * (strip.ndim - 1)), strip, soft + 0.5).astype(np.uint8))
+    fitted = fit_plate(ends[0], ends[1], ends[2])
+    fitted[untouched] = ends[1][untouched]
+    ends[1] = fitted
+    return (
+        [*(np.concatenate([end[margin:], one[rows:]]) for end, one in zip(ends, inside, strict=False)), *inside[4:]],
+        [*(end[:margin] for end in ends), *above[4:]],
+    )
 
 
 def mixed(
