@@ -154,11 +154,15 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     bare, others = find_skin(picture, within, skin)
-    made = extend(
-        picture, split_person(picture, within, person), margins, skin, others, inner.soft, crown_above(within), bare
-    )[1]
-    # The portrait's edge was softened before, and is not again: the plate follows what it shows.
-    return replace(made, plate=fit_plate(portrait, made.plate, made.alpha)) if made and inner.soft else made
+    split = split_person(picture, within, person)
+    made = extend(picture, split, margins, skin, others, inner.soft, crown_above(within), bare)[1]
+    if not (made and inner.soft):
+        return made
+    # The portrait's edge was softened before, and is not again: the plate follows what it shows, but where it is as it was.
+    fitted = fit_plate(portrait, made.plate, made.alpha)
+    as_it_was = (inner.cut(made.plate) == split.plate).all(axis=-1) & (inner.cut(made.alpha) == split.alpha)
+    fitted[inner.top : inner.bottom, inner.left : inner.right][as_it_was] = split.plate[as_it_was]
+    return replace(made, plate=fitted)
 
 
 def build_head(

@@ -346,8 +346,10 @@ def test_a_loose_thing_at_the_side_is_not_cut_off(side: int) -> None:
     wall = matte.plate.copy()
     thing = np.s_[60:120, :40] if side == 1 else np.s_[60:120, -40:]
     picture[thing] = (20, 160, 60)
+    raised = cut.copy()
+    raised[thing] = 255
     # When the picture is extended softly at that side
-    larger, whole = extend(picture, Matte(cut, cut, wall), (0, margin, 0, margin), soft=True)
+    larger, whole = extend(picture, Matte(raised, cut, wall), (0, margin, 0, margin), soft=True)
     # Then it fades there, and the layers together are the picture
     border = np.s_[70:110, margin - 10 : margin + 10] if side == 1 else np.s_[70:110, -margin - 10 : -margin + 10]
     assert np.abs(np.diff(larger[border].astype(int), axis=1)).max() < 12

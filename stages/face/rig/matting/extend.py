@@ -149,7 +149,7 @@ def _aside(parts: Sequence[Picture], margin: int, split: bool) -> tuple[list[Pic
     inside, side = [*between, *parts[2:]], min(parts[0].shape[:2])
     if added[2].any():
         inside, added = defocused(inside, added)
-    unclosed |= _ends(between, added[2][-1])
+    unclosed |= _ends([*between, *parts[2:]], added[2][-1])
     if not unclosed.any():
         return inside, added
     window = np.ones((1, 2 * round(_TURNS_SOFT * side) + 1), np.uint8)
@@ -157,20 +157,20 @@ def _aside(parts: Sequence[Picture], margin: int, split: bool) -> tuple[list[Pic
     return mixed((inside, added), soften_above(parts, margin), np.clip(share, 0, 1))
 
 
-def _ends(between: Sequence[Picture], goes_on: Picture) -> npt.NDArray[np.bool_]:
+def _ends(parts: Sequence[Picture], goes_on: Picture) -> npt.NDArray[np.bool_]:
     """Where the border shows something wide that is not the background and does not go on beyond it, [width].
 
     Args:
-        between: the picture and the plate.
+        parts: the picture, the plate, alpha, and more.
         goes_on: matte of the person beyond the border, uint8 [width].
     """
-    picture, plate = (one[0].astype(np.int16) for one in between)
-    side = min(between[0].shape[:2])
-    differs = np.abs(picture - plate).max(axis=-1) > _TOUCHES
-    beside = _widened(goes_on > _TOUCHES, _BESIDE * side)
+    picture, plate = (one[0].astype(np.int16) for one in parts[:2])
+    side = min(parts[0].shape[:2])
+    differs = (np.abs(picture - plate).max(axis=-1) > _TOUCHES) | (parts[2][0] > _TOUCHES)
     wide = np.ones((1, 2 * round(_WIDE * side / 2) + 1), np.uint8)
-    found = cv2.morphologyEx((differs & ~beside).astype(np.uint8)[None], cv2.MORPH_OPEN, wide)[0]
-    return np.asarray(found > 0)
+    whole = cv2.morphologyEx(differs.astype(np.uint8)[None], cv2.MORPH_CLOSE, wide)[0] > 0
+    loose = (whole & ~_widened(goes_on > _TOUCHES, _BESIDE * side)).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(loose[None], cv2.MORPH_OPEN, wide)[0] > 0)
 
 
 def _widened(mask: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:

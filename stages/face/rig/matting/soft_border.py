@@ -126,9 +126,9 @@ def defocused(inside: Sequence[Picture], above: Sequence[Picture]) -> tuple[list
         share = columns.reshape(1, -1, *[1] * (strip.ndim - 2))
         soft = strip + share * (blurred(strip, sigma).astype(np.float32) - strip)
         ends.append(np.where(untouched.reshape(-1, *[1] * (strip.ndim - 1)), strip, soft + 0.5).astype(np.uint8))
-    fitted = fit_plate(ends[0], ends[1], ends[2])
-    fitted[untouched] = ends[1][untouched]
-    ends[1] = fitted
+    limited = limit_plate(ends[0], ends[1], ends[2])
+    limited[untouched] = ends[1][untouched]
+    ends[1] = limited
     return (
         [*(np.concatenate([end[margin:], one[rows:]]) for end, one in zip(ends, inside, strict=False)), *inside[4:]],
         [*(end[:margin] for end in ends), *above[4:]],
@@ -147,9 +147,10 @@ def mixed(
         for first, second in zip(ones, others, strict=True):
             part = share[:, None] if first.ndim == 3 else share
             parts.append(np.asarray(first + part * (second.astype(np.float32) - first) + 0.5, np.uint8))
-        # Inside, plates that are equal already fit
+        # What is the same in both, as farther inside, already fits: strands without alpha are no part of the plate there.
+        differs = (ones[1] != others[1]).any(axis=-1) | (ones[2] != others[2])
         fitted = fit_plate(parts[0], parts[1], parts[2])
-        parts[1] = np.where((share > 0)[:, None], fitted, ones[1])
+        parts[1] = np.where(((share > 0) & differs)[..., None], fitted, ones[1])
         both.append(parts)
     return both[0], both[1]
 
@@ -177,9 +178,16 @@ def _soft(strip: Picture, sigma: FloatArray, grain: float) -> Picture:
 
 
 def fit_plate(picture: Picture, plate: Picture, alpha: Picture) -> Picture:
-    """The background as near to `plate` as the picture allows: its share is nowhere brighter than the picture, and equals it
-    where nothing of the person is. Compositing then gives exactly the picture.
+    """The background as near to `plate` as the picture allows, and equal to it where nothing of the person is. Compositing then
+    gives exactly the picture.
+    """
+    return np.asarray(np.where(alpha[..., None] == 0, picture, limit_plate(picture, plate, alpha)), np.uint8)
+
+
+def limit_plate(picture: Picture, plate: Picture, alpha: Picture) -> Picture:
+    """The background as near to `plate` as the picture allows: its share is nowhere brighter than the picture. What is brighter
+    than it moves with the person, as strands do that have no alpha.
     """
     through = np.maximum(255 - alpha.astype(np.int32), 1)[..., None]
     most = np.minimum(picture.astype(np.int32) * 255 // through, 255)
-    return np.asarray(np.where(alpha[..., None] == 0, picture, np.minimum(plate, most)), np.uint8)
+    return np.asarray(np.minimum(plate, most), np.uint8)
