@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 28
+VERSION = 29
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -154,11 +154,15 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     bare, others = find_skin(picture, within, skin)
-    made = extend(
-        picture, split_person(picture, within, person), margins, skin, others, inner.soft, crown_above(within), bare
-    )[1]
-    # The portrait's edge was softened before, and is not again: the plate follows what it shows.
-    return replace(made, plate=fit_plate(portrait, made.plate, made.alpha)) if made and inner.soft else made
+    split = split_person(picture, within, person)
+    made = extend(picture, split, margins, skin, others, inner.soft, crown_above(within), bare)[1]
+    if not (made and inner.soft):
+        return made
+    # The portrait's edge was softened before, and is not again: the plate follows what it shows, but where it is as it was.
+    fitted = fit_plate(portrait, made.plate, made.alpha)
+    as_it_was = (inner.cut(made.plate) == split.plate).all(axis=-1) & (inner.cut(made.alpha) == split.alpha)
+    fitted[inner.top : inner.bottom, inner.left : inner.right][as_it_was] = split.plate[as_it_was]
+    return replace(made, plate=fitted)
 
 
 def build_head(

@@ -276,10 +276,14 @@ def test_a_person_at_the_side_keeps_an_outline_that_goes_out_of_focus(side: int)
     tip = whole.alpha[120, :margin] if side == 1 else whole.alpha[120, -margin:]
     assert tip.max() == 255
     assert np.abs(np.diff(tip.astype(int))).max() < 60
-    # And the person is as sharp as before inside, and the layers together are the picture
-    inside = np.s_[:, margin:] if side == 1 else np.s_[:, :-margin]
-    assert (larger[inside][cut > 254] == picture[cut > 254]).all()
-    assert (whole.alpha[inside] == cut).all()
+    # And its stripes are faint where it begins to be made up, so that they are seen to turn back nowhere
+    border = np.s_[100:140, margin - 8 : margin + 4] if side == 1 else np.s_[100:140, -margin - 4 : -margin + 8]
+    assert np.abs(np.diff(larger[border].astype(int), axis=0)).max() < 60
+    # And the person is as sharp as before farther inside, and the layers together are the picture
+    inside = np.s_[:, margin + 24 :] if side == 1 else np.s_[:, : -margin - 24]
+    there = np.s_[:, 24:] if side == 1 else np.s_[:, :-24]
+    assert (larger[inside] == picture[there])[cut[there] > 254].all()
+    assert (whole.alpha[inside] == cut[there]).all()
     behind = background_share(whole.plate, whole.alpha)
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
 
@@ -329,6 +333,26 @@ def test_what_becomes_larger_at_the_side_gives_way_to_the_background(side: int) 
     assert np.abs(end - picture[5, 0 if side == 1 else -1]).max() < 25
     # And the middle is as it was, and the layers together are the picture
     assert (larger[:, margin + 40 : -margin - 40] == picture[:, 40:-40]).all()
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_loose_thing_at_the_side_is_not_cut_off(side: int) -> None:
+    # Given a picture with a green thing at its border that is part of the figure, but not of the person
+    margin = 150
+    cut = disc((_SIZE / 2, 160), 60, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    wall = matte.plate.copy()
+    thing = np.s_[60:120, :40] if side == 1 else np.s_[60:120, -40:]
+    picture[thing] = (20, 160, 60)
+    raised = cut.copy()
+    raised[thing] = 255
+    # When the picture is extended softly at that side
+    larger, whole = extend(picture, Matte(raised, cut, wall), (0, margin, 0, margin), soft=True)
+    # Then it fades there, and the layers together are the picture
+    border = np.s_[70:110, margin - 10 : margin + 10] if side == 1 else np.s_[70:110, -margin - 10 : -margin + 10]
+    assert np.abs(np.diff(larger[border].astype(int), axis=1)).max() < 12
     behind = background_share(whole.plate, whole.alpha)
     assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
 

@@ -24,7 +24,7 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
-from stages.face.rig.matting.soft_border import mixed, soften_above, soften_wall_above
+from stages.face.rig.matting.soft_border import defocused, mixed, soften_above, soften_wall_above
 from stages.face.rig.matting.strands import Border
 from stages.face.rig.matting.strip import blurred, mirrored
 from stages.face.sampling import blur, blur_widely, on_colours
@@ -60,6 +60,10 @@ _TIPS, _LOCK = 0.035, 0.006
 _OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
 #: How far around the head's skin colours belong to it, of the shorter side.
 _BARE = 0.025
+#: Difference from the background, 8-bit levels, and alpha above which something is there.
+_TOUCHES = 24
+#: How wide what ends at the border is at least, and how far beside what goes on; of the shorter side.
+_WIDE, _BESIDE = 0.03, 0.02
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -142,13 +146,36 @@ def _aside(parts: Sequence[Picture], margin: int, split: bool) -> tuple[list[Pic
     if not split:
         return soften_above(parts, margin)
     between, added, unclosed = _above(parts, margin, _ASIDE, None, True, _UNFOCUSED)
-    inside = [*between, *parts[2:]]
+    inside, side = [*between, *parts[2:]], min(parts[0].shape[:2])
+    if added[2].any():
+        inside, added = defocused(inside, added)
+    unclosed |= _ends([*between, *parts[2:]], added[2][-1])
     if not unclosed.any():
         return inside, added
-    side = min(parts[0].shape[:2])
     window = np.ones((1, 2 * round(_TURNS_SOFT * side) + 1), np.uint8)
     share = blur(cv2.dilate(unclosed.astype(np.float32)[None], window), _TURNS_SOFT * side / 2)[0]
     return mixed((inside, added), soften_above(parts, margin), np.clip(share, 0, 1))
+
+
+def _ends(parts: Sequence[Picture], goes_on: Picture) -> npt.NDArray[np.bool_]:
+    """Where the border shows something wide that is not the background and does not go on beyond it, [width].
+
+    Args:
+        parts: the picture, the plate, alpha, and more.
+        goes_on: matte of the person beyond the border, uint8 [width].
+    """
+    picture, plate = (one[0].astype(np.int16) for one in parts[:2])
+    side = min(parts[0].shape[:2])
+    differs = (np.abs(picture - plate).max(axis=-1) > _TOUCHES) | (parts[2][0] > _TOUCHES)
+    wide = np.ones((1, 2 * round(_WIDE * side / 2) + 1), np.uint8)
+    whole = cv2.morphologyEx(differs.astype(np.uint8)[None], cv2.MORPH_CLOSE, wide)[0] > 0
+    loose = (whole & ~_widened(goes_on > _TOUCHES, _BESIDE * side)).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(loose[None], cv2.MORPH_OPEN, wide)[0] > 0)
+
+
+def _widened(mask: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
+    """A mask along the border, [width], widened by so many px."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8)[None], np.ones((1, 2 * round(by) + 1), np.uint8))[0] > 0)
 
 
 def _above_head(crown: float | None, side: int) -> tuple[float, float]:

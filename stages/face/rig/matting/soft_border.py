@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,7 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.fill import grain_strength, noise
 from stages.face.rig.matting.matte import background_share
 from stages.face.rig.matting.strip import blurred, mirrored
-from stages.face.sampling import on_colours
+from stages.face.sampling import blur, on_colours
 
 Picture = npt.NDArray[np.uint8]
 
@@ -32,6 +33,8 @@ _AT_BORDER, _GROWS, _SLOWLY = 0.045, 0.5, 0.02
 #: How far beyond the border the person's colours have given way to the background's, and how far inside what is mirrored lies,
 #: and the background that is mirrored alone (a narrow strip of it would be drawn out into streaks); of the shorter side.
 _GONE, _DEPTH, _WALL_DEPTH = 0.33, 0.02, 0.12
+#: The same for a person who goes on beyond the border: how far inside, and sigma from the border on.
+_PERSON_BEGINS, _PERSON_AT_BORDER = 0.09, 0.012
 
 
 def soften_above(parts: Sequence[Picture], margin: int) -> tuple[list[Picture], list[Picture]]:
@@ -98,6 +101,40 @@ def soften_wall_above(
     return np.concatenate([inside, picture[rows:]]), np.concatenate([behind, plate[rows:]]), wall[:margin]
 
 
+def defocused(inside: Sequence[Picture], above: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Soften the person on both sides of a border where it goes on: strands that turn back there are seen as a seam.
+
+    Args:
+        inside: the picture, the plate, alpha, cut, and masks.
+        above: the rows above them.
+
+    Returns:
+        Both, as they are now. Compositing still gives exactly the picture.
+    """
+    margin, side = len(above[0]), min(inside[0].shape[:2])
+    rows = min(len(inside[0]), math.ceil(2 * _PERSON_BEGINS * side))
+    goes_on = above[2][-1:].astype(np.float32) / 255
+    window = np.ones((1, 2 * round(_PERSON_BEGINS * side / 2) + 1), np.uint8)
+    columns = blur(cv2.dilate(goes_on, window), _PERSON_BEGINS * side / 4)[0]
+    place = np.arange(margin, -rows, -1, dtype=np.float32)
+    near = np.clip(1 + np.minimum(place, 0) / (_PERSON_BEGINS * side), 0, 1)
+    sigma = np.asarray(_PERSON_AT_BORDER * side * near**1.5, np.float32)
+    untouched = near <= 0
+    ends = []
+    for first, second in zip(above[:4], inside[:4], strict=True):
+        strip = np.concatenate([first, second[:rows]])
+        share = columns.reshape(1, -1, *[1] * (strip.ndim - 2))
+        soft = strip + share * (blurred(strip, sigma).astype(np.float32) - strip)
+        ends.append(np.where(untouched.reshape(-1, *[1] * (strip.ndim - 1)), strip, soft + 0.5).astype(np.uint8))
+    limited = limit_plate(ends[0], ends[1], ends[2])
+    limited[untouched] = ends[1][untouched]
+    ends[1] = limited
+    return (
+        [*(np.concatenate([end[margin:], one[rows:]]) for end, one in zip(ends, inside, strict=False)), *inside[4:]],
+        [*(end[:margin] for end in ends), *above[4:]],
+    )
+
+
 def mixed(
     one: tuple[Sequence[Picture], Sequence[Picture]],
     other: tuple[Sequence[Picture], Sequence[Picture]],
@@ -110,9 +147,10 @@ def mixed(
         for first, second in zip(ones, others, strict=True):
             part = share[:, None] if first.ndim == 3 else share
             parts.append(np.asarray(first + part * (second.astype(np.float32) - first) + 0.5, np.uint8))
-        # Inside, plates that are equal already fit
+        # What is the same in both, as farther inside, already fits: strands without alpha are no part of the plate there.
+        differs = (ones[1] != others[1]).any(axis=-1) | (ones[2] != others[2])
         fitted = fit_plate(parts[0], parts[1], parts[2])
-        parts[1] = np.where((share > 0)[:, None], fitted, ones[1])
+        parts[1] = np.where(((share > 0) & differs)[..., None], fitted, ones[1])
         both.append(parts)
     return both[0], both[1]
 
@@ -140,9 +178,16 @@ def _soft(strip: Picture, sigma: FloatArray, grain: float) -> Picture:
 
 
 def fit_plate(picture: Picture, plate: Picture, alpha: Picture) -> Picture:
-    """The background as near to `plate` as the picture allows: its share is nowhere brighter than the picture, and equals it
-    where nothing of the person is. Compositing then gives exactly the picture.
+    """The background as near to `plate` as the picture allows, and equal to it where nothing of the person is. Compositing then
+    gives exactly the picture.
+    """
+    return np.asarray(np.where(alpha[..., None] == 0, picture, limit_plate(picture, plate, alpha)), np.uint8)
+
+
+def limit_plate(picture: Picture, plate: Picture, alpha: Picture) -> Picture:
+    """The background as near to `plate` as the picture allows: its share is nowhere brighter than the picture. What is brighter
+    than it moves with the person, as strands do that have no alpha.
     """
     through = np.maximum(255 - alpha.astype(np.int32), 1)[..., None]
     most = np.minimum(picture.astype(np.int32) * 255 // through, 255)
-    return np.asarray(np.where(alpha[..., None] == 0, picture, np.minimum(plate, most)), np.uint8)
+    return np.asarray(np.minimum(plate, most), np.uint8)

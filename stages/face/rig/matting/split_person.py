@@ -10,6 +10,7 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
+from stages.face.rig.matting.flyaway import move_strands
 from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import find_outline
 from stages.face.rig.matting.person_regions import find_regions
@@ -46,7 +47,7 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     front = spread_colours(small, regions.sure)
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
-    return fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own)
+    return move_strands(portrait, fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own))
 
 
 def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:
