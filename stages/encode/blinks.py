@@ -22,8 +22,8 @@ _UNDER_BROW = (0.55, 0.45)
 _CREASE_COLOUR = (1.1, 1.1, 0.85)
 #: How much of the crease is gone, and how far the skin above it follows the lid's edge, when the eye is closed.
 _FLATTENS, _FOLLOWS = 0.5, 0.3
-#: How much brighter the closed lid is in its middle, and how much darker it gets toward its edge.
-_BULGE, _TO_LASHES = 0.09, 0.1
+#: How much darker the closed lid gets toward its edge.
+_TO_LASHES = 0.1
 #: How far the upper lid closes over the lower one, in eye widths.
 _OVERLAP = 0.035
 #: Below the lower lid the skin follows within this fraction of the eye's width.
@@ -96,19 +96,17 @@ class BlinkPainter:
         over = (-lid.below - lid.fold) / lid.eye_width
         share = leaves * (1 - _step((over - _OVER_FOLD[0]) / _OVER_FOLD[1]))
         share *= 1 - _step((height - _UNDER_BROW[0]) / _UNDER_BROW[1])
-        single = lid.stray * (leaves * (1 - _step((height - 0.9) / 0.4)))
+        single = lid.stray * (leaves * (1 - _step((height - 0.7) / 0.3)))
         return np.maximum(share, single) * lid.side
 
     def _surface(self, above: Grid, edge: Grid, blink: float, places: Grid) -> Grid:
-        """The lid's skin, rounded by light, with its crease and the grain that moves with its edge."""
+        """The lid's skin in the light of the eyeball's curve, with its crease and the grain that moves with its edge."""
         lid = self._lid
-        height = above / np.maximum(edge + 0.3 * lid.unfolds, 1.0)  # 0 at the edge, 1 near the crease
-        bulge = _BULGE * np.exp(-np.square((height - 0.6) / 0.3)) * lid.taper
         shade = _TO_LASHES * np.exp(-above / (0.1 * lid.eye_width)) + 0.08 * np.exp(
             -np.square(above / (0.04 * lid.eye_width))
         )
         crease = (1 - _FLATTENS * blink) * sample(lid.crease, places)
-        light = 1 + blink * (bulge - shade)
+        light = 1 + blink * (lid.ball - shade)
         lit = cv2.merge([(light * (1 - share * crease)).astype(np.float32) for share in _CREASE_COLOUR])
         places = np.dstack([self._columns - edge * lid.down[0], self._rows - edge * lid.down[1]])
         return np.asarray(self._skin * lit + on_colours(sample(lid.grain, places)))

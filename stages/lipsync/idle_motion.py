@@ -29,8 +29,9 @@ _DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
 _TILT = -0.4
 #: Rise of a head that looks down, in parts of the reach, for the pitch's whole reach, so that it turns in place.
 _RISE = -0.7
-#: The head is never farther out than this part of its reach; from the first number on it is held back softly.
-_SOFT, _FARTHEST = 0.7, 0.92
+#: The head is never farther out than this part of its reach, which it shares with the breath; from the first number on it is held
+#: back softly.
+_SOFT, _FARTHEST = 0.74, 0.965
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.

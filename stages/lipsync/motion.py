@@ -38,6 +38,8 @@ _USUAL_MOUTH = 0.84
 _USUAL_JAW, _BEYOND = 0.8, 0.4
 #: Lips can be no rounder than this; farther, a broad mouth would fold.
 _MOST_PUCKER = 1.0
+#: The least of each parameter of the mouth: only the upper lip moves to the other side, too, as it hangs over the teeth.
+_LEAST_SHAPE = np.array([-1.0 if name == "upper_lip" else 0.0 for name in MOUTH], np.float32)
 #: Time over which all motion fades to the rest pose at both ends, even if speech starts or stops abruptly.
 _END_S = 0.08
 _PAUSE_S = 0.12
@@ -129,7 +131,7 @@ def _scale_mouth(mouth: FloatArray, amount: float) -> FloatArray:
         column = scaled[:, MOUTH.index(name)]
         column -= (1 - _BEYOND) * np.maximum(column - _USUAL_JAW, 0)
     scaled[:, MOUTH.index("pucker")] = np.minimum(scaled[:, MOUTH.index("pucker")], _MOST_PUCKER)
-    return np.clip(scaled, 0, 1.3)
+    return np.asarray(np.clip(scaled, _LEAST_SHAPE, 1.3), np.float32)
 
 
 def _accents(phones: Sequence[Phone]) -> Times:

@@ -26,9 +26,12 @@ _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least. The pucker presses the lips together from `_WINGS` of a half mouth outward by so many units: a small
-#: opening becomes a narrow one.
-_ROUND_HALF, _LEAST_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.84, 0.80, 0.15, 0.11
+#: down to the least.
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.84, 0.80
+#: The smallest opening is "oo": so strong are "round" and "pucker" in it (stages/lipsync/visemes.py), and its opening is an
+#: ellipse of so many units' height and so many half mouths' half width; the second half width is that of a mouth that is open in
+#: the picture. The pucker presses the lips together so far that this is what is left.
+_OO_ROUND, _OO_PUCKER, _OO_HEIGHT, _OO_HALF = 0.45, 0.85, 0.19, (0.60, 0.68)
 #: The same of a mouth that is wide open in the picture, as most smiles with teeth are: its gap, in units; the half width and its
 #: roundness (the two exponents of its outline, and what they are of another mouth). Lips that were shut beside a smaller opening
 #: would be drawn from teeth and from the dark behind the corners, and look smeared.
@@ -37,19 +40,19 @@ _OPEN, _OPEN_HALF, _OPEN_OUTLINE, _OUTLINE = 0.15, 0.96, (2.2, 0.7), (3.0, 0.5)
 _ROUND_CORNER = 0.48
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
-#: Puckered lips come down over the upper teeth: the upper lip's middle by so many units, the corners by half of it. A mouth that
-#: is open in the picture shows more of them: all of it comes down by this fraction of its gap more, and at most so many units.
+#: Puckered lips come down over the upper teeth, as a whole by half of so many units. A mouth that is open in the picture shows
+#: more of them: all of it comes down by this fraction of its gap more, and at most so many units.
 _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.36
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
 #: part is that of a mouth that is open in the picture.
 _LEVELS = 0.6, 0.9
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.8
+_UNSMILES = 1.0
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -105,14 +108,14 @@ class ExpressionFields:
         self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
         #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
         left, right = frame.half_mouth
-        from_middle = (2 * self._x + left - right) / (left + right)
+        self._from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
         half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
         half += self._is_open * (_OPEN_HALF - half)
         power, root = (shut + self._is_open * (wide - shut) for shut, wide in zip(_OUTLINE, _OPEN_OUTLINE, strict=True))
-        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** power, 0.0, 1.0) ** root
+        self._round_lens = np.clip(1.0 - np.abs(self._from_middle / half) ** power, 0.0, 1.0) ** root
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
@@ -236,20 +239,25 @@ class ExpressionFields:
         lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)
-        outside = smoothstep((aside - 0.8) / 0.2)
         fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
         fuller *= 1.0 - smoothstep((aside - 0.7) / 0.3)
-        press = _WINGS_PRESS * self._frame.unit * smoothstep((aside - _WINGS) / 0.5) * (1.0 - outside) / 2
         lower[..., 1] = fuller * self._behind_lip(self._below, self._frame.lower_lip) + level
         upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
-        lower[..., 1] -= press * self._near_lip(self._below, self._frame.lower_lip)
-        upper[..., 1] += press * self._near_lip(-self._above, self._frame.upper_lip)
-        over_teeth, as_whole = _COVERS * self._frame.unit, pucker_lowers(float(self._gap.max()), self._frame.unit)
-        corner = 0.5 * smoothstep(aside)
+        # What is left of the opening is round, whatever it was, as both lips come half of the way.
+        press = self._shut_for_oo() / 2
         beside = 1.0 - smoothstep(self._beyond / 1.1)
-        upper[..., 1] += (over_teeth * (1.0 - corner) + as_whole) * beside * self._fade_up()
-        lower[..., 1] += (over_teeth * corner + as_whole) * beside * self._fade_down(0.7)
+        down = pucker_lowers(float(self._gap.max()), self._frame.unit) + _COVERS * self._frame.unit / 2
+        upper[..., 1] += (press + down * beside) * self._fade_up()
+        lower[..., 1] += (down * beside - press) * self._fade_down(0.7)
         return ExpressionField(lower, upper)
+
+    def _shut_for_oo(self) -> Grid:
+        """By how much less the lips are apart for the pucker, px: of what "round" opens in "oo", only an ellipse is left."""
+        unit = self._frame.unit
+        half = _OO_HALF[0] + self._is_open * (_OO_HALF[1] - _OO_HALF[0])
+        ellipse = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
+        opened = _OO_ROUND * JAW * self._round_lens
+        return np.asarray(np.maximum(opened - _OO_HEIGHT * ellipse, 0.0) * unit / _OO_PUCKER)
 
     def _level(self) -> Grid:
         """Move corners that a smile raised (or a frown lowered) towards the height of the lips' middle."""

@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 #: How far each parameter may go at `motion.head: 1` (degrees, fractions of the face's width, or the chest's lift), if the
 #: others are 0: a motion is a vector of parameters in parts of these, which is at most 1 long.
 REACH = {
-    "head_yaw": 16.0, "head_pitch": 18.0, "head_roll": 3.2, "head_x": 0.03, "head_y": 0.08, "lean": 0.03, "breath": 2.6,
+    "head_yaw": 16.0, "head_pitch": 18.0, "head_roll": 3.2, "head_x": 0.03, "head_y": 0.08, "lean": 0.03, "breath": 4.0,
 }  # fmt: skip
 #: How many times as far at the largest `motion.head`.
 MOST = 1.4

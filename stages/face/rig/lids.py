@@ -31,10 +31,22 @@ _LASHES, _UNFOLDS = 0.15, 0.34
 _HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
 #: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
 _LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
-#: Weight in the lid's colours of the skin below the eye, and of the open lid itself, which its fold and lashes shade.
-_FROM_BELOW, _FROM_LID = 0.25, 0.35
+#: Weight in the lid's light of the skin below the eye, and of the open lid itself, which its fold and lashes shade; and in its
+#: tint, which the skin below tells as well. What is from this part of the free height on upward is the brow's.
+_FROM_BELOW, _FROM_LID, _TINT_FROM_BELOW, _UNDER_BROW = 0.25, 0.25, 0.8, 0.62
+#: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
+_NARROW = 0.16
+#: The eyeball under the lid: its radius in eye widths, how far its middle is below the eye's upper edge, in parts of the opening,
+#: the light from the front and from above, and how strongly a lid shows it; and the cornea's bulge: its strength and radius.
+_BALL, _BALL_MIDDLE, _LIGHT, _SHOWS, _CORNEA, _CORNEA_SIZE = 0.62, 0.4, (0.8, 0.42), 0.5, 0.05, 0.2
 #: What differs from the skin around it by so many times the most that grain does is a hair.
 _NO_GRAIN = 2.5
+#: Where the skin below the eye begins and how far it goes, from the lower lid's edge on, in eye widths.
+_CHEEK = (0.22, 0.2)
+#: The lid's grain is so strong, in parts of that beside the eye, where that is less: between brow and lid, or below. Sampling
+#: between pixels softens it. And by what it is changed at least and at most for that,
+#: and how far it is taken from beside, in parts of the height.
+_LIKE, _MOST_CHANGED, _SLANT = 1.0, (0.5, 2.5), 0.35
 #: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
 _RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
 
@@ -53,7 +65,8 @@ class Lid:
         opening: px from the upper to the lower lid's edge at each pixel's place along the eye, [height, width].
         unfolds: px above the edge to which the lid's skin is unfolded, [height, width].
         taper: 0 beyond the corners, 1 along the eye, [height, width].
-        side: the same, but it reaches beyond the outer corner as far as the lashes there do.
+        ball: light that the eyeball's curve gives a closed lid or takes from it, in parts of the light, [height, width].
+        side: the same as `taper`, but it reaches beyond the outer corner as far as the lashes there do.
         stray: single lashes high above the edge, 0 to 1, [height, width].
         along: column of `lashes` for each pixel, [height, width].
         fold: px above the edge at which the crease is, [height, width].
@@ -73,6 +86,7 @@ class Lid:
     opening: Grid
     unfolds: Grid
     taper: Grid
+    ball: Grid
     side: Grid
     stray: Grid
     fold: Grid
@@ -98,10 +112,15 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     heights, depths = _crease(strip, shown, eye)
     fold = strip.over(heights, along)
     covered = (below > -0.09 * eye.width * taper) & (below < opening + 0.13 * eye.width * taper)
-    bare = _bare(shown, ~(covered & (taper > 0)), eye.width)
-    # The lid continues the socket above it; the light falls on the skin below in another way.
-    share = np.where(below > 0.5 * opening, _FROM_BELOW, np.where(below > -0.62 * top, _FROM_LID, 1.0))
-    skin = _fill_softly(shown, bare * share.astype(np.float32), eye.width)
+    bare = _bare(shown, ~(covered & (taper > 0)) & (below > -top), eye.width)
+    # The lid continues the socket above it; the light falls on the skin below in another way, but its tint is the skin's, too.
+    under = below > 0.5 * opening
+    upper = np.where(below > -_UNDER_BROW * top, _FROM_LID, 1.0)
+    lit, tinted = (
+        _fill_softly(shown, bare * np.where(under, share, upper).astype(np.float32), eye.width)
+        for share in (_FROM_BELOW, _TINT_FROM_BELOW)
+    )
+    skin = tinted * (lit.mean(axis=-1) / np.maximum(tinted.mean(axis=-1), 1.0))[..., None]
     stray = _single_lashes(shown, skin, eye)
     from_fold = (-below - fold) / eye.width
     line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
@@ -112,11 +131,12 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         down=eye.down.astype(np.float32),
         eye_width=eye.width,
         skin=skin,
-        grain=_grain(shown, below, top, stray, eye, tones),
+        grain=_grain(shown, below, opening, top, stray, eye, tones),
         below=below,
         opening=opening,
         unfolds=top,
         taper=taper,
+        ball=_ball(along, below, opening, eye) * taper,
         side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
         stray=stray,
         fold=fold,
@@ -133,6 +153,16 @@ def _side(outward: Grid) -> Grid:
     """1 along the eye, fading beyond the outer corner (at `outward` 0, in eye widths) and before the inner one (at 1)."""
     outer, inner = np.clip((outward + 0.24) / 0.24, 0, 1), np.clip((1.04 - outward) / 0.2, 0, 1)
     return (outer * outer * (3 - 2 * outer) * inner * inner * (3 - 2 * inner)).astype(np.float32)
+
+
+def _ball(along: Grid, below: Grid, opening: Grid, eye: EyeOutline) -> Grid:
+    """Light on the eyeball under the lid: the most at its middle and above, less toward the corners and below."""
+    across = (along / eye.width - 0.5) / _BALL
+    down = (below - _BALL_MIDDLE * float(opening.max())) / (_BALL * eye.width)
+    front = np.sqrt(np.clip(1 - across * across - down * down, 0.05, 1))
+    light = _SHOWS * (_LIGHT[0] * (front - 0.9) - _LIGHT[1] * down)
+    away = np.hypot(along - eye.iris[0], below - 0.5 * opening) / (_CORNEA_SIZE * eye.width)
+    return np.asarray(light + _CORNEA * np.exp(-away * away), np.float32)
 
 
 def _single_lashes(shown: Grid, skin: Grid, eye: EyeOutline) -> Grid:
@@ -169,12 +199,15 @@ def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.flo
 
 
 def _bare(shown: Grid, free: npt.NDArray[np.bool_], eye_width: float) -> Grid:
-    """Weight of each pixel as bare skin: 1, near 0 for much darker ones (lashes, creases, brows), 0 for the eye."""
+    """Weight of each pixel as bare skin: 1, near 0 for narrow dark things (lashes, creases, hair), 0 for what is not `free`."""
     known = cv2.erode(free.astype(np.float32), np.ones((3, 3), np.uint8))
-    level = shown.mean(axis=-1)
-    around = 0.25 * eye_width  # wider than lashes and creases, narrower than the shade of a deep-set eye
+    level = blur(shown.mean(axis=-1), 0.5)
+    wide = max(round(_NARROW * eye_width), 2) | 1
+    without = cv2.morphologyEx(level, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    bright = np.clip((level / np.maximum(without, 1.0) - 0.78) / 0.16, 0.01, 1.0)
+    around = 0.25 * eye_width  # thick lashes are broad, and still darker than the shade of a deep-set eye
     usual = blur(level * known, around) / np.maximum(blur(known, around), 1e-3)
-    bright = np.clip((level / np.maximum(usual, 1.0) - 0.72) / 0.2, 0.01, 1.0)
+    bright *= np.clip((level / np.maximum(usual, 1.0) - 0.55) / 0.25, 0.1, 1.0)
     return np.asarray(known * bright, np.float32)
 
 
@@ -259,8 +292,13 @@ def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -
     return np.asarray(np.maximum(core, near * blur(np.clip(darker / _RIM_DARK - 0.2, 0, 1), 0.5)), np.float32)
 
 
-def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
-    """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
+def _grain(
+    shown: Grid, below: Grid, opening: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours
+) -> Grid:
+    """Fine detail for the lid: that of the skin between crease and brow, or of that below the eye where there is none.
+
+    It is repeated to and fro.
+    """
     fine = shown.mean(axis=-1)
     fine = fine - blur(fine, max(0.05 * eye.width, 1.0))
     most = 4.0 * tones.grain + 2.0
@@ -269,16 +307,36 @@ def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, to
     wide = max(0.08 * eye.width, 1.0)
     shades = [cv2.GaussianBlur(one, (0, 0), sigmaX=wide, sigmaY=0.1) for one in (fine, skin.astype(np.float32))]
     fine = (fine - shades[0] / np.maximum(shades[1], 0.05)) * skin  # no creases
-    low, high = 0.45 * top, np.maximum(0.85 * top, 0.45 * top + 2.0)
-    span = high - low
-    place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high
-    shift = (-below - place)[..., None] * eye.down.astype(np.float32)
-    y, x = np.indices(below.shape, dtype=np.float32)
+    span = np.maximum(0.4 * top, 2.0)
     strength = np.clip((top / eye.width - 0.12) / 0.1, 0, 1)  # there is no bare skin to take it from under a low rim
-    detail = strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
-    # The mean over what is repeated would be an upright streak.
-    detail = detail - cv2.blur(detail, (1, round(2 * float(np.median(span))) | 1))
+    above = _repeated(fine, -below, -0.45 * top, -span, eye)
+    under = _repeated(fine, -below, opening + _CHEEK[0] * eye.width, np.full_like(top, _CHEEK[1] * eye.width), eye)
+    detail = strength * above + (1 - strength) * under
+    along = (opening > 0.3 * float(opening.max())) & (skin > 0.5)
+    beside = (
+        (along & (below < -0.45 * top) & (below > -0.45 * top - span)),
+        along & (below > opening + _CHEEK[0] * eye.width),
+    )
+    strong = _LIKE * min((_spread(fine[part]) for part in beside if part.any()), default=tones.grain)
+    detail *= np.clip(strong / max(_spread(detail[along]), 0.1), *_MOST_CHANGED)
     return np.asarray(np.clip(detail, -most, most), np.float32)
+
+
+def _spread(values: Grid) -> float:
+    """A standard deviation that single large values do not change."""
+    return 1.4826 * float(np.median(np.abs(values))) if values.size else 0.0
+
+
+def _repeated(fine: Grid, height: Grid, start: Grid, span: Grid, eye: EyeOutline) -> Grid:
+    """Detail from `start` px below the upper lid's edge on, over `span` px, to and fro with the pixels' `height` above it, px."""
+    size = np.abs(span)
+    place = start + np.sign(span) * (size - np.abs(np.mod(height, 2 * size) - size))
+    aside = _SLANT * height  # else both halves would be mirror images
+    shift = (place + height)[..., None] * eye.down.astype(np.float32) + aside[..., None] * eye.across.astype(np.float32)
+    y, x = np.indices(height.shape, dtype=np.float32)
+    detail = sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
+    # The mean over what is repeated would be an upright streak.
+    return np.asarray(detail - cv2.blur(detail, (1, round(2 * float(np.median(size))) | 1)), np.float32)
 
 
 def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:

@@ -12,6 +12,7 @@ import pytest
 
 import stages.face
 from stages.context import Context
+from stages.encode.field_warp import field_at_points
 from stages.face import mesh
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
@@ -59,6 +60,33 @@ def test_rounded_lips_that_show_teeth_in_the_picture_open_up_to_their_corners(tm
     # Then they part near the corners, too, which are at -1 and 1
     aside = np.abs(rig.frame.along_mouth(rig.frame.local(rig.curve_lower)[:, 0]))
     assert opens[(aside > 0.8) & (aside < 0.86)].min() > 0.15 * opens.max()
+
+
+@pytest.mark.parametrize("smiles", [False, True])
+def test_oo_leaves_a_small_round_opening(smiles: bool, tmp_path: Path) -> None:
+    # Given closed lips, and a smile that shows teeth
+    ctx = job(tmp_path / "job", smiling() if smiles else drawn())
+    stages.face.run(ctx)
+    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    (viseme,) = PHONES["u"]
+    amounts = np.array([1.0 if name == "close" else viseme.shape.get(name, 0.0) for name in rig.face_names], np.float32)
+    # When both lips' edges move for an "oo"
+    edges = []
+    for curve, layer in ((rig.curve_upper, rig.upper), (rig.curve_lower, rig.lower)):
+        moved = field_at_points(np.tensordot(amounts, layer, 1), rig.face_cells, rig.step, curve)
+        edges.append(rig.frame.local(curve + moved))
+    x = np.linspace(edges[0][0, 0], edges[0][-1, 0], 201)
+    upper, lower = (np.interp(x, edge[:, 0], edge[:, 1]) for edge in edges)
+    gap = lower - upper
+    # Then they are apart in their middle only
+    open_ = gap > 0.1 * gap.max()
+    width = np.ptp(x[open_])
+    assert width < 0.66 * sum(rig.frame.half_mouth)
+    assert 0.22 * width < gap.max() < 0.6 * width
+    # And the opening is arched: neither flat at its top nor wide at its ends
+    end = upper[open_][[0, -1]].mean()
+    assert end - upper[open_].min() > 0.3 * gap.max()
+    assert gap[open_].mean() < 0.87 * gap.max()
 
 
 def lip_line(ctx: Context, picture: Picture) -> FloatArray:

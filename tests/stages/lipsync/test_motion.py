@@ -35,9 +35,10 @@ def spoken(
 
 
 def opening(track: MotionTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """How far the lips are apart: the jaw's drop less what the lips bridge, and the lips' own part."""
+    """How far the lips are apart: the jaw's drop less what the lips bridge, and what the lips part by themselves."""
     jaw = track.column("jaw") + track.column("round") - track.column("seal")
-    return np.asarray(np.maximum(jaw, 0) + track.column("lower_lip") + track.column("upper_lip"), np.float32)
+    lips = track.column("lower_lip") + np.maximum(track.column("upper_lip"), 0)
+    return np.asarray(np.maximum(jaw, 0) + lips, np.float32)
 
 
 @pytest.mark.parametrize("fps", ["24", "25", "29.97", "60"])
@@ -117,7 +118,8 @@ def test_between_oo_and_another_vowel_the_lips_stay_a_ring(tmp_path: Path) -> No
 
 def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_path: Path) -> None:
     # Given a pause of 0.9 s, with and without breath
-    breathing = opening(spoken(tmp_path / "job"))
+    track = spoken(tmp_path / "job")
+    breathing = opening(track)
     without = opening(spoken(tmp_path / "other", motion={"breath": 0}))
     # When its middle, and the time before speech goes on, are looked at
     middle, before = slice(round(1.36 * 25), round(1.44 * 25)), slice(round(1.60 * 25), round(1.85 * 25))
@@ -126,6 +128,8 @@ def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_
     assert without[middle].max() < 1e-6
     assert without[before].max() < 1e-6
     assert 0.1 < breathing[before].max() < 0.5 * breathing.max()
+    # And the upper lip hangs over the teeth meanwhile
+    assert track.column("upper_lip")[before].min() < -0.2
 
 
 def test_mouths_open_faster_than_they_close(tmp_path: Path) -> None:
