@@ -50,7 +50,7 @@ from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import FACTORS, StateFile, read_state
 from daemon.telemetry.systemd import SystemdReporter
-from daemon.workers.lane import ChooseTicket, Lane
+from daemon.workers.lane import Lane
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
@@ -93,12 +93,11 @@ class Service:
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
-        scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = self._make_lane("gpu", 1, scheduler.gpu)
-        self.voice = self._make_lane("voice", 1, scheduler.voice)
-        self.cpu = self._make_lane("cpu", cpus, scheduler.cpu)
+        self._scheduler = Scheduler(settings, self.ready_queue, self.pauses)
+        self.gpu = self._make_lane("gpu", 1)
+        self.voice = self._make_lane("voice", 1)
+        self.cpu = self._make_lane("cpu", cpus)
         self.lanes = [self.gpu, self.voice, self.cpu]
-        scheduler.cpu_slots = self.cpu.slots
         self.batches = BatchKeeper(
             settings, self.spool, self.outbox, self.state_machine, self.admission.claims.builder, self._disk
         )
@@ -142,9 +141,13 @@ class Service:
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
 
-    def _make_lane(self, name: LaneName, slots: int, choose: ChooseTicket) -> Lane:
-        preloads = partial(self.routes.preloads, name)
-        return Lane(name, slots, self.state_machine, choose, self.routes, preloads=preloads)
+    def _make_lane(self, name: LaneName, slots: int) -> Lane:
+        lane = Lane(
+            name, slots, self.state_machine, partial(self._scheduler.next_ticket, name), self.routes,
+            preloads=partial(self.routes.preloads, name), costs=self._scheduler.costs,
+        )  # fmt: skip
+        self._scheduler.slots[name] = lane.slots
+        return lane
 
     # -- run and stop --------------------------------------------------------------------------------------------
 

@@ -129,13 +129,15 @@ class Retry(Section):
 
 
 class GpuLane(Section):
-    """How the gpu lane chooses between stages."""
+    """How the gpu lane chooses between stages (docs/scaling.md)."""
 
     stick_jobs: int = Field(
         16, ge=1, description="Most jobs in a row for the loaded model while jobs for another model wait."
     )
     stick_s: float = Field(
-        120.0, ge=0, description="Longest wait of jobs for another model before the model is changed."
+        120.0,
+        ge=0,
+        description="How long the jobs for another model may stand still before the model is changed for them.",
     )
 
 

@@ -23,12 +23,15 @@ from daemon.workers.preloading import preload_next
 from daemon.workers.process import ElsewhereError, WorkerProcess
 from daemon.workers.routes import Routes
 from daemon.workers.slot import SOON_S, Slot
+from daemon.workers.slot_models import ModelCosts, SlotModels
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
 #: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
+#: Longest wait of a slot while jobs wait that are left to others for now, in s.
+LEFT_S = 1.0
 #: Rest of a slot after a bug of the daemon, in s.
 AFTER_BUG_S = 1.0
 
@@ -54,6 +57,7 @@ class Lane:
     Args:
         routes: learns which engines do the jobs' stages.
         make_worker: makes the worker process of a slot.
+        costs: learns what loading models costs.
         preloads: stages that the first slot loads ahead of the first job.
     """
 
@@ -66,16 +70,23 @@ class Lane:
         routes: Routes,
         make_worker: MakeWorker = WorkerProcess,
         preloads: Callable[[], list[Stage]] = list,
+        costs: ModelCosts | None = None,
     ) -> None:
         self.name = name
         self._routes = routes
         self.state_machine = state_machine
-        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_notice)) for _ in range(slots)]
+        self._costs = costs or ModelCosts()
+        self.slots = [self._make_slot(f"{name} {number}", make_worker) for number in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
         self._preloads = preloads
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_slot(self, name: str, make_worker: MakeWorker) -> Slot:
+        models = SlotModels(self._costs)
+        worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, models))
+        return Slot(name, worker, models, frozenset(stages_of_lane(self.name)))
 
     def start(self) -> None:
         """Start one task for each slot."""
@@ -133,7 +144,7 @@ class Lane:
 
     async def _take_turn(self, slot: Slot) -> None:
         """Run the next job; where there is none, load a stage ahead, or wait for a change."""
-        ticket = None if self._is_paused() else self._next_ticket(slot)
+        ticket = None if self._is_paused() else self._choose(slot, time.monotonic())
         if ticket is not None:
             await self._run_ticket(slot, ticket)
         elif slot.to_preload and not self._is_paused():
@@ -143,7 +154,8 @@ class Lane:
             await self._wait_for_change(slot)
 
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
-        slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
+        slot.stage = ticket.stage
+        slot.models.begin(ticket.stage)
         try:
             await self._run_job(slot, ticket)
         except Exception as exc:
@@ -153,20 +165,11 @@ class Lane:
             error.traceback = traceback_of(exc)
             await self._recover_job(slot, ticket, error)
         finally:
-            slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
-
-    def _next_ticket(self, slot: Slot) -> Ticket | None:
-        """Choose a job for a slot. A slot without a process gets none while another slot's process is ready, or will be soon."""
-        now = time.monotonic()
-        ready = any(other.is_ready(now) for other in self._others(slot))
-        return None if ready and not slot.worker.alive else self._choose(slot, now)
-
-    def _others(self, slot: Slot) -> list[Slot]:
-        return [other for other in self.slots if other is not slot]
+            slot.stage, slot.job, slot.cancelled, slot.idle_since = None, None, False, time.monotonic()
 
     def _is_needed(self, slot: Slot) -> bool:
         """Return whether a job waits for a slot that loads a stage, since no other slot can take it."""
-        if self._is_paused() or any(other.is_free for other in self._others(slot)):
+        if self._is_paused() or any(other.is_free for other in self.slots if other is not slot):
             return False
         return self._choose(slot, time.monotonic()) is not None
 
@@ -195,6 +198,10 @@ class Lane:
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         moments += [since + SOON_S - now for other in self.slots if (since := other.preloading_since) is not None]
+        if (
+            self._has_waiting()
+        ):  # they are left to other slots, and some of the reasons for that end without a notification
+            moments.append(LEFT_S)
         # A moment in the past needs no other check: this lane was checked after it.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         await self._end_or_preload(slot)
@@ -254,6 +261,7 @@ class Lane:
             if self.pause is None or self.pause.began < began:
                 self._end_pause()
             slot.succeeded = True
+            slot.models.done(ticket.stage, slot.worker.pid)
             self._routes.learn_from(job, ticket.stage, result.facts)
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
@@ -269,8 +277,12 @@ class Lane:
 
     def _has_jobs(self) -> bool:
         """Return whether a job waits for this lane, or is being started."""
-        waiting = any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
-        return waiting or any(self._routes.lane_of(job) == self.name for job in self.state_machine.running.values())
+        return self._has_waiting() or any(
+            self._routes.lane_of(job) == self.name for job in self.state_machine.running.values()
+        )
+
+    def _has_waiting(self) -> bool:
+        return any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
@@ -282,6 +294,8 @@ class Lane:
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
         self.pause = FaultPause(error, now, now + delay, delay)
+        for slot in self.slots:
+            slot.paused_until = self.pause.until
         self.state_machine.events.lane_paused(self.name, error, delay)
 
     def _end_pause(self) -> None:
@@ -289,8 +303,9 @@ class Lane:
             self.pause = None
             self.state_machine.events.lane_resumed(self.name)
 
-    def _on_notice(self, notice: Notice) -> None:
+    def _on_notice(self, models: SlotModels, notice: Notice) -> None:
         if isinstance(notice, ModelChange):
+            models.changed(notice)
             self.state_machine.events.model_changed(notice)
         else:
             self.state_machine.events.stage_left(notice.job, notice.value)
