@@ -96,7 +96,8 @@ ON_CALL = (
     ),
     Panel(
         "table", "What stands still, and why",
-        "Lanes paused by a fault of the machine (they go on by themselves), and since when people stopped them.", "s",
+        "Lanes, or GPUs of the gpu lane, paused by a fault of the machine (they go on by themselves), and since when people "
+        "stopped them.", "s",
         (("avatar_lane_pause_info{%}", ""), ("time() - (avatar_queue_paused_timestamp_seconds{%} > 0)", "")),
     ),
 )  # fmt: skip
@@ -125,6 +126,15 @@ CAPACITY = (
     Panel(
         "timeseries", "GPU at work", "Part of the time in which the card worked.", "percentunit",
         (("avatar_gpu_utilization_ratio{%}", "{{instance}} {{gpu}}"),), none="no GPU",
+    ),
+    Panel(
+        "timeseries", "GPU slots at work", "Part of the time in which the slot of a GPU had a job.",
+        "percentunit",
+        (('rate(avatar_slot_busy_seconds_total{%,lane="gpu"}[$__rate_interval])', "{{instance}} {{gpu}}"),), none="no GPU",
+    ),
+    Panel(
+        "timeseries", "Models on the GPUs", "Stages whose models the slot of a GPU holds.", "short",
+        (("sum by (instance, gpu, stage) (avatar_slot_models{%})", "{{instance}} {{gpu}} {{stage}}"),), none="no GPU",
     ),
     Panel(
         "timeseries", "Free disk", "Room where spool and outbox lie.", "bytes",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from daemon.config import Settings
 from daemon.jobs.stages import LaneName, stages_of_lane
 from daemon.queue.pauses import Pauses
@@ -28,7 +26,7 @@ class Scheduler:
 
     def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
         self._settings, self._ready_queue, self._pauses = settings, ready_queue, pauses
-        self.slots: dict[LaneName, Sequence[Slot]] = {}
+        self.slots: dict[LaneName, list[Slot]] = {}
         self.costs = ModelCosts()
 
     def next_ticket(self, lane: LaneName, slot: Slot, now: float) -> Ticket | None:

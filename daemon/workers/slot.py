@@ -49,7 +49,25 @@ class Slot:
     preloading_since: float | None = None
     succeeded: bool = False
     free_bytes: int | None = None
+    #: Seconds of all jobs that have ended, and when the present one began; in one value, as other threads read it.
+    _work: tuple[float, float | None] = (0.0, None)
     idle_since: float = field(default_factory=time.monotonic)
+
+    def begin(self, stage: Stage) -> None:
+        """Note that it takes a job."""
+        self.stage, self._work = stage, (self._work[0], time.monotonic())
+        self.models.begin(stage)
+
+    def end(self) -> None:
+        """Note that it has no job any more."""
+        self.idle_since = now = time.monotonic()
+        self._work = self.busy_s(now), None
+        self.stage, self.job, self.cancelled = None, None, False
+
+    def busy_s(self, now: float) -> float:
+        """Return how long it had a job until the monotonic time `now`, in s. Safe to call from any thread."""
+        ended_s, began = self._work
+        return ended_s + (now - began if began is not None else 0.0)
 
     @property
     def is_free(self) -> bool:
