@@ -170,7 +170,8 @@ class Lane:
         return None if self._is_paused() else self._choose(slot, time.monotonic())
 
     def _to_preload(self) -> list[Stage]:
-        return [stage for stage in self._preloads() if stage in self._stages]
+        stages = self._preloads()
+        return stages if self._watch is None else [stage for stage in stages if stage in self._stages]
 
     async def _look_at_device(self, slot: Slot) -> None:
         """Read the free memory of a slot's GPU; pause if it does not answer. A process that starts without its GPU would
