@@ -340,6 +340,8 @@ class Lane:
     def _end_pause(self) -> None:
         if self.pause is not None:
             self.pause = None
+            for slot in self.slots:
+                slot.paused_until = 0.0
             self.state_machine.events.lane_resumed(self.title)
             self._tell_of_slots()
 

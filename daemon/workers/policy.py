@@ -1,7 +1,7 @@
 """Chooses which job runs next, and in which slot: one pure function of a snapshot. docs/scaling.md describes its rules.
 
-It reads no clock, disk or GPU; times are monotonic seconds that the snapshot brings. The same snapshot gives the same choice, so
-each free slot of a lane asks for itself, and takes a job only where the choice names it.
+It reads no clock, disk or GPU; times are monotonic seconds that the snapshot brings. The same snapshot gives the same choice.
+Each free slot of a lane asks for itself, and takes a job only where the choice names it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Literal
 
 from daemon.jobs.stages import BY_NAME, Stage, Turn
 
-#: With this many jobs waiting for the lanes between its stages, the cpu lane encodes videos rather than checking more pictures.
+#: With this many jobs for each GPU waiting for the lanes between its stages, the cpu lane encodes videos rather than measuring
+#: more pictures.
 ENOUGH_AHEAD = 4
 #: Short stages of one line go before the longer ones of others for so many seconds of work more than those were given.
 SHORT_S = 10.0
@@ -92,7 +93,7 @@ class Snapshot:
         queues: at most one for each stage.
         slots: those of one lane that take jobs now; a slot that pauses is left out.
         stick_jobs, stick_s: the settings `lanes.gpu.stick_jobs` and `lanes.gpu.stick_s`.
-        ahead: jobs that wait for the lanes between the stages of the cpu lane.
+        ahead: jobs that wait for the lanes between the stages of the cpu lane, for each GPU.
     """
 
     now: float
@@ -101,7 +102,7 @@ class Snapshot:
     costs: Costs = Costs()
     stick_jobs: int = 1
     stick_s: float = 0.0
-    ahead: int = 0
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,12 @@ class Scheduler:
         heads = heads_of(ready, lane, now)
         queues = [queue_of(ready, head) for head in heads]
         slots = [slot for slot in self.slots[lane] if slot is asking or slot.paused_until <= now]
-        if asking.preloading_since is not None:  # it would have to give that up, so any other slot is better
-            slots.sort(key=lambda slot: slot is asking)
+        # Of equal slots the first is chosen: that which asks, so that none waits for another one's turn. But one that loads
+        # models would have to give that up, so any other is better.
+        loads = asking.preloading_since is not None
+        slots.sort(key=lambda slot: (slot is asking) == loads)
         views = [slot.view(self._state(slot, asking, now), costs_nothing=lane not in _WITH_MODELS) for slot in slots]
-        ahead = sum(ready.count(stage) for stage in _BETWEEN)
+        ahead = sum(ready.count(stage) for stage in _BETWEEN) / max(1, len(self.slots.get("gpu", ())))
         seen = Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
         return seen, {head.id: head for head in heads}
 
