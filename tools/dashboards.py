@@ -124,17 +124,10 @@ CAPACITY = (
         (("avatar_gpu_memory_bytes{%}", "{{instance}} {{gpu}} {{kind}}"),), none="no GPU",
     ),
     Panel(
-        "timeseries", "GPU at work", "Part of the time in which the card worked.", "percentunit",
-        (("avatar_gpu_utilization_ratio{%}", "{{instance}} {{gpu}}"),), none="no GPU",
-    ),
-    Panel(
-        "timeseries", "GPU slots at work", "Part of the time in which the slot of a GPU had a job.",
-        "percentunit",
-        (('rate(avatar_slot_busy_seconds_total{%,lane="gpu"}[$__rate_interval])', "{{instance}} {{gpu}}"),), none="no GPU",
-    ),
-    Panel(
-        "timeseries", "Models on the GPUs", "Stages whose models the slot of a GPU holds.", "short",
-        (("sum by (instance, gpu, stage) (avatar_slot_models{%})", "{{instance}} {{gpu}} {{stage}}"),), none="no GPU",
+        "timeseries", "GPU at work", "Part of the time in which the card worked, and in which its slot had a job.", "percentunit",
+        (("avatar_gpu_utilization_ratio{%}", "{{instance}} {{gpu}}"),
+         ('rate(avatar_slot_busy_seconds_total{%,lane="gpu"}[$__rate_interval])', "{{instance}} {{gpu}} has a job")),
+        none="no GPU",
     ),
     Panel(
         "timeseries", "Free disk", "Room where spool and outbox lie.", "bytes",
