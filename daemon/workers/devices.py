@@ -54,7 +54,8 @@ def find_devices(wanted: GpuDevices, environment: Mapping[str, str], cards: Sequ
         cards: those that answer.
 
     Raises:
-        ConfigError: `gpu-missing`: the setting names a GPU that is not there; names those that are.
+        ConfigError: `gpu-missing`: the setting names a GPU that is not there; names those that are. `config-invalid`: it names
+            one twice.
     """
     if wanted == "none":
         return [Device(visible=NOTHING)]
@@ -62,9 +63,19 @@ def find_devices(wanted: GpuDevices, environment: Mapping[str, str], cards: Sequ
         return _visible_to_daemon(environment, cards) or [Device()]
     named = frozenset(stage for stages in wanted.values() for stage in stages)
     free = frozenset(stages_of_lane("gpu")) - named  # those that no GPU is named for: any of them runs these
-    return [
-        _named(name, frozenset(stages) | free if stages else named | free, cards) for name, stages in wanted.items()
-    ]
+    devices = {
+        name: _named(name, frozenset(stages) | free if stages else named | free, cards)
+        for name, stages in wanted.items()
+    }
+    for name, device in devices.items():
+        first = next(other for other, one in devices.items() if one.visible == device.visible)
+        if first != name:
+            raise ConfigError(
+                "config-invalid",
+                f"lanes.gpu.devices: {first} and {name} are the same GPU, {device.visible}.",
+                "Name each GPU once; it has one slot.",
+            )
+    return list(devices.values())
 
 
 def _named(name: str, stages: frozenset[Stage], cards: Sequence[Card]) -> Device:
@@ -89,7 +100,7 @@ def _visible_to_daemon(environment: Mapping[str, str], cards: Sequence[Card]) ->
     every = Device().stages
     if VISIBLE not in environment:
         return [_bound(card, every) for card in cards]
-    devices = []
+    devices: list[Device] = []
     for token in filter(None, (part.strip() for part in environment[VISIBLE].split(","))):
         if token == "-1":  # CUDA sees none from here on
             break
@@ -99,7 +110,9 @@ def _visible_to_daemon(environment: Mapping[str, str], cards: Sequence[Card]) ->
             for card in cards
             if (card.index == token and counted_alike) or (not token.isdigit() and card.uuid.startswith(token))
         ]
-        devices.append(_bound(found[0], every) if found else Device(token, token, stages=every))
+        device = _bound(found[0], every) if found else Device(token, token, stages=every)
+        if device not in devices:
+            devices.append(device)
     return devices or [Device(visible=NOTHING)]
 
 

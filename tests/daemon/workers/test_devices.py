@@ -70,6 +70,12 @@ def test_a_gpu_that_is_not_there_is_told_with_those_that_are() -> None:
         found([0], [])
 
 
+def test_a_gpu_that_is_named_by_number_and_by_uuid_has_no_two_slots() -> None:
+    with pytest.raises(ConfigError, match="0 and GPU-000 are the same GPU"):
+        found([0, "GPU-000"])
+    assert len(found("all", CUDA_VISIBLE_DEVICES="GPU-0,GPU-000")) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
