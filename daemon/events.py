@@ -82,6 +82,9 @@ class Subscriber:
     def model_changed(self, change: ModelChange) -> None:
         """A worker loaded or unloaded a model."""
 
+    def slots_changed(self) -> None:
+        """A slot with a GPU of its own began or ended a job, or pauses or goes on."""
+
     def worker_died(self, lane: str, reason: str) -> None:
         """A worker ended during a job. `reason`: code of the error."""
 

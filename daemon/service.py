@@ -48,9 +48,12 @@ from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_m
 from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
+from daemon.telemetry.slots import SlotCollector, gpu_slots
 from daemon.telemetry.state_file import FACTORS, StateFile, read_state
 from daemon.telemetry.systemd import SystemdReporter
-from daemon.workers.lane import ChooseTicket, Lane
+from daemon.workers.devices import DeviceWatch, cards_that_answer, find_devices
+from daemon.workers.lane import Lane, MakeWorker
+from daemon.workers.process import WorkerProcess
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
@@ -93,12 +96,11 @@ class Service:
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
-        scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = self._make_lane("gpu", 1, scheduler.gpu)
-        self.voice = self._make_lane("voice", 1, scheduler.voice)
-        self.cpu = self._make_lane("cpu", cpus, scheduler.cpu)
-        self.lanes = [self.gpu, self.voice, self.cpu]
-        scheduler.cpu_slots = self.cpu.slots
+        self._scheduler = Scheduler(settings, self.ready_queue, self.pauses)
+        self.gpus = self._make_gpu_lanes()
+        self.voice = self._make_lane("voice", 1)
+        self.cpu = self._make_lane("cpu", cpus)
+        self.lanes = [*self.gpus, self.voice, self.cpu]
         self.batches = BatchKeeper(
             settings, self.spool, self.outbox, self.state_machine, self.admission.claims.builder, self._disk
         )
@@ -118,11 +120,14 @@ class Service:
             self._disk,
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        self.metrics.registry.register(SlotCollector(self.lanes))
+        for lane in self.lanes:
+            self.metrics.paused.labels(lane.title)  # at zero, until it pauses
         self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
         state_json = self.spool.root / "state.json"
         estimator = Estimator(read_factors(read_state(state_json).get(FACTORS)))
         self.status = StatusWriter(self.outbox, estimator)
-        self.state = StateFile(state_json, estimator)
+        self.state = StateFile(state_json, estimator, partial(gpu_slots, self.gpus))
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
@@ -142,9 +147,27 @@ class Service:
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
 
-    def _make_lane(self, name: LaneName, slots: int, choose: ChooseTicket) -> Lane:
-        preloads = partial(self.routes.preloads, name)
-        return Lane(name, slots, self.state_machine, choose, self.routes, preloads=preloads)
+    def _make_gpu_lanes(self) -> list[Lane]:
+        """Return a lane for each GPU, or one without a GPU of its own."""
+        devices = find_devices(self.settings.lanes.gpu.devices, os.environ, cards_that_answer())
+        return [
+            self._make_lane(
+                "gpu", 1, f"gpu {device.label}" if len(devices) > 1 else "gpu",
+                partial(WorkerProcess, cuda_devices=device.visible), DeviceWatch(device) if device.label else None,
+            )
+            for device in devices
+        ]  # fmt: skip
+
+    def _make_lane(
+        self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
+        watch: DeviceWatch | None = None,
+    ) -> Lane:  # fmt: skip
+        lane = Lane(
+            name, slots, self.state_machine, partial(self._scheduler.next_ticket, name), self.routes, make_worker,
+            partial(self.routes.preloads, name), self._scheduler.costs, title, watch,
+        )  # fmt: skip
+        self._scheduler.slots.setdefault(name, []).extend(lane.slots)
+        return lane
 
     # -- run and stop --------------------------------------------------------------------------------------------
 
@@ -302,5 +325,5 @@ class Service:
         late = time.monotonic() - self._loop_ran_at
         if late >= STUCK_S:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
-        paused = [lane.name for lane in self.lanes if lane.pause]
+        paused = [lane.title for lane in self.lanes if lane.pause]
         return True, f"ok, paused: {', '.join(paused)}" if paused else "ok"

@@ -96,7 +96,8 @@ ON_CALL = (
     ),
     Panel(
         "table", "What stands still, and why",
-        "Lanes paused by a fault of the machine (they go on by themselves), and since when people stopped them.", "s",
+        "Lanes, or GPUs of the gpu lane, paused by a fault of the machine (they go on by themselves), and since when people "
+        "stopped them.", "s",
         (("avatar_lane_pause_info{%}", ""), ("time() - (avatar_queue_paused_timestamp_seconds{%} > 0)", "")),
     ),
 )  # fmt: skip
@@ -123,8 +124,10 @@ CAPACITY = (
         (("avatar_gpu_memory_bytes{%}", "{{instance}} {{gpu}} {{kind}}"),), none="no GPU",
     ),
     Panel(
-        "timeseries", "GPU at work", "Part of the time in which the card worked.", "percentunit",
-        (("avatar_gpu_utilization_ratio{%}", "{{instance}} {{gpu}}"),), none="no GPU",
+        "timeseries", "GPU at work", "Part of the time in which the card worked, and in which its slot had a job.", "percentunit",
+        (("avatar_gpu_utilization_ratio{%}", "{{instance}} {{gpu}}"),
+         ('rate(avatar_slot_busy_seconds_total{%,lane="gpu"}[$__rate_interval])', "{{instance}} {{gpu}} has a job")),
+        none="no GPU",
     ),
     Panel(
         "timeseries", "Free disk", "Room where spool and outbox lie.", "bytes",

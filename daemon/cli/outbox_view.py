@@ -126,6 +126,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "daemon": None,
         "paused": {},
         "paused_lanes": {},
+        "slots": [],
         "unwatched": None,
         "models": [],
         "queues": {stage: _queue([one for one in found if one.get("stage") == stage]) for stage in STAGES},

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from daemon.cli.common import Shell
 from daemon.cli.job_list import find_rows
-from daemon.cli.status_snapshot import daemon_absent
+from daemon.cli.status_snapshot import daemon_absent, describe_slot
 from daemon.history.query import Query
 from daemon.jobs.iso_time import iso
 from daemon.jobs.stages import LaneName, stages_of_lane
@@ -31,8 +31,11 @@ def details(shell: Shell) -> dict[str, Any]:
 def detail_lines(value: dict[str, Any]) -> Iterator[str]:
     """Yield the lines for people. `value`: the overview with `details`."""
     for lane, stages in value["lanes"].items() if not daemon_absent(value) else ():
-        state = "stands still" if lane in value["paused_lanes"] else "is ready"
+        parts = [slot["lane"] for slot in value["slots"]] if lane == "gpu" and value["slots"] else [lane]
+        state = "stands still" if all(part in value["paused_lanes"] for part in parts) else "is ready"
         yield f"lane     {lane} {state}: {', '.join(stages)}"
+    for slot in value["slots"]:
+        yield f"slot     {slot['lane']}, {slot['device']}: {describe_slot(slot)}, for {', '.join(slot['stages'])}"
     for model in value["models"]:
         memory = [_memory("RAM", model["ram_bytes"]), _memory("GPU", model["gpu_bytes"])]
         where = f"in process {model['pid']} of the {model['lane']} lane since {model['since']}"

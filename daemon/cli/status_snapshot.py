@@ -51,6 +51,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         },
         "paused_lanes": {lane: _in_iso(fault) for lane, fault in state.get("paused_lanes", {}).items()},
         "unwatched": state.get("unwatched"),
+        "slots": state.get("slots", []),
         "models": [_in_iso(model) for model in loaded_models(state)],
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
         **counts,
@@ -76,6 +77,13 @@ def daemon_absent(now: dict[str, Any]) -> bool:
 def describe_unknown_daemon(now: dict[str, Any]) -> str:
     """Describe a daemon whose state can only be read from outside the spool."""
     return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
+
+
+def describe_slot(slot: dict[str, Any]) -> str:
+    """Describe what a slot of a GPU is doing."""
+    if slot["state"] == "runs":
+        return f"runs {slot['stage']} of {slot['name']}"
+    return {"paused": "stands still", "loads": "loads models"}.get(slot["state"], "waits for work")
 
 
 def _queue(folder: Path) -> dict[str, Any]:

@@ -11,14 +11,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon
+from daemon.cli.status_snapshot import daemon_absent, describe_slot, describe_unknown_daemon
 
 COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow"}
 
 
 def render_status(now: dict[str, Any]) -> RenderableType:
     """What is wrong comes first."""
-    return Group(_head(now), *_pauses(now), "", _stages(now), "", _running(now), "", _ended(now), "", _machine(now))
+    return Group(
+        _head(now), *_pauses(now), "", _stages(now), "", _running(now), *_slots(now), "", _ended(now), "", _machine(now)
+    )
 
 
 def _head(now: dict[str, Any]) -> Text:
@@ -72,6 +74,16 @@ def _running(now: dict[str, Any]) -> RenderableType:
         left = "" if job["eta_s"] is None else f"{job['eta_s']:.0f} s"
         table.add_row(escape(job["name"]), job["stage"], bar, left)
     return table
+
+
+def _slots(now: dict[str, Any]) -> list[RenderableType]:
+    """What each GPU does, where several have a slot."""
+    if len(now["slots"]) < 2:
+        return []
+    table = Table("slot", "", "loaded", box=None, header_style="dim")
+    for slot in now["slots"]:
+        table.add_row(f"GPU {slot['gpu']}", escape(describe_slot(slot)), ", ".join(slot["loaded"]))
+    return ["", table]
 
 
 def _ended(now: dict[str, Any]) -> Table:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from daemon.config.engines import TTS_ENGINES
 from daemon.config.explain import explain_setting_errors
 from daemon.config.file import Lines, read_config
+from daemon.config.gpu_devices import GpuDevices
 from daemon.config.section import Folder, Section
 from daemon.config.stage_settings import ExternalEngine, Stages
 from daemon.errors import ConfigError
@@ -129,13 +130,21 @@ class Retry(Section):
 
 
 class GpuLane(Section):
-    """How the gpu lane chooses between stages."""
+    """The GPUs, and how the gpu lane chooses between stages (docs/scaling.md)."""
+
+    devices: GpuDevices = Field(
+        "all",
+        description="GPUs with a slot each: `all` that the daemon sees, `none`, a list such as `[0, 1]` of numbers or UUIDs, or "
+        "stages for each, as in `{0: [tts], 1: [lipsync]}`; a stage that no GPU is named for runs on any of them.",
+    )
 
     stick_jobs: int = Field(
         16, ge=1, description="Most jobs in a row for the loaded model while jobs for another model wait."
     )
     stick_s: float = Field(
-        120.0, ge=0, description="Longest wait of jobs for another model before the model is changed."
+        120.0,
+        ge=0,
+        description="How long the jobs for another model may stand still before the model is changed for them.",
     )
 
 

@@ -6,6 +6,8 @@ jobs of one batch that wait for one stage would go before the single job of anot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from daemon.queue.fair_share import Line
 
 #: So many lines are remembered beside those that are ahead.
@@ -15,7 +17,9 @@ _LEAST_S = 0.01
 
 
 class LineClocks:
-    """Seconds of work by line. A line that comes, or comes back, starts where the last one that was served stood."""
+    """Seconds of work by line. A line that comes, or comes back, starts where those that wait stand: it neither saved up turns
+    nor pays for having been away.
+    """
 
     def __init__(self) -> None:
         self._clocks: dict[Line, float] = {}
@@ -25,9 +29,16 @@ class LineClocks:
         """Return the seconds that a line was given; the line with the least is next."""
         return max(self._clocks.get(line, 0.0), self._now)
 
-    def served(self, line: Line, cost_s: float) -> None:
-        """Note that a job of a line is worked on. `cost_s`: seconds that it is expected to take."""
-        self._now = self.of(line)
-        self._clocks[line] = self._now + max(cost_s, _LEAST_S)
+    def served(self, line: Line, cost_s: float, waiting: Iterable[Line] = ()) -> None:
+        """Note that a job of a line is worked on.
+
+        Args:
+            cost_s: seconds that it is expected to take.
+            waiting: the lines that are next in their queues. A line may be served before others that were given less, as where
+                its model is loaded: what these are owed is kept for them.
+        """
+        clock = self.of(line)
+        self._now = max(self._now, min((self.of(other) for other in waiting), default=clock))
+        self._clocks[line] = clock + max(cost_s, _LEAST_S)
         if len(self._clocks) > _REMEMBERED:
             self._clocks = {line: clock for line, clock in self._clocks.items() if clock > self._now}

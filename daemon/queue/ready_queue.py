@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -84,6 +85,7 @@ class ReadyQueue:
             stage: dict.fromkeys(BY_NAME[stage].lanes, 0) for stage in STAGES
         }
         self._lines: dict[LaneName, LineClocks] = defaultdict(LineClocks)
+        self._started: dict[tuple[Stage, LaneName], float] = {}
         self._delayed: list[tuple[float, int, Ticket]] = []
         self._sequence = itertools.count()
 
@@ -130,10 +132,18 @@ class ReadyQueue:
 
     def take(self, job_id: str) -> Ticket | None:
         """Remove a job from its queue to work on it, which counts for its owner's share; else as `remove`."""
-        ticket = self._pop(job_id, was_taken=True)
+        ticket = self._tickets.get(job_id)
         if ticket is not None:
-            self._lines[ticket.lane].served(ticket.line, ticket.cost_s)
+            shares = [self._shares[stage].get(ticket.lane, {}) for stage in STAGES]
+            waiting = [top.line for share in shares if (top := self._top(share)) is not None]
+            self._pop(job_id, was_taken=True)
+            self._lines[ticket.lane].served(ticket.line, ticket.cost_s, waiting)
+            self._started[ticket.stage, ticket.lane] = self._clock.now()
         return ticket
+
+    def started(self, stage: Stage, lane: LaneName) -> float:
+        """Return when a job of a stage was last started in a lane, monotonic, in s; -inf where none was."""
+        return self._started.get((stage, lane), -math.inf)
 
     def served_s(self, ticket: Ticket) -> float:
         """Return the seconds of work that the line of a job was given in its lane, over all stages."""

@@ -1,11 +1,12 @@
 """Writes into `spool/state.json` what commands, people and the next start want to know: the paused lanes, what is not watched,
-the loaded models, and how fast the stages are.
+the slots of the GPUs, the loaded models, and how fast the stages are.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,14 @@ class StateFile(Subscriber):
     workers have loaded, and what the estimator has learned.
 
     Pauses that people ordered are in `paused.json`.
+
+    Args:
+        slots: returns what the slots with a GPU of their own are doing.
     """
 
-    def __init__(self, path: Path, estimator: Estimator) -> None:
+    def __init__(self, path: Path, estimator: Estimator, slots: Callable[[], list[dict[str, Any]]] = list) -> None:
         self._path = path
+        self._slots = slots
         self._estimator = estimator
         self._written_at = 0.0
         self._paused: dict[str, dict[str, Any]] = {}
@@ -66,6 +71,9 @@ class StateFile(Subscriber):
             }
         self.write()
 
+    def slots_changed(self) -> None:
+        self.write()
+
     def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
         self._unwatched = error.to_dict() if error else None
         self.write()
@@ -81,6 +89,7 @@ class StateFile(Subscriber):
         state = {
             "paused_lanes": self._paused,
             "unwatched": self._unwatched,
+            "slots": self._slots(),
             "models": list(self._models.values()),
             FACTORS: factors,
         }

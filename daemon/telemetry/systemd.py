@@ -104,7 +104,13 @@ class SystemdReporter(Subscriber):
             return False, "stopping"
         held = [f"{scope} paused by {pause.by}" for scope, pause in self._ordered_pauses().items()]
         # Each is read once, as another thread may change it.
-        held += [f"{lane.name} lane paused: {pause.error.message}" for lane in self._lanes if (pause := lane.pause)]
+        pauses = [(lane, lane.pause) for lane in self._lanes]
+        going = {lane.name for lane, pause in pauses if pause is None}  # one GPU of several that go on
+        held += [
+            f"{lane.title} lane paused: {pause.error.message}"
+            for lane, pause in pauses
+            if pause and lane.name not in going
+        ]
         if error := self._intake_error:
             held.append(error.message)
         return not held, "; ".join(held) or "ready"

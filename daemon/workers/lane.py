@@ -19,16 +19,20 @@ from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
 from daemon.wire import ModelChange, Notice, RunRequest
+from daemon.workers.devices import Device, DeviceWatch
 from daemon.workers.preloading import preload_next
 from daemon.workers.process import ElsewhereError, WorkerProcess
 from daemon.workers.routes import Routes
 from daemon.workers.slot import SOON_S, Slot
+from daemon.workers.slot_models import ModelCosts, SlotModels
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
 #: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
+#: Longest wait of a slot while jobs wait that are left to others for now, in s.
+LEFT_S = 1.0
 #: Rest of a slot after a bug of the daemon, in s.
 AFTER_BUG_S = 1.0
 
@@ -49,12 +53,16 @@ class FaultPause:
 
 
 class Lane:
-    """Runs stages in worker processes. The gpu and the voice lane have one slot each, the cpu lane several.
+    """Runs stages in worker processes. The voice lane has one slot, the cpu lane several. Each GPU is a lane with one slot, so
+    that one that is lost pauses alone; all of them take their jobs from the queues of the gpu lane.
 
     Args:
+        title: what people call it, unique among the lanes; its name if it is empty.
         routes: learns which engines do the jobs' stages.
         make_worker: makes the worker process of a slot.
+        costs: learns what loading models costs.
         preloads: stages that the first slot loads ahead of the first job.
+        watch: looks after the GPU of its slot; None: it has none of its own.
     """
 
     def __init__(
@@ -66,23 +74,34 @@ class Lane:
         routes: Routes,
         make_worker: MakeWorker = WorkerProcess,
         preloads: Callable[[], list[Stage]] = list,
+        costs: ModelCosts | None = None,
+        title: str = "",
+        watch: DeviceWatch | None = None,
     ) -> None:
         self.name = name
+        self.title = title or name
+        self.device = watch.device if watch else Device()
+        self._watch = watch
+        self._stages = self.device.stages if watch else frozenset(stages_of_lane(name))
         self._routes = routes
         self.state_machine = state_machine
-        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_notice)) for _ in range(slots)]
+        self._costs = costs or ModelCosts()
+        self.slots = [self._make_slot(f"{self.title} {number}", make_worker) for number in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
         self._preloads = preloads
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _make_slot(self, name: str, make_worker: MakeWorker) -> Slot:
+        models = SlotModels(self._costs)
+        worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, models))
+        return Slot(name, worker, models, self._stages)
+
     def start(self) -> None:
         """Start one task for each slot."""
-        self.slots[0].to_preload = self._preloads()
-        self._tasks = [
-            asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
-        ]
+        self.slots[0].to_preload = self._to_preload()
+        self._tasks = [asyncio.create_task(self._loop(slot), name=slot.name) for slot in self.slots]
 
     async def drain(self, grace_s: float) -> None:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
@@ -101,7 +120,7 @@ class Lane:
         """Use new processes for the next jobs, since the settings have changed."""
         for slot in self.slots:
             slot.worker.restart_before_next_job()
-        self.slots[0].to_preload = self._preloads()
+        self.slots[0].to_preload = self._to_preload()
         self.state_machine.changed.notify()
 
     async def cancel(self, job_id: str, by: str = "") -> bool:
@@ -128,45 +147,60 @@ class Lane:
             try:
                 await self._take_turn(slot)
             except Exception:  # a bug of the daemon's own must not end the lane
-                log.exception("lane step failed", lane=self.name)
+                log.exception("lane step failed", lane=self.title)
                 await asyncio.sleep(AFTER_BUG_S)
 
     async def _take_turn(self, slot: Slot) -> None:
         """Run the next job; where there is none, load a stage ahead, or wait for a change."""
-        ticket = None if self._is_paused() else self._next_ticket(slot)
+        ticket = self._next_ticket(slot)
+        may_load = bool(slot.to_preload) and not self._is_paused()
+        if (ticket is not None or may_load) and not slot.worker.alive and self._watch is not None:
+            await self._look_at_device(slot)
+            ticket = self._next_ticket(slot)  # others may have taken the one before
+            may_load = may_load and not self._is_paused()
         if ticket is not None:
             await self._run_ticket(slot, ticket)
-        elif slot.to_preload and not self._is_paused():
+        elif may_load:
             is_needed = partial(self._is_needed, slot)
-            await preload_next(slot, self.name, is_needed, lambda: self.draining, self.state_machine.changed)
+            await preload_next(slot, self.title, is_needed, lambda: self.draining, self.state_machine.changed)
         else:
             await self._wait_for_change(slot)
 
+    def _next_ticket(self, slot: Slot) -> Ticket | None:
+        return None if self._is_paused() else self._choose(slot, time.monotonic())
+
+    def _to_preload(self) -> list[Stage]:
+        stages = self._preloads()
+        return stages if self._watch is None else [stage for stage in stages if stage in self._stages]
+
+    async def _look_at_device(self, slot: Slot) -> None:
+        """Read the free memory of a slot's GPU; pause if it does not answer. A process that starts without its GPU would
+        compute on the processor.
+        """
+        if self._watch is None:
+            return
+        try:
+            slot.free_bytes = await asyncio.to_thread(self._watch.free_bytes)
+        except MachineError as exc:
+            self._begin_pause(exc)
+
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
-        slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
+        slot.begin(ticket.stage)
         try:
             await self._run_job(slot, ticket)
         except Exception as exc:
             # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
-            log.exception("lane step failed", lane=self.name, job_id=ticket.id)
+            log.exception("lane step failed", lane=self.title, job_id=ticket.id)
             error = from_exception(exc)
             error.traceback = traceback_of(exc)
             await self._recover_job(slot, ticket, error)
         finally:
-            slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
-
-    def _next_ticket(self, slot: Slot) -> Ticket | None:
-        """Choose a job for a slot. A slot without a process gets none while another slot's process is ready, or will be soon."""
-        now = time.monotonic()
-        ready = any(other.is_ready(now) for other in self._others(slot))
-        return None if ready and not slot.worker.alive else self._choose(slot, now)
-
-    def _others(self, slot: Slot) -> list[Slot]:
-        return [other for other in self.slots if other is not slot]
+            slot.end()
+            self._tell_of_slots()
 
     def _is_needed(self, slot: Slot) -> bool:
         """Return whether a job waits for a slot that loads a stage, since no other slot can take it."""
-        if self._is_paused() or any(other.is_free for other in self._others(slot)):
+        if self._is_paused() or any(other.is_free for other in self.slots if other is not slot):
             return False
         return self._choose(slot, time.monotonic()) is not None
 
@@ -190,18 +224,26 @@ class Lane:
     async def _wait_for_change(self, slot: Slot) -> None:
         """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
         if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_jobs():
-            self._end_pause()  # the pause has expired, and no job is left whose success would end it
+            # The pause has expired, and no job is left whose success would end it.
+            if self.pause is not None:
+                await self._look_at_device(slot)
+            if not self._is_paused():
+                self._end_pause()
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         moments += [since + SOON_S - now for other in self.slots if (since := other.preloading_since) is not None]
+        if (
+            self._has_waiting()
+        ):  # they are left to other slots, and some of the reasons for that end without a notification
+            moments.append(LEFT_S)
         # A moment in the past needs no other check: this lane was checked after it.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         await self._end_or_preload(slot)
 
     async def _end_or_preload(self, slot: Slot) -> None:
         """End an idle worker that keeps no preloaded model; preload again after a worker that kept one has ended."""
-        kept = slot is self.slots[0] and bool(self._preloads())
+        kept = slot is self.slots[0] and bool(self._to_preload())
         idle = time.monotonic() - slot.idle_since
         if slot.worker.alive:
             if idle > self.state_machine.settings.lanes.idle_s and not (kept and not is_short()):
@@ -209,7 +251,7 @@ class Lane:
                 await slot.worker.stop()
         elif kept and slot.succeeded and not self._is_paused():
             # Only after a successful job: a model that ends the process while it loads would end each new one.
-            slot.to_preload, slot.succeeded = self._preloads(), False
+            slot.to_preload, slot.succeeded = self._to_preload(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
         taken = await self.state_machine.start_attempt(ticket)
@@ -217,7 +259,8 @@ class Lane:
             return
         job, directory = taken
         slot.job, began = job, time.monotonic()
-        if len(self.slots) > 1:
+        self._tell_of_slots()
+        if len(self.slots) > 1 or self._watch is not None:
             self.state_machine.changed.notify()  # others may have left the next job to this slot
         try:
             result = await slot.worker.run(
@@ -254,6 +297,9 @@ class Lane:
             if self.pause is None or self.pause.began < began:
                 self._end_pause()
             slot.succeeded = True
+            slot.models.done(ticket.stage, slot.worker.pid)
+            if slot.models.run == 1:  # it may have loaded models
+                await self._look_at_device(slot)
             self._routes.learn_from(job, ticket.stage, result.facts)
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
@@ -264,13 +310,17 @@ class Lane:
         if self.draining:
             await self.state_machine.put_back(job, directory, "returned")
         else:
-            self.state_machine.events.worker_died(self.name, death.code)
+            self.state_machine.events.worker_died(self.title, death.code)
             await self.state_machine.record_crash(job, directory, death)
 
     def _has_jobs(self) -> bool:
         """Return whether a job waits for this lane, or is being started."""
-        waiting = any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
-        return waiting or any(self._routes.lane_of(job) == self.name for job in self.state_machine.running.values())
+        return self._has_waiting() or any(
+            self._routes.lane_of(job) == self.name for job in self.state_machine.running.values()
+        )
+
+    def _has_waiting(self) -> bool:
+        return any(self.state_machine.ready_queue.count(stage, self.name) for stage in self._stages)
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
@@ -282,15 +332,28 @@ class Lane:
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
         self.pause = FaultPause(error, now, now + delay, delay)
-        self.state_machine.events.lane_paused(self.name, error, delay)
+        for slot in self.slots:
+            slot.paused_until = self.pause.until
+        self.state_machine.events.lane_paused(self.title, error, delay)
+        self._tell_of_slots()
 
     def _end_pause(self) -> None:
         if self.pause is not None:
             self.pause = None
-            self.state_machine.events.lane_resumed(self.name)
+            for slot in self.slots:
+                slot.paused_until = 0.0
+            self.state_machine.events.lane_resumed(self.title)
+            self._tell_of_slots()
 
-    def _on_notice(self, notice: Notice) -> None:
+    def _tell_of_slots(self) -> None:
+        if self._watch is not None:
+            self.state_machine.events.slots_changed()
+
+    def _on_notice(self, models: SlotModels, notice: Notice) -> None:
         if isinstance(notice, ModelChange):
+            models.changed(notice)
+            if self.title != self.name:
+                notice = notice.model_copy(update={"lane": self.title})
             self.state_machine.events.model_changed(notice)
         else:
             self.state_machine.events.stage_left(notice.job, notice.value)

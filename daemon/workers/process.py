@@ -49,6 +49,8 @@ LINE_LIMIT = 4 * 2**20
 #: Interval of checks of a running worker's time, silence and memory, in s.
 LOOK_S = 0.5
 LAST_LINES = 40
+#: The variable of CUDA that limits the GPUs which a process sees.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 START_S = 120.0  # a cold disk under load
 #: Time limit for loading one stage ahead of its first job, in s.
 PRELOAD_S = 120.0
@@ -68,14 +70,22 @@ class WorkerProcess:
     Args:
         lane: its lane's name.
         on_notice: receives the messages that its owner passes on.
+        cuda_devices: the GPUs that the process may see, as in CUDA_VISIBLE_DEVICES; None: those that the daemon may.
 
     Attributes:
         last_heard: time of its last message, monotonic, in s.
         last_stage: stage it ran last, whose model may be loaded.
     """
 
-    def __init__(self, lane: str, settings: Settings, on_notice: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        lane: str,
+        settings: Settings,
+        on_notice: Callable[[Notice], None],
+        cuda_devices: str | None = None,
+    ) -> None:
         self.lane = lane
+        self._cuda_devices = cuda_devices
         self._settings = settings
         self._on_notice = on_notice
         self._process: asyncio.subprocess.Process | None = None
@@ -125,6 +135,7 @@ class WorkerProcess:
                 limit=LINE_LIMIT,
                 start_new_session=True,
                 cwd="/",
+                env=None if self._cuda_devices is None else {**os.environ, VISIBLE: self._cuda_devices},
             )
         except OSError as exc:  # no permission, or no processes, files or memory left: not a fault of the job
             raise self._does_not_start(f"{sys.executable}: {exc.strerror}") from exc

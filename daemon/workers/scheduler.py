@@ -1,58 +1,71 @@
-"""Chooses the next job of each lane: takes a snapshot of the queues and asks the policy."""
+"""Chooses the next job of each slot: takes a snapshot of the queues and slots, and asks the policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from daemon.config import Settings
-from daemon.jobs.stages import BY_NAME, LaneName, Stage, stages_of_lane
+from daemon.jobs.stages import LaneName, stages_of_lane
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
-from daemon.workers.policy import Waiting, choose_cpu, choose_first, choose_gpu
+from daemon.workers.policy import Queue, SlotState, Snapshot, choose
 from daemon.workers.slot import Slot
+from daemon.workers.slot_models import ModelCosts
 
 #: Stages between those of the cpu lane.
 _BETWEEN = stages_of_lane("voice")
+#: Lanes whose models take long to load; those of the others are small.
+_WITH_MODELS: frozenset[LaneName] = frozenset({"gpu"})
 
 
 class Scheduler:
-    """Chooses jobs for the lanes. `cpu_slots`: the slots of the cpu lane, set once it exists."""
+    """Chooses jobs for the slots of the lanes.
+
+    Attributes:
+        slots: all slots of each lane; set once they exist.
+        costs: what loading models costs, learned by the slots of the gpu lane.
+    """
 
     def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
         self._settings, self._ready_queue, self._pauses = settings, ready_queue, pauses
-        self.cpu_slots: Sequence[Slot] = ()
+        self.slots: dict[LaneName, list[Slot]] = {}
+        self.costs = ModelCosts()
 
-    def gpu(self, slot: Slot, now: float) -> Ticket | None:
-        """Return the next job of the gpu lane, or None: it prefers the stage of the loaded model, up to a limit."""
+    def next_ticket(self, lane: LaneName, slot: Slot, now: float) -> Ticket | None:
+        """Return the job that a slot should start now; None where there is none, or another free slot should start it."""
         if self._pauses.active("lanes"):
             return None
-        queues, heads = self._queues("gpu", now)
-        loaded = next((s for s in stages_of_lane("gpu") if s == slot.worker.last_stage), None)
-        limits = self._settings.lanes.gpu
-        stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
-        return heads[stage] if stage else None
+        seen, tickets = self._look(lane, slot, now)
+        choice = choose(seen)
+        return tickets[choice.job] if choice is not None and choice.slot == slot.name else None
 
-    def voice(self, slot: Slot, now: float) -> Ticket | None:
-        """Return the next job of the voice lane, or None. Its models are small, so that changing between them costs nothing."""
-        if self._pauses.active("lanes"):
-            return None
-        queues, heads = self._queues("voice", now)
-        stage = choose_first(queues)
-        return heads[stage] if stage else None
+    def _look(self, lane: LaneName, asking: Slot, now: float) -> tuple[Snapshot, dict[str, Ticket]]:
+        ready, limits = self._ready_queue, self._settings.lanes.gpu
+        heads = heads_of(ready, lane, now)
+        queues = [queue_of(ready, head) for head in heads]
+        slots = [slot for slot in self.slots[lane] if slot is asking or slot.paused_until <= now]
+        # Of equal slots the first is chosen: that which asks, so that none waits for another one's turn. But one that loads
+        # models would have to give that up, so any other is better.
+        loads = asking.preloading_since is not None
+        slots.sort(key=lambda slot: (slot is asking) == loads)
+        views = [slot.view(self._state(slot, asking, now), costs_nothing=lane not in _WITH_MODELS) for slot in slots]
+        ahead = sum(ready.count(stage) for stage in _BETWEEN) / max(1, len(self.slots.get("gpu", ())))
+        seen = Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
+        return seen, {head.id: head for head in heads}
 
-    def cpu(self, slot: Slot, now: float) -> Ticket | None:
-        """Return the next job of the cpu lane, or None: encoding leaves one of several workers free."""
-        if self._pauses.active("lanes"):
-            return None
-        queues, heads = self._queues("cpu", now)
-        others = [other.job.stage for other in self.cpu_slots if other is not slot and other.job]
-        long = sum(stage in BY_NAME and BY_NAME[stage].turn == "long" for stage in others)
-        ahead = sum(self._ready_queue.count(stage) for stage in _BETWEEN)
-        stage = choose_cpu(queues, long, len(self.cpu_slots), ahead)
-        return heads[stage] if stage else None
+    @staticmethod
+    def _state(slot: Slot, asking: Slot, now: float) -> SlotState:
+        """Return the state of a slot; that which asks counts as free, also while it loads models that it would give up."""
+        if slot is not asking:
+            return slot.state(now)
+        return "free" if slot.worker.alive and slot.preloading_since is None else "none"
 
-    def _queues(self, lane: LaneName, now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
-        ready, stages = self._ready_queue, stages_of_lane(lane)
-        heads = {stage: head for stage in stages if (head := ready.head(stage, now, lane)) is not None}
-        waiting = {s: Waiting(ready.count(s, lane), h.since, h.priority, ready.served_s(h)) for s, h in heads.items()}
-        return waiting, heads
+
+def heads_of(ready: ReadyQueue, lane: LaneName, now: float) -> list[Ticket]:
+    """Return the next job of each stage of a lane that has one."""
+    return [head for stage in stages_of_lane(lane) if (head := ready.head(stage, now, lane)) is not None]
+
+
+def queue_of(ready: ReadyQueue, head: Ticket) -> Queue:
+    """Return what the policy sees of the queue whose next job is `head`."""
+    since = max(head.since, ready.started(head.stage, head.lane))
+    count, served_s = ready.count(head.stage, head.lane), ready.served_s(head)
+    return Queue(head.stage, head.id, count, head.priority, head.accepted, since, served_s, head.cost_s)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show, with_examples
-from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
+from daemon.cli.status_snapshot import daemon_absent, describe_slot, describe_unknown_daemon, status_overview
 from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
 
@@ -59,6 +59,8 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
         yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
     for stage, sides in value["queues"].items():
         yield f"{stage:8} {sides['ready']} waiting, {sides['active']} running"
+    for slot in value["slots"] if len(value["slots"]) > 1 else ():
+        yield f"{slot['lane']:8} {describe_slot(slot)}"
     # A job that was cancelled rests in the folder of those that failed.
     rest = {"failed or cancelled" if name == "failed" else name: value[name] for name in RESTING}
     yield ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])

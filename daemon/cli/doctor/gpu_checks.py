@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pynvml
 from daemon.cli.doctor.engine_imports import TIMEOUT_S
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
+from daemon.errors import ConfigError
+from daemon.workers.devices import NOTHING, Device, cards_that_answer, find_devices
+from daemon.workers.process import VISIBLE
 
 _NO_GPU = "Nothing to do: the default engines run on the processor."
 _SEE_DRIVER = "See `nvidia-smi` and `dmesg`; restart the machine."
@@ -22,7 +26,7 @@ _VERDICTS: dict[str, Verdict] = {"usable": "good", "busy": "note", "absent": "no
 
 
 def check_gpu(settings: Settings) -> Iterator[Finding]:
-    """Yield each GPU that the driver knows, and whether PyTorch can use one if it is installed."""
+    """Yield each GPU that the driver knows, the slots of the gpu lane, and whether PyTorch can use their GPUs."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as exc:
@@ -34,27 +38,45 @@ def check_gpu(settings: Settings) -> Iterator[Finding]:
     try:
         count = pynvml.nvmlDeviceGetCount()
         for index in range(count):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            yield Finding(
-                f"gpu {index}",
-                "good",
-                f"{pynvml.nvmlDeviceGetName(handle)}, {memory.free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
-            )
-    except pynvml.NVMLError as exc:  # it fell off the bus
-        yield Finding("gpu", "bad", f"it does not answer: {exc}", _SEE_DRIVER)
+            yield from _look_at(index)
+    except pynvml.NVMLError as exc:
+        yield Finding("gpu", "bad", f"the driver does not answer: {exc}", _SEE_DRIVER)
         return
     finally:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
     if not count:
         yield Finding("gpu", "note", "none", _NO_GPU)
-    elif importlib.util.find_spec("torch"):
-        yield _try_cuda()
+        return
+    try:
+        devices = find_devices(settings.lanes.gpu.devices, os.environ, cards_that_answer())
+    except ConfigError as exc:
+        yield Finding("gpu lane", "bad", exc.message.rstrip("."), exc.hint)
+        return
+    for device in devices:
+        if device.label:
+            yield Finding(f"gpu lane, GPU {device.label}", "good", f"one slot, for {', '.join(sorted(device.stages))}")
+        if importlib.util.find_spec("torch") and device.visible != NOTHING:
+            yield _try_cuda(device)
+    if devices[0].visible == NOTHING:
+        yield Finding("gpu lane", "note", "uses no GPU", "lanes.gpu.devices and CUDA_VISIBLE_DEVICES say so.")
 
 
-def _try_cuda() -> Finding:
-    """Try CUDA in a process of its own: a driver may crash, or never answer."""
+def _look_at(index: int) -> Iterator[Finding]:
+    """Yield what the driver knows of one GPU; one that fell off the bus keeps the others from nothing."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        uuid = pynvml.nvmlDeviceGetUUID(handle)
+        free = f"{memory.free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+        yield Finding(f"gpu {index}", "good", f"{pynvml.nvmlDeviceGetName(handle)}, {uuid}, {free}")
+    except pynvml.NVMLError as exc:
+        yield Finding(f"gpu {index}", "bad", f"it does not answer: {exc}", _SEE_DRIVER)
+
+
+def _try_cuda(device: Device) -> Finding:
+    """Try CUDA on the GPU of a slot in a process of its own: a driver may crash, or never answer."""
+    what = f"cuda on GPU {device.label}" if device.label else "cuda"
     try:
         tried = subprocess.run(
             [sys.executable, "-m", "stages.gpu.probe"],
@@ -62,11 +84,12 @@ def _try_cuda() -> Finding:
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,
+            env=None if device.visible is None else {**os.environ, VISIBLE: device.visible},
         )
         found = json.loads(tried.stdout)
-        return Finding("cuda", _VERDICTS[found["state"]], found["words"], found["remedy"])
+        return Finding(what, _VERDICTS[found["state"]], found["words"], found["remedy"])
     except subprocess.TimeoutExpired:
-        return Finding("cuda", "bad", f"a trial on the GPU took longer than {TIMEOUT_S:.0f} s", _SEE_DRIVER)
+        return Finding(what, "bad", f"a trial on the GPU took longer than {TIMEOUT_S:.0f} s", _SEE_DRIVER)
     except (ValueError, KeyError):
         said = tried.stderr.decode(errors="replace").strip().splitlines() or [f"code {tried.returncode}"]
-        return Finding("cuda", "bad", f"a trial on the GPU failed: {said[-1][:200].rstrip('.')}", _SEE_DRIVER)
+        return Finding(what, "bad", f"a trial on the GPU failed: {said[-1][:200].rstrip('.')}", _SEE_DRIVER)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -59,9 +61,31 @@ def test_a_gpu_that_is_lost_between_two_questions_is_told(monkeypatch: pytest.Mo
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lost)
     monkeypatch.setattr(pynvml, "nvmlShutdown", lost)
-    (found,) = CHECKS["gpu"](Settings())
-    assert (found.what, found.verdict, "GPU is lost" in found.found) == ("gpu", "bad", True)
+    found = next(iter(CHECKS["gpu"](Settings())))
+    assert (found.what, found.verdict, "GPU is lost" in found.found) == ("gpu 0", "bad", True)
     assert found.remedy
+
+
+def test_the_slot_of_each_gpu_is_told_and_a_setting_that_names_another_is_bad(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a machine with two GPUs, and no PyTorch
+    for name in ("nvmlInit", "nvmlShutdown"):
+        monkeypatch.setattr(pynvml, name, lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda _: SimpleNamespace(used=2e9, free=6e9, total=8e9))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda index: f"GPU-{index}")
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda _: "RTX")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    settings = Settings.model_validate({"lanes": {"gpu": {"devices": {0: ["tts"], 1: ["lipsync"]}}}})
+    told = {one.what: one for one in CHECKS["gpu"](settings)}
+    assert told["gpu 1"].found == "RTX, GPU-1, 6.0 of 8.0 GB free"
+    assert told["gpu lane, GPU 0"].found == "one slot, for generate, tts"
+    assert told["gpu lane, GPU 1"].found == "one slot, for generate, lipsync"
+    wrong = Settings.model_validate({"lanes": {"gpu": {"devices": [5]}}})
+    found = next(one for one in CHECKS["gpu"](wrong) if one.what == "gpu lane")
+    assert (found.verdict, "there is no GPU 5; there are 0: RTX, GPU-0" in found.found) == ("bad", True)
 
 
 def test_model_files_count_as_the_configured_engine_needs_them(installation: Callable[..., Installation]) -> None:

@@ -37,3 +37,13 @@ def test_no_line_waits_while_another_one_gets_more_than_one_job_beyond_it(jobs: 
         given_s[line] += cost_s
     # Then no two differ by more than the largest job
     assert max(given_s.values()) - min(given_s.values()) <= max(cost for _, cost in jobs) + 1e-6
+
+
+def test_a_line_that_is_passed_over_keeps_what_it_is_owed() -> None:
+    # Given Anna, who waits while jobs of a batch go before hers, as their model is loaded
+    clocks = LineClocks()
+    for _ in range(100):
+        clocks.served(BATCH, 1.0, waiting=[BATCH, ANNA])
+    # Then she is owed as much as the batch was given; and nobody who comes now is owed more
+    assert clocks.of(BATCH) - clocks.of(ANNA) == 100.0
+    assert clocks.of(("cleo", "")) == clocks.of(ANNA)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 
 import pytest
 
 from daemon.jobs.facts import JobFacts, SourceFile
+from daemon.queue.pauses import Pauses
 from daemon.wire import ModelChange, Result, RunRequest, TimeLeft
+from daemon.workers.scheduler import Scheduler
+from daemon.workers.slot import Slot
 from tests.support.daemon.lane import DEATH, ENDLESS, NOISE, PlayedLane
 from tests.support.daemon.queue import QueueRoom
 
@@ -158,3 +163,40 @@ def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypa
     worker.say(change)
     worker.say(TimeLeft(job="job-1", value=9))
     assert told == [(change,), ("job-1", 9.0)]
+
+
+def test_of_slots_that_are_alike_the_one_that_asks_takes_the_job_and_one_that_is_about_to_load_does_not(
+    room: QueueRoom, tmp_path: Path
+) -> None:
+    lane = PlayedLane(room, slots=2)
+    scheduler = Scheduler(room.settings, room.ready_queue, Pauses(tmp_path / "paused.json"))
+    scheduler.slots["voice"] = lane.slots
+    job = room.accept()
+    first, second = lane.slots
+
+    def asks(slot: Slot) -> str | None:
+        ticket = scheduler.next_ticket("voice", slot, time.monotonic())
+        return ticket.id if ticket else None
+
+    assert asks(first) == asks(second) == job.id
+    first.preloading_since = time.monotonic() - 1000.0
+    assert (asks(first), asks(second)) == (None, job.id)
+    # And one that pauses is no reason to wait
+    second.paused_until = time.monotonic() + 1000.0
+    assert asks(first) == job.id
+
+
+@pytest.mark.parametrize(("gpus", "stage"), [(1, "encode"), (2, "face")])
+def test_pictures_are_measured_ahead_for_each_gpu(room: QueueRoom, tmp_path: Path, gpus: int, stage: str) -> None:
+    # Given as many jobs ahead as one GPU needs
+    scheduler = Scheduler(room.settings, room.ready_queue, Pauses(tmp_path / "paused.json"))
+    scheduler.slots["gpu"] = PlayedLane(room, slots=gpus, name="gpu").slots
+    scheduler.slots["cpu"] = PlayedLane(room, slots=2, name="cpu").slots
+    for number in range(4):
+        room.accept(f"ahead-{number}", stage="tts")
+    for one in ("face", "encode"):
+        room.accept(one, stage=one)
+    # Then a cpu slot encodes a video, but goes on measuring where there is a second GPU
+    ticket = scheduler.next_ticket("cpu", scheduler.slots["cpu"][0], time.monotonic())
+    assert ticket is not None
+    assert ticket.stage == stage

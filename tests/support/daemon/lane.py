@@ -123,7 +123,7 @@ class PlayedLane(Lane):
         )
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
-        self.runs.append(slot.run_length)
+        self.runs.append(slot.models.run)
         return next((head for stage in STAGES if (head := self.state_machine.ready_queue.head(stage, now))), None)
 
     @contextlib.asynccontextmanager

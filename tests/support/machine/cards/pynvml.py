@@ -1,14 +1,25 @@
-"""Stands in for NVIDIA's library where there is no card: one card, at work. On the path of the daemon under test only."""
+"""Stands in for NVIDIA's library where there is no card. On the path of the daemon under test only.
+
+One card, at work; or those whose numbers stand in the file that TEST_CARDS names, one a line. A number that is taken out of the
+file is a card that fell off the bus.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 NVML_TEMPERATURE_GPU = 0
+NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_DRIVER_NOT_LOADED = 12, 9
+#: Cards that the machine has, lost ones included.
+COUNT = 2
 
 
 class NVMLError(Exception):
     """Raised by the real library."""
+
+    value = 15  # NVML_ERROR_GPU_IS_LOST
 
 
 def nvmlInit() -> None: ...
@@ -18,10 +29,12 @@ def nvmlShutdown() -> None: ...
 
 
 def nvmlDeviceGetCount() -> int:
-    return 1
+    return COUNT if "TEST_CARDS" in os.environ else 1
 
 
 def nvmlDeviceGetHandleByIndex(index: int) -> int:
+    if "TEST_CARDS" in os.environ and str(index) not in Path(os.environ["TEST_CARDS"]).read_text().split():
+        raise NVMLError("GPU is lost")
     return index
 
 
@@ -38,7 +51,7 @@ def nvmlDeviceGetTemperature(handle: int, sensor: int) -> int:
 
 
 def nvmlDeviceGetUUID(handle: int) -> str:
-    return "GPU-00000000"
+    return f"GPU-0000000{handle}"
 
 
 def nvmlDeviceGetName(handle: int) -> str:

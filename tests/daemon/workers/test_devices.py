@@ -1,0 +1,118 @@
+"""Which GPUs have a slot, and what their processes see."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config import Settings
+from daemon.config.gpu_devices import GPU_STAGES
+from daemon.errors import ConfigError, MachineError
+from daemon.jobs.stages import stages_of_lane
+from daemon.system.gpu import Card
+from daemon.workers import devices as devices_module
+from daemon.workers.devices import Device, DeviceWatch, find_devices
+
+CARDS = [Card(str(n), f"GPU-{n}{n}{n}", "RTX", 2, 8, 0.0, 40.0) for n in (0, 1)]
+EVERY = frozenset(GPU_STAGES)
+
+
+def wanted(value: Any) -> Any:
+    return Settings.parse({"lanes": {"gpu": {"devices": value}}}, Path("config.yaml")).lanes.gpu.devices
+
+
+def found(value: Any, cards: list[Card] = CARDS, **environment: str) -> list[tuple[str, str | None, frozenset[str]]]:
+    devices = find_devices(wanted(value), environment, cards)
+    return [(one.label, one.visible, one.stages) for one in devices]
+
+
+def test_the_settings_know_the_stages_of_the_lane() -> None:
+    assert stages_of_lane("gpu") == GPU_STAGES
+
+
+def test_each_gpu_has_a_slot_by_its_uuid() -> None:
+    both = [("0", "GPU-000", EVERY), ("1", "GPU-111", EVERY)]
+    assert found("all") == both
+    assert found([0, 1]) == both
+    assert found(["GPU-1"]) == found(1) == both[1:]
+    assert found(["MIG-7"]) == [("MIG-7", "MIG-7", EVERY)]
+
+
+def test_stages_are_shared_out_and_what_no_gpu_is_named_for_runs_on_any() -> None:
+    speech, mouth = frozenset({"tts", "generate"}), frozenset({"lipsync", "generate"})
+    assert found({0: ["tts"], 1: ["lipsync"]}) == [("0", "GPU-000", speech), ("1", "GPU-111", mouth)]
+    # And the setting comes through a worker's messages as it is
+    assert wanted({"0": ("tts",)}) == wanted({0: ["tts"]}) == wanted({0: "tts"})
+
+
+def test_without_a_gpu_there_is_one_slot_and_none_hides_them_all() -> None:
+    assert found("all", []) == [("", None, EVERY)]
+    assert found("none") == [("", "", EVERY)]
+
+
+def test_all_means_those_that_the_daemon_may_see() -> None:
+    assert found("all", CUDA_VISIBLE_DEVICES="GPU-1") == [("1", "GPU-111", EVERY)]
+    # CUDA's numbers are those of NVML only where CUDA is told so
+    assert found("all", CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID") == [("1", "GPU-111", EVERY)]
+    assert found("all", CUDA_VISIBLE_DEVICES="1") == [("1", "1", EVERY)]
+    assert found("all", CUDA_VISIBLE_DEVICES="") == [("", "", EVERY)]
+    assert found([0], CUDA_VISIBLE_DEVICES="1") == [("0", "GPU-000", EVERY)]
+
+
+def test_a_gpu_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"there is no GPU 7; there are 0: RTX, GPU-000; 1: RTX, GPU-111\.") as told:
+        found([0, 7])
+    assert told.value.code == "gpu-missing"
+    with pytest.raises(ConfigError, match="no GPU answers"):
+        found([0], [])
+
+
+def test_a_gpu_that_is_named_by_number_and_by_uuid_has_no_two_slots() -> None:
+    with pytest.raises(ConfigError, match="0 and GPU-000 are the same GPU"):
+        found([0, "GPU-000"])
+    assert len(found("all", CUDA_VISIBLE_DEVICES="GPU-0,GPU-000")) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([], "the list is empty"),
+        ([0, 0], "GPU 0 is named twice"),
+        ("two", "'two' names no GPUs"),
+        ([True], "neither the number nor the UUID"),
+        ([1.5], "neither the number nor the UUID"),
+        ({0: ["lip-sync"]}, "did you mean lipsync"),
+        ({0: ["encode"]}, "cannot run 'encode'"),
+        ({0: None}, "needs a list of stages"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_one_sentence(value: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        wanted(value)
+    assert said in told.value.message
+    assert told.value.message.startswith("config.yaml: lanes.gpu.devices: ")
+
+
+def test_a_gpu_that_does_not_answer_is_lost_and_one_that_answers_tells_its_free_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device("1", "GPU-111", "GPU-111", "RTX")
+    end = threading.Event()
+
+    def hang() -> list[Card]:
+        end.wait(60)
+        return CARDS
+
+    assert DeviceWatch(device, lambda: CARDS).free_bytes() == 6
+    with pytest.raises(MachineError, match=r"GPU 1 \(RTX, GPU-111\) does not answer") as told:
+        DeviceWatch(device, lambda: CARDS[:1]).free_bytes()
+    assert told.value.code == "gpu-lost"
+    # And so is one whose driver hangs; one that is not known to NVML is not watched
+    monkeypatch.setattr(devices_module, "PATIENCE_S", 0.01)
+    with pytest.raises(MachineError):
+        DeviceWatch(device, hang).free_bytes()
+    end.set()
+    assert DeviceWatch(Device("7", "7"), list).free_bytes() is None
