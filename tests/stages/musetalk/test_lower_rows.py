@@ -19,7 +19,8 @@ from stages.musetalk.mask import MaskRegion
 from stages.musetalk.networks.lower_rows import LowerRowsDecoder
 from stages.musetalk.networks.vae import Vae, VaeShape
 from stages.musetalk.painter import Painter
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, box, load_painter, near, picture
 
