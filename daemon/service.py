@@ -267,7 +267,7 @@ class Service:
             "systemd": self.systemd.watch,
             "heartbeat": self.canary.loop,
             "returned-manifests": self.returner.loop,
-            "voices": VoiceList(self.settings, self.outbox).loop,
+            "voices": VoiceList(self.settings, self.outbox, lambda: bool(self.state_machine.running)).loop,
             "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
         }
         tasks = [asyncio.create_task(keep_running(name, loop), name=name) for name, loop in loops.items()]

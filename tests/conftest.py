@@ -203,6 +203,13 @@ class Installation:
         return sorted(path.name for folder in folders for path in (self.spool / folder).glob("job-*"))
 
     def all_jobs(self) -> list[str]:
+        """Names of the jobs in the spool. One that moves during a look may be seen in neither place: two looks have to agree."""
+        seen, before = self._jobs_seen(), None
+        while seen != before:
+            seen, before = self._jobs_seen(), seen
+        return seen
+
+    def _jobs_seen(self) -> list[str]:
         return sorted(path.parent.name for path in self.spool.rglob("job.json"))
 
 

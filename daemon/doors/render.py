@@ -38,6 +38,7 @@ from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 from daemon.queue.lock import lock_holder
 from daemon.system import fs
+from daemon.system.installation import user_cache
 from daemon.system.permissions import check_right
 from daemon.system.process import die_with_parent
 
@@ -178,7 +179,7 @@ def _private_folder(manifest: Mapping[str, Any], settings: Settings) -> Iterator
     digest = request_digest(plain, {key: file_digest(path) for key, path in files.items()})
     shown = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
     name = hashlib.sha256(f"{digest} {shown}".encode()).hexdigest()[:24]
-    above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatard" / "foreground"
+    above = user_cache() / "foreground"
     above.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold_lock(above / f"{name}.lock", remove=True):
         folder = above / name

@@ -6,13 +6,12 @@ docs/manifest.md (`tools/docs.py`).
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, model_validator
 
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.companions import Companion, companion_marks
@@ -30,16 +29,20 @@ from daemon.jobs.manifest_values import (
     CheckedLexicon,
     Crop,
     Duration,
+    Expression,
     FaceChoice,
     FileName,
     FrameRate,
     Language,
-    Moment,
+    Motion,
+    NewProfile,
     OnError,
     OutputName,
     Priority,
+    Quality,
     RowsName,
     Size,
+    StrictModel,
     Title,
     Words,
 )
@@ -58,66 +61,12 @@ else:
     KindName = Literal[tuple(KINDS)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Motion(_Strict):
-    """Amount of movement. 1 is natural, 0 is still, 2 is the maximum."""
-
-    head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
-    blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
-    gaze: float = Field(
-        1.0, ge=0, le=2, description="Eyes that look elsewhere for moments; 0 keeps the gaze of the picture."
-    )
-    brow: float = Field(1.0, ge=0, le=2, description="Brows that rise with accents; 0 keeps them still.")
-    breath: float = Field(
-        1.0, ge=0, le=2, description="The chest's lift, and lips that part before a phrase; 0 for none."
-    )
-    expressiveness: float = Field(1.0, ge=0, le=2, description="How far the mouth and brows move.")
-    seed: int | None = Field(
-        None, ge=0, le=2**31 - 1, description="Same seed, same movement; default: from the job id."
-    )
-
-
-class NewProfile(_Strict):
-    """The profile that a job makes: of a voice from `audio` (`kind: voice`), of a portrait from `image` (`kind: avatar`)."""
-
-    name: str | None = Field(
-        None,
-        min_length=1,
-        max_length=60,
-        description="What the voice or avatar is called; default: the name of the result.",
-    )
-    consent: str | None = Field(
-        None, max_length=500, description="Who agreed that this voice or portrait is kept, when, and on what basis."
-    )
-    expires: datetime.date | None = Field(
-        None, description="Last day on which it may be used, as YYYY-MM-DD; default: no end."
-    )
-
-
-Quality = Literal["draft", "low", "medium", "high"]
-
-
-class Expression(_Strict):
-    """An expression of the face from one moment on, until the next one. The default is calm."""
-
-    at: Moment = Field(
-        description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
-    )
-    name: Annotated[Literal["neutral", "smile", "surprise", "serious"], ANY_CASE] = Field(
-        description="Which: it holds until the next one; a surprise passes within about a second."
-    )
-    intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
-
-
 #: A value of `background` names a file only where it is no colour, no word and something is drawn.
 _BACKGROUND_FILE = Companion(lambda value, manifest: manifest.background_file is not None, option="")
 _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
 
 
-class Manifest(_Strict):
+class Manifest(StrictModel):
     """The description of one job: one YAML document."""
 
     kind: Annotated[KindName, ANY_CASE] = Field(
@@ -421,7 +370,7 @@ COMPANIONS: dict[str, Companion] = {
 
 
 #: Keys whose value is a mapping with its own keys, or a list of such mappings.
-GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "expressions": Expression, "profile": NewProfile}
+GROUPS: dict[str, type[StrictModel]] = {"motion": Motion, "expressions": Expression, "profile": NewProfile}
 
 
 #: Keys of the groups that are single mappings, with their group, such as "motion.blink".

@@ -1,16 +1,17 @@
-"""Defines the types of single values in a manifest: what may be written, and the form in which it is kept.
+"""Defines the types of values in a manifest, and of its groups of keys: what may be written, and the form in which it is kept.
 
 Each type is a pydantic annotation with a check before it. A check raises ValueError with the rest of the sentence "KEY …".
 """
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.jobs.batch.table import TABLE_ENDINGS
@@ -276,3 +277,59 @@ Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int 
 CheckedLexicon = Annotated[Lexicon, BeforeValidator(_checked_lexicon)]
 #: Seconds from the start, or a word of the text.
 Moment = Annotated[float | str, BeforeValidator(_moment, json_schema_input_type=float | str)]
+
+
+class StrictModel(BaseModel):
+    """A mapping of a manifest: it has no other keys, never changes, and holds finite numbers only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Motion(StrictModel):
+    """Amount of movement. 1 is natural, 0 is still, 2 is the maximum."""
+
+    head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
+    blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
+    gaze: float = Field(
+        1.0, ge=0, le=2, description="Eyes that look elsewhere for moments; 0 keeps the gaze of the picture."
+    )
+    brow: float = Field(1.0, ge=0, le=2, description="Brows that rise with accents; 0 keeps them still.")
+    breath: float = Field(
+        1.0, ge=0, le=2, description="The chest's lift, and lips that part before a phrase; 0 for none."
+    )
+    expressiveness: float = Field(1.0, ge=0, le=2, description="How far the mouth and brows move.")
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="Same seed, same movement; default: from the job id."
+    )
+
+
+class NewProfile(StrictModel):
+    """The profile that a job makes: of a voice from `audio` (`kind: voice`), of a portrait from `image` (`kind: avatar`)."""
+
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=60,
+        description="What the voice or avatar is called; default: the name of the result.",
+    )
+    consent: str | None = Field(
+        None, max_length=500, description="Who agreed that this voice or portrait is kept, when, and on what basis."
+    )
+    expires: datetime.date | None = Field(
+        None, description="Last day on which it may be used, as YYYY-MM-DD; default: no end."
+    )
+
+
+Quality = Literal["draft", "low", "medium", "high"]
+
+
+class Expression(StrictModel):
+    """An expression of the face from one moment on, until the next one. The default is calm."""
+
+    at: Moment = Field(
+        description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
+    )
+    name: Annotated[Literal["neutral", "smile", "surprise", "serious"], ANY_CASE] = Field(
+        description="Which: it holds until the next one; a surprise passes within about a second."
+    )
+    intensity: float = Field(1.0, ge=0, le=1, description="How strong.")

@@ -15,7 +15,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 SCHEMA = 1
 #: Delay of the first list, in s, so that the start of the daemon and of its workers, and the first job, come first.
 FIRST_S = 5.0
+#: How long the first list also waits while jobs run, and the interval of looks, in s.
+BUSY_S, BUSY_LOOK_S = 60.0, 1.0
 #: Interval of checks for changes, in s.
 LOOK_S = 5.0
 #: Delay before a failed list is tried again, in s.
@@ -43,11 +45,12 @@ DEPTH = 3
 
 
 class VoiceList:
-    """Keeps the published list up to date."""
+    """Keeps the published list up to date. `is_busy`: whether jobs run."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox, is_busy: Callable[[], bool]) -> None:
         self._settings = settings
         self._outbox = outbox
+        self._is_busy = is_busy
         self._listed_inputs: Any = None  # inputs of the present list
         self._data, self._page = b"", ""
         self._written: Any = None  # identity of the file that was last published
@@ -57,6 +60,9 @@ class VoiceList:
     async def loop(self) -> None:
         """Check for changes every `LOOK_S` seconds, until cancelled."""
         await asyncio.sleep(FIRST_S)
+        deadline = time.monotonic() + BUSY_S
+        while self._is_busy() and time.monotonic() < deadline:
+            await asyncio.sleep(BUSY_LOOK_S)
         while True:
             try:
                 await self._refresh()

@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -36,6 +37,11 @@ class Missing:
 
     why: str
     remedy: str
+
+
+def user_cache() -> Path:
+    """Return the folder of this user's data that can be computed again; it may not exist. The service has one of its own."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatard"
 
 
 def is_service() -> bool:

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from daemon.jobs.manifest import Expression
+from daemon.jobs.manifest_values import Expression
 from daemon.jobs.named_words import word_places
 from stages.lipsync.motion_track import MOUTH, PARAMETERS
 from stages.lipsync.mouth_from_phones import frame_times

@@ -12,9 +12,10 @@ from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.flow_mistakes import mended_line
 from daemon.jobs.mistakes.key_descriptions import first_sentence
 from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instead
+from daemon.jobs.mistakes.line_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS
 from daemon.jobs.mistakes.proposals import allowed_advice
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
-from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, hint_for_text
+from daemon.jobs.mistakes.yaml_mistakes import hint_for_text
 from daemon.jobs.yaml_positions import YamlDocument
 
 #: Keys for whose value other tools have words of their own.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 from types import MappingProxyType
 
-from hibari.g2p import G2P
+from hibari.g2p import ASSETS, G2P
+from hibari.g2p.lexicon import Lexicon
+from hibari.g2p.tagger import Tagger
+from hibari.g2p.tokenize import Tokenizer
 
 from daemon.errors import JobError
+from stages.tts.phonemes.dictionary_files import DictionaryFile
 from stages.tts.text.english_normalizer import normalize_english
 from stages.tts.text.word_alignment import match_words
 
@@ -93,10 +99,25 @@ class EnglishFrontEnd:
         return [*groups, (word, phonemes)] if word else groups
 
 
+class _G2P(G2P):  # type: ignore[misc]  # hibari is not typed
+    """hibari's front end, which reads of its dictionaries only what it is asked for, as all take longer than a sentence."""
+
+    def __init__(self, british: bool) -> None:
+        accent = "gb" if british else "us"
+        gold, silver = (
+            DictionaryFile(Path(ASSETS, f"lexicon_{accent}_{name}.json.gz")).read() for name in ("gold", "silver")
+        )
+        self.lexicon = Lexicon(gold, silver, british)
+        self.tokenizer = Tokenizer(json.loads(Path(ASSETS, "tokenizer_exceptions.json").read_bytes()))
+        self.tagger = Tagger(DictionaryFile(Path(ASSETS, "tagger.json.gz"), large=("tagdict", "weights")).read())
+        self._oov = None  # the network for words that stand in none: it is loaded when the first one is asked for
+        self.unk, self.british = "", british
+
+
 @lru_cache(maxsize=2)
 def _load_g2p(british: bool) -> G2P:
     """Load the front end with its lexicons once and keep it for later jobs in this process."""
-    return G2P(british=british)
+    return _G2P(british)
 
 
 def dictionaries() -> Sequence[Container[str]]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 import stages.face
 from stages.context import Context
@@ -26,6 +27,27 @@ pytestmark = pytest.mark.usefixtures("models")
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
+
+#: A mouth that is open farther than in the picture.
+OPENED = 1.4
+
+
+@pytest.fixture(scope="module")
+def smile(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A job with a smile that shows the upper teeth, after its stage face."""
+    return measured(tmp_path_factory.mktemp("smile"), smiling())
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A job with closed lips, after its stage face."""
+    return measured(tmp_path_factory.mktemp("closed"), drawn())
+
+
+def measured(folder: Path, image: Image.Image) -> Context:
+    ctx = job(folder / "job", image)
+    stages.face.run(ctx)
+    return ctx
 
 
 def landmarks_of(ctx: Context) -> FloatArray:
@@ -47,11 +69,9 @@ def test_no_sound_folds_either_lip(ready: Context) -> None:
             assert area.min() > 0.25, phone
 
 
-def test_rounded_lips_that_show_teeth_in_the_picture_open_up_to_their_corners(tmp_path: Path) -> None:
+def test_rounded_lips_that_show_teeth_in_the_picture_open_up_to_their_corners(smile: Context) -> None:
     # Given a smile that shows teeth: shut lips beside a small opening would be drawn from what is between the lips
-    ctx = job(tmp_path / "job", smiling())
-    stages.face.run(ctx)
-    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    rig = load_rig(smile.settings.paths.cache, portrait_of(smile), landmarks_of(smile))
     rounded = rig.face_names.index("round")
     # When the jaw drops with rounded lips
     places = rig.curve_lower.round().astype(int) - np.array([rig.face_cells.left, rig.face_cells.top]) * rig.step
@@ -94,28 +114,24 @@ def lip_line(ctx: Context, picture: Picture) -> FloatArray:
     return lip_curves(picture, points, FaceFrame.of(points))[0]
 
 
-def test_a_moustache_is_no_lip_line(tmp_path: Path) -> None:
+def test_a_moustache_is_no_lip_line(closed: Context) -> None:
     # Given closed lips, and the same with a dark moustache over most of the upper lip
-    ctx = job(tmp_path / "job", drawn())
-    stages.face.run(ctx)
-    plain, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    plain, points = portrait_of(closed), landmarks_of(closed)[:, :2]
     rim, line = points[list(mesh.UPPER_LIP_OUTER)], points[list(mesh.UPPER_LIP_INNER)]
     edge = rim + 0.7 * (line - rim)
     outline = np.concatenate([edge, edge[::-1] - np.array([0, 0.2 * mesh.mouth_width(points)])])
     moustache = cv2.fillPoly(plain.copy(), [np.round(outline).astype(np.int32)], (30, 24, 20))
     # When the lip line is found in both / Then it is the same one
-    apart = np.abs(lip_line(ctx, plain)[:, 1] - lip_line(ctx, np.asarray(moustache, np.uint8))[:, 1])
+    apart = np.abs(lip_line(closed, plain)[:, 1] - lip_line(closed, np.asarray(moustache, np.uint8))[:, 1])
     assert apart[10:-10].max() < 0.015 * mesh.mouth_width(points)
 
 
 @pytest.mark.parametrize("between", [(46, 20, 20), (206, 192, 176)], ids=["dark", "teeth"])
 def test_a_slight_gap_between_lips_that_the_mesh_calls_closed_is_no_lip(
-    tmp_path: Path, between: tuple[int, int, int]
+    closed: Context, between: tuple[int, int, int]
 ) -> None:
     # Given closed lips, and the same with a slight gap below their line, which shows the dark or, in the upper lip's shade, teeth
-    ctx = job(tmp_path / "job", drawn())
-    stages.face.run(ctx)
-    plain, points = portrait_of(ctx), landmarks_of(ctx)
+    plain, points = portrait_of(closed), landmarks_of(closed)
     frame, width = FaceFrame.of(points), mesh.mouth_width(points)
     upper, lower = lip_curves(plain, points, frame)
     assert np.array_equal(upper, lower)
@@ -145,80 +161,72 @@ def teeth_in(ctx: Context, picture: Picture, opened: float = 1.0) -> OwnTeeth | 
     return find_own_teeth(picture, (0, 0), frame.local(np.dstack([x, y])), frame, curves, tones)
 
 
-def test_own_teeth_are_used_when_whole_and_not_with_a_gap(tmp_path: Path) -> None:
+def shown_teeth(smile: Context) -> npt.NDArray[np.bool_]:
+    """Return where the row of teeth is, in a mouth that is open as far as `OPENED`."""
+    found = teeth_in(smile, portrait_of(smile), OPENED)
+    assert found is not None
+    assert found.row is not None
+    return found.row[..., 3] > 128
+
+
+def test_own_teeth_are_used_when_whole_and_not_with_a_gap(smile: Context) -> None:
     # Given a smile that shows the upper teeth, and the same with a dark hole in the row
-    ctx = job(tmp_path / "job", smiling())
-    stages.face.run(ctx)
-    whole, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    whole, points = portrait_of(smile), landmarks_of(smile)[:, :2]
     middle = points[[13, 14]].mean(axis=0)
     gap = round(0.13 * mesh.mouth_width(points))
     holed = whole.copy()
     x, y = (round(float(value)) for value in middle)
     holed[y - 2 * gap : y + 2 * gap, x : x + gap] = (40, 22, 18)
     # When, then
-    found, broken = teeth_in(ctx, whole), teeth_in(ctx, holed)
+    found, broken = teeth_in(smile, whole), teeth_in(smile, holed)
     assert found is not None
     assert found.row is not None
     assert broken is None or broken.row is None
     # When the lower lip covers the lower half of the teeth / Then they are not used, because their ends are unknown
-    hidden = teeth_in(ctx, whole, opened=0.5)
+    hidden = teeth_in(smile, whole, opened=0.5)
     assert hidden is not None
     assert hidden.row is None
 
 
-def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(tmp_path: Path) -> None:
+def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(smile: Context) -> None:
     # Given a smile, opened farther, and the same with a tooth that seems longer by half
-    ctx = job(tmp_path / "job", smiling())
-    stages.face.run(ctx)
-    whole, opened = portrait_of(ctx), 1.4
-    found = teeth_in(ctx, whole, opened)
-    assert found is not None
-    assert found.row is not None
-    shown = found.row[..., 3] > 128
-    x, half = round(float(landmarks_of(ctx)[13, 0])), round(0.05 * mesh.mouth_width(landmarks_of(ctx)))
+    whole, shown = portrait_of(smile), shown_teeth(smile)
+    x, half = round(float(landmarks_of(smile)[13, 0])), round(0.05 * mesh.mouth_width(landmarks_of(smile)))
     column = x - 3 * half
     end, height = int(np.flatnonzero(shown[:, column])[-1]), int(shown[:, column].sum())
     joined = whole.copy()
     joined[end - 3 : end + height // 2, column - half : column + half] = whole[end - height // 3, column]
     # When, then
-    together = teeth_in(ctx, joined, opened)
+    together = teeth_in(smile, joined, OPENED)
     assert together is not None
     assert together.row is None
 
 
-def test_own_teeth_end_where_lower_ones_in_their_shade_begin(tmp_path: Path) -> None:
+def test_own_teeth_end_where_lower_ones_in_their_shade_begin(smile: Context) -> None:
     # Given a smile, opened farther, and the same with lower teeth, a little darker, right below the upper ones
-    ctx = job(tmp_path / "job", smiling())
-    stages.face.run(ctx)
-    whole, opened = portrait_of(ctx), 1.4
-    found = teeth_in(ctx, whole, opened)
-    assert found is not None
-    assert found.row is not None
-    shown = found.row[..., 3] > 128
+    whole, shown = portrait_of(smile), shown_teeth(smile)
     columns = np.flatnonzero(shown.any(axis=0))
     ends = np.array([np.flatnonzero(shown[:, column])[-1] for column in columns])
     both = whole.copy()
     for column, end in zip(columns, ends, strict=True):
         both[end - 1 : end + shown[:, column].sum(), column] = 0.8 * whole[end - 4, column]
     # When, then
-    together = teeth_in(ctx, both, opened)
+    together = teeth_in(smile, both, OPENED)
     assert together is not None
     assert together.row is not None
     middle = slice(len(columns) // 4, -len(columns) // 4)
     lasts = [np.flatnonzero(together.row[:, column, 3] > 128)[-1] for column in columns[middle]]
-    assert np.abs(np.array(lasts) - ends[middle]).max() < 0.04 * mesh.mouth_width(landmarks_of(ctx))
+    assert np.abs(np.array(lasts) - ends[middle]).max() < 0.04 * mesh.mouth_width(landmarks_of(smile))
 
 
-def test_colour_of_teeth_is_that_of_the_lit_ones(tmp_path: Path) -> None:
+def test_colour_of_teeth_is_that_of_the_lit_ones(smile: Context) -> None:
     # Given a smile, and the same with most of the row in the lips' reddish shade
-    ctx = job(tmp_path / "job", smiling())
-    stages.face.run(ctx)
-    lit, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    lit, points = portrait_of(smile), landmarks_of(smile)[:, :2]
     end = round(float(points[[13, 14], 0].mean() + 0.05 * mesh.mouth_width(points)))
     shaded = lit.copy()
     shaded[:, :end] = shaded[:, :end] * np.array([0.90, 0.80, 0.75])
     # When the teeth are found in both / Then their colour is about the same; the median of the brighter half is 31 levels darker
-    found, dim = teeth_in(ctx, lit), teeth_in(ctx, shaded)
+    found, dim = teeth_in(smile, lit), teeth_in(smile, shaded)
     assert found is not None
     assert dim is not None
     assert np.abs(dim.colour - found.colour).max() < 25

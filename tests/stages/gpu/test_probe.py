@@ -14,7 +14,8 @@ from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.config import Settings
 from stages.gpu import probe
 from stages.gpu.probe import CudaProbe, probe_cuda
-from tests.support.cuda.driver import Driver, Properties, install
+from tests.support.cuda.driver import Driver, Properties
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 
 pytestmark = pytest.mark.skipif(

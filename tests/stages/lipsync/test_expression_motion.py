@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.jobs.manifest import Expression
+from daemon.jobs.manifest_values import Expression
 from stages.lipsync.expression_motion import add_expressions, find_word
 from stages.lipsync.motion_track import MOUTH, PARAMETERS
 from stages.tts.timing import Word

@@ -19,7 +19,8 @@ from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_l
 from stages.musetalk.networks.layers import attend
 from stages.musetalk.networks.vae import Vae
 from stages.musetalk.painter import Painter
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
 from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter

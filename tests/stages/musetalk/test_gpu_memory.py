@@ -29,7 +29,8 @@ from stages.musetalk import gpu_memory, paint
 from stages.musetalk.gpu_memory import choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 
 pytestmark = pytest.mark.usefixtures("models")

@@ -19,7 +19,8 @@ from stages.musetalk.mask import MaskRegion
 from stages.musetalk.networks.lower_rows import LowerRowsDecoder
 from stages.musetalk.networks.vae import Vae, VaeShape
 from stages.musetalk.painter import Painter
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, box, load_painter, near, picture
 
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 Picture = npt.NDArray[np.uint8]
 GB = 1 << 30
+#: Frames of one batch; three of the golden ones are among them, its first and its last.
+FRAMES = 16
 
 
 def tokens() -> torch.Tensor:
@@ -80,19 +83,21 @@ def test_partial_patches_are_within_the_golden_tolerances_and_the_picture_above_
     golden, frame = arrays("v15"), picture(INPUTS / "frame.png")
     mask = region.soft_mask(region.painted_part(picture(INPUTS / "parsing_labels.png")), box(golden["box"]))
     where = region.cut_region(mask, box(golden["box"]), (frame.shape[1], frame.shape[0]))
-    row, painter = first_row(where), load_painter(dtype, batch=30)
-    sound = torch.cat(list(painter.audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 30, Fraction(25), 30)))
-    # When all frames are painted without what the rows above need alone, and as a whole
+    row, painter = first_row(where), load_painter(dtype, batch=FRAMES)
+    sound = torch.cat(list(painter.audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 30, Fraction(25), 30)))[
+        :FRAMES
+    ]
+    # When frames are painted without what the rows above need alone, and as a whole
     latents = painter.latents(crop())
     made = np.concatenate(list(painter.patches(latents, [sound], row)))
     whole = np.concatenate(list(load_painter(batch=4).patches(latents.float(), [sound])))
-    assert made.shape == (30, 256 - row // 16 * 16, 256, 3)
+    assert made.shape == (FRAMES, 256 - row // 16 * 16, 256, 3)
     assert row > 112
     x1, y1, x2, y2 = where.roi
     got, exact = (np.stack([pasted(frame, patch, where) for patch in all_]) for all_ in (made, whole))
     # Then the golden frames are within float16's tolerance of the reference, and so are all frames of what float32 paints
-    ids = golden["out_ids"].tolist()
-    assert near("v15.out_roi", got[ids, y1:y2, x1:x2], golden["out_roi"], precision="fp16")
+    ids = [number for number in golden["out_ids"].tolist() if number < FRAMES]
+    assert near("v15.out_roi", got[ids, y1:y2, x1:x2], golden["out_roi"][: len(ids)], precision="fp16")
     assert near("v15.out_roi", got[:, y1:y2, x1:x2], exact[:, y1:y2, x1:x2], precision="fp16")
     # And above the painted region the picture is its own
     assert np.array_equal(got[:, :y1], np.broadcast_to(frame[:y1], got[:, :y1].shape))

@@ -17,7 +17,8 @@ from stages.musetalk.device import choose_placement
 from stages.musetalk.networks.group_norm import group_norm_channels_last
 from stages.musetalk.norm_record import NormRecord
 from stages.musetalk.painter import Painter
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU
 from tests.support.stages.musetalk_golden import MODELS, arrays

@@ -11,7 +11,8 @@ import stages.tts
 from daemon.config.stage_settings import Xtts
 from stages.tts.engines.xtts import engine
 from stages.tts.engines.xtts.checkpoint import XttsFiles
-from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 
 

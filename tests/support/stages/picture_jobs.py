@@ -54,9 +54,9 @@ def job(
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """Return the bytes of a picture file. `kind` and `options`: as Pillow's `save` takes them."""
+    """Return the bytes of a picture file. `kind` and `options`: as Pillow's `save` takes them, but PNG is little compressed."""
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    picture.save(file, kind, **({"compress_level": 1} if kind == "PNG" else {}), **options)
     return file.getvalue()
 
 
