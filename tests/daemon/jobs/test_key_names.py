@@ -46,7 +46,7 @@ COMMANDS = [
     (["submit", "Hi", "--seed", "1"], "Did you mean --set motion.seed=VALUE?"),
     (["submit", "Hi", "--wiat"], "'--wait'"),
     (["cancel", "hello"], "Did you mean `avatar jobs cancel`?"),
-    (["start"], "Did you mean `avatar run`?"),
+    (["start"], "Did you mean `avatar run` or `avatar server start`?"),
     (["voices"], "Did you mean `avatar voice list`?"),
     (["valdate"], "Did you mean 'validate'?"),
 ]
