@@ -26,7 +26,7 @@ class Paths(Section):
     spool: Folder = Field(
         Path("spool"), description="The queue. It must be on a local disk with a journalling filesystem."
     )
-    cache: Folder = Field(Path("spool/cache"), description="Data that can be computed again: rigs of portraits.")
+    cache: Folder = Field(Path("spool/cache"), description="Data that can be computed again: rigs, spoken sentences.")
     models: Folder = Field(Path("spool/models"), description="Model files of the engines.")
     profiles: Folder = Field(
         Path("spool/profiles"),
@@ -207,7 +207,10 @@ class Retention(Section):
     )
     failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
     cache_mb: int = Field(
-        2000, ge=0, description="Most space for measured portraits; the least recently used go first."
+        2000,
+        ge=0,
+        description="Most space for measured portraits and the sentences that jobs share; the least recently used go first. "
+        "Sentences also go `done_days` after their last use.",
     )
     outbox_days: float = Field(0.0, ge=0, description="Days after which results are removed; 0: never.")
     outbox_mb: int = Field(0, ge=0, description="Most space for results; 0: no limit.")

@@ -29,6 +29,8 @@ SCHEMA = 1
 REFUSED = "intake"
 #: Folder of the spoken pieces of the text, by their content, in the job's folder.
 SAID = "said"
+#: Folder of the cache with the spoken pieces that jobs share.
+SPOKEN = "speech"
 #: In the job's folder: what the motion track and the painted mouths were made from, and these files.
 MOVED_RECORD = "moved.json"
 MOVED = (MOVED_RECORD, "motion.npz", "mouth.npz", "mouth.raw")
