@@ -97,7 +97,7 @@ def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
 ) -> None:
     # Given a batch whose rows are all equal to the first, which is done, and copies that take half a turn
     job = begun(room, more="dedupe: true")
-    clock = Clock(monkeypatch, keeper.TURN_S / 2)
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
     copied: list[int] = []
 
     def copy(self: keeper.BatchKeeper, batch: object, rows: object, first: int, at: int, outcome: Outcome) -> Outcome:
@@ -135,7 +135,7 @@ def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
 def test_rows_are_cancelled_in_turns_and_none_starts_meanwhile(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a batch whose rows wait, and cancels that take half a turn
     job = begun(room)
-    clock = Clock(monkeypatch, keeper.TURN_S / 2)
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
     cancelled: list[str] = []
 
     async def cancel(request: dict[str, str]) -> str:
