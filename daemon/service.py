@@ -50,6 +50,7 @@ from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
 from daemon.telemetry.collectors import EstimateCollector
 from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
+from daemon.telemetry.lane_log import LANE_LOG, LaneLog
 from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
@@ -96,7 +97,7 @@ class Service:
             mounted=partial(self.admission.mount_guard.held, adopt=False),
         )
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
-        cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
+        cpus = settings.lanes.cpu.slots
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
         self.gpu = self._make_lane("gpu", 1, scheduler.gpu)
@@ -134,6 +135,7 @@ class Service:
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
         self.metrics.registry.register(EstimateCollector(errors))
         self.state = StateFile(state_json, estimator, errors)
+        self.lane_log = LaneLog(self.spool.root / LANE_LOG)
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
@@ -148,6 +150,7 @@ class Service:
             self.metrics,
             LogWriter(),
             self.state,
+            self.lane_log,
             self.systemd,
             self.canary,
         ):
@@ -197,6 +200,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
+        self.lane_log.began({lane.name: len(lane.slots) for lane in self.lanes})
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)
@@ -257,6 +261,7 @@ class Service:
             "systemd": self.systemd.watch,
             "heartbeat": self.canary.loop,
             "returned-manifests": self.returner.loop,
+            "lane-log": self.lane_log.loop,
             "voices": VoiceList(self.settings, self.outbox).loop,
             "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
         }
@@ -272,6 +277,7 @@ class Service:
                 log.error("lane not drained", exc_info=failure)
         await self.history.close()
         self.state.write()
+        self.lane_log.ended()
         log.info("stopped")
 
     async def _end_intake(self) -> None:

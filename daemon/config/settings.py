@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from itertools import permutations
 from pathlib import Path
@@ -143,6 +144,11 @@ class CpuLane(Section):
     """Size of the cpu lane."""
 
     processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores, at least 2.")
+
+    @property
+    def slots(self) -> int:
+        """How many jobs the lane works on at once."""
+        return self.processes or max(2, (os.cpu_count() or 2) // 2)
 
 
 class Timeout(Section):

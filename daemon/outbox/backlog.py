@@ -12,19 +12,28 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, LaneName, Stage
 from daemon.outbox.estimator import Estimator
 
-_LANES: tuple[LaneName, ...] = ("gpu", "voice", "cpu")
-
 
 class LaneWork(NamedTuple):
-    """Seconds of work, by lane."""
+    """Seconds of work, by lane. `long`: in the cpu lane, of stages for which one of its workers stays free."""
 
     gpu: float = 0.0
     voice: float = 0.0
     cpu: float = 0.0
+    long: float = 0.0
 
     def plus(self, other: LaneWork, sign: float = 1.0) -> LaneWork:
         """Return the sum of the two; with `sign` -1 the difference."""
         return LaneWork(*(max(0.0, one + sign * more) for one, more in zip(self, other, strict=True)))
+
+    def time_in(self, slots: Mapping[LaneName, int]) -> LaneWork:
+        """Return how long the work takes in each lane where all its slots are busy, s; `cpu`: with the long stages."""
+        cpu = max(1, slots.get("cpu", 1))
+        return LaneWork(
+            self.gpu / max(1, slots.get("gpu", 1)),
+            self.voice / max(1, slots.get("voice", 1)),
+            (self.cpu + self.long) / cpu,
+            self.long / max(1, cpu - 1),
+        )
 
 
 class Backlog(Subscriber):
@@ -43,7 +52,7 @@ class Backlog(Subscriber):
         self._slots = slots
         self._work: dict[str, LaneWork] = {}
         #: The stages that run, by job id: when each began (monotonic, s), in which lane, and how long it is expected to take, s.
-        self._running: dict[str, tuple[float, LaneName, float]] = {}
+        self._running: dict[str, tuple[float, str, float]] = {}
         self.total = LaneWork()
 
     def job_accepted(self, job: Job) -> None:
@@ -78,31 +87,22 @@ class Backlog(Subscriber):
         """Return how long a job waits, in all its queues together, for the work that goes before it: in the lane that is busiest,
         of those that it goes through, s.
         """
-        slots, own = self._slots(), self.left_of(job)
-        return max(
-            (
-                seconds / max(1, slots.get(lane, 1))
-                for lane, seconds, mine in zip(_LANES, ahead, own, strict=True)
-                if mine
-            ),
-            default=0.0,
-        )
+        own = self.left_of(job)
+        pairs = zip(ahead.time_in(self._slots()), own.time_in({}), strict=True)
+        return max((seconds for seconds, mine in pairs if mine), default=0.0)
 
     def left_of(self, job: Job) -> LaneWork:
         """Return the work of the stages that a job has not done."""
         if not job.stages or job.state not in ("queued", "running"):
             return LaneWork()
         first = job.stages.index(job.stage) if job.stage in job.stages else 0
-        seconds = dict.fromkeys(_LANES, 0.0)
+        seconds = dict.fromkeys(LaneWork._fields, 0.0)
         for stage in job.stages[first:]:
             seconds[self._lane_of(job, stage)] += self._estimator.stage_s(job, stage)
         return LaneWork(**seconds)
 
-    def _lane_of(self, job: Job, stage: Stage) -> LaneName:
-        lanes = BY_NAME[stage].lanes
-        engine = self._estimator.engine_of(job, stage)
-        lane: LaneName = lane_of_engine(engine) if engine and len(lanes) > 1 else lanes[0]
-        return lane if lane in lanes else lanes[0]
+    def _lane_of(self, job: Job, stage: Stage) -> str:
+        return field_of(stage, self._estimator.engine_of(job, stage))
 
     def _count(self, job: Job) -> None:
         waits = job.state in ("queued", "running") and job.facts.batch is None
@@ -114,3 +114,12 @@ class Backlog(Subscriber):
         if work is not None:
             self._work[job_id] = work
             self.total = self.total.plus(work)
+
+
+def field_of(stage: Stage, engine: str) -> str:
+    """Return in which field of `LaneWork` a stage counts that an engine does; empty: it is not known which."""
+    row = BY_NAME[stage]
+    if row.lanes == ("cpu",):
+        return "long" if row.turn == "long" else "cpu"
+    lane = lane_of_engine(engine) if engine else row.lanes[0]
+    return lane if lane in row.lanes else row.lanes[0]

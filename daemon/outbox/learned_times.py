@@ -83,6 +83,10 @@ class LearnedTimes:
         """Return the factor under some conditions, and how many jobs it was learned from: 0 for a first guess."""
         return next((self._known[one] for one in wanted.broader() if one in self._known), Learned(1.0, 0))
 
+    def is_known(self, where: Conditions) -> bool:
+        """Return whether a job was measured under just these conditions."""
+        return where in self._known
+
     def usual(self, stage: Stage, engine: str = "") -> tuple[str, str]:
         """Return engine and device that did a stage last; empty where none has. `engine`: only that one."""
         return self._last.get((stage, engine), (engine, ""))

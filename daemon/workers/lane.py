@@ -212,7 +212,7 @@ class Lane:
             slot.to_preload, slot.succeeded = self._preloads(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.state_machine.start_attempt(ticket)
+        taken = await self.state_machine.start_attempt(ticket, self._name_of(slot))
         if taken is None:
             return
         job, directory = taken
@@ -259,6 +259,10 @@ class Lane:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:
                 await self.state_machine.advance(job, directory, result.facts, result.warnings)
+
+    def _name_of(self, slot: Slot) -> str:
+        """Return the name of a slot, in records of jobs."""
+        return self.name if len(self.slots) == 1 else f"{self.name}-{self.slots.index(slot) + 1}"
 
     async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
