@@ -54,11 +54,11 @@ COMMANDS = {
     ),
     "capacity": (
         "daemon.cli.commands.work.capacity",
-        "How many videos of which length and size this machine makes in a day, by what it has measured.",
+        "How many videos this machine makes in a day, if it makes nothing else, by what it has measured.",
     ),
     "timeline": (
         "daemon.cli.commands.work.timeline",
-        "A picture of what ran where and when, and why nothing ran, from the records of jobs.",
+        "What ran in which slot of a lane and when, and why slots stood still.",
     ),
     "validate": (
         "daemon.cli.commands.validate",

@@ -37,12 +37,12 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
     """What ran in which slot of a lane and when, and why slots stood still.
 
     Reads the records of jobs and the log of the lanes in the spool; the daemon need not run. Jobs that are removed by the
-    retention are not in it any more.
+    retention are not in it any more. Perfetto (ui.perfetto.dev) opens a .json.
 
     \b
     Examples:
       avatar timeline --since 1h --output night.svg
-      avatar timeline --since 24h -o night.json    # open it at ui.perfetto.dev
+      avatar timeline --since 24h -o night.json
     """
     from daemon.cli.timeline.records import read_past
     from daemon.cli.timeline.summary import summary
