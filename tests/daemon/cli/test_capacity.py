@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from daemon.cli.capacity import DAY_S, capacity
+from daemon.jobs.stages import LaneName
 from daemon.outbox.estimator import Work
 from daemon.outbox.learned_times import Conditions, LearnedTimes
 
-SLOTS = {"gpu": 1, "voice": 1, "cpu": 3}
+SLOTS: dict[LaneName, int] = {"gpu": 1, "voice": 1, "cpu": 3}
 SIZE = (512, 512)
 
 
 def measured(*engines: tuple[str, str, float]) -> LearnedTimes:
     """Times of a video of 30 s: stage, engine, seconds."""
-    times, work = LearnedTimes(), Work.of_video(30.0, SIZE, 25)
+    times, work = LearnedTimes(), Work.of_video(30.0, SIZE, Fraction(25))
     for stage, engine, seconds in engines:
         guess_s = work.first_guess_s(stage)
         for _ in range(60):
@@ -27,15 +30,19 @@ def test_the_busiest_lane_bounds_the_day() -> None:
                      ("encode", "libx264", 10.0), ("deliver", "", 0.1))  # fmt: skip
     (row,) = capacity(times, SLOTS, [30.0], [SIZE])
     # Of three workers two draw: five seconds for each video; the voice lane takes six
-    assert (row.limit, row.a_day) == ("voice", pytest.approx(DAY_S / 6.0, rel=0.01))
-    assert (row.engines, row.measured, row.alike) == ({"tts": "kokoro", "lipsync": "warp"}, pytest.approx(1.0), 0.0)
+    assert row.limit == "voice"
+    assert row.a_day == pytest.approx(DAY_S / 6.0, rel=0.01)
+    assert row.engines == {"tts": "kokoro", "lipsync": "warp"}
+    assert (row.measured, row.alike) == pytest.approx((1.0, 0.0))
     # And of two workers one draws
     (row,) = capacity(times, {**SLOTS, "cpu": 2}, [30.0], [SIZE])
-    assert (row.limit, row.a_day) == ("long", pytest.approx(DAY_S / 10.0, rel=0.01))
+    assert row.limit == "long"
+    assert row.a_day == pytest.approx(DAY_S / 10.0, rel=0.01)
     # And an engine of the GPU counts there
     times = measured(("tts", "xtts", 20.0), ("lipsync", "musetalk", 30.0))
     (row,) = capacity(times, SLOTS, [30.0], [SIZE])
-    assert (row.limit, row.a_day) == ("gpu", pytest.approx(DAY_S / 50.0, rel=0.01))
+    assert row.limit == "gpu"
+    assert row.a_day == pytest.approx(DAY_S / 50.0, rel=0.01)
 
 
 def test_what_was_not_measured_is_said_to_be_guessed() -> None:
