@@ -1,9 +1,9 @@
 """How busy a GPU is kept by short jobs: `python -m benchmarks.batch.night [--jobs 100] [--speed 20]`.
 
-A real queue, with its lanes, records and statuses, runs videos whose voice and mouth need the GPU; the stages only wait. First
-each job loads its models, then the oldest job goes first, then our policy chooses. Load and run costs are options: `avatar timeline`
-and `lanes.jsonl` in a spool say what they are on a machine. The defaults are assumed, not measured. `--speed 20` waits a twentieth
-of the time, so that our own overhead counts twenty times.
+A real queue, with its lanes, records and statuses, runs videos whose voice and mouth need the GPU; the stages only wait.
+First each job loads its models, then the oldest job goes first, then our policy chooses. Load and run costs are options:
+`avatar timeline` and `lanes.jsonl` in a spool say what they are on a machine. The defaults are assumed, not measured.
+`--speed 20` waits a twentieth of the time, so that our own overhead counts twenty times.
 """
 
 from __future__ import annotations
