@@ -1,4 +1,4 @@
-"""The daemon's periodic tasks: scan the inbox, answer requests, end expired pauses, refresh queue positions.
+"""The daemon's periodic tasks: scan the inbox, answer requests, end expired pauses.
 
 Everything that touches users' files runs in the disk thread, because a file server may not answer; the event loop only waits.
 """
@@ -6,7 +6,6 @@ Everything that touches users' files runs in the disk thread, because a file ser
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,11 +19,8 @@ from daemon.intake.admission import Admission
 from daemon.intake.drop import Drop
 from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
-from daemon.jobs.stages import STAGES
-from daemon.outbox.status_file import StatusWriter, describe_intake_pause
+from daemon.outbox.status_file import describe_intake_pause
 from daemon.queue.pauses import Pauses
-from daemon.queue.ready_queue import ReadyQueue, Ticket
-from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Wakeup
@@ -37,8 +33,6 @@ PAUSES_S = 1.0  # between two checks for expired pauses
 #: An inbox that has not answered for this long is reported as stuck; how often that is checked; both in s.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
-#: Number of jobs of each stage whose queue position is kept up to date, and the interval, in s.
-POSITIONS, POSITIONS_S = 20, 5.0
 
 
 class Loops:
@@ -236,19 +230,3 @@ class Loops:
         if self._intake_delay:
             self._intake_delay = 0.0
             self._events.lane_resumed("intake")
-
-
-async def keep_queue_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWriter) -> None:
-    """Update the queue position in the status files of the first `POSITIONS` jobs of each stage, until cancelled."""
-    known: dict[Ticket, int] = {}
-    while True:
-        fresh: dict[Ticket, int] = {}
-        for stage in STAGES:
-            for place, ticket in enumerate(ready_queue.front(stage, POSITIONS), start=1):
-                fresh[ticket] = place
-                if known.get(ticket) != place:
-                    with contextlib.suppress(ValueError, OSError):  # the job moved on meanwhile
-                        job = spool.load_job(spool.ready(stage) / ticket.id)
-                        status.queue_position(job, place)
-        known = fresh
-        await asyncio.sleep(POSITIONS_S)

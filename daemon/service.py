@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,12 @@ from daemon.history.keeper import HistoryKeeper
 from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
 from daemon.intake.watcher import Watcher
+from daemon.jobs.record import Job
 from daemon.jobs.stages import LaneName
-from daemon.loops import Loops, keep_queue_positions
-from daemon.outbox.estimator import Estimator, read_factors
+from daemon.loops import Loops
+from daemon.outbox.backlog import Backlog
+from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
@@ -40,16 +44,19 @@ from daemon.queue.returned_manifests import ManifestReturner
 from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
+from daemon.queue.turns import Turns, keep_turns
 from daemon.system.disk_thread import DiskThread
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
+from daemon.telemetry.collectors import EstimateCollector
 from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
+from daemon.telemetry.lane_log import LANE_LOG, LaneLog
 from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.slots import SlotCollector, gpu_slots
-from daemon.telemetry.state_file import FACTORS, StateFile, read_state
+from daemon.telemetry.state_file import ERRORS, StateFile, learned_times, read_state
 from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.devices import DeviceWatch, cards_that_answer, find_devices
 from daemon.workers.lane import Lane, MakeWorker
@@ -94,7 +101,7 @@ class Service:
             mounted=partial(self.admission.mount_guard.held, adopt=False),
         )
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
-        cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
+        cpus = settings.lanes.cpu.slots
         self.pauses = Pauses(self.spool.root / "paused.json")
         self._scheduler = Scheduler(settings, self.ready_queue, self.pauses)
         self.gpus = self._make_gpu_lanes()
@@ -125,14 +132,23 @@ class Service:
             self.metrics.paused.labels(lane.title)  # at zero, until it pauses
         self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
         state_json = self.spool.root / "state.json"
-        estimator = Estimator(read_factors(read_state(state_json).get(FACTORS)))
-        self.status = StatusWriter(self.outbox, estimator)
-        self.state = StateFile(state_json, estimator, partial(gpu_slots, self.gpus))
+        before = read_state(state_json)
+        estimator = Estimator(learned_times(before))
+        backlog = Backlog(estimator, self._slots_by_lane)
+        self.turns = Turns(self.ready_queue, backlog)
+        self.status = StatusWriter(self.outbox, estimator, self.turns.of)
+        self.admission.claims.builder.describe = self.status.describe_new
+        errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
+        self.metrics.registry.register(EstimateCollector(errors))
+        self.state = StateFile(state_json, estimator, errors, partial(gpu_slots, self.gpus))
+        self.lane_log = LaneLog(self.spool.root / LANE_LOG)
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
             estimator,
+            backlog,
+            errors,
             self.history,  # before the status: who has read it finds the same in the index
             self.status,
             self.returner,
@@ -140,6 +156,7 @@ class Service:
             self.metrics,
             LogWriter(),
             self.state,
+            self.lane_log,
             self.systemd,
             self.canary,
         ):
@@ -157,6 +174,10 @@ class Service:
             )
             for device in devices
         ]  # fmt: skip
+
+    def _slots_by_lane(self) -> Counter[LaneName]:
+        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name."""
+        return Counter(lane.name for lane in self.lanes for _ in lane.slots)
 
     def _make_lane(
         self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
@@ -207,6 +228,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
+        self.lane_log.began([name for lane in self.lanes for name in lane.slot_names])
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)
@@ -257,7 +279,7 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "inbox": partial(self.loops.scan_inbox, watcher),
-            "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
+            "queue-positions": partial(keep_turns, self.turns, self.spool, self.status),
             "retention": partial(run_retention, self.settings, self.spool, self.events, self._reloaded),
             "history": self.history.loop,
             "batches": self.batches.loop,
@@ -267,6 +289,7 @@ class Service:
             "systemd": self.systemd.watch,
             "heartbeat": self.canary.loop,
             "returned-manifests": self.returner.loop,
+            "lane-log": self.lane_log.loop,
             "voices": VoiceList(self.settings, self.outbox, lambda: bool(self.state_machine.running)).loop,
             "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
         }
@@ -282,6 +305,7 @@ class Service:
                 log.error("lane not drained", exc_info=failure)
         await self.history.close()
         self.state.write()
+        self.lane_log.ended()
         log.info("stopped")
 
     async def _end_intake(self) -> None:
@@ -327,3 +351,9 @@ class Service:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
         paused = [lane.title for lane in self.lanes if lane.pause]
         return True, f"ok, paused: {', '.join(paused)}" if paused else "ok"
+
+
+def _expected_s(estimator: Estimator, turns: Turns, job: Job) -> float | None:
+    """Return in how many seconds a queued job is expected to be done, with its wait."""
+    work_s = estimator.eta_s(job, 0.0)
+    return None if work_s is None else work_s + turns.of(job).wait_s

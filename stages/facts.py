@@ -112,8 +112,8 @@ class SpeechFacts(TypedDict):
         audio_s: length of the speech, s.
         words: number of words.
         sentences: number of sentences.
-        spoken: how many of them were synthesized now, as "2 of 14 sentences new"; the others are those of the job's base, or of
-            an attempt that was interrupted. Not of a recording.
+        spoken: how many of them were synthesized now, as "2 of 14 sentences new"; the others are those of the job's base, of
+            another job that said the same lately, or of an attempt that was interrupted. Not of a recording.
         method: source of the times of words and sounds: "exact" (the engine), "aligned" (found in the sound), or "energy":
             none, so that the mouth follows the loudness.
         voice, licence: of synthesized speech.

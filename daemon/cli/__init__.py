@@ -52,6 +52,14 @@ COMMANDS = {
         "daemon.cli.commands.top",
         "What runs, what waits since when, what ended, what is paused; live, until Ctrl-C.",
     ),
+    "capacity": (
+        "daemon.cli.commands.work",
+        "How many videos of which length and size this machine makes in a day, by what it has measured.",
+    ),
+    "timeline": (
+        "daemon.cli.commands.work",
+        "A picture of what ran where and when, and why nothing ran, from the records of jobs.",
+    ),
     "validate": (
         "daemon.cli.commands.validate",
         "Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.",

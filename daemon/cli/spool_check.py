@@ -39,7 +39,16 @@ KNOWN_AT_ROOT = {
     *STAGES,
     *RESTING,
 }
-KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json", "strays.json"}
+KNOWN_FILES = {
+    "metrics.json",
+    "lanes.jsonl",
+    "state.json",
+    "paused.json",
+    "demo.log",
+    "inbox.json",
+    "outbox.json",
+    "strays.json",
+}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from itertools import permutations
 from pathlib import Path
@@ -27,7 +28,7 @@ class Paths(Section):
     spool: Folder = Field(
         Path("spool"), description="The queue. It must be on a local disk with a journalling filesystem."
     )
-    cache: Folder = Field(Path("spool/cache"), description="Data that can be computed again: rigs of portraits.")
+    cache: Folder = Field(Path("spool/cache"), description="Data that can be computed again: rigs, spoken sentences.")
     models: Folder = Field(Path("spool/models"), description="Model files of the engines.")
     profiles: Folder = Field(
         Path("spool/profiles"),
@@ -153,6 +154,11 @@ class CpuLane(Section):
 
     processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores, at least 2.")
 
+    @property
+    def slots(self) -> int:
+        """How many jobs the lane works on at once."""
+        return self.processes or max(2, (os.cpu_count() or 2) // 2)
+
 
 class Timeout(Section):
     """Time limits of stages."""
@@ -216,7 +222,10 @@ class Retention(Section):
     )
     failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
     cache_mb: int = Field(
-        2000, ge=0, description="Most space for measured portraits; the least recently used go first."
+        2000,
+        ge=0,
+        description="Most space for measured portraits and the sentences that jobs share; the least recently used go first. "
+        "Sentences also go `done_days` after their last use.",
     )
     outbox_days: float = Field(0.0, ge=0, description="Days after which results are removed; 0: never.")
     outbox_mb: int = Field(0, ge=0, description="Most space for results; 0: no limit.")

@@ -11,8 +11,10 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, minutes_or_seconds
-from daemon.outbox.estimator import USUAL_SIDE_PX, Work, read_factors
-from daemon.telemetry.state_file import FACTORS, read_state
+from daemon.jobs.stages import Stage
+from daemon.outbox.estimator import USUAL_SIDE_PX, Work
+from daemon.outbox.learned_times import Conditions, LearnedTimes
+from daemon.telemetry.state_file import learned_times, read_state
 
 
 def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> dict[str, Any]:
@@ -27,15 +29,21 @@ def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Sett
         these are first guesses for a machine of two cores.
     """
     speech_s = _speech_s(manifest, files.get("audio"))
-    factors = read_factors(read_state(settings.paths.spool / "state.json").get(FACTORS))
+    learned = learned_times(read_state(settings.paths.spool / "state.json"))
     work = Work.of_video(speech_s or 0.0, _frame_size(manifest, files.get("image"), settings), manifest.frame_rate)
-    stages = {stage: round(work.first_guess_s(stage) * factors.get(stage, 1.0), 2) for stage in manifest.stages}
+    known = {stage: learned.expect(conditions_of(stage, work, learned)) for stage in manifest.stages}
+    stages = {stage: round(work.first_guess_s(stage) * found.factor, 2) for stage, found in known.items()}
     return {
         "speech_s": None if speech_s is None else round(speech_s, 1),
         "stages": stages,
         "total_s": round(sum(stages.values()), 1),
-        "learned": any(factor != 1.0 for factor in factors.values()),
+        "learned": any(found.jobs for found in known.values()),
     }
+
+
+def conditions_of(stage: Stage, work: Work, learned: LearnedTimes, engine: str = "") -> Conditions:
+    """Return the conditions under which a stage is expected to run: with the engine that ran last, unless one is given."""
+    return Conditions.of(stage, work.first_guess_s(stage), *learned.usual(stage, engine))
 
 
 def describe_times(expected: dict[str, Any]) -> str:

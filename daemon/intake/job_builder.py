@@ -165,6 +165,10 @@ class JobBuilder:
         facts: gives what is known of the files that manifests name.
         clock: monotonic seconds.
         post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
+
+    Attributes:
+        describe: returns the content of a new job's status file, for a job that comes behind so many others that are new too; set
+            by the service, whose parts need each other.
     """
 
     def __init__(
@@ -178,6 +182,7 @@ class JobBuilder:
         clock: Callable[[], float] = time.monotonic,
         post: Post | None = None,
     ) -> None:
+        self.describe: Callable[[Job, int], dict[str, Any]] = lambda job, behind: status_of(job)
         self._settings = settings
         self._facts = facts
         self._clock = clock
@@ -403,7 +408,10 @@ class JobBuilder:
         chosen = {
             b.job.id: b.job.name for b in builds if b.job.id in new or self._outbox.owner_of(b.job.name) == b.job.id
         }
-        requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
+        requests = [
+            NameRequest(b.wanted, b.job.id, self.describe(b.job, behind), chosen.get(b.job.id))
+            for behind, b in enumerate(builds)
+        ]
         names = self._outbox.reserve_names(requests)
         self._outbox.withdraw_answers(
             (n for b, n in zip(builds, names, strict=True) if b.job.id in new), REQUEST_ENDINGS

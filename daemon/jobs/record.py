@@ -29,6 +29,8 @@ SCHEMA = 1
 REFUSED = "intake"
 #: Folder of the spoken pieces of the text, by their content, in the job's folder.
 SAID = "said"
+#: Folder of the cache with the spoken pieces that jobs share.
+SPOKEN = "speech"
 #: In the job's folder: what the motion track and the painted mouths were made from, and these files.
 MOVED_RECORD = "moved.json"
 MOVED = (MOVED_RECORD, "motion.npz", "mouth.npz", "mouth.raw")
@@ -38,7 +40,7 @@ HEARD = "heard.json"
 DRAWN = "drawn"
 #: Artifacts that a job keeps when it has ended, so that a job which is based on it need not make the same again.
 REUSED = frozenset({SAID, HEARD, *MOVED, DRAWN})
-#: Most entries of `history` in a record; bounds the record of a job that fails for days.
+#: Most entries of `history`, and of `runs`, in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 
 
@@ -76,6 +78,23 @@ def _job_adapter() -> TypeAdapter[Job]:
 
 
 @dataclass(slots=True)
+class StageRun:
+    """One attempt at a stage that has ended.
+
+    Attributes:
+        slot: of a lane, which ran it: `gpu`, `cpu-2`.
+        began: seconds since the epoch; `seconds`: how long it took.
+        result: as in `Subscriber.stage_ended`.
+    """
+
+    stage: Stage
+    slot: str
+    began: float
+    seconds: float
+    result: str
+
+
+@dataclass(slots=True)
 class Job:
     """The record of a job. Times are seconds since the epoch; durations are seconds.
 
@@ -90,6 +109,7 @@ class Job:
         crashes: workers that died while they ran this job.
         interruptions: times that the daemon died while this job ran.
         facts: what each finished stage reported, among others; `timings`: seconds waited and run, by stage.
+        runs: the last attempts, in order.
     """
 
     id: str
@@ -117,6 +137,7 @@ class Job:
     history: list[dict[str, Any]] = field(default_factory=list)
     held: dict[str, Any] | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
+    runs: list[StageRun] = field(default_factory=list)
 
     @property
     def next_stage(self) -> Stage | None:
@@ -152,6 +173,7 @@ class Job:
             "schema": SCHEMA,
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
             "facts": self.facts.to_json(),
+            "runs": [dataclasses.asdict(run) for run in self.runs],
         }
 
     @classmethod

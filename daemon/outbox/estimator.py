@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from daemon.events import Subscriber
 from daemon.jobs.manifest_values import FRAME_RATES, USUAL_RATE
 from daemon.jobs.record import Job
 from daemon.jobs.speech_length import estimated_s
-from daemon.jobs.stages import BY_NAME, CHECK, STAGES, Stage
-
-#: Weight of a new measurement against all earlier ones.
-GAIN = 0.3
-
+from daemon.jobs.stages import BY_NAME, CHECK, Stage
+from daemon.outbox.learned_times import Conditions, LearnedTimes
 
 #: Sides of a video whose size is not known yet, px.
 USUAL_SIDE_PX = 1080
-#: Limits of what is learned of a stage: so many times its first guess.
-_LEAST, _MOST = 0.05, 20.0
 
 
 def speech_s(job: Job) -> float:
@@ -72,14 +65,14 @@ class Work:
 
 
 class Estimator(Subscriber):
-    """Learns one factor for each stage: measured time divided by the first guess (daemon/jobs/stages.py).
+    """Expects how long stages take by what it has learned from those before.
 
     Args:
-        factors: what an earlier daemon learned.
+        learned: what an earlier daemon learned.
     """
 
-    def __init__(self, factors: Mapping[Stage, float] | None = None) -> None:
-        self.factors: dict[Stage, float] = {**dict.fromkeys(STAGES, 1.0), **(factors or {})}
+    def __init__(self, learned: LearnedTimes | None = None) -> None:
+        self.learned = learned or LearnedTimes()
         self._reported_left_s: dict[str, float] = {}  # by job id, as reported by running stages
 
     def stage_left(self, job_id: str, seconds: float) -> None:
@@ -90,17 +83,29 @@ class Estimator(Subscriber):
         facts = job.facts.of(stage)
         # What was taken over took no time, and the check of a batch takes as long as its table.
         if result == "done" and not (facts.get("taken_over") or "rows" in facts):
-            ratio = seconds / max(1e-3, Work.of_job(job).first_guess_s(stage))
-            self.factors[stage] += GAIN * (min(max(ratio, _LEAST), _MOST) - self.factors[stage])
+            guess_s = Work.of_job(job).first_guess_s(stage)
+            found = Conditions.of(stage, guess_s, self.engine_of(job, stage), str(facts.get("device") or ""))
+            self.learned.observe(found, seconds / max(1e-3, guess_s))
+
+    def engine_of(self, job: Job, stage: Stage) -> str:
+        """Return the engine that did a stage of a job, or that is expected to; empty where that is not known."""
+        facts = job.facts.of(stage)
+        known = facts.get("engine") or facts.get("encoder") or (job.facts.of(CHECK).get("engines") or {}).get(stage)
+        return str(known or self.learned.usual(stage)[0])
 
     def stage_s(self, job: Job, stage: Stage) -> float:
         """Return the expected run time of one stage of a job, in s."""
-        return Work.of_job(job).first_guess_s(stage) * self.factors[stage]
+        return self._stage_s(job, Work.of_job(job), stage)
+
+    def _stage_s(self, job: Job, work: Work, stage: Stage) -> float:
+        guess_s, engine = work.first_guess_s(stage), self.engine_of(job, stage)
+        found = Conditions.of(stage, guess_s, *self.learned.usual(stage, engine))
+        return guess_s * self.learned.expect(found).factor
 
     def _done_and_total_s(self, job: Job, part: float) -> tuple[float, float]:
         """Return estimated seconds of work done, and of all work of the job."""
         work = Work.of_job(job)
-        times = {stage: work.first_guess_s(stage) * self.factors[stage] for stage in job.stages}
+        times = {stage: self._stage_s(job, work, stage) for stage in job.stages}
         if job.stage is None or job.stage not in times:
             return 0.0, sum(times.values())
         if job.id in self._reported_left_s and part < 1:
@@ -119,14 +124,3 @@ class Estimator(Subscriber):
             return None
         done, total = self._done_and_total_s(job, part)
         return max(0.0, total - done)
-
-
-def read_factors(stored: Any) -> dict[Stage, float]:
-    """Return the factors that a daemon stored; those that are not valid are left out."""
-    if not isinstance(stored, dict):
-        return {}
-    return {
-        stage: float(factor)
-        for stage, factor in stored.items()
-        if stage in BY_NAME and isinstance(factor, int | float) and _LEAST <= factor <= _MOST
-    }

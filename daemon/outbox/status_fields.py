@@ -57,14 +57,15 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "eta_s",
         "number or `null`",
         "",
-        "Estimated seconds from `updated` until it is done. With `queue_position`, the jobs before it in this "
-        "queue are counted, too. `null` unless queued or running.",
+        "Estimated seconds from `updated` until it is done. Of a queued job, the work before it in "
+        "all its queues is counted, too. `null` unless queued or running.",
     ),
     StatusField(
         "queue_position",
         "whole number or `null`",
         "",
-        "Place in the queue of its stage; 1 is next. Set only while it is queued and the place is known.",
+        "Place in the queue of its stage; 1 is next. Set only while it is queued. The first 20 of each "
+        "queue are brought up to date every five seconds, the others one after the other.",
     ),
     StatusField("source", "text", "", "Path of the manifest below the inbox, as it was dropped."),
     StatusField("document", "whole number", "", "Which document of the manifest file, from 0."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -180,14 +181,32 @@ def _awaited(job: Job) -> list[str]:
     return list(wait_of(job).get("files", ())) if job.state == "queued" else []
 
 
+class Turn(NamedTuple):
+    """When the turn of a queued job comes.
+
+    Attributes:
+        position: place in its queue; 1 is next; None where it is not known.
+        wait_s: how long it waits for others from now on, in all its queues together, s.
+    """
+
+    position: int | None
+    wait_s: float
+
+
 class StatusWriter(Subscriber):
     """Keeps the status files in the outbox up to date. A failed write is logged, and the next one replaces it; only the last
     write, in `before_finish`, raises.
+
+    Args:
+        turn_of: says when the turn of a queued job comes.
     """
 
-    def __init__(self, outbox: Outbox, estimator: Estimator) -> None:
+    def __init__(
+        self, outbox: Outbox, estimator: Estimator, turn_of: Callable[[Job], Turn] = lambda job: Turn(None, 0.0)
+    ) -> None:
         self._outbox = outbox
         self._estimator = estimator
+        self._turn_of = turn_of
         self._written_at: dict[str, float] = {}
         self._pause = ""
 
@@ -200,25 +219,42 @@ class StatusWriter(Subscriber):
         if scope == "lanes":
             self._pause = ""
 
-    def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
-        progress = self._estimator.progress(job, part)
-        eta = self._estimator.eta_s(job, part)
+    def describe(self, job: Job, part: float = 0.0, turn: Turn | None = None) -> dict[str, Any]:
+        """Return the content of a job's status file.
+
+        Args:
+            part: finished part of its running stage, 0 to 1.
+            turn: when its turn comes, where that is known better than by `turn_of`.
+        """
+        progress, eta, position = self._estimator.progress(job, part), self._estimator.eta_s(job, part), None
         if (counts := job.facts.batch) is not None:
             progress = counts.ended / max(1, counts.rows)
             eta = (time.time() - counts.since) / counts.ended * (counts.rows - counts.ended) if counts.ended else None
-        if eta is not None and position is not None and job.stage is not None:
-            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # jobs before it take about as long
-        self._outbox.write_status(job.name, status_of(job, progress, eta, position, self._pause), durable=durable)
+        elif job.state == "queued" and job.stage is not None:
+            position, wait_s = turn or self._turn_of(job)
+            eta = None if eta is None else eta + wait_s
+        return status_of(job, progress, eta, position, self._pause)
 
-    def _write_or_warn(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
+    def describe_new(self, job: Job, behind: int) -> dict[str, Any]:
+        """Return the content of the first status file of a job. `behind`: jobs before it that are not in the queue yet either."""
+        if job.state != "queued":
+            return status_of(job)
+        turn = self._turn_of(job)
+        place = None if turn.position is None else turn.position + behind
+        return self.describe(job, turn=turn._replace(position=place))
+
+    def _write(self, job: Job, part: float = 0.0, turn: Turn | None = None, *, durable: bool = False) -> None:
+        self._outbox.write_status(job.name, self.describe(job, part, turn), durable=durable)
+
+    def _write_or_warn(self, job: Job, part: float = 0.0, turn: Turn | None = None) -> None:
         try:
-            self._write(job, part, position)
+            self._write(job, part, turn)
         except (OSError, MachineError) as exc:
             log.warning("status not written", job_id=job.id, error=str(exc))
 
-    def queue_position(self, job: Job, position: int) -> None:
-        """Write the place of a waiting job in its queue; 1 is next."""
-        self._write_or_warn(job, position=position)
+    def queue_position(self, job: Job, turn: Turn) -> None:
+        """Write the place of a waiting job in its queue, and when it is expected to be done."""
+        self._write_or_warn(job, turn=turn)
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
         self._write_or_warn(job)

@@ -17,7 +17,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events
-from daemon.jobs.record import DRAWN, FINISHED, JOB_ID, REUSED
+from daemon.jobs.record import DRAWN, FINISHED, JOB_ID, REUSED, SPOKEN
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.notes import NOTE_ENDING, is_note
 from daemon.outbox.outbox import Outbox
@@ -89,6 +89,8 @@ class Retention:
             *select_surplus(self._sources(), now, 0, limits.sources_mb),
             *select_surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
             *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
+            # What was spoken is kept no longer than the job that said it last.
+            *select_surplus(_cached_files(self._settings.paths.cache / SPOKEN), now, limits.done_days, 0),
         ]
         if limits.outbox_days or limits.outbox_mb:
             outbox = self._settings.paths.outbox

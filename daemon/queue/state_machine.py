@@ -21,7 +21,7 @@ from daemon.errors import AvatarError, JobError, WorkerDied
 from daemon.events import Events
 from daemon.jobs.facts import BatchCounts, JobFacts
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, State, unreadable_record
+from daemon.jobs.record import HISTORY, Job, StageRun, State, unreadable_record
 from daemon.jobs.stages import CHECK, DELIVER
 from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
@@ -68,13 +68,18 @@ class StateMachine:
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
         self._attempt_began: dict[str, float] = {}
+        #: The slots that run them.
+        self._slots: dict[str, str] = {}
         self._durable = DurableSteps(settings, spool, events)
         self._sources = JobSources(settings, sources or SourceFiles(settings))
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
-    async def start_attempt(self, ticket: Ticket) -> tuple[Job, Path] | None:
+    async def start_attempt(self, ticket: Ticket, slot: str = "") -> tuple[Job, Path] | None:
         """Start an attempt at a stage; it is counted on disk before anything runs.
+
+        Args:
+            slot: name of the slot that runs it.
 
         Returns:
             The job and its directory; None if it is not to run now: the record was unreadable and the job has been set aside,
@@ -102,10 +107,11 @@ class StateMachine:
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
         job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
+        self._slots[job.id] = slot or ticket.lane
         try:
             directory = await self._durable.move(job, source)
         except OSError:
-            del self.running[job.id], self._attempt_began[job.id]
+            del self.running[job.id], self._attempt_began[job.id], self._slots[job.id]
             # Not a known fault of the machine, so it may last; and each attempt makes the lane pause.
             self._requeue_later(ticket, 10 * self.settings.lanes.pause_s)
             raise
@@ -279,6 +285,10 @@ class StateMachine:
         assert job.stage is not None
         seconds = time.monotonic() - self._attempt_began.pop(job.id, time.monotonic())
         job.timings[job.stage]["run"] += seconds
+        run = StageRun(
+            job.stage, self._slots.pop(job.id, ""), round(time.time() - seconds, 3), round(seconds, 3), result
+        )
+        job.runs = [*job.runs, run][-HISTORY:]
         self.events.stage_ended(job, job.stage, result, seconds)
 
     def _backoff(self, tries: int) -> float:

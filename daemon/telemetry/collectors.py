@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.stages import STAGES, Stage
+from daemon.outbox.estimate_errors import EstimateErrors
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.system import gpu
 from daemon.system.bounded_calls import BoundedCall
@@ -112,6 +113,27 @@ class GpuCollector(Collector):
             busy.add_metric([card.index], card.busy)
             heat.add_metric([card.index], card.celsius)
         return count, info, memory, busy, heat
+
+
+class EstimateCollector(Collector):
+    """Exports how wrong the expected ends of the last jobs were; nothing before the first one has ended."""
+
+    def __init__(self, errors: EstimateErrors) -> None:
+        self._errors = errors
+
+    def collect(self) -> Iterable[Metric]:
+        jobs = GaugeMetricFamily(
+            "avatar_eta_jobs", "Jobs, of the last 100, whose expected end was compared with their end."
+        )
+        jobs.add_metric([], len(self._errors))
+        seconds = GaugeMetricFamily(
+            "avatar_eta_error_seconds", "Median of how early or late those jobs were done, against their first `eta_s`."
+        )
+        ratio = GaugeMetricFamily("avatar_eta_error_ratio", "The same, as a part of the time that each job took.")
+        for family, value in ((seconds, self._errors.median_s()), (ratio, self._errors.median_ratio())):
+            if value is not None:
+                family.add_metric([], value)
+        return jobs, seconds, ratio
 
 
 class PauseCollector(Subscriber, Collector):

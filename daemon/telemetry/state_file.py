@@ -13,19 +13,21 @@ from typing import Any
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
+from daemon.outbox.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
+from daemon.outbox.learned_times import LearnedTimes, from_factors
 from daemon.system.json_files import replace_json_best_effort
 from daemon.wire import ModelChange
 
-#: The key of what the estimator has learned (`read_factors`).
-FACTORS = "stage_factors"
+#: Keys of what the estimator has learned, of what earlier versions wrote in its place, and of how wrong it was.
+LEARNED, FACTORS, ERRORS = "learned_times", "stage_factors", "estimate_errors"
 #: Least time between two writes of what was learned, s.
 WRITE_S = 10.0
 
 
 class StateFile(Subscriber):
     """Keeps `state.json`: lanes paused by a fault of the machine, why folders of the inbox are not watched, the models that
-    workers have loaded, and what the estimator has learned.
+    workers have loaded, what the estimator has learned, and how wrong it was.
 
     Pauses that people ordered are in `paused.json`.
 
@@ -33,10 +35,17 @@ class StateFile(Subscriber):
         slots: returns what the slots with a GPU of their own are doing.
     """
 
-    def __init__(self, path: Path, estimator: Estimator, slots: Callable[[], list[dict[str, Any]]] = list) -> None:
+    def __init__(
+        self,
+        path: Path,
+        estimator: Estimator,
+        errors: EstimateErrors,
+        slots: Callable[[], list[dict[str, Any]]] = list,
+    ) -> None:
         self._path = path
         self._slots = slots
         self._estimator = estimator
+        self._errors = errors
         self._written_at = 0.0
         self._paused: dict[str, dict[str, Any]] = {}
         self._unwatched: dict[str, str] | None = None
@@ -85,13 +94,13 @@ class StateFile(Subscriber):
     def write(self) -> None:
         """Write the present state. It is for information only, so it need not survive a power cut."""
         self._written_at = time.monotonic()
-        factors = {stage: round(factor, 4) for stage, factor in self._estimator.factors.items()}
         state = {
             "paused_lanes": self._paused,
             "unwatched": self._unwatched,
             "slots": self._slots(),
             "models": list(self._models.values()),
-            FACTORS: factors,
+            LEARNED: self._estimator.learned.to_json(),
+            ERRORS: self._errors.to_json(),
         }
         replace_json_best_effort(self._path, state)
 
@@ -104,6 +113,11 @@ def _grown(before: int | None, after: int | None) -> int | None:
 def loaded_models(state: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the models in `read_state` whose worker still runs; a worker ends without a word about its models."""
     return [model for model in state.get("models", []) if is_alive(model.get("pid"))]
+
+
+def learned_times(state: dict[str, Any]) -> LearnedTimes:
+    """Return what was learned of stages by `read_state`."""
+    return LearnedTimes(state[LEARNED] if LEARNED in state else from_factors(state.get(FACTORS)))
 
 
 def is_alive(pid: int | None) -> bool:

@@ -254,7 +254,7 @@ class Lane:
             slot.to_preload, slot.succeeded = self._to_preload(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.state_machine.start_attempt(ticket)
+        taken = await self.state_machine.start_attempt(ticket, self._name_of(slot))
         if taken is None:
             return
         job, directory = taken
@@ -305,6 +305,16 @@ class Lane:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:
                 await self.state_machine.advance(job, directory, result.facts, result.warnings)
+
+    def _name_of(self, slot: Slot) -> str:
+        """Return the name of a slot, in records of jobs."""
+        return self.slot_names[self.slots.index(slot)]
+
+    @property
+    def slot_names(self) -> list[str]:
+        """Names of the slots in records of jobs: `voice`, `cpu-2`, and with several GPUs `gpu-1`, by the GPU's number."""
+        name = self.title.replace(" ", "-")
+        return [name] if len(self.slots) == 1 else [f"{name}-{number}" for number, _ in enumerate(self.slots, start=1)]
 
     async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:

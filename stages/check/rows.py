@@ -22,6 +22,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.system.fs import artifact
 from daemon.system.spelling import folded
+from stages.check.portraits import MOST_PICTURES, PortraitChecks
 from stages.context import Context
 from stages.facts import CheckFacts
 from stages.tts.checks import check_text
@@ -46,7 +47,8 @@ def check_rows(ctx: Context) -> CheckFacts:
     ctx.warnings.extend(rows.check_columns())
     right: list[_Line] = []
     wrong: list[RowMistake] = []
-    checks = RowChecks(ctx.settings, given, rows)
+    portraits = PortraitChecks(ctx, given.folder)
+    checks = RowChecks(ctx.settings, given, rows, portraits)
     for row in rows.rows():
         found = checks.check(rows.resolve(row))
         if isinstance(found, ResolvedRow):
@@ -56,6 +58,11 @@ def check_rows(ctx: Context) -> CheckFacts:
         if row.number % STEP == 0:
             ctx.allow_seconds(STEP_S)
     name = rows.table.name
+    if portraits.left_out:
+        ctx.warnings.append(
+            f"Of the portraits that {name} names, {MOST_PICTURES} were looked at before a job was made. Whether the others can "
+            "be animated is found out when the turn of their rows comes."
+        )
     if not right and not wrong:
         raise JobError(
             "rows-done", f"No row of {name} is left: all are done.", "To make them again, remove the column `_state`."
@@ -93,16 +100,18 @@ class _Line(NamedTuple):
 
 @dataclass
 class RowChecks:
-    """Checks of rows beyond their form: files, voices, names.
+    """Checks of rows beyond their form: files, voices, names, portraits.
 
     Attributes:
         given: the files of the batch.
         rows: of the batch.
+        portraits: looks at the pictures; None where that is left to the jobs of the rows.
     """
 
     settings: Settings
     given: BatchInput
     rows: BatchRows
+    portraits: PortraitChecks | None = None
     _voices: dict[tuple[str, str], JobError | None] = field(default_factory=dict)
     #: Names of results that rows ask for, and the row that did first.
     _names: dict[str, int] = field(default_factory=dict)
@@ -123,9 +132,12 @@ class RowChecks:
             if path in self.given.missing:
                 message = f"Row {number} names {os.path.basename(path)} (`{key}`), which is not there."
                 return RowMistake(row, self.rows.columns_of(key), "file-missing", message, self.given.missing[path])
-        if (error := self._error_of_speech(manifest)) is None:
+        if (error := self._error_of_speech(manifest)) is not None:
+            key = "voice" if error.code.startswith(("voice-", "profile-")) else "text"
+        elif self.portraits is not None and (error := self.portraits.error_of(manifest)) is not None:
+            key = "image"
+        if error is None:
             return found
-        key = "voice" if error.code.startswith(("voice-", "profile-")) else "text"
         return RowMistake(row, self.rows.columns_of(key), error.code, f"Row {number}: {error.message}", error.hint)
 
     def _error_of_speech(self, manifest: Manifest) -> JobError | None:

@@ -97,6 +97,18 @@ def check_portrait(ctx: Context) -> None:
     _known_or_new(ctx, options_of(ctx))
 
 
+def check_picture(ctx: Context) -> None:
+    """Check that `source.image` shows a face that can be animated, without measuring it, which takes a tenth of a second.
+
+    Raises:
+        JobError: the picture cannot be read, or its face cannot be animated.
+    """
+    cv2.setNumThreads(1)
+    options = options_of(ctx)
+    if load_measured(ctx.settings.paths.cache, key_of(ctx.source("image"), options)) is None:
+        _accepted(find_in_file(ctx, ctx.source("image"), options.limits.max_pixels), options)
+
+
 def _rig(
     ctx: Context, options: PictureOptions, measured: Measured, portrait: Picture, matte: Matte | None
 ) -> tuple[Rig, Path]:
@@ -189,10 +201,7 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     """
     source, scale, faces = found.picture, found.scale, found.faces
     height, width = source.shape[:2]
-    face = choose_face(faces, options.face, width, height)
-    check_face(face, scale, width, height, options.limits)
-    pose, clarity = pose_of(face.landmarks), measure_clarity(source, face)
-    cautions = check_view(pose, clarity, options.limits)
+    face, pose, clarity, cautions = _accepted(found, options)
     ctx.progress(0.5)
     frame = _output_frame(options, face, width, height)
     drawn = (frame.video_width, frame.video_height) if frame.extended else (frame.width, frame.height)
@@ -230,6 +239,19 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
         "cautions": [caution.code for caution in cautions],
     }
     return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait, matte
+
+
+def _accepted(found: Found, options: PictureOptions) -> tuple[Face, Pose, Clarity, list[Caution]]:
+    """Return the chosen face, how it looks, and what may spoil it.
+
+    Raises:
+        JobError: it cannot be animated.
+    """
+    height, width = found.picture.shape[:2]
+    face = choose_face(found.faces, options.face, width, height)
+    check_face(face, found.scale, width, height, options.limits)
+    pose, clarity = pose_of(face.landmarks), measure_clarity(found.picture, face)
+    return face, pose, clarity, check_view(pose, clarity, options.limits)
 
 
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:

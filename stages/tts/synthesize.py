@@ -28,10 +28,11 @@ from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
 from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
-from stages.tts.engines.registry import text_needs_of
+from stages.tts.engines.registry import ENGINES, text_needs_of
 from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 from stages.tts.fit_length import Fit, Length, Pauses, Ruler, fit_length
 from stages.tts.phonemes.english_words import is_english_word
+from stages.tts.shared_speech import SharedSpeech
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import guess_other_language, other_language_warning
 from stages.tts.text.markup import markup_warnings
@@ -73,7 +74,13 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     with measured(choice.engine, ctx.report_model):
         voice = load_voice(choice, ctx.settings)
     checked = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
-    engine = CachedVoice(checked, ctx.path(SAID), _terms(choice, ctx.settings), partial(_is_speech, ctx, checked))
+    engine = CachedVoice(
+        checked,
+        ctx.path(SAID),
+        _terms(choice, ctx.settings),
+        partial(_is_speech, ctx, checked),
+        _shared(choice, ctx.settings),
+    )
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
@@ -106,7 +113,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
     )  # fmt: skip
-    engine.forget_unused()
+    engine.finish()
     facts: SpeechFacts = {
         "engine": choice.engine,
         "why": choice.why,
@@ -207,6 +214,12 @@ def _terms(choice: VoiceChoice, settings: Settings) -> list[Any]:
     file = [model.stat().st_size, model.stat().st_mtime_ns] if model.is_file() else []
     # The aliases contain a profile's id, because another profile may get the same name while the job waits.
     return [choice.voice.id, choice.voice.aliases, settings.stages.tts.model_dump(mode="json"), file]
+
+
+def _shared(choice: VoiceChoice, settings: Settings) -> SharedSpeech | None:
+    """Return the speech that jobs share; None where a program speaks which may have become another one meanwhile."""
+    own = choice.engine in ENGINES and choice.engine not in settings.engines
+    return SharedSpeech(settings.paths.cache) if own else None
 
 
 def _is_speech(ctx: Context, engine: LoadedVoice, parts: Sequence[SpokenPart], piece: Piece) -> bool:

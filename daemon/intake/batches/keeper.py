@@ -123,7 +123,16 @@ class BatchKeeper(Subscriber):
         if row is not None and batch is not None and (outcome is not None or row.number in batch.outcomes):
             batch.outcomes.note(row.number, outcome)
             batch.changed = True
+            if outcome is not None and outcome.state == "failed":
+                self._stop_starting(batch)
             self._wake.notify()
+
+    def _stop_starting(self, batch: _Batch) -> None:
+        """Let no more rows start where as many have failed as `on_error` allows. They are cancelled at the next step."""
+        most = batch.manifest.most_failures
+        if most is not None and not batch.counts.stopped and batch.outcomes.counts()["failed"] >= most:
+            for number in batch.rows.numbers[: batch.counts.taken] if batch.rows else ():
+                self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
 
     def _begin(self, job: Job, place: Path) -> None:
         self._batches[job.id] = _Batch(job, place, Outcomes(place), Manifest.model_validate(job.manifest))

@@ -17,6 +17,8 @@ from daemon.jobs.record import JOB_ID
 #: A table without any of them is about something else.
 _MAIN: Final = frozenset({"text", "audio", "image", "avatar", "video", "prompt"})
 _REPORT = ".report"
+#: Columns that only a report has: each of them may have been lost.
+_REPORT_MARKS: Final = frozenset({REPORT_COLUMNS[0], REPORT_COLUMNS[-1]})
 
 
 def is_table(name: str) -> bool:
@@ -38,10 +40,12 @@ def batch_of(path: Path, name: str) -> bytes | None:
     try:
         table = open_table(path, name)
         columns = _columns(table)
-        batch = _batch_of_report(table) if REPORT_COLUMNS[0] in columns else ""
+        is_report = not columns.isdisjoint(_REPORT_MARKS)
+        batch = _batch_of_report(table) if is_report else ""
     except JobError:
         return None
-    if not batch and not (columns <= ROW_KEYS and columns & _MAIN):
+    # A report that does not say of which batch it is is answered by the check of its columns.
+    if not is_report and not (columns <= ROW_KEYS and columns & _MAIN):
         return None
     base = f"base: {batch}\n" if batch else ""
     return f"kind: batch\nrows: {json.dumps(name, ensure_ascii=False)}\n{base}".encode()

@@ -33,6 +33,8 @@ ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS
 NOT_RENDERED: Final = frozenset({"output", "priority", "metadata"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
+#: Columns of a report: the number of the row, and the id of the batch's job.
+_ROW_NUMBER, _BATCH = REPORT_COLUMNS[0], REPORT_COLUMNS[-1]
 _MAKE_JOBS: Final = frozenset(kind.name for kind in KINDS.values() if kind.makes_jobs)
 _FILE_NAMES: Final = TypeAdapter(FileName)
 
@@ -120,10 +122,12 @@ class BatchRows:
         """Check that the table has the columns that the template names; returns warnings about columns without use.
 
         Raises:
-            JobError: `rows-column-unknown`.
+            JobError: `rows-column-unknown`, `report-incomplete`.
         """
         if not self.table.columns:
             return []
+        if _BATCH in self.table.columns and not self.table.is_report:
+            raise self._incomplete("its rows have no numbers", _ROW_NUMBER)
         if self._template is None:
             self._check_keys()
             return []
@@ -157,11 +161,13 @@ class BatchRows:
         """Check that the columns are keys of a manifest, where they fill no template.
 
         Raises:
-            JobError: `rows-column-unknown`.
+            JobError: `rows-column-unknown`, `report-incomplete`.
         """
         unknown = [one for one in self.table.columns if one and one not in ROW_KEYS and one not in REPORT_COLUMNS]
         if not unknown:
             return
+        if self.table.is_report and {*(self._manifest.template or {})} <= {*self._inherited}:
+            raise self._incomplete("no row says of which batch it is", _BATCH)
         what = f"The column “{unknown[0]}” of {self.table.name} is no key of a manifest"
         why = "the template has no placeholder" if self._manifest.template else "there is no template"
         meant = meant_key(unknown[0], ROW_KEYS)
@@ -171,6 +177,15 @@ class BatchRows:
             "rows-column-unknown",
             f"{what}, and {why} that uses it.",
             f'{did}Write {cell} where its cells are to stand, such as `text: "Hello {cell}."`, or remove it.',
+        )
+
+    def _incomplete(self, what: str, column: str) -> JobError:
+        there = "has no id of a batch in" if column in self.table.columns else "lacks"
+        return JobError(
+            "report-incomplete",
+            f"{self.table.name} is the report of a batch, but {what}: it {there} the column `{column}`.",
+            "Take that column over from the report in the outbox, and put the report into the inbox again. Its rows may be "
+            "sorted, filtered and mended.",
         )
 
     def rows(self) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """Keeps the speech of each piece in the job's folder.
 
 After a crash, a timeout or a lost GPU only the piece that was interrupted is spoken again. A job that is based on another one has
-the other's pieces in its folder from the start (`daemon.queue.base_jobs`), and speaks only what is new.
+the other's pieces in its folder from the start (`daemon.queue.base_jobs`), and speaks only what is new. What any other job has
+said lately is taken from the cache that all share.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,10 @@ import numpy as np
 from daemon.system import fs
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.wrapped_voice import WrappedVoice
+from stages.tts.shared_speech import SharedSpeech
 from stages.tts.timing import Phone
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class CachedVoice(WrappedVoice):
@@ -31,6 +34,7 @@ class CachedVoice(WrappedVoice):
         folder: holds the cached pieces; created here.
         terms: everything beside the piece that its sound depends on: voice, settings. Serialized as JSON.
         is_whole: returns whether the cached parts of a piece are speech; others are spoken again.
+        shared: the speech of other jobs; None where none may be used.
 
     Attributes:
         synthesized: number of pieces that were not in the cache.
@@ -42,40 +46,50 @@ class CachedVoice(WrappedVoice):
         folder: Path,
         terms: Any,
         is_whole: Callable[[Sequence[SpokenPart], Piece], bool] = lambda parts, piece: True,
+        shared: SharedSpeech | None = None,
     ) -> None:
         super().__init__(engine)
         self._folder = folder
         self._terms = terms
         self._is_whole = is_whole
-        self._used: set[str] = set()
+        self._shared = shared
+        self._used: dict[str, Path] = {}
         self.synthesized = 0
         folder.mkdir(exist_ok=True)
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Return the cached speech of a piece, or synthesize and cache it."""
-        path = self._folder / f"{self._key(piece)}.npz"
-        self._used.add(path.name)
-        parts = self._cached(path, piece)
+        key = self._key(piece)
+        path = self._used[key] = self._folder / f"{key}.npz"
+        parts = self._cached(path, key, piece)
+        if parts is None and self._shared is not None:
+            fs.remove(path)
+            self._shared.fetch(key, path)
+            parts = self._cached(path, key, piece)
         if parts is None:
             self.synthesized += 1
             parts = list(self._engine.say(piece))
-            fs.replace_bytes(path, _pack_parts(parts), durable=False)
+            fs.replace_bytes(path, _pack_parts(parts, key), durable=False)
         yield from parts
 
     def start_over(self) -> None:
         """Count as not said what was said until now."""
         self._used.clear()
 
-    def forget_unused(self) -> None:
-        """Delete the cached pieces that were not said, such as those of a base whose text was another one."""
+    def finish(self) -> None:
+        """Share the pieces that were said, and delete the others, such as those of a base whose text was another one."""
+        used = set(self._used.values())
         for path in self._folder.iterdir():
-            if path.name not in self._used:
+            if path not in used:
                 fs.remove(path)
+        if self._shared is not None:
+            for key, path in self._used.items():
+                self._shared.keep(key, path)
 
-    def _cached(self, path: Path, piece: Piece) -> list[SpokenPart] | None:
+    def _cached(self, path: Path, key: str, piece: Piece) -> list[SpokenPart] | None:
         try:
-            parts = _unpack_parts(path)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            parts = _unpack_parts(path, key)
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return parts if self._is_whole(parts, piece) else None
 
@@ -84,18 +98,27 @@ class CachedVoice(WrappedVoice):
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _pack_parts(parts: list[SpokenPart]) -> bytes:
+def _pack_parts(parts: list[SpokenPart], key: str) -> bytes:
     told = [
         {"phones": None if part.phones is None else [vars(phone) for phone in part.phones], "warnings": part.warnings}
         for part in parts
     ]
     buffer = io.BytesIO()
     np.savez(buffer, told=np.array(json.dumps(told)), **{f"part{n}": part.samples for n, part in enumerate(parts)})
-    return buffer.getvalue()
+    return _digest(buffer.getvalue(), key) + buffer.getvalue()
 
 
-def _unpack_parts(path: Path) -> list[SpokenPart]:
-    with np.load(path, allow_pickle=False) as saved:
+def _unpack_parts(path: Path, key: str) -> list[SpokenPart]:
+    """Return what `_pack_parts` packed.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: the file cannot be read, is damaged, or is of another piece.
+    """
+    data = path.read_bytes()
+    digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    if digest != _digest(content, key):
+        raise ValueError("the file is damaged, or of another piece")
+    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
         return [
             SpokenPart(
                 saved[f"part{number}"],
@@ -104,3 +127,7 @@ def _unpack_parts(path: Path) -> list[SpokenPart]:
             )
             for number, told in enumerate(json.loads(str(saved["told"])))
         ]
+
+
+def _digest(content: bytes, key: str) -> bytes:
+    return hashlib.sha256(key.encode() + content).digest()

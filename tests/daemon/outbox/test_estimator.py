@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
 from daemon.jobs.speech_length import CHARS_PER_S
 from daemon.jobs.stages import BY_NAME, STAGES
-from daemon.outbox.estimator import Estimator, Work, read_factors, speech_s
+from daemon.outbox.estimator import Estimator, Work, speech_s
+from daemon.outbox.learned_times import LearnedTimes, from_factors
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
@@ -54,14 +56,17 @@ def test_a_larger_video_takes_longer_to_draw_and_the_face_stage_knows_its_size()
     assert Estimator().stage_s(job(), "tts") == Estimator().stage_s(small, "tts")
 
 
-def test_what_an_earlier_daemon_learned_is_known_and_nonsense_is_not() -> None:
-    one = job()
-    stored = {"encode": 2.0, "tts": "fast", "face": -1, "deliver": 1e9, "paint": 1.0}
-    estimator = Estimator(read_factors(stored))
-    assert read_factors(stored) == {"encode": 2.0}
-    assert read_factors(None) == {}
-    assert estimator.stage_s(one, "encode") == 2 * Estimator().stage_s(one, "encode")
-    assert estimator.stage_s(one, "tts") == Estimator().stage_s(one, "tts")
+def test_what_an_earlier_daemon_learned_is_known_also_one_of_an_earlier_version() -> None:
+    first, one = Estimator(), job()
+    for _ in range(3):
+        first.stage_ended(one, "encode", "done", 100.0)
+    again = Estimator(LearnedTimes(json.loads(json.dumps(first.learned.to_json()))))
+    assert again.stage_s(one, "encode") == pytest.approx(first.stage_s(one, "encode"), rel=1e-3)
+    old = Estimator(
+        LearnedTimes(from_factors({"encode": 2.0, "tts": "fast", "face": -1, "deliver": 1e9, "paint": 1.0}))
+    )
+    assert old.stage_s(one, "encode") == 2 * Estimator().stage_s(one, "encode")
+    assert [where.stage for where, _ in old.learned] == ["encode"]
 
 
 def test_one_odd_measurement_does_not_rule() -> None:

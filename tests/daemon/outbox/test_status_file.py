@@ -18,7 +18,7 @@ from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import NEXT, StatusWriter, status_of
+from daemon.outbox.status_file import NEXT, StatusWriter, Turn, status_of
 from daemon.queue.pauses import Pause
 from tests.support.daemon.queue import Unflushed
 
@@ -86,14 +86,14 @@ def test_a_waiting_job_names_the_files_it_waits_for() -> None:
 
 def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> None:
     one = job("queued")
-    desk.writer.queue_position(one, 1)
+    desk.writer.queue_position(one, Turn(1, 0.0))
     first = desk.read()
     assert (first["queue_position"], first["progress"]) == (1, round(desk.estimator.progress(one, 0.0), 3))
     assert first["eta_s"] == round(sum(desk.estimator.stage_s(one, stage) for stage in one.stages[1:]), 1)
-    desk.writer.queue_position(one, 11)
+    desk.writer.queue_position(one, Turn(11, 70.0))
     late = desk.read()
     assert late["queue_position"] == 11
-    assert late["eta_s"] == pytest.approx(first["eta_s"] + 10 * desk.estimator.stage_s(one, "tts"), abs=0.1)
+    assert late["eta_s"] == pytest.approx(first["eta_s"] + 70.0, abs=0.1)
 
 
 def test_a_delayed_job_says_when_it_is_tried_again() -> None:

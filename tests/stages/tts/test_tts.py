@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import stages.tts
 from daemon.config import Settings
+from daemon.jobs.record import SPOKEN
 from stages.context import Context
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
@@ -363,3 +364,26 @@ def test_only_new_sentences_are_spoken_and_the_others_are_as_they_were(
     shutil.copytree(first.path("said"), other.path("said"))
     assert stages.tts.run(other)["spoken"] == "4 of 4 sentences new"
     assert len(list(other.path("said").iterdir())) == 4
+
+
+def test_a_sentence_that_another_job_has_said_is_not_spoken_again(tmp_path: Path) -> None:
+    # Given two jobs of one installation, such as two rows of a batch
+    settings = {"paths": {"cache": str(tmp_path / "cache")}}
+    stages.tts.run(job(tmp_path / "one", settings, text="Welcome to the course. Hello Anna."))
+    second = job(tmp_path / "two", settings, text="Hello Ben. Welcome to the course.")
+    # Then the second one speaks only what is new, and sounds as if it were alone, bit by bit
+    assert stages.tts.run(second)["spoken"] == "1 of 2 sentences new"
+    alone = job(tmp_path / "alone", text=second.manifest.text)
+    stages.tts.run(alone)
+    for name in ("speech.wav", "timing.json"):
+        assert alone.path(name).read_bytes() == second.path(name).read_bytes()
+    # And what was damaged in the cache, or stands there under another one's name, is spoken again, and mended
+    shared = sorted((tmp_path / "cache" / SPOKEN).iterdir())
+    assert len(shared) == 3
+    contents = [path.read_bytes() for path in shared]
+    for path, content in zip(shared, [contents[1], contents[0], contents[2][:-9]], strict=True):
+        path.unlink()
+        path.write_bytes(content)
+    third = job(tmp_path / "three", settings, text="Hello Anna. Hello Ben. Welcome to the course.")
+    assert stages.tts.run(third)["spoken"] == "3 of 3 sentences new"
+    assert [path.read_bytes() for path in shared] == contents

@@ -38,7 +38,7 @@ def job(folder: Path, settings: dict[str, Any] | None = None, **manifest: Any) -
         name="hello",
         job_dir=folder,
         manifest=Manifest.model_validate({"image": "portrait.png", **manifest}),
-        settings=Settings.model_validate(settings or {}),
+        settings=Settings.model_validate({"paths": {"cache": str(folder / "cache")}, **(settings or {})}),
     )
 
 

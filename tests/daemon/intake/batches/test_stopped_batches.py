@@ -1,12 +1,16 @@
-"""A batch that is stopped in the middle of making its rows leaves none of them behind."""
+"""A batch that is stopped in the middle of making its rows leaves none of them behind, and takes no more than its turn."""
 
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from daemon.errors import JobError
 from daemon.intake import fair_queue, job_builder
+from daemon.intake.batches import keeper
+from daemon.intake.batches.outcomes import Outcome
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from stages.check.rows import check_rows
@@ -16,13 +20,15 @@ from tests.support.daemon.intake import Room
 ROWS = 9
 
 
-def begun(room: Room) -> Job:
+def begun(
+    room: Room, template: str = '{kind: info, image: p.png, output: "{{name}}"}', more: str = "dedupe: false"
+) -> Job:
     """A batch whose rows are checked."""
     room.put("p.png", b"picture")
     room.put("talk.csv", "name\n" + "".join(f"n{number}\n" for number in range(ROWS)))
     room.put(
         "talk.yaml",
-        'kind: batch\nrows: talk.csv\ntemplate: {kind: info, image: p.png, output: "{{name}}"}\ndedupe: false\n',
+        f"kind: batch\nrows: talk.csv\ntemplate: {template}\n{more}\n",
     )
     (job,) = room.settle()
 
@@ -73,3 +79,104 @@ def test_rows_that_were_made_in_an_unfinished_turn_are_cancelled_too(
     assert list(room.spool.ready("info").iterdir()) == []
     status = room.status("talk")
     assert (status["state"], status["batch"]["cancelled"], status["batch"]["left"]) == ("cancelled", ROWS, 0)
+
+
+class Clock:
+    """A clock that goes on by a step at each piece of work only."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+        self.now, self.step_s = 1e6, step_s
+        monkeypatch.setattr(keeper, "time", SimpleNamespace(monotonic=lambda: self.now, time=lambda: 2e9))
+
+    def work(self) -> None:
+        self.now += self.step_s
+
+
+def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch whose rows are all equal to the first, which is done, and copies that take half a turn
+    job = begun(room, more="dedupe: true")
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
+    copied: list[int] = []
+
+    def copy(self: keeper.BatchKeeper, batch: object, rows: object, first: int, at: int, outcome: Outcome) -> Outcome:
+        clock.work()
+        copied.append(at)
+        return outcome
+
+    monkeypatch.setattr(keeper.BatchKeeper, "_copy_for", copy)
+
+    async def run() -> None:
+        service = room.service
+        await service.batches.carry_on()
+        ticket = service.ready_queue.head("info", 2e9)
+        assert ticket is not None
+        taken = await service.state_machine.start_attempt(ticket)
+        assert taken is not None
+        await service.state_machine.finish(*taken, "done")
+        # When it is carried on, then it makes two of the copies, and wants to go on at once
+        assert await service.batches.carry_on() == 0.0
+        assert len(copied) == 2
+        # And none while it is held
+        running = service.batches.running(job.id)
+        assert running is not None
+        running.held = {"by": "anna", "reason": "", "since": 0.0}
+        await service.batches.carry_on()
+        assert len(copied) == 2
+        running.held = None
+        while len(copied) < ROWS - 1:
+            await service.batches.carry_on()
+
+    asyncio.run(run())
+    assert room.status("talk")["batch"]["done"] == ROWS
+
+
+def test_rows_are_cancelled_in_turns_and_none_starts_meanwhile(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a batch whose rows wait, and cancels that take half a turn
+    job = begun(room)
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
+    cancelled: list[str] = []
+
+    async def cancel(request: dict[str, str]) -> str:
+        clock.work()
+        cancelled.append(request["job"])
+        return ""
+
+    async def run() -> None:
+        batches, queue = room.service.batches, room.service.ready_queue
+        await batches.carry_on()
+        assert queue.count("info") == ROWS
+        # When it is cancelled, then a turn cancels two of them, and the others cannot start
+        batches.cancel = cancel
+        await batches.stop(job.id, "anna")
+        assert await batches.carry_on() == 0.0
+        assert len(cancelled) == 2
+        assert queue.count("info") == 0
+
+    asyncio.run(run())
+
+
+def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:
+    begun(room, more="dedupe: false\non_error: stop")
+
+    async def run() -> None:
+        service = room.service
+        await service.batches.carry_on()
+        ticket = service.ready_queue.head("info", 2e9)
+        assert ticket is not None
+        taken = await service.state_machine.start_attempt(ticket)
+        assert taken is not None
+        # When a row fails, then no other one waits to be started, before anything else is done
+        await service.state_machine.finish(*taken, "failed", JobError("image-unreadable", "It is no picture."))
+        assert service.ready_queue.count("info") == 0
+        for _ in range(3):
+            await service.batches.carry_on()
+
+    asyncio.run(run())
+    status = room.status("talk")
+    assert (status["error"]["code"], status["batch"]["failed"], status["batch"]["cancelled"]) == (
+        "batch-stopped",
+        1,
+        ROWS - 1,
+    )

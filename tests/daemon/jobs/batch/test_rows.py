@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import JobError
+from daemon.jobs.batch.alone import batch_of
 from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.batch.table import Row
 from daemon.jobs.batch.template import fill, has_placeholder
@@ -16,6 +17,7 @@ from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 
+JOB = "job-20260101T000000Z-0000000a"
 TEMPLATE = {"text": "Hello {{ First  Name }}.", "image": "{{image|portrait.png}}", "voice": "{{voice|heart}}"}
 
 
@@ -101,6 +103,41 @@ def test_a_column_that_is_no_key_is_told_once_where_no_template_uses_it(tmp_path
         batch(tmp_path, "text,image,fsp\nHi.,p.png,9\n").check_columns()
     assert "Did you mean `fps`?" in caught.value.hint
     assert "{{fsp}}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("name,_row,_state\nA,1,failed\n", "no row says of which batch it is: it lacks the column `_batch`"),
+        (
+            "name,_row,_batch\nA,1,mine\n",
+            "no row says of which batch it is: it has no id of a batch in the column `_batch`",
+        ),
+        (f"name,_state,_batch\nA,failed,{JOB}\n", "its rows have no numbers: it lacks the column `_row`"),
+    ],
+)
+def test_a_report_that_lost_a_column_is_told_which_one(tmp_path: Path, table: str, says: str) -> None:
+    # Given such a report, put into the inbox alone
+    (tmp_path / "people.csv").write_text(table)
+    data = batch_of(tmp_path / "people.csv", "people.report.csv")
+    # Then it is no stray table, but a batch that is refused with the reason
+    assert data is not None
+    (manifest,) = parse_manifest(data, 1)
+    assert isinstance(manifest, Manifest)
+    with pytest.raises(JobError, match=says) as caught:
+        BatchRows(manifest, tmp_path / "people.csv", {}).check_columns()
+    assert caught.value.code == "report-incomplete"
+
+
+def test_a_report_whose_columns_are_keys_needs_no_batch(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("text,_row,_state\nHello.,7,failed\nBye.,8,done\n")
+    data = batch_of(tmp_path / "people.csv", "people.report.csv")
+    assert data is not None
+    (manifest,) = parse_manifest(data, 1)
+    assert isinstance(manifest, Manifest)
+    rows = BatchRows(manifest, tmp_path / "people.csv", {})
+    assert rows.check_columns() == []
+    assert [row.number for row in rows.rows()] == [7]
 
 
 @pytest.mark.parametrize(

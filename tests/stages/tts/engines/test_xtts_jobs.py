@@ -133,7 +133,7 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int)
     list(third.say(pieces[0]))
     list(third.say(pieces[1]))
     assert third.synthesized == 1
-    third.forget_unused()
+    third.finish()
     assert len(list((tmp_path / "said").iterdir())) == 2
 
 

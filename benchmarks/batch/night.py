@@ -1,0 +1,84 @@
+"""How busy a GPU is kept by short jobs: `python -m benchmarks.batch.night [--jobs 100] [--speed 20]`.
+
+A real queue, with its lanes, records and statuses, runs videos whose voice and mouth need the GPU; the stages only wait.
+First each job loads its models, then the oldest job goes first, then our policy chooses. Load and run costs are options:
+`avatar timeline` and `lanes.jsonl` in a spool say what they are on a machine. The defaults are assumed, not measured.
+`--speed 20` waits a twentieth of the time, so that our own overhead counts twenty times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.batch.replay import Choose, Costs, Replay
+from daemon.cli.timeline.idle import NEXT_JOB, idle_times
+from daemon.cli.timeline.records import read_past
+from daemon.jobs.stages import stages_of_lane
+from daemon.queue.ready_queue import Ticket
+from daemon.service import Service
+from daemon.workers.slot import Slot
+
+
+def oldest_first(service: Service) -> Choose:
+    """Choose the job that was accepted first, whatever model it needs."""
+
+    def choose(slot: Slot, now: float) -> Ticket | None:
+        heads = (service.ready_queue.head(stage, now, "gpu") for stage in stages_of_lane("gpu"))
+        return min((head for head in heads if head is not None), key=lambda ticket: ticket.rank, default=None)
+
+    return choose
+
+
+async def measure(replay: Replay, jobs: int) -> tuple[float, float, int]:
+    """Return seconds until all jobs are done, how busy the GPU's slot was while work waited for it, and how often it loaded."""
+    for _ in range(jobs):
+        replay.add()
+    began, wall = time.monotonic(), time.time()
+    replay.start()
+    await replay.until_done(jobs)
+    took = time.monotonic() - began
+    await replay.stop()
+    past = read_past(replay.service.spool, wall, time.time())
+    busy_s = sum(span.ended - span.began for span in past.spans["gpu"])
+    waited_s = sum(one.ended - one.began for one in idle_times(past, "gpu") if one.why == NEXT_JOB)
+    return took, busy_s / max(1e-9, busy_s + waited_s), getattr(replay.service.gpus[0].slots[0].worker, "loads", 0)
+
+
+def main() -> None:
+    """Measure the three, and print them as a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--speed", type=float, default=20.0, help="so many times as fast as real time")
+    parser.add_argument("--load", type=float, nargs=2, default=(15.0, 10.0), metavar="S", help="of voice and mouth, s")
+    parser.add_argument("--run", type=float, nargs=2, default=(3.0, 4.0), metavar="S", help="of voice and mouth, s")
+    args = parser.parse_args()
+    gpu = ("tts", "lipsync")
+    others = {"check": 0.05, "face": 0.5, "encode": 2.0, "deliver": 0.1}
+
+    def costs(each_job: bool) -> Costs:
+        load = {stage: seconds / args.speed for stage, seconds in zip(gpu, args.load, strict=True)}
+        run = {stage: seconds / args.speed for stage, seconds in (*zip(gpu, args.run, strict=True), *others.items())}
+        return Costs(load, run, each_job)
+
+    print(f"\n{args.jobs} videos at {args.speed:g} times real time, load average before {os.getloadavg()[0]:.1f}\n")
+    print(
+        "| policy | all done after | loads | GPU slot busy while work waits | against load per job |\n|---|---|---|---|---|"
+    )
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, each_job, choose in (
+            ("load per job", True, None), ("oldest first", False, oldest_first), ("ours", False, None),
+        ):  # fmt: skip
+            replay = Replay(Path(folder) / name.replace(" ", "-"), costs(each_job), choose)
+            took, busy, loads = asyncio.run(measure(replay, args.jobs))
+            rows.append((name, took, busy, loads))
+            print(f"| {name} | {took:.1f} s | {loads} | {busy:.1%} | {rows[0][1] / took:.1f} × |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Learns how long stages take on this machine: factors on the first guesses, by stage, engine, size of the work, and device.
+
+A factor is measured time divided by the first guess (daemon/jobs/stages.py). Where nothing is known of an engine, a size or a
+device, the stage's other jobs say what is expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from daemon.jobs.stages import BY_NAME, Stage
+
+#: Weight of a new measurement against all earlier ones.
+GAIN: Final = 0.3
+#: Limits of what is learned of a stage: so many times its first guess.
+LEAST, MOST = 0.05, 20.0
+#: Most conditions that are remembered; those that were met longest ago go first.
+REMEMBERED: Final = 500
+
+
+class Conditions(NamedTuple):
+    """Under which a stage ran.
+
+    Attributes:
+        engine: that did it; empty for any.
+        size_s: size of the work: its first guess, rounded up to a power of two, s; 0 for any.
+        device: on which the engine ran, as the stage names it; empty for any, and where the stage names none.
+    """
+
+    stage: Stage
+    engine: str = ""
+    size_s: int = 0
+    device: str = ""
+
+    @classmethod
+    def of(cls, stage: Stage, guess_s: float, engine: str, device: str) -> Conditions:
+        """Return the conditions of a stage whose first guess is `guess_s` seconds."""
+        return cls(stage, engine, 1 << max(0, math.ceil(guess_s) - 1).bit_length(), device)
+
+    def broader(self) -> tuple[Conditions, Conditions, Conditions]:
+        """Return these conditions, those of any size, and those of any engine and device, too."""
+        return self, Conditions(self.stage, self.engine, 0, self.device), Conditions(self.stage)
+
+
+class Learned(NamedTuple):
+    """What was learned under some conditions. `jobs`: how many were measured."""
+
+    factor: float
+    jobs: int
+
+
+class LearnedTimes:
+    """What was learned, the conditions met last at the end.
+
+    Args:
+        stored: what `to_json` returned; what is not valid in it is left out.
+    """
+
+    def __init__(self, stored: Any = None) -> None:
+        self._known: dict[Conditions, Learned] = {}
+        #: Engine and device that did a stage last: of all engines (empty), and of each.
+        self._last: dict[tuple[Stage, str], tuple[str, str]] = {}
+        for one in stored if isinstance(stored, list) else ():
+            found = _parsed(one)
+            if found is not None:
+                self._known[found[0]] = found[1]
+                self._note_last(found[0])
+
+    def observe(self, found: Conditions, ratio: float) -> None:
+        """Learn from a stage that took `ratio` times its first guess."""
+        measured = min(max(ratio, LEAST), MOST)
+        self._note_last(found)
+        expected = {one: self.expect(one).factor for one in reversed(found.broader())}
+        for one, before in expected.items():
+            known = self._known.pop(one, None)
+            self._known[one] = Learned(before + GAIN * (measured - before), known.jobs + 1 if known else 1)
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+    def expect(self, wanted: Conditions) -> Learned:
+        """Return the factor under some conditions, and how many jobs it was learned from: 0 for a first guess."""
+        return next((self._known[one] for one in wanted.broader() if one in self._known), Learned(1.0, 0))
+
+    def is_known(self, where: Conditions) -> bool:
+        """Return whether a job was measured under just these conditions."""
+        return where in self._known
+
+    def usual(self, stage: Stage, engine: str = "") -> tuple[str, str]:
+        """Return engine and device that did a stage last; empty where none has. `engine`: only that one."""
+        return self._last.get((stage, engine), (engine, ""))
+
+    def _note_last(self, found: Conditions) -> None:
+        if found.size_s:
+            self._last[found.stage, ""] = self._last[found.stage, found.engine] = found.engine, found.device
+
+    def __iter__(self) -> Iterator[tuple[Conditions, Learned]]:
+        return iter(list(self._known.items()))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return what is stored."""
+        return [
+            {**one._asdict(), "factor": round(known.factor, 4), "jobs": known.jobs}
+            for one, known in self._known.items()
+        ]
+
+
+def from_factors(stored: Any) -> list[dict[str, Any]]:
+    """Return what a daemon of an earlier version stored, one factor for each stage, in today's form."""
+    return [{"stage": s, "factor": f, "jobs": 1} for s, f in stored.items()] if isinstance(stored, dict) else []
+
+
+def _parsed(stored: Any) -> tuple[Conditions, Learned] | None:
+    try:
+        where = Conditions(stored["stage"], stored.get("engine", ""), stored.get("size_s", 0), stored.get("device", ""))
+        known = Learned(stored["factor"], stored["jobs"])
+        valid = where.stage in BY_NAME and LEAST <= known.factor <= MOST and known.jobs > 0 and where.size_s >= 0
+        return (where, known) if valid and isinstance(where.engine + where.device, str) else None
+    except (TypeError, KeyError, AttributeError):
+        return None

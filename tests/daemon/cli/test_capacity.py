@@ -1,0 +1,62 @@
+"""What a machine makes in a day follows from what it has measured, and says how much of it that is."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from daemon.cli.capacity import DAY_S, capacity
+from daemon.jobs.stages import LaneName
+from daemon.outbox.estimator import Work
+from daemon.outbox.learned_times import Conditions, LearnedTimes
+
+SLOTS: dict[LaneName, int] = {"gpu": 1, "voice": 1, "cpu": 3}
+SIZE = (512, 512)
+
+
+def measured(*engines: tuple[str, str, float]) -> LearnedTimes:
+    """Times of a video of 30 s: stage, engine, seconds."""
+    times, work = LearnedTimes(), Work.of_video(30.0, SIZE, Fraction(25))
+    for stage, engine, seconds in engines:
+        guess_s = work.first_guess_s(stage)
+        for _ in range(60):
+            times.observe(Conditions.of(stage, guess_s, engine, ""), seconds / guess_s)
+    return times
+
+
+def test_the_busiest_lane_bounds_the_day() -> None:
+    times = measured(("check", "", 0.1), ("face", "mediapipe", 0.5), ("tts", "kokoro", 4.0), ("lipsync", "warp", 2.0),
+                     ("encode", "libx264", 10.0), ("deliver", "", 0.1))  # fmt: skip
+    (row,) = capacity(times, SLOTS, [30.0], [SIZE])
+    # Of three workers two draw: five seconds for each video; the voice lane takes six
+    assert row.limit == "voice"
+    assert row.a_day == pytest.approx(DAY_S / 6.0, rel=0.01)
+    assert row.engines == {"tts": "kokoro", "lipsync": "warp"}
+    assert (row.measured, row.alike) == pytest.approx((1.0, 0.0))
+    # And of two workers one draws
+    (row,) = capacity(times, {**SLOTS, "cpu": 2}, [30.0], [SIZE])
+    assert row.limit == "long"
+    assert row.a_day == pytest.approx(DAY_S / 10.0, rel=0.01)
+    # And an engine of the GPU counts there
+    times = measured(("tts", "xtts", 20.0), ("lipsync", "musetalk", 30.0))
+    (row,) = capacity(times, SLOTS, [30.0], [SIZE])
+    assert row.limit == "gpu"
+    assert row.a_day == pytest.approx(DAY_S / 50.0, rel=0.01)
+
+
+def test_what_was_not_measured_is_said_to_be_guessed() -> None:
+    (guessed,) = capacity(LearnedTimes(), SLOTS, [30.0], [SIZE])
+    assert (guessed.measured, guessed.alike, guessed.engines) == (0.0, 0.0, {})
+    (partly,) = capacity(measured(("encode", "libx264", 10.0)), SLOTS, [30.0], [SIZE])
+    assert 0.3 < partly.measured < 0.9
+    (other,) = capacity(measured(("encode", "libx264", 10.0)), SLOTS, [300.0], [SIZE])
+    assert (other.measured, other.alike > 0.5) == (0.0, True)
+
+
+def test_each_pair_of_engines_has_a_row() -> None:
+    times = measured(("tts", "kokoro", 4.0), ("tts", "xtts", 20.0), ("lipsync", "warp", 2.0))
+    rows = list(capacity(times, SLOTS, [30.0, 60.0], [SIZE]))
+    assert [(row.engines["tts"], row.seconds) for row in rows] == [
+        ("xtts", 30.0), ("xtts", 60.0), ("kokoro", 30.0), ("kokoro", 60.0),
+    ]  # fmt: skip

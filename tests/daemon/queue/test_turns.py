@@ -1,0 +1,120 @@
+"""Every waiting job says which place it has and when it is expected to be done, by the work that goes before it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from daemon.jobs.facts import JobFacts
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.record import Job
+from daemon.outbox import backlog as backlog_module
+from daemon.outbox.backlog import Backlog
+from daemon.outbox.estimator import Estimator
+from daemon.queue.ready_queue import ReadyQueue
+from daemon.queue.turns import FRONT, OTHERS, Turns, keep_turns
+from tests.support.daemon.intake import Room
+
+
+class Queue:
+    """Jobs that wait, in memory."""
+
+    def __init__(self, slots: int = 1) -> None:
+        self.estimator, self.ready = Estimator(), ReadyQueue()
+        self.backlog = Backlog(self.estimator, lambda: {"gpu": 1, "voice": 1, "cpu": slots})
+        self.turns = Turns(self.ready, self.backlog)
+
+    def add(self, number: int, stage: str, audio_s: float = 100.0, by: str = "ann") -> Job:
+        kind = KINDS["video"]
+        facts = JobFacts({"tts": {"audio_s": audio_s, "engine": "kokoro"}, "lipsync": {"engine": "warp"}})
+        one = Job(f"job-20260101T000000Z-{number:08x}", f"n{number}", "n.yaml", by=by, stages=kind.stages, stage=stage,
+                  facts=facts, accepted=1e9 + number, since=1e9 + number)  # fmt: skip
+        self.ready.add(one)
+        self.backlog.job_accepted(one)
+        return one
+
+
+def test_a_job_waits_for_the_work_that_goes_before_it() -> None:
+    queue = Queue()
+    encoding = queue.add(1, "encode")
+    first, second = queue.add(2, "tts"), queue.add(3, "tts")
+    queue.turns.order()
+    assert [queue.turns.of(one).position for one in (encoding, first, second)] == [1, 1, 2]
+    # The lane of the videos is the busiest of those before it
+    encode = queue.estimator.stage_s(encoding, "encode") + queue.estimator.stage_s(encoding, "deliver")
+    assert queue.turns.of(encoding).wait_s == 0.0
+    assert queue.turns.of(first).wait_s == pytest.approx(encode)
+    assert queue.turns.of(second).wait_s == pytest.approx(2 * encode)
+    # And where two of three workers draw, it is over in half the time
+    twice = Queue(slots=3)
+    for number, stage in enumerate(("encode", "tts", "tts")):
+        last = twice.add(number, stage)
+    twice.turns.order()
+    assert twice.turns.of(last).wait_s == pytest.approx(queue.estimator.stage_s(encoding, "encode"))
+
+
+def test_a_job_that_has_just_come_is_the_last_one() -> None:
+    queue = Queue()
+    queue.add(1, "tts")
+    queue.turns.order()
+    new = queue.add(2, "tts")
+    place, wait_s = queue.turns.of(new)
+    assert place == 2
+    assert wait_s == pytest.approx(queue.backlog.left_of(new).cpu + queue.backlog.left_of(new).long)
+
+
+def test_what_has_run_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1e6]
+    monkeypatch.setattr(backlog_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    queue = Queue()
+    running, waiting = queue.add(1, "encode"), queue.add(2, "encode")
+    queue.ready.take(running.id)
+    running.state = "running"
+    queue.backlog.stage_started(running, "encode", 0.0)
+    queue.turns.order()
+    before = queue.turns.of(waiting).wait_s
+    now[0] += 3.0
+    queue.turns.order()
+    assert queue.turns.of(waiting).wait_s == pytest.approx(before - 3.0)
+    # And nothing is left of jobs that have ended
+    for one in (running, waiting):
+        queue.backlog.job_finished(one)
+    assert sum(queue.backlog.total) == pytest.approx(0.0)
+
+
+def test_the_first_status_of_each_job_of_a_burst_has_its_place_and_its_end(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    for number in range(3):
+        room.put(f"n{number}.yaml", "kind: speech\ntext: Hello to all of you.\n")
+    room.settle()
+    statuses = [room.status(f"n{number}") for number in range(3)]
+    assert sorted(status["queue_position"] for status in statuses) == [1, 2, 3]
+    assert all(status["eta_s"] > 0 for status in statuses)
+
+
+def test_those_far_behind_are_brought_up_to_date_in_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room(tmp_path)
+    # Given more waiting jobs than a round brings up to date
+    number = FRONT + OTHERS + 5
+    for one in range(number):
+        room.put(f"n{one:03}.yaml", "kind: speech\ntext: Hello to all of you.\n")
+    room.settle()
+    written: list[str] = []
+    service = room.service
+    monkeypatch.setattr(service.status, "queue_position", lambda job, turn: written.append(job.name))
+    rounds: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            rounds.append(seconds)
+            if len(rounds) == 2:
+                raise asyncio.CancelledError
+
+    monkeypatch.setattr("daemon.queue.turns.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(keep_turns(service.turns, service.spool, service.status))
+    # Then two rounds write each of them once: nothing has changed meanwhile
+    assert sorted(written) == [f"n{one:03}" for one in range(number)]
