@@ -75,7 +75,10 @@ COMMANDS = {
     ),
     "config": ("daemon.cli.commands.config", "Print every setting as config.yaml and the defaults make it."),
     "models": ("daemon.cli.commands.models", "Model files: what each engine needs, what is there, and how to get it."),
-    "voice": ("daemon.cli.commands.voice", "Voices: what each engine has, how they sound, and under which licence."),
+    "voice": (
+        "daemon.cli.commands.voices.voice",
+        "Voices: what each engine has, how they sound, and under which licence.",
+    ),
     "avatar": (
         "daemon.cli.commands.avatar",
         "Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion.",

@@ -46,10 +46,10 @@ class _Size(click.ParamType[tuple[int, int]]):
 @json_option
 @click.pass_obj
 def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, int], ...], as_json: bool) -> None:
-    """How many videos this machine makes in a day, if it makes nothing else, by what it has measured.
+    """How many videos of which length and size this machine makes in a day, by what it has measured.
 
-    A row for each pair of engines that has made a video here. What has not been measured is a first guess for a machine of two
-    cores, and is said to be one.
+    It makes nothing else then. A row for each pair of engines that has made a video here. What has not been measured is a first
+    guess for a machine of two cores, and is said to be one.
 
     \b
     Examples:
@@ -98,15 +98,15 @@ def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, i
 @json_option
 @click.pass_obj
 def timeline(shell: Shell, since: float, until: float | None, output: Path | None, as_json: bool) -> None:
-    """What ran in which slot of a lane and when, and why slots stood still.
+    """A picture of what ran where and when, and why nothing ran, from the records of jobs.
 
-    Reads the records of jobs and the log of the lanes in the spool; the daemon need not run. Jobs that are removed by the
-    retention are not in it any more.
+    A row for each slot of a lane. The daemon need not run. Jobs that are removed by the retention are not in it any more. A
+    .json file opens at ui.perfetto.dev.
 
     \b
     Examples:
       avatar timeline --since 1h --output night.svg
-      avatar timeline --since 24h -o night.json    # open it at ui.perfetto.dev
+      avatar timeline --since 24h -o night.json
     """
     from daemon.cli.timeline.records import read_past
     from daemon.cli.timeline.summary import summary
