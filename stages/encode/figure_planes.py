@@ -27,7 +27,7 @@ _TAPS = _WEIGHTS / _WEIGHTS.sum()
 _REACH = len(_TAPS) // 2
 _ONE = np.ones(1)
 #: Samples without a figure: of Y or alpha, and of `FigurePlanes.chroma`.
-_NOTHING, _NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
+_NOTHING, NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
 #: Pixels of the largest picture that is enlarged: its quads take 32 bytes for each pixel.
 _MOST_ENLARGED = 2048 * 2048
 #: The planes go on, mirrored, beyond the picture's borders by this part of its shorter side, and by so many px at least: a figure
@@ -120,7 +120,7 @@ class FigurePlanes:
             slice(part.start // 2 + margin - before, part.stop // 2 + margin + after)
             for part, (before, after) in zip(box, margins, strict=True)
         ]
-        return (places[0], places[1]), self._with_margins(samples, box, margins, _NO_CHROMA)
+        return (places[0], places[1]), self._with_margins(samples, box, margins, NO_CHROMA)
 
     def _quads(self, channel: int, box: Box) -> tuple[Box, Picture]:
         """Make all quads that hold a pixel of `box`, which has even bounds, and say where they are."""
