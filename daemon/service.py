@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,7 @@ class Service:
         state_json = self.spool.root / "state.json"
         before = read_state(state_json)
         estimator = Estimator(learned_times(before))
-        backlog = Backlog(estimator, lambda: {name: len(slots) for name, slots in self._scheduler.slots.items()})
+        backlog = Backlog(estimator, self._slots_by_lane)
         self.turns = Turns(self.ready_queue, backlog)
         self.status = StatusWriter(self.outbox, estimator, self.turns.of)
         self.admission.claims.builder.describe = self.status.describe_new
@@ -173,6 +174,10 @@ class Service:
             )
             for device in devices
         ]  # fmt: skip
+
+    def _slots_by_lane(self) -> Counter[LaneName]:
+        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name."""
+        return Counter(lane.name for lane in self.lanes for _ in lane.slots)
 
     def _make_lane(
         self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
@@ -223,7 +228,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
-        self.lane_log.began([slot.name for lane in self.lanes for slot in lane.slots])
+        self.lane_log.began([name for lane in self.lanes for name in lane.slot_names])
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)

@@ -124,9 +124,7 @@ class Replay:
         self.service._make_folders()
         for lane in self.service.lanes:
             for slot in lane.slots:
-                slot.worker = ReplayedWorker(
-                    lane.name, settings, partial(lane._on_notice, slot.name, slot.models), self.costs
-                )
+                slot.worker = ReplayedWorker(lane.name, settings, partial(lane._on_notice, slot.models), self.costs)
         if self.choose_gpu is not None:
             self.service.gpus[0]._choose = self.choose_gpu(self.service)
 
@@ -155,7 +153,7 @@ class Replay:
 
     def start(self) -> None:
         """Start the lanes."""
-        self.service.lane_log.began([slot.name for lane in self.service.lanes for slot in lane.slots])
+        self.service.lane_log.began([name for lane in self.service.lanes for name in lane.slot_names])
         for lane in self.service.lanes:
             lane.start()
 

@@ -53,12 +53,12 @@ COMMANDS = {
         "What runs, what waits since when, what ended, what is paused; live, until Ctrl-C.",
     ),
     "capacity": (
-        "daemon.cli.commands.work.capacity",
-        "How many videos this machine makes in a day, if it makes nothing else, by what it has measured.",
+        "daemon.cli.commands.work",
+        "How many videos of which length and size this machine makes in a day, by what it has measured.",
     ),
     "timeline": (
-        "daemon.cli.commands.work.timeline",
-        "What ran in which slot of a lane and when, and why slots stood still.",
+        "daemon.cli.commands.work",
+        "A picture of what ran where and when, and why nothing ran, from the records of jobs.",
     ),
     "validate": (
         "daemon.cli.commands.validate",
@@ -75,7 +75,10 @@ COMMANDS = {
     ),
     "config": ("daemon.cli.commands.config", "Print every setting as config.yaml and the defaults make it."),
     "models": ("daemon.cli.commands.models", "Model files: what each engine needs, what is there, and how to get it."),
-    "voice": ("daemon.cli.commands.voice", "Voices: what each engine has, how they sound, and under which licence."),
+    "voice": (
+        "daemon.cli.commands.voices.voice",
+        "Voices: what each engine has, how they sound, and under which licence.",
+    ),
     "avatar": (
         "daemon.cli.commands.avatar",
         "Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion.",

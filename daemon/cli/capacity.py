@@ -74,6 +74,11 @@ def capacity(
         yield made("video", engines, seconds, size, learned, slots)
 
 
+def slots_here(state: Mapping[str, Any], cpus: int) -> dict[LaneName, int]:
+    """Return the slots of each lane. `state`: what `read_state` returned, which has a record for each GPU; `cpus`: as set."""
+    return {"gpu": max(1, len(state.get("slots") or ())), "voice": 1, "cpu": cpus}
+
+
 def engines_of(learned: LearnedTimes, stage: Stage) -> list[str]:
     """Return the engines that have done a stage here, the last one first; one that is not known where none has."""
     found = [

@@ -39,7 +39,7 @@ class LaneLog(Subscriber):
         self._alive = 0.0
 
     def began(self, slots: Sequence[str]) -> None:
-        """Note that the daemon takes work. `slots`: their names, as in records of jobs."""
+        """Note that the daemon takes work. `slots`: the names of all."""
         self._write("began", slots=list(slots), alive=self._last_alive())
         self._touch()
 
@@ -48,10 +48,10 @@ class LaneLog(Subscriber):
         self._write("ended")
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
-        self._write("paused", lane=lane, why=error.code)
+        self._write("paused", lane=_row(lane), why=error.code)
 
     def lane_resumed(self, lane: str) -> None:
-        self._write("resumed", lane=lane)
+        self._write("resumed", lane=_row(lane))
 
     def queue_paused(self, scope: Scope, pause: Pause) -> None:
         if scope == "lanes":
@@ -64,7 +64,11 @@ class LaneLog(Subscriber):
     def model_changed(self, change: ModelChange) -> None:
         if change.change == "loaded":
             self._write(
-                "loaded", slot=change.slot, stage=change.stage, model=change.model, seconds=round(change.seconds, 3)
+                "loaded",
+                lane=_row(change.lane),
+                stage=change.stage,
+                model=change.model,
+                seconds=round(change.seconds, 3),
             )
 
     async def loop(self) -> None:
@@ -98,6 +102,11 @@ class LaneLog(Subscriber):
         if self._path.exists() and self._path.stat().st_size > MOST_BYTES:
             data = self._path.read_bytes()
             fs.replace_bytes(self._path, data[data.index(b"\n", len(data) // 2) + 1 :], durable=False)
+
+
+def _row(lane: str | None) -> str:
+    """Return what a lane, or the slot of one of several GPUs (`gpu 1`), is called in records of jobs."""
+    return (lane or "").replace(" ", "-")
 
 
 def read_lane_log(path: Path) -> Iterator[dict[str, Any]]:

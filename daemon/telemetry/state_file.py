@@ -36,9 +36,12 @@ class StateFile(Subscriber):
     """
 
     def __init__(
-        self, path: Path, estimator: Estimator, errors: EstimateErrors,
+        self,
+        path: Path,
+        estimator: Estimator,
+        errors: EstimateErrors,
         slots: Callable[[], list[dict[str, Any]]] = list,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._path = path
         self._slots = slots
         self._estimator = estimator

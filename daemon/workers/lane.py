@@ -86,7 +86,7 @@ class Lane:
         self._routes = routes
         self.state_machine = state_machine
         self._costs = costs or ModelCosts()
-        self.slots = [self._make_slot(slot_name, make_worker) for slot_name in names_of_slots(self.title, slots)]
+        self.slots = [self._make_slot(f"{self.title} {number}", make_worker) for number in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
@@ -95,7 +95,7 @@ class Lane:
 
     def _make_slot(self, name: str, make_worker: MakeWorker) -> Slot:
         models = SlotModels(self._costs)
-        worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, name, models))
+        worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, models))
         return Slot(name, worker, models, self._stages)
 
     def start(self) -> None:
@@ -254,7 +254,7 @@ class Lane:
             slot.to_preload, slot.succeeded = self._to_preload(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.state_machine.start_attempt(ticket, slot.name)
+        taken = await self.state_machine.start_attempt(ticket, self._name_of(slot))
         if taken is None:
             return
         job, directory = taken
@@ -306,6 +306,16 @@ class Lane:
             else:
                 await self.state_machine.advance(job, directory, result.facts, result.warnings)
 
+    def _name_of(self, slot: Slot) -> str:
+        """Return the name of a slot, in records of jobs."""
+        return self.slot_names[self.slots.index(slot)]
+
+    @property
+    def slot_names(self) -> list[str]:
+        """Names of the slots in records of jobs: `voice`, `cpu-2`, and with several GPUs `gpu-1`, by the GPU's number."""
+        name = self.title.replace(" ", "-")
+        return [name] if len(self.slots) == 1 else [f"{name}-{number}" for number, _ in enumerate(self.slots, start=1)]
+
     async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
             await self.state_machine.put_back(job, directory, "returned")
@@ -349,16 +359,11 @@ class Lane:
         if self._watch is not None:
             self.state_machine.events.slots_changed()
 
-    def _on_notice(self, slot: str, models: SlotModels, notice: Notice) -> None:
+    def _on_notice(self, models: SlotModels, notice: Notice) -> None:
         if isinstance(notice, ModelChange):
             models.changed(notice)
-            titled = {"lane": self.title} if self.title != self.name else {}
-            self.state_machine.events.model_changed(notice.model_copy(update={**titled, "slot": slot}))
+            if self.title != self.name:
+                notice = notice.model_copy(update={"lane": self.title})
+            self.state_machine.events.model_changed(notice)
         else:
             self.state_machine.events.stage_left(notice.job, notice.value)
-
-
-def names_of_slots(title: str, number: int) -> list[str]:
-    """Return what the slots of a lane are called, also in records: `voice`, `cpu-1`, `gpu-0` for the GPU of that number."""
-    lane = title.replace(" ", "-")
-    return [lane] if number == 1 else [f"{lane}-{one}" for one in range(1, number + 1)]

@@ -24,7 +24,7 @@ class Slot:
     """A worker process and its present job.
 
     Attributes:
-        name: unique among the slots of all lanes; records of jobs have it.
+        name: unique in its lane.
         stages: those that it may run.
         models: what its process has loaded.
         stage: what it runs, or is about to; None if it has no job. `job`: the job, once it was started.

@@ -31,8 +31,8 @@ from stages.encode.field_warp import (
     field_in_box,
     refined,
 )
-from stages.encode.figure_planes import FigurePlanes, block_around
-from stages.encode.gaze import GazePainter, limit_gaze
+from stages.encode.figure_planes import FigurePlanes, block_around, together
+from stages.encode.gaze import GazeLimit, GazePainter
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
@@ -111,6 +111,7 @@ class Composer:
         self._background.show_values(self._planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
+        self._limit_gaze = GazeLimit(rig.eyeballs)
         self._rig, self._track = rig, track
         #: Where the lips are widest apart in the picture, px: of the upper and of the lower one; and how far.
         column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
@@ -121,6 +122,8 @@ class Composer:
         box = self._creases.slices
         self._folds = self._planes.prepare(self._painted[box], box)
         self._painted[box] = self._figure[box]
+        half = 0.5 * rig.frame.unit
+        self._mouth_points = rig.frame.picture(np.array([[0, 0], [half, 0], [0, half]])).astype(np.float32)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
         self._prepare_fields()
@@ -176,9 +179,12 @@ class Composer:
         self._sampler: FigureSampler | TorchSampler = sampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
             here = face.within(rig.face_cells)
-            self._lower, self._upper = FieldSum(lower[:, *here]), FieldSum(upper[:, *here])
+            #: The upper layer's fields, and how those of the lower one differ: only near the mouth.
+            self._upper, self._lower_beyond = FieldSum(upper[:, *here]), FieldSum((lower - upper)[:, *here])
             self._near = face.grown(_NEAR, self._cells)
             self._around = self._near.grown(_AROUND, self._cells)
+            self._face_part = face.within(self._around)
+            self._near_points = self._near.points(rig.step).astype(np.float32)
             self._near_inverter = FieldInverter(self._around, rig.step, self._near)
             # Elsewhere both layers move alike, so that their inverse is the same.
             apart = rig.face_cells.moving(lower - upper, margin=3) or face
@@ -213,7 +219,7 @@ class Composer:
         if self._cells is not None:
             if deep > 0:
                 self._planes.mix(self._folds, deep)
-            for box in boxes:
+            for box in together(boxes):
                 self._planes.repaint(self._painted[box], box)
             self._move(parameters, frame)
             self._planes.restore()
@@ -230,12 +236,12 @@ class Composer:
     def _paint_eyes(self, parameters: dict[str, float]) -> list[Box]:
         """Paint irises and lids into the working figure; returns the boxes to reset afterwards."""
         boxes = []
-        x, y = limit_gaze(self._rig.eyeballs, parameters["gaze_x"], parameters["gaze_y"])
+        x, y = self._limit_gaze(parameters["gaze_x"], parameters["gaze_y"])
         for lid, eyeball, name in zip(self._eyes, self._gaze, ("blink_left", "blink_right"), strict=False):
             box = eyeball.slices
             turned = eyeball.paint(self._painted[box], x, y)
             if turned is not None:
-                self._painted[box][..., :3] = turned
+                self._painted[box] = turned
             if parameters[name] > 0:
                 box = lid.slices  # includes that of the eyeball
                 self._painted[box][..., :3] = lid.paint(self._painted[box], parameters[name])
@@ -253,10 +259,10 @@ class Composer:
         upper = refined(head, self._around.within(self._cells))
         closing = parameters["close"] and parameters["close"] * self._stretch(upper)
         weights = np.array([{**parameters, "close": closing}[name] for name in self._face_names], np.float32)
+        near = self._near.within(self._cells)
+        self._upper.add(weights, upper[self._face_part])
         lower = upper.copy()
-        face, near = self._face_cells.within(self._around), self._near.within(self._cells)
-        upper[face] += self._upper.sum(weights)
-        lower[face] += self._lower.sum(weights)
+        self._lower_beyond.add(weights, lower[self._face_part])
         upper_back = self._near_inverter.invert(upper, backward[near])
         beside = upper_back[self._apart.within(self._near)]
         change = self._apart_inverter.invert(lower, beside) - beside
@@ -297,10 +303,12 @@ class Composer:
         """
         upper_back, lower_change = backward
         step, box = self._rig.step, opening.slices
-        upper = opening.points() + field_in_box(upper_back, self._near, step, box)
+        upper = field_in_box(upper_back + self._near_points, self._near, step, box)
         change = field_in_box(lower_change, self._apart, step, box)
         side = opening.side()
-        lips = sample(self._painted, upper + cv2.merge((side, side)) * change, cv2.INTER_CUBIC)
+        places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
+        cv2.add(places, upper, places)
+        lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam(side)
         if len(seam[0]):
@@ -337,9 +345,7 @@ class Composer:
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
-        frame = self._rig.frame
-        local = np.array([[0, 0], [0.5 * frame.unit, 0], [0, 0.5 * frame.unit]])
-        source = frame.picture(local).astype(np.float32)
+        source = self._mouth_points
         target = source + field_at_points(head, self._coarse, 2 * self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
 

@@ -23,11 +23,12 @@ Repaint = list[tuple[Picture, Box, Picture, Picture]]
 #: Taps of the Lanczos filter (a = 4) halfway between two samples.
 _HALVES = np.arange(-3.5, 4.0)
 _WEIGHTS = np.asarray(np.sinc(_HALVES) * np.sinc(_HALVES / 4), np.float64)
-_TAPS = _WEIGHTS / _WEIGHTS.sum()
+_TAPS = np.asarray(_WEIGHTS / _WEIGHTS.sum(), np.float32)
 _REACH = len(_TAPS) // 2
-_ONE = np.ones(1)
 #: Samples without a figure: of Y or alpha, and of `FigurePlanes.chroma`.
-_NOTHING, _NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
+_NOTHING, NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
+#: How many times as large as two boxes one around both may be.
+_MUCH_LARGER = 2.0
 #: Pixels of the largest picture that is enlarged: its quads take 32 bytes for each pixel.
 _MOST_ENLARGED = 2048 * 2048
 #: The planes go on, mirrored, beyond the picture's borders by this part of its shorter side, and by so many px at least: a figure
@@ -45,15 +46,14 @@ def enlarge(plane: Picture) -> Picture:
     height, width = plane.shape
     tall = np.empty((2 * height, width), np.uint8)
     tall[::2] = plane
-    tall[1::2] = _between(plane, _ONE, _TAPS)
-    return np.asarray(cv2.merge([tall, _between(tall, _TAPS, _ONE)]), np.uint8).reshape(2 * height, 2 * width)
+    tall[1::2] = _between(plane, _TAPS[:, None])
+    return np.asarray(cv2.merge([tall, _between(tall, _TAPS[None])]), np.uint8).reshape(2 * height, 2 * width)
 
 
-def _between(plane: Picture, across: npt.NDArray[np.float64], down: npt.NDArray[np.float64]) -> Picture:
-    anchor = (_REACH - 1 if len(across) > 1 else 0, _REACH - 1 if len(down) > 1 else 0)
-    return np.asarray(
-        cv2.sepFilter2D(plane, -1, across, down, anchor=anchor, borderType=cv2.BORDER_REPLICATE), np.uint8
-    )
+def _between(plane: Picture, taps: npt.NDArray[np.float32]) -> Picture:
+    """Filter along one side. cv2.sepFilter2D takes twice as long, since it filters along the other one, too."""
+    anchor = tuple((side - 1) // 2 for side in taps.shape[::-1])
+    return np.asarray(cv2.filter2D(plane, -1, taps, anchor=anchor, borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
 class FigurePlanes:
@@ -120,7 +120,7 @@ class FigurePlanes:
             slice(part.start // 2 + margin - before, part.stop // 2 + margin + after)
             for part, (before, after) in zip(box, margins, strict=True)
         ]
-        return (places[0], places[1]), self._with_margins(samples, box, margins, _NO_CHROMA)
+        return (places[0], places[1]), self._with_margins(samples, box, margins, NO_CHROMA)
 
     def _quads(self, channel: int, box: Box) -> tuple[Box, Picture]:
         """Make all quads that hold a pixel of `box`, which has even bounds, and say where they are."""
@@ -203,6 +203,22 @@ def _chroma_channels(values: Picture) -> Picture:
 def block_around(box: Box, height: int, width: int) -> Box:
     """Grow a box to the block that `Background.show` needs to draw all of it."""
     return _grow(box, 2, height, width)
+
+
+def together(boxes: list[Box]) -> list[Box]:
+    """Make one box of both eyes', unless it is much larger: one repaint of a little more takes less time than two."""
+    if len(boxes) < 2:
+        return boxes
+    first, second, *others = boxes
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+    if _area((rows, columns)) > _MUCH_LARGER * (_area(first) + _area(second)):
+        return boxes
+    return [(rows, columns), *others]
+
+
+def _area(box: Box) -> int:
+    rows, columns = box
+    return int(rows.stop - rows.start) * int(columns.stop - columns.start)
 
 
 def _grow(box: Box, by: int, height: int, width: int) -> Box:

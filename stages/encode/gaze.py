@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.eyeball import Eyeball
-from stages.face.sampling import on_colours, sample
+from stages.face.sampling import sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -21,16 +23,20 @@ _LEAVES = 0.04
 _LEAST_PX = 0.04
 
 
-def limit_gaze(eyeballs: Sequence[Eyeball], x: float, y: float) -> tuple[float, float]:
-    """Limit a gaze, in eye widths, to what all eyes can show, so that they move together."""
-    if not eyeballs:
-        return 0.0, 0.0
-    left, right, up, down = np.min([ball.reach / ball.eye_width for ball in eyeballs], axis=0).tolist()
-    return min(max(x, -left), right), min(max(y, -up), down)
+class GazeLimit:
+    """Limits a gaze, in eye widths, to what all eyes can show, so that they move together."""
+
+    def __init__(self, eyeballs: Sequence[Eyeball]) -> None:
+        reach = [ball.reach / ball.eye_width for ball in eyeballs] or [np.zeros(4)]
+        self._left, self._right, self._up, self._down = np.min(reach, axis=0).tolist()
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        """Return the gaze, to the right and down, as far as it can be shown."""
+        return min(max(x, -self._left), self._right), min(max(y, -self._up), self._down)
 
 
 class GazePainter:
-    """Draws the gaze of one eye into a BGR portrait.
+    """Draws the gaze of one eye into a BGRA portrait.
 
     Attributes:
         slices: rows and columns of the eye's opening in the portrait.
@@ -41,38 +47,50 @@ class GazePainter:
         x, y = eyeball.origin
         self.slices = slice(y, y + height), slice(x, x + width)
         self._eye = eyeball
-        self._ball = np.ascontiguousarray(eyeball.ball[..., ::-1])
-        self._highlight = np.ascontiguousarray(eyeball.highlight[..., ::-1]) if eyeball.highlight.any() else None
-        self._opening = on_colours(eyeball.opening)
-        self._shade = np.ascontiguousarray(eyeball.shade[..., ::-1])
-        self._margin = np.ascontiguousarray(eyeball.margin[..., ::-1]) if eyeball.margin.any() else None
+        # With a fourth channel, which stays as it is, so that the portrait's box needs no conversion.
+        self._ball = _four(eyeball.ball)
+        self._highlight = _four(eyeball.highlight) if eyeball.highlight.any() else None
+        self._opening = cv2.merge([*[eyeball.opening] * 3, np.zeros_like(eyeball.opening)])
+        self._shade = _four(eyeball.shade)
+        self._margin = _four(eyeball.margin.astype(np.float32)) if eyeball.margin.any() else None
         rows, columns = np.indices((height, width), dtype=np.float32)
         self._points = np.dstack([columns, rows])
-        self._share = np.ascontiguousarray(eyeball.share, np.float32)
+        share = np.ascontiguousarray(eyeball.share, np.float32)
+        #: How the eye's surface moves with each px of the gaze, to the right and down.
+        self._along = [cv2.merge(parts) for parts in ((share, 0 * share), (0 * share, share))]
 
     def paint(self, portrait: Picture, x: float, y: float) -> Picture | None:
-        """Draw the eye's box, BGR uint8 [height, width, 3], looking `x` to the right and `y` down, in eye widths.
+        """Draw the eye's box, BGRA uint8 [height, width, 4], looking `x` to the right and `y` down, in eye widths.
 
         Args:
-            portrait: the same box, BGR uint8 [height, width, 3 or more].
-            x, y: within `limit_gaze`.
+            portrait: the same box; its alpha stays as it is.
+            x, y: within `GazeLimit`.
 
         Returns:
             The box; None if the eye does not visibly move.
         """
         if max(abs(x), abs(y)) * self._eye.eye_width < _LEAST_PX:
             return None
-        shift = (np.array([x, y]) @ self._eye.axes * self._eye.eye_width).astype(np.float32)
-        along = cv2.merge([self._share * part for part in shift])
-        turned = sample(self._ball, self._points - along, cv2.INTER_CUBIC)
+        right, down = (np.array([x, y]) @ self._eye.axes * self._eye.eye_width).tolist()
+        places = np.asarray(cv2.scaleAdd(self._along[0], -right, self._points), np.float32)
+        cv2.scaleAdd(self._along[1], -down, places, places)
+        turned = sample(self._ball, places, cv2.INTER_CUBIC)
         if self._highlight is not None:
-            moved = sample(self._highlight, self._points - _HIGHLIGHT * shift, outside=cv2.BORDER_CONSTANT)
+            back = np.array([[1, 0, -_HIGHLIGHT * right], [0, 1, -_HIGHLIGHT * down]])
+            moved = cv2.warpAffine(
+                self._highlight, back, turned.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            )
             turned = np.asarray(cv2.add(turned, moved), np.uint8)
-        open_ = np.ascontiguousarray(portrait[..., :3])
+        open_ = portrait
         if self._margin is not None:
-            left = min(1.0, float(np.hypot(*shift)) / (_LEAVES * self._eye.eye_width))
-            open_ = np.asarray(np.clip(open_ + left * self._margin, 0, 255), np.uint8)
+            left = min(1.0, math.hypot(right, down) / (_LEAVES * self._eye.eye_width))
+            open_ = np.asarray(cv2.addWeighted(portrait, 1, self._margin, left, 0, dtype=cv2.CV_8U), np.uint8)
         mixed = cv2.multiply(turned, self._shade, dtype=cv2.CV_32F)
         cv2.subtract(mixed, open_, mixed, dtype=cv2.CV_32F)
         cv2.multiply(mixed, self._opening, mixed)
         return np.asarray(cv2.add(open_, mixed, dtype=cv2.CV_8U), np.uint8)  # rounded to the nearest
+
+
+def _four(layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A layer, RGB, as BGR and a channel of zeros."""
+    return cv2.merge([*cv2.split(layer)[::-1], np.zeros(layer.shape[:2], layer.dtype)])

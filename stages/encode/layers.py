@@ -59,12 +59,17 @@ class Background:
 
     def show_values(self, values: Picture, box: Box, frame: PlanarFrame) -> None:
         """The same for a block that `to_ycc` has converted."""
-        luma, blue, red, alpha = cv2.split(values)
-        small = halve(np.asarray(cv2.merge([blue, red, alpha]), np.uint8))
         inner, inside = _inner(box, frame)
-        self.show_luma(np.asarray(luma[inside], np.uint8), np.asarray(alpha[inside], np.uint8), inner, frame)
-        half = halved(inside)
-        self.show_chroma(small[half][..., 0], small[half][..., 1], small[half][..., 2], inner, frame)
+        half, small = halved(inner), halve(values)[halved(inside)]
+        whole_alpha = np.asarray(cv2.extractChannel(values, 3), np.uint8)
+        planes = frame.y[inner], frame.cb[half], frame.cr[half]
+        for channel, (plane, source) in enumerate(zip(planes, (values[inside], small, small), strict=True)):
+            cv2.extractChannel(source, channel, plane)
+        if frame.transparent:
+            frame.alpha[inner] = whole_alpha[inside]
+        if cv2.countNonZero(cv2.bitwise_not(whole_alpha)):  # else the figure hides all of the background
+            self.show_luma(planes[0], whole_alpha[inside], inner, frame)
+            self.show_chroma(planes[1], planes[2], np.asarray(cv2.extractChannel(small, 3), np.uint8), inner, frame)
 
     def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw premultiplied Y, uint8 [height, width], at `box`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -67,20 +68,24 @@ class MouthOpening:
             min(upper[:, 1].min(), lower[:, 1].min()) - 6, max(upper[:, 1].max(), lower[:, 1].max()) + 7, height
         )
         x = np.arange(x0, x1, dtype=np.float32)
-        top = np.interp(x, np.maximum.accumulate(upper[:, 0]), upper[:, 1])
-        bottom = np.interp(x, np.maximum.accumulate(lower[:, 0]), lower[:, 1])
+        top = np.interp(x, np.maximum.accumulate(upper[:, 0]), upper[:, 1]).astype(np.float32)
+        bottom = np.interp(x, np.maximum.accumulate(lower[:, 0]), lower[:, 1]).astype(np.float32)
         middle = (top + bottom) / 2
-        outside = np.maximum(np.maximum(left - x, x - right), 0.0)
-        open_ = (x >= left) & (x <= right)
-        top, bottom = np.where(open_, top, middle), np.where(open_, np.maximum(bottom, top), middle)
-        return cls(x0, y0, x1, y1, *(v.astype(np.float32) for v in (top, bottom, middle, 0.7 + 0.8 * outside)))
+        np.maximum(bottom, top, out=bottom)
+        softness = np.full(len(x), 0.7, np.float32)
+        first, last = max(math.ceil(left) - x0, 0), max(math.floor(right) + 1 - x0, 0)
+        for beyond, outside in ((slice(0, first), left - x[:first]), (slice(last, None), x[last:] - right)):
+            top[beyond] = bottom[beyond] = middle[beyond]
+            softness[beyond] += 0.8 * outside
+        return cls(x0, y0, x1, y1, top, bottom, middle, softness)
 
     def visible(self, above: float = 0.0, below: float = 0.0) -> MouthOpening | None:
         """The part of the box in which anything is visible between the lips, and so many px more; None if the mouth is shut."""
-        columns = np.flatnonzero(self.lower > self.upper)
-        if not len(columns):
+        open_ = self.lower > self.upper
+        if not open_.any():
             return None
-        first, last = int(columns[0]), int(columns[-1]) + 1
+        first = int(open_.argmax())
+        last = len(open_) - int(open_[::-1].argmax())
         top = math.floor(float(self.upper[first:last].min()) - above)
         bottom = math.ceil(float(self.lower[first:last].max()) + below) + 1
         edges = (edge[first:last] for edge in (self.upper, self.lower, self.middle, self.softness))
@@ -102,30 +107,29 @@ class MouthOpening:
         """The y of each row of the box, [height, 1]."""
         return np.arange(self.top, self.bottom, dtype=np.float32)[:, None]
 
-    def points(self) -> FloatArray:
-        """The coordinates of the box's pixels, [height, width, 2]."""
-        points = np.empty(
-            (self.bottom - self.top, self.right - self.left, 2), np.float32
-        )  # np.meshgrid takes 5 times as long
-        points[..., 0] = np.arange(self.left, self.right)
-        points[..., 1] = self.rows()
-        return points
-
     def side(self) -> FloatArray:
         """The share of the lower layer in each pixel, 0 to 1, [height, width]."""
-        return np.clip((self.rows() - self.middle) / self.softness + 0.5, 0, 1).astype(np.float32)
+        share = self.rows() * (1 / self.softness)
+        share += np.float32(0.5) - self.middle / self.softness
+        return np.clip(share, 0, 1, out=share)
 
     def seam(self, side: FloatArray) -> tuple[npt.NDArray[np.intp], ...]:
         """The pixels between the corners that lie on the cut between both layers: their rows and columns."""
-        return np.nonzero((side > 0) & (side < 1) & (self.softness < 1))
+        inside = np.flatnonzero(self.softness < 1)
+        if not len(inside):
+            return inside, inside
+        first = int(inside[0])
+        cut = side[:, first : int(inside[-1]) + 1]
+        rows, columns = np.nonzero((cut > 0) & (cut < 1))
+        return rows, columns + first
 
     def cover(self) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across."""
-        rows, found = self.rows(), np.float32(0)
-        for aside in (-1, 0, 1):
-            upper, lower = (_between_columns(edge, aside) for edge in (self.upper, self.lower))
-            found = found + np.clip(np.minimum(rows + 0.5, lower) - np.maximum(rows - 0.5, upper), 0, 1)
-        return np.asarray(found / 3, np.float32)
+        rows = self.rows()
+        upper, lower = (_in_thirds(edge) for edge in (self.upper, self.lower))
+        found = np.minimum(rows + np.float32(0.5), lower)
+        found -= np.maximum(rows - np.float32(0.5), upper)
+        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0), np.float32)
 
 
 class InteriorPainter:
@@ -173,11 +177,15 @@ class InteriorPainter:
     def _throat(self, opening: MouthOpening) -> FloatArray:
         """The cavity behind the teeth: darkest at its middle, where it is deepest."""
         half = np.maximum((opening.lower - opening.upper) / 2, 1)
-        down = (opening.rows() - opening.middle) / half
         across = np.linspace(-1, 1, len(half), dtype=np.float32)
-        depth = np.clip(1 - down * down * np.float32(0.7) - across * across, 0, 1)
-        light = np.float32(2.10) - np.float32(1.30) * depth
-        return np.asarray(cv2.merge([light * channel for channel in self._cavity]), np.float32)
+        depth = opening.rows() - opening.middle
+        depth *= np.float32(0.7**0.5) / half
+        depth *= depth
+        np.subtract(1 - across * across, depth, out=depth)
+        np.clip(depth, 0, 1, out=depth)
+        depth *= np.float32(-1.30)
+        depth += np.float32(2.10)
+        return np.asarray(cv2.merge([depth * channel for channel in self._cavity]), np.float32)
 
     def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
@@ -188,10 +196,11 @@ class InteriorPainter:
         lips = lips[opening.within(whole)]
         rows = opening.rows()
         height = np.clip((opening.lower - opening.upper) / (0.08 * unit), 0, 1)
-        above = np.clip(1 - (opening.upper - rows) / (0.05 * unit), 0, 1) * (rows < opening.upper + 1)
-        below = np.clip(1 - (rows - opening.lower) / (0.035 * unit), 0, 1) * (rows > opening.lower - 1)
-        dark = np.float32(amount) * self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
-        lips *= _shade_of(1 - dark, self._warm)
+        above, below = rows - opening.upper, opening.lower - rows
+        dark = np.maximum(0.42 * _near_edge(above, 0.05 * unit), 0.22 * _near_edge(below, 0.035 * unit))
+        dark *= np.float32(-amount) * self._edge * height
+        dark += 1
+        lips *= _shade_of(dark, self._warm)
 
     def fade_line(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Lighten the dark line between the shut lips beside a rounded opening by `amount`, in place.
@@ -275,21 +284,40 @@ class InteriorPainter:
         matrix[:, 2] += matrix[:, :2] @ (np.array([x, y]) + shift) - np.array([opening.left, opening.top])
         size = (seen.shape[1], seen.shape[0])
         layer = np.asarray(cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
-        through = cv2.bitwise_not(cv2.extractChannel(layer, 3))
-        seen *= on_colours(np.asarray(through * np.float32(1 / 255), np.float32))
+        through = on_colours(np.asarray(cv2.bitwise_not(cv2.extractChannel(layer, 3)), np.uint8))
+        cv2.multiply(seen, through, seen, scale=1 / 255, dtype=cv2.CV_32F)
         colours = cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR)
-        seen += colours if light is None else cv2.multiply(colours, light, dtype=cv2.CV_32F)
+        shown = colours if light is None else cv2.multiply(colours, light, dtype=cv2.CV_32F)
+        cv2.add(seen, shown, seen, dtype=cv2.CV_32F)
 
     def _shade(self, opening: MouthOpening) -> FloatArray:
         """Shade of light from the front, [height, width]: darker under the upper lip, in the corners, and in a narrow gap."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
         gap = opening.lower - opening.upper
-        under = np.clip((rows - opening.upper) / (0.09 * unit), 0, 1)
-        above = np.clip((opening.lower - rows) / (0.04 * unit), 0, 1)
-        narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * np.clip(gap.max() / (0.12 * unit), 0, 1))
-        shade = (0.55 + 0.45 * np.sqrt(under)) * (0.72 + 0.28 * above) * (0.35 + 0.65 * narrow)
-        return np.asarray(shade, np.float32)
+        narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * min(float(gap.max() / (0.12 * unit)), 1.0))
+        shade = rows - opening.upper
+        shade /= 0.09 * unit
+        np.sqrt(np.clip(shade, 0, 1, out=shade), out=shade)
+        shade *= np.float32(0.45)
+        shade += np.float32(0.55)
+        above = opening.lower - rows
+        above /= 0.04 * unit
+        np.clip(above, 0, 1, out=above)
+        above *= np.float32(0.28)
+        above += np.float32(0.72)
+        shade *= above
+        shade *= (0.35 + 0.65 * narrow).astype(np.float32)
+        return shade
+
+
+def _near_edge(inward: FloatArray, reach: np.float32) -> FloatArray:
+    """How close each pixel is to a lip's edge, 0 to 1, squared; 0 from one px inside the opening on. `inward`: px."""
+    near = np.minimum(inward / reach + 1, 1)
+    np.maximum(near, 0, out=near)
+    near *= near
+    near *= inward < 1
+    return near
 
 
 def _shades(exponents: FloatArray) -> FloatArray:
@@ -303,12 +331,13 @@ def _shade_of(shade: FloatArray, table: FloatArray) -> FloatArray:
     return np.asarray(cv2.LUT(on_colours(level), table), np.float32)
 
 
-def _between_columns(edge: FloatArray, aside: int) -> FloatArray:
-    """An edge a third of a column to the left (-1) or to the right (1)."""
-    if not aside or len(edge) < 2:
-        return edge
-    beside = np.concatenate([edge[:1], edge[:-1]]) if aside < 0 else np.concatenate([edge[1:], edge[-1:]])
-    return np.asarray(edge + (beside - edge) / 3, np.float32)
+def _in_thirds(edge: FloatArray) -> FloatArray:
+    """An edge a third of a column to the left, where it is, and a third to the right, [3, 1, columns]."""
+    thirds = np.stack([edge, edge, edge])[:, None]
+    step = np.diff(edge) / 3
+    thirds[0, 0, 1:] -= step
+    thirds[2, 0, :-1] += step
+    return thirds
 
 
 def _even(first: float, last: float, side: int) -> tuple[int, int]:
@@ -318,9 +347,15 @@ def _even(first: float, last: float, side: int) -> tuple[int, int]:
 
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
-    index = np.arange(len(upper))
+    return np.asarray(upper + _taper(len(upper)) * (lower - upper), np.float32)
+
+
+@cache
+def _taper(count: int) -> FloatArray:
+    """The share of the lower edge at each of so many points, [count, 1]."""
+    index = np.arange(count)
     from_end = np.minimum(np.minimum(index, index[::-1]) / 9.0, 1.0)
-    return np.asarray(upper + (from_end * (2 - from_end))[:, None] * (lower - upper), np.float32)
+    return np.asarray((from_end * (2 - from_end))[:, None], np.float32)
 
 
 def _premultiplied(layer: Picture) -> Picture:

@@ -31,6 +31,11 @@ def sample(
     return values
 
 
+def sample_into(source: npt.NDArray[np.uint8], places: npt.NDArray[np.float32], target: npt.NDArray[np.uint8]) -> None:
+    """Sample `source` linearly, as `sample` does, into `target`, of as many places and channels."""
+    _remap(source, places, None, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
+
+
 def swap_red_and_blue(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Convert RGB to BGR or back, [height, width, 3]. numpy takes twenty times as long to copy the channels in reverse."""
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)

@@ -40,8 +40,8 @@ class SharedSpeech:
         """Share the file of a piece that a job has in its folder, in place of one that was damaged."""
         path = self._path(key)
         with contextlib.suppress(OSError):  # without it, the piece is spoken again
-            if path.exists() and path.samefile(source):
-                return
+            if not self._folder.parent.is_dir() or (path.exists() and path.samefile(source)):
+                return  # a command without a service makes no cache
             make_folder(path.parent)
             remove_other_permissions(path.parent)
             temporary = path.with_name(f".{source.stat().st_ino}.{path.name}")

@@ -19,7 +19,7 @@ _APP: Final = "daemon.doors.http.app:create_app"
 
 @click.group()
 def server() -> None:
-    """The HTTP server, by which programs hand in jobs (docs/http.md)."""
+    """The HTTP server, by which programs hand in jobs."""
 
 
 @server.command()

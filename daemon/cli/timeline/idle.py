@@ -35,7 +35,7 @@ def idle_times(past: Past, slot: str) -> list[Idle]:
     for why, times in (
         (STOPPED, past.stopped),
         (PAUSED, [*past.paused.get("", ()), *past.paused.get(lane, ()), *past.paused.get(slot, ())]),
-        (LOADING, past.loading.get(slot, ())),
+        (LOADING, [*past.loading.get(lane, ()), *past.loading.get(slot, ())]),
         (KEPT_FREE, _kept_free(past, slot)),
         (NEXT_JOB, [*past.ready.get(lane, ()), *past.ready_long.get(lane, ())]),
         (EARLIER, past.coming.get(lane, ())),

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from daemon.jobs.record import Job, StageRun
 from daemon.jobs.stages import BY_NAME
@@ -17,8 +17,6 @@ from daemon.telemetry.lane_log import ALIVE_S, LANE_LOG, read_lane_log
 
 #: Begin and end of something, seconds since the epoch.
 Interval = tuple[float, float]
-#: From top to bottom.
-_LANES: Final = ("gpu", "voice", "cpu")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Past:
         spans: what ran, by slot.
         ready: when jobs waited for a lane, by lane; `ready_long`: for a long stage in it.
         coming: when jobs were before a stage that a lane did later, by lane.
-        paused: by lane, or by slot where each GPU pauses alone; `loading`: by slot; `stopped`: when no daemon ran.
+        paused, loading: by lane, or by slot where its GPU is one of several; `stopped`: when no daemon ran.
     """
 
     began: float
@@ -58,7 +56,7 @@ class Past:
 
 
 def lane_of(slot: str) -> str:
-    """Return the lane of a slot: `cpu` for `cpu-2`, `gpu` for `gpu-0`."""
+    """Return the lane of a slot: `cpu` for `cpu-2`."""
     return slot.partition("-")[0]
 
 
@@ -68,24 +66,18 @@ def read_past(spool: Spool, since: float, until: float) -> Past:
     spans: list[Span] = []
     for job in _jobs(spool, since):
         spans += _read_job(past, job)
-    slots: list[str] = []
+    slots: dict[str, None] = {}
     first = min((span.began for span in spans), default=until)
     for began, entries in _log_by_start(spool.root / LANE_LOG):
-        slots += [str(slot) for slot in began.get("slots") or ()]
+        slots |= dict.fromkeys(map(str, began.get("slots") or ()))
         first = min([first, *(entry["at"] for entry in entries)])
         _read_log(past, entries)
     past.began = max(since, min(first, until))
-    past.spans = {slot: [] for slot in sorted(set(slots) or {"gpu", "voice"}, key=_order)}
+    past.spans = {slot: [] for slot in slots or ("gpu", "voice")}
     for span in sorted(spans, key=lambda one: one.began):
         if span.ended > past.began and span.began < until:
             past.spans.setdefault(_slot_of(past, span), []).append(span)
     return past
-
-
-def _order(slot: str) -> tuple[int, int, str]:
-    """Return what slots are sorted by: their lane, and then their number."""
-    lane, _, number = slot.partition("-")
-    return _LANES.index(lane) if lane in _LANES else len(_LANES), int(number) if number.isdecimal() else 0, slot
 
 
 def _slot_of(past: Past, span: Span) -> str:
@@ -151,15 +143,13 @@ def _read_log(past: Past, entries: list[dict[str, Any]]) -> None:
     open_pauses: dict[str, float] = {}
     end = entries[-1]["at"]
     for entry in entries:
-        lane = str(entry.get("lane") or "").replace(" ", "-")  # "gpu 0": that GPU alone
+        lane = str(entry.get("lane") or "")
         if entry["event"] == "paused":
             open_pauses.setdefault(lane, entry["at"])
         elif entry["event"] == "resumed" and lane in open_pauses:
             past.paused[lane].append((open_pauses.pop(lane), entry["at"]))
         elif entry["event"] == "loaded":
-            past.loading[str(entry.get("slot") or "")].append(
-                (entry["at"] - float(entry.get("seconds") or 0.0), entry["at"])
-            )
+            past.loading[lane].append((entry["at"] - float(entry.get("seconds") or 0.0), entry["at"]))
         elif entry["event"] == "ended":
             end = entry["at"]
             past.stopped.append((end, past.ended))

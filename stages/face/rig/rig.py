@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import TRIED_AGAIN, ResultError
+from daemon.system.memory import release_free_memory
 from stages.face.cache import cache_file
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.landmarker import shared_landmarker
@@ -123,6 +124,7 @@ def build_rig(
         lids = tuple(paint_lid(portrait, landmarks, side, tones) for side in eyes)
         eyeballs = tuple(find_eyeball(portrait, landmarks, side) for side in eyes)
         matte = promised.result() if known is None else known
+    release_free_memory()  # the matte frees about 70 MB, which would count beside what the head needs
     head_names, head, zoom = build_head(frame, landmarks, size, head_cells, step, matte)
     return Rig(
         step=step,

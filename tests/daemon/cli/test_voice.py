@@ -108,7 +108,7 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
 def test_listing_voices_loads_no_model_code() -> None:
     code = (
         "import sys; from daemon.config import Settings; from stages.tts.engines.voices import list_voices; "
-        "list_voices(Settings()); import daemon.cli.commands.voice; "
+        "list_voices(Settings()); import daemon.cli.commands.voices.voice; "
         "bad = {'numpy', 'onnxruntime', 'hibari', 'torch'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -86,7 +86,8 @@ def test_ready_means_that_what_is_dropped_now_is_worked_on(watched: Installation
     # And what waits is counted, with its age, apart from what ran
     watched.drop("waits.yaml", {"kind": "speech", "text": "Hello."})
     wait_for("it to wait", lambda: (watched.status("waits") or {}).get("state") == "queued")
-    assert samples(watched, "avatar_queue_jobs")[("check",)] >= 1  # the daemon's own job may wait beside it
+    # The daemon's own job may wait beside it
+    wait_for("it to be counted", lambda: samples(watched, "avatar_queue_jobs")[("check",)] >= 1)
     assert samples(watched, "avatar_queue_age_seconds_count")[("check",)] >= 1
     assert samples(watched, "avatar_queue_oldest_timestamp_seconds")[("check",)] > 0
     watched.avatar("resume")

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 import stages.face
 from stages.context import Context
 from stages.encode.blinks import BlinkPainter
-from stages.encode.gaze import limit_gaze
+from stages.encode.gaze import GazeLimit
 from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
@@ -130,7 +130,8 @@ def test_irises_move_as_far_as_told_between_lids_that_stay(ready: Context) -> No
     # Given a gaze to a side where there is white
     landmarks = np.array(face_of(ready)["landmarks"], np.float32)
     rig = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks)
-    right, left = limit_gaze(rig.eyeballs, 1, 0)[0], limit_gaze(rig.eyeballs, -1, 0)[0]
+    limit = GazeLimit(rig.eyeballs)
+    right, left = limit(1, 0)[0], limit(-1, 0)[0]
     told = right if right > -left else left
     assert abs(told) > 0.015
     # When it is drawn
@@ -204,7 +205,7 @@ def test_a_gaze_beyond_the_white_is_limited_and_the_same_for_both_eyes(ready: Co
     landmarks = np.array(face_of(ready)["landmarks"], np.float32)
     eyeballs = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks).eyeballs
     # When, then
-    x, y = limit_gaze(eyeballs, 5.0, -5.0)
+    x, y = GazeLimit(eyeballs)(5.0, -5.0)
     for ball in eyeballs:
         assert 0 <= x * ball.eye_width <= ball.reach[1] + 1e-4
         assert 0 <= -y * ball.eye_width <= ball.reach[2] + 1e-4

@@ -136,6 +136,6 @@ def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
         link = page.headers.get("link", "")
         path = "/jobs" + link.partition("<")[2].partition(">")[0] if link else ""
     assert sorted(seen) == sorted(made)
-    assert [one["name"][:8] for one in house.ben.get("/jobs?q=number+1").json["jobs"]] == ["number-1"]
+    assert [one["name"][:8] for one in house.ben.get("/jobs?q=%22number+1%22").json["jobs"]] == ["number-1"]
     assert house.ben.get("/jobs/stats").json["states"] == {"done": 3}
     assert house.ben.get("/status").json["daemon"]["running"] is True

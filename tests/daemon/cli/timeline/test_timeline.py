@@ -31,7 +31,6 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, StageRun
 from daemon.queue.spool import Spool
 from daemon.telemetry.lane_log import LANE_LOG
-from daemon.workers.lane import names_of_slots
 from tests.conftest import Installation
 
 #: A moment long ago, so that nothing here depends on the present; seconds since the epoch.
@@ -84,7 +83,7 @@ def test_each_time_in_which_nothing_ran_has_its_reason(night: Night) -> None:
     night.log((0.0, BEGAN), (40.0, {"event": "paused", "lane": "", "why": "by ann"}),
               (50.0, {"event": "resumed", "lane": ""}), (60.0, {"event": "paused", "lane": "gpu", "why": "gpu-lost"}),
               (70.0, {"event": "resumed", "lane": "gpu"}),
-              (33.0, {"event": "loaded", "slot": "voice", "seconds": 3.0}), (90.0, {"event": "ended"}))  # fmt: skip
+              (33.0, {"event": "loaded", "lane": "voice", "seconds": 3.0}), (90.0, {"event": "ended"}))  # fmt: skip
     night.job(10.0, ("check", "cpu-1", 12.0, 14.0), ("tts", "voice", 20.0, 30.0), ("lipsync", "voice", 35.0, 36.0))
     past = night.past()
     # Then its slots tell
@@ -101,20 +100,6 @@ def test_each_time_in_which_nothing_ran_has_its_reason(night: Night) -> None:
     assert (voice["busy_s"], voice["jobs"]) == (11.0, 1)
 
 
-def test_each_gpu_has_a_row_and_pauses_of_its_own(night: Night) -> None:
-    # Given two GPUs, of which one is lost for a while, and the other loads a model
-    names = [*names_of_slots("cpu", 2), *names_of_slots("gpu 10", 1), *names_of_slots("gpu 2", 1), "voice"]
-    began = {"event": "began", "slots": names}
-    night.log((0.0, began), (20.0, {"event": "paused", "lane": "gpu 2", "why": "gpu-lost"}),
-              (30.0, {"event": "resumed", "lane": "gpu 2"}), (50.0, {"event": "loaded", "slot": "gpu-10", "seconds": 5.0}),
-              (100.0, {"event": "ended"}))  # fmt: skip
-    night.job(0.0, ("lipsync", "gpu-2", 0.0, 10.0))
-    past = night.past()
-    assert list(past.spans) == ["gpu-2", "gpu-10", "voice", "cpu-1", "cpu-2"]
-    assert reasons(past, "gpu-2") == [(10.0, 20.0, NO_WORK), (20.0, 30.0, PAUSED), (30.0, 100.0, NO_WORK)]
-    assert reasons(past, "gpu-10") == [(0.0, 45.0, NO_WORK), (45.0, 50.0, LOADING), (50.0, 100.0, NO_WORK)]
-
-
 def test_a_worker_that_is_kept_free_is_not_blamed(night: Night) -> None:
     # Given two videos to draw, and two workers of which one stays free; a short stage waits for a moment
     night.log((0.0, BEGAN), (100.0, {"event": "ended"}))
@@ -128,7 +113,7 @@ def test_a_worker_that_is_kept_free_is_not_blamed(night: Night) -> None:
 
 def test_a_crash_ends_the_daemon_when_it_was_last_seen(night: Night) -> None:
     # Given a daemon that was killed, and its successor, which was killed too
-    night.log((0.0, BEGAN), (10.0, {"event": "loaded", "slot": "gpu", "seconds": 1.0}), (50.0, {**BEGAN, "alive": T + 30.0}),
+    night.log((0.0, BEGAN), (10.0, {"event": "loaded", "lane": "gpu", "seconds": 1.0}), (50.0, {**BEGAN, "alive": T + 30.0}),
               alive=60.0)  # fmt: skip
     night.job(0.0, ("tts", "voice", 0.0, 5.0))
     stopped = [one for one in reasons(night.past(), "cpu-1") if one[2] == STOPPED]

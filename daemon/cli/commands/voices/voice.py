@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import outbox_view
-from daemon.cli.commands import voice_profiles
-from daemon.cli.commands.voice_jobs import hand_over, said_by_job
+from daemon.cli.commands.voices import profiles
+from daemon.cli.commands.voices.jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, alias, json_option, show
 from daemon.cli.complete import complete_voices
 from daemon.cli.stage_process import StageProcess
@@ -29,7 +29,7 @@ def voice() -> None:
     """Voices: what each engine has, how they sound, and under which licence."""
 
 
-for command in voice_profiles.COMMANDS:
+for command in profiles.COMMANDS:
     voice.add_command(command)
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from daemon.cli.capacity import DAY_S, capacity
+from daemon.cli.capacity import DAY_S, capacity, slots_here
 from daemon.jobs.stages import LaneName
 from daemon.outbox.estimator import Work
 from daemon.outbox.learned_times import Conditions, LearnedTimes
@@ -32,8 +32,8 @@ def test_the_busiest_lane_bounds_the_day() -> None:
     # Of three workers two draw: five seconds for each video; the voice lane takes six
     assert row.limit == "voice"
     assert row.a_day == pytest.approx(DAY_S / 6.0, rel=0.01)
-    assert (row.engines, row.alike) == ({"tts": "kokoro", "lipsync": "warp"}, 0.0)
-    assert row.measured == pytest.approx(1.0)
+    assert row.engines == {"tts": "kokoro", "lipsync": "warp"}
+    assert (row.measured, row.alike) == pytest.approx((1.0, 0.0))
     # And of two workers one draws
     (row,) = capacity(times, {**SLOTS, "cpu": 2}, [30.0], [SIZE])
     assert row.limit == "long"
@@ -60,3 +60,10 @@ def test_each_pair_of_engines_has_a_row() -> None:
     assert [(row.engines["tts"], row.seconds) for row in rows] == [
         ("xtts", 30.0), ("xtts", 60.0), ("kokoro", 30.0), ("kokoro", 60.0),
     ]  # fmt: skip
+
+
+def test_each_gpu_of_the_daemon_counts() -> None:
+    times = measured(("tts", "xtts", 20.0), ("lipsync", "musetalk", 30.0))
+    (row,) = capacity(times, slots_here({"slots": [{"gpu": "0"}, {"gpu": "1"}]}, 3), [30.0], [SIZE])
+    assert row.a_day == pytest.approx(2 * DAY_S / 50.0, rel=0.01)
+    assert slots_here({"slots": []}, 3) == slots_here({}, 3) == SLOTS

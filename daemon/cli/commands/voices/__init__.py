@@ -1,0 +1,1 @@
+"""The commands about voices: list, hear, clone, show, remove."""

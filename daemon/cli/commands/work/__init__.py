@@ -1,1 +1,0 @@
-"""Commands that tell how much this machine does, and what it has done."""
