@@ -8,10 +8,11 @@ import json
 import os
 import tempfile
 import threading
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from daemon.doors.http.openai.speech_request import SpeechForm
 from daemon.doors.http.results import open_result
@@ -80,9 +81,27 @@ def open_sound(outbox: Path, output: dict[str, Any], form: SpeechForm) -> Sound:
     if form not in _MADE:
         return Sound(fd, os.fstat(fd).st_size, form)
     try:
-        return _converted(fd, form)
+        return (_samples(fd) if form == "pcm" else None) or _converted(fd, form)
     finally:
         os.close(fd)
+
+
+def _samples(fd: int) -> Sound | None:
+    """Return the samples of a WAV as they are, which takes no time; None where ffmpeg must change them."""
+    with os.fdopen(os.dup(fd), "rb") as file, wave.open(file) as wav, tempfile.TemporaryFile() as made:
+        if (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) != (PCM_RATE, 1, 2):
+            os.lseek(fd, 0, os.SEEK_SET)
+            return None
+        while frames := wav.readframes(_PIECE):
+            made.write(frames)
+        return _sound(made, "pcm")
+
+
+def _sound(made: IO[bytes], form: SpeechForm) -> Sound:
+    made.flush()
+    size = made.seek(0, os.SEEK_END)
+    made.seek(0)
+    return Sound(os.dup(made.fileno()), size, form)
 
 
 def _converted(fd: int, form: SpeechForm) -> Sound:
@@ -115,10 +134,7 @@ def _converted(fd: int, form: SpeechForm) -> Sound:
             )
         if status != 0:
             raise ffmpeg_error(status, process.log, f"the speech could not be written as {form}")
-        made.flush()
-        size = made.seek(0, os.SEEK_END)
-        made.seek(0)
-        return Sound(os.dup(made.fileno()), size, form)
+        return _sound(made, form)
 
 
 def read_words(outbox: Path, output: dict[str, Any]) -> list[dict[str, Any]]:
