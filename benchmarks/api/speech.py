@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import ROOT
 from benchmarks.speed.checkout_daemon import LOOK_S, CheckoutDaemon
 
@@ -40,8 +42,8 @@ def environment(folder: Path) -> Path:
 
 
 @contextmanager
-def server(root: Path) -> Iterator[str]:
-    """Serve the folder's configuration on a free port; yields the address."""
+def server(root: Path) -> Iterator[tuple[str, int]]:
+    """Serve the folder's configuration on a free port; yields the address, and the process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = str(root / "config.yaml")
@@ -58,30 +60,41 @@ def server(root: Path) -> Iterator[str]:
                 if process.poll() is not None:
                     raise SystemExit(f"The server ended:\n{(root / 'server.log').read_text()}") from None
                 time.sleep(LOOK_S)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()
 
 
-def measure(python: Path, form: str, sentences: int, idle_s: float) -> list[dict[str, Any]]:
-    """Return what the client saw of each sentence, with the `status` of its job."""
+def processor_s(*pids: int) -> float:
+    """Return the processor seconds that processes, their children, and those of these that have ended took so far."""
+    parents = [psutil.Process(pid) for pid in pids]
+    everyone = [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
+    return sum(sum(process.cpu_times()[:4]) for process in everyone)
+
+
+def measure(python: Path, form: str, sentences: int, idle_s: float) -> tuple[list[dict[str, Any]], float]:
+    """Return what the client saw of each sentence, with the `status` of its job; and processor seconds for each, of daemon and
+    server.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         daemon = CheckoutDaemon(ROOT, root, "512x512")
         try:
             time.sleep(idle_s)
-            with server(root) as address:
+            with server(root) as (address, pid):
                 script = ROOT / "benchmarks" / "api" / "openai_client.py"
                 command = [str(python), str(script), f"{address}/v1", form, str(sentences)]
+                before = processor_s(daemon.process.pid, pid)
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+                spent = (processor_s(daemon.process.pid, pid) - before) / sentences
                 found = [json.loads(line) for line in output.splitlines()]
                 for one in found:
                     with urllib.request.urlopen(f"{address}/jobs/{one['job']}") as answer:
                         one["status"] = json.load(answer)
         finally:
             daemon.stop()
-    return found
+    return found, spent
 
 
 def told(found: list[dict[str, Any]]) -> str:
@@ -114,8 +127,10 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = args.python or environment(Path(folder))
-        found = measure(python, args.form, args.sentences + 1, args.idle)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {args.form}")
+        found, spent = measure(python, args.form, args.sentences + 1, args.idle)
+    print(
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {args.form}; processor time {1000 * spent:.0f} ms a sentence"
+    )
     print(f"the first of all: {1000 * found[0]['first_s']:.0f} ms")
     print(told(found[1:]))
 
