@@ -128,9 +128,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         python = args.python or environment(Path(folder))
         found, spent = measure(python, args.form, args.sentences + 1, args.idle)
-    print(
-        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {args.form}; processor time {1000 * spent:.0f} ms a sentence"
-    )
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+    print(f"{load}, {args.form}; processor time {1000 * spent:.0f} ms a sentence")
     print(f"the first of all: {1000 * found[0]['first_s']:.0f} ms")
     print(told(found[1:]))
 
