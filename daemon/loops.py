@@ -29,10 +29,18 @@ log = structlog.get_logger()
 
 #: Changes within this time, in s, cause one scan.
 DEBOUNCE_S = 0.05
+#: Changes within so many times what the last scan took, and at least within this time, in s, cause one scan of the inbox, so that
+#: scans take up at most a third of the time and a job in a small inbox is taken at once.
+DEBOUNCE_SCANS, LEAST_DEBOUNCE_S = 2.0, 0.005
 PAUSES_S = 1.0  # between two checks for expired pauses
 #: An inbox that has not answered for this long is reported as stuck; how often that is checked; both in s.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
+
+
+def debounce_s(scan_s: float) -> float:
+    """Return within which time changes of the inbox cause one scan, s. `scan_s`: what the last scan took."""
+    return min(DEBOUNCE_S, max(LEAST_DEBOUNCE_S, DEBOUNCE_SCANS * scan_s))
 
 
 class Loops:
@@ -92,8 +100,9 @@ class Loops:
 
     async def scan_inbox(self, watcher: Watcher) -> None:
         """Scan the inbox and take its jobs in, again after each change, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            heard = self._wake.notifications
+            heard, began = self._wake.notifications, loop.time()
             if not self._watch_disk.busy_s:
                 self._watching = asyncio.create_task(self._run_watcher(watcher.refresh, self._settings.paths.inbox))
             try:
@@ -105,8 +114,9 @@ class Loops:
                 # No change in the inbox ends this wait: whoever made the intake fail could make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
                 continue
+            spent_s = loop.time() - began
             await self._wake.wait(next_look, heard)
-            await asyncio.sleep(DEBOUNCE_S)
+            await asyncio.sleep(debounce_s(spent_s))
 
     async def answer_requests(self) -> None:
         """Answer requests until cancelled. Separate from `scan_inbox`, so that neither waits for the other's disk."""

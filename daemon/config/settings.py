@@ -265,6 +265,10 @@ class Server(Section):
         default_factory=list,
         description="Names by which clients may call the HTTP door, beside localhost and the address that it listens on.",
     )
+    voices: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other names of voices for clients of OpenAI's speech door (/v1/audio/speech), such as alloy: heart.",
+    )
     max_upload_bytes: int = Field(1024 * 2**20, ge=1024, description="Largest request: all its files together.")
     max_uploads: int = Field(8, ge=1, description="Uploads at a time in one process; more are asked to come again.")
 

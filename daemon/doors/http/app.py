@@ -30,7 +30,8 @@ from daemon.doors.http.callers import Callers
 from daemon.doors.http.guard import Guard
 from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.http.problems import add_handlers
+from daemon.doors.http.openai import routes as openai_routes
+from daemon.doors.http.problems import OPENAI, add_handlers
 from daemon.errors import ConfigError
 from daemon.system.config_file import config_path
 
@@ -81,15 +82,14 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         redoc_url=None,
         lifespan=life,
         generate_unique_id_function=_operation,
-        openapi_tags=[{"name": name} for name in ("jobs", "voice", "avatar", "video", "server")],
+        openapi_tags=[{"name": name} for name in ("jobs", "voice", "avatar", "video", "openai", "server")],
         redirect_slashes=False,
     )
     app.state.door, app.state.routes = door, []
     add_handlers(app)
-    for module in (route_server, route_jobs, route_kinds, docs_pages):
-        app.include_router(
-            module.router, dependencies=[Security(BEARER)] if module in (route_jobs, route_kinds) else []
-        )
+    keyed = (route_jobs, route_kinds, openai_routes)
+    for module in (route_server, *keyed, docs_pages):
+        app.include_router(module.router, dependencies=[Security(BEARER)] if module in keyed else [])
         app.state.routes += module.router.routes
     app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
     return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)])
@@ -158,8 +158,10 @@ def _with_problem(app: FastAPI, keys: ApiKeys) -> Callable[[], dict[str, Any]]:
         if app.openapi_schema is None:
             schema = made()
             schema["components"].setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-            for path in schema["paths"].values():
-                for operation in path.values():
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    if path.startswith(OPENAI):
+                        operation["responses"].pop("422", None)  # the framework's own; it is a 400 there
                     if not keys.all() and "security" in operation:
                         operation["security"].append({})  # none is asked for as long as there is none
         return app.openapi_schema or {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from daemon.doors.http.jobs import etag_of
 from daemon.errors import AvatarError
@@ -17,6 +18,9 @@ from daemon.jobs.record import FINISHED
 LOOK_S: Final = 0.5
 PING_S: Final = 15.0
 RETRY_MS: Final = 3000
+#: The end of a job is seen so much of its duration too late, or at least the first time after so long, s.
+_LATE: Final = 0.05
+_FIRST_LOOK_S: Final = 0.01
 HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -50,17 +54,33 @@ async def job_events(look: Callable[[], dict[str, Any]], last_id: str = "") -> A
             yield ": ping\n\n"
 
 
-async def wait_for_end(look: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Return the status of a job when it has ended, or after so many seconds."""
+async def _never() -> bool:
+    return False
+
+
+async def wait_for_end(
+    look: Callable[[], dict[str, Any]], seconds: float, gone: Callable[[], Awaitable[bool]] = _never
+) -> dict[str, Any]:
+    """Return the status of a job when it has ended, or after so many seconds.
+
+    The longer it has been waited, the longer the time between two looks: somebody listens to what is ready within half a second.
+
+    Args:
+        gone: says whether the client has gone.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
     loop = asyncio.get_running_loop()
-    deadline, delay = loop.time() + seconds, 0.03
+    began = loop.time()
     while True:
         status = await run_in_threadpool(look)
-        left = deadline - loop.time()
-        if status["state"] in FINISHED or left <= 0:
+        waited = loop.time() - began
+        if status["state"] in FINISHED or waited >= seconds:
             return status
-        await asyncio.sleep(min(delay, left))
-        delay = min(delay * 1.5, LOOK_S)
+        if await gone():
+            raise ClientDisconnect()
+        await asyncio.sleep(min(max(_FIRST_LOOK_S, waited * _LATE), LOOK_S, seconds - waited))
 
 
 def _event(name: str, data: dict[str, Any], event_id: str) -> str:

@@ -17,7 +17,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from daemon.doors.http.problems import RequestError, problem
+from daemon.doors.http.problems import RequestError, answer_error
 from daemon.errors import escape_unprintable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Guard:
 
         try:
             if (error := self._refusal(scope["method"], headers)) is not None:
-                await problem(error, scope["path"])(scope, receive, answer)
+                await answer_error(error, scope)(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
         finally:

@@ -270,7 +270,7 @@ class Jobs:
             return self._put_request(op, status["name"])
         unseen = status["state"] == "waiting" and status.get("accepted") is None
         where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
-        return str(ask(self._spool, self._may_run, op, by=caller.name, **where, **data)["message"])
+        return str(ask(self._spool, self.may_run, op, by=caller.name, **where, **data)["message"])
 
     def _put_request(self, op: str, name: str) -> str:
         """Ask by an empty file in the inbox, as people without a shell do."""
@@ -282,7 +282,8 @@ class Jobs:
             (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
         return f"{name} will be seen to; its status shows what became of it."
 
-    def _may_run(self) -> bool:
+    def may_run(self) -> bool:
+        """Return whether the daemon runs, or it is not known whether it does."""
         try:
             return lock_holder(self._spool.lock) is not None
         except OSError:

@@ -1,4 +1,4 @@
-"""Answers every error in one shape: problem details (RFC 9457) with our code, hint and fault."""
+"""Answers every error in one shape: problem details (RFC 9457) with our code, hint and fault; at /v1/ in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ STATUS: Final[Mapping[str, int]] = {
     "limit-reached": 429,
     "media-type": 415,
     "method-unknown": 405,
+    "model-unknown": 404,
     "name-taken": 409,
     "not-allowed": 403,
     "not-failed": 409,
@@ -67,6 +68,8 @@ STATUS: Final[Mapping[str, int]] = {
 }
 #: Status in the log of a request whose client went before it had an answer.
 GONE: Final = 499
+#: Begins the addresses of OpenAI's door, whose errors have its own shape.
+OPENAI: Final = "/v1/"
 #: How long a client waits before it asks again, in s, by the status of the answer.
 RETRY_AFTER_S: Final = {503: 2, 429: 30, 404: 2}
 
@@ -108,8 +111,28 @@ def status_of(error: AvatarError) -> int:
     )  # what the daemon refuses, as the job is not in the state for it
 
 
-def problem(error: AvatarError, instance: str = "") -> JSONResponse:
-    """Return the answer for an error. `instance`: path of the request."""
+def answer_error(error: AvatarError, scope: Mapping[str, Any]) -> JSONResponse:
+    """Return the answer to a request for an error: in OpenAI's shape at its addresses, else a problem. `scope`: ASGI's."""
+    path = str(scope["path"])
+    if path.removeprefix(scope.get("root_path", "")).startswith(OPENAI):
+        return _openai_error(error)
+    return _problem(error, path)
+
+
+def _openai_error(error: AvatarError) -> JSONResponse:
+    found = status_of(error)
+    status = 400 if found == 422 else found  # what OpenAI's clients take for a fault of the request
+    errors = error.errors if isinstance(error, RequestError) else []
+    content = {
+        "message": " ".join(filter(None, (error.message, error.hint))),
+        "type": {429: "rate_limit_error"}.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "param": errors[0]["pointer"].rpartition("/")[2] or None if errors else None,
+        "code": error.code,
+    }
+    return JSONResponse({"error": content}, status, _headers(error, status))
+
+
+def _problem(error: AvatarError, instance: str) -> JSONResponse:
     status = status_of(error)
     content: dict[str, Any] = {
         "type": f"{TYPES}{error.code}",
@@ -122,6 +145,12 @@ def problem(error: AvatarError, instance: str = "") -> JSONResponse:
     }
     if instance:
         content["instance"] = escape_unprintable(instance)
+    if isinstance(error, RequestError) and error.errors:
+        content["errors"] = error.errors
+    return JSONResponse(content, status, _headers(error, status), media_type=MEDIA_TYPE)
+
+
+def _headers(error: AvatarError, status: int) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if status in (429, 503) or error.code == "not-ready":
         headers["Retry-After"] = str(RETRY_AFTER_S[status])
@@ -129,9 +158,7 @@ def problem(error: AvatarError, instance: str = "") -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="avatard"'
     if isinstance(error, RequestError):
         headers |= error.headers
-        if error.errors:
-            content["errors"] = error.errors
-    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+    return headers
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -145,7 +172,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _known(request: Request, exc: Exception) -> JSONResponse:
-    return problem(from_exception(exc), request.url.path)
+    return answer_error(from_exception(exc), request.scope)
 
 
 async def _gone(request: Request, exc: Exception) -> Response:
@@ -159,7 +186,7 @@ async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
         log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
         # What went wrong within is the log's business, not the caller's.
         error = UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
-    return problem(error, request.url.path)
+    return answer_error(error, request.scope)
 
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:
@@ -172,7 +199,7 @@ async def _invalid(request: Request, exc: Exception) -> JSONResponse:
         "Correct the request; /docs describes it.",
         errors=found,
     )
-    return problem(error, request.url.path)
+    return answer_error(error, request.scope)
 
 
 def _pointer(place: Sequence[Any]) -> str:
@@ -198,7 +225,7 @@ async def _framework(request: Request, exc: Exception) -> JSONResponse:
         error = RequestError("too-large", "The request is too large.", "Send less.")
     else:
         error = RequestError("request-invalid", f"{escape_unprintable(str(exc.detail))}.", "Correct the request.")
-    return problem(error, request.url.path)
+    return answer_error(error, request.scope)
 
 
 def _methods(request: Request) -> list[str]:

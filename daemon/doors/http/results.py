@@ -78,39 +78,51 @@ def serve(request: Request, root: Path, output: dict[str, Any]) -> Response:
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
-    try:
-        with open_inside(root, output["file"]) as opened:
-            fd = os.dup(opened)
-    except (JobError, OSError) as exc:
-        raise RequestError("cleared", f"{name} is not there any more.", "Make it again.") from exc
-    info = os.fstat(fd)
-    if info.st_size != output.get("bytes"):
-        os.close(fd)
-        raise RequestError("cleared", f"{name} is not what the job made: somebody changed it.", "Make it again.")
+    fd = open_result(root, output)
     ending = os.path.splitext(name)[1].lower()
     kind = _TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind.startswith(_SHOWN)
-    return _OpenFileResponse(
-        f"/proc/self/fd/{fd}",  # the very file that was looked at, wherever its name leads by now
+    return OpenFileResponse(
+        fd,
         headers=headers,
         media_type=kind
         if shown or kind.startswith(("application/json", "text/csv", "application/x-subrip"))
         else "application/octet-stream",
         filename=name,
-        stat_result=info,
         content_disposition_type="inline" if shown else "attachment",
-        fd=fd,
     )
 
 
-class _OpenFileResponse(FileResponse):
-    """Serves an open file, and closes it, also where the client goes in the middle."""
+def open_result(root: Path, output: dict[str, Any]) -> int:
+    """Open one result for reading; returns its file descriptor, which the caller closes.
 
-    def __init__(self, path: str, *, fd: int, **options: Any) -> None:
-        super().__init__(path, **options)
+    Args:
+        root: the outbox.
+
+    Raises:
+        RequestError: `cleared`: it is gone, or is not what the job made.
+    """
+    name = os.path.basename(output["file"])
+    try:
+        with open_inside(root, output["file"]) as opened:
+            fd = os.dup(opened)
+    except (JobError, OSError) as exc:
+        raise RequestError("cleared", f"{name} is not there any more.", "Make it again.") from exc
+    if os.fstat(fd).st_size != output.get("bytes"):
+        os.close(fd)
+        raise RequestError("cleared", f"{name} is not what the job made: somebody changed it.", "Make it again.")
+    return fd
+
+
+class OpenFileResponse(FileResponse):
+    """Serves an open file, the very one that was looked at, and closes it, also where the client goes in the middle."""
+
+    def __init__(self, fd: int, **options: Any) -> None:
+        super().__init__(f"/proc/self/fd/{fd}", stat_result=os.fstat(fd), **options)
         self._fd = fd
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer."""
         try:
             await super().__call__(scope, receive, send)
         finally:

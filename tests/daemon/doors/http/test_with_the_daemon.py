@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
+import io
 import json
 import os
+import socket
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -127,7 +131,10 @@ def test_a_job_is_held_moved_released_cancelled_and_started_again(house: House) 
 
 
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
-    made = {house.ben.post("/jobs", {"kind": "speech", "text": f"Number {number}."}).json["job"] for number in range(3)}
+    made = {
+        house.ben.post("/jobs", {"kind": "speech", "text": f"Number {word}."}).json["job"]
+        for word in ("one", "two", "three")
+    }
     wait_for("ben's jobs", lambda: len(house.ben.get("/jobs?state=done").json["jobs"]) == len(made))
     seen, path = [], "/jobs?limit=2"
     while path:
@@ -136,6 +143,67 @@ def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
         link = page.headers.get("link", "")
         path = "/jobs" + link.partition("<")[2].partition(">")[0] if link else ""
     assert sorted(seen) == sorted(made)
-    assert [one["name"][:8] for one in house.ben.get("/jobs?q=%22number+1%22").json["jobs"]] == ["number-1"]
+    assert [one["name"][:10] for one in house.ben.get("/jobs?q=number+two").json["jobs"]] == ["number-two"]
     assert house.ben.get("/jobs/stats").json["states"] == {"done": 3}
     assert house.ben.get("/status").json["daemon"]["running"] is True
+
+
+def test_openais_clients_get_speech_in_every_form_by_a_job_of_their_own(house: House) -> None:
+    wanted = {"model": "tts-1", "voice": "alloy", "input": TEXT}
+    wav = house.anna.post("/v1/audio/speech", wanted | {"response_format": "wav", "instructions": "Whisper."})
+    assert (wav.status, wav.body[:4]) == (200, b"RIFF"), wav.body
+    with wave.open(io.BytesIO(wav.body)) as file:
+        seconds = file.getnframes() / file.getframerate()
+    # Then it is the speech of anna's own job
+    job = house.anna.get(f"/jobs/{wav.headers['x-avatard-job']}").json
+    assert (job["kind"], job["by"], hashlib.sha256(wav.body).hexdigest()) == (
+        "speech", "anna", job["outputs"][-1]["sha256"],
+    )  # fmt: skip
+    assert house.ben.get(f"/jobs/{job['job']}").code == "job-unknown"
+    # And each other form is what it says it is, MP3 where none is asked for
+    for form, kind, begins in (
+        (None, "audio/mpeg", b"ID3"),
+        ("opus", "audio/ogg", b"OggS"),
+        ("aac", "audio/aac", b"\xff\xf1"),
+        ("flac", "audio/flac", b"fLaC"),
+    ):
+        answer = house.anna.post("/v1/audio/speech", wanted | ({"response_format": form} if form else {}))
+        assert (answer.headers["content-type"], answer.body[: len(begins)]) == (kind, begins), form
+    pcm = house.anna.post("/v1/audio/speech", wanted | {"response_format": "pcm"})
+    assert len(pcm.body) / 2 / 24_000 == pytest.approx(seconds, abs=0.01)
+    # And it comes as events, and with the times of its words
+    events = house.anna.post("/v1/audio/speech", wanted | {"response_format": "pcm", "stream_format": "sse"})
+    told = [json.loads(line.removeprefix("data: ")) for line in events.body.decode().split("\n\n") if line]
+    assert b"".join(base64.b64decode(one.get("audio", "")) for one in told) == pcm.body
+    assert [one["type"] for one in told][-2:] == ["speech.audio.delta", "speech.audio.done"]
+    timed = house.anna.post("/v1/audio/speech?timestamps=true", wanted | {"response_format": "pcm"}).json
+    assert base64.b64decode(timed["audio"]) == pcm.body
+    assert [one["word"] for one in timed["timestamps"]] == TEXT.split()
+    assert all(0 <= one["start_time"] < one["end_time"] <= seconds for one in timed["timestamps"])
+    # And the voices are listed by the names that can be asked for
+    listed = house.anna.get("/v1/audio/voices").json
+    assert "heart" in listed["voices"]
+    assert {"id": "heart", "name": "heart"} in listed["data"]
+    # And a name that is none is told with the one that was meant
+    wrong = house.anna.post("/v1/audio/speech", wanted | {"voice": "hart"})
+    assert (wrong.status, wrong.json["error"]["code"]) == (400, "voice-unknown")
+    assert "'heart'" in wrong.json["error"]["message"]
+
+
+def test_speech_that_nobody_waits_for_any_more_is_cancelled(house: House) -> None:
+    house.one.avatar("pause", "--reason", "test")
+    try:
+        body = json.dumps({"model": "tts-1", "voice": {"id": "heart"}, "input": "Nobody hears this sentence."})
+        head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {house.anna.key}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+
+        def state() -> str | None:
+            found = house.anna.get("/jobs?q=nobody+hears").json["jobs"]
+            return found[0]["state"] if found else None
+
+        with socket.create_connection(("127.0.0.1", house.anna.port)) as connection:
+            connection.sendall((head + body).encode())
+            wait_for("the job", lambda: state() == "queued")
+        wait_for("the job to be cancelled", lambda: state() == "cancelled")
+    finally:
+        house.one.avatar("resume")

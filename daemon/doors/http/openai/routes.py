@@ -1,0 +1,184 @@
+"""The routes of OpenAI's speech door. What they are asked for is made by a job, so it has an owner, limits and a history."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from daemon.doors.http.answers import Calling, Door, TheDoor, cached, to_root
+from daemon.doors.http.body import JSON_TYPES, media_type, small_body
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.events import HEADERS, wait_for_end
+from daemon.doors.http.handing_in import idempotency_key
+from daemon.doors.http.openai.sound import TYPES, Sound, open_sound, read_words
+from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechRequest, read_request, to_manifest
+from daemon.doors.http.openai.voices import VoiceNames
+from daemon.doors.http.problems import RequestError
+from daemon.doors.http.results import OpenFileResponse, chosen_output
+from daemon.doors.http.route_kinds import published_voices
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.jobs.record import FINISHED
+
+router = APIRouter(tags=["openai"])
+#: Longest time that a client is kept waiting for the speech, s.
+ANSWER_S: Final = 300.0
+_ERROR: Final = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string", "description": "Stable; docs/errors.md lists them."},
+            },
+        }
+    },
+}
+
+
+def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of the errors of a route, which have OpenAI's shape."""
+    return {
+        status: {"description": "See `code`.", "content": {"application/json": {"schema": _ERROR}}}
+        for status in sorted({400, 401, 403, 405, 421, 500, 503, *statuses})
+    }
+
+
+def _voices(door: Door) -> VoiceNames:
+    return VoiceNames(published_voices(door.jobs.paths.outbox), door.settings.server.voices)
+
+
+@router.get("/v1/models", summary="The models, as OpenAI's clients list them", responses=_may_answer(304))
+def models(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """List OpenAI's names, which leave the engine to the voice, and the voice engines that are here."""
+    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door).models]})
+
+
+@router.get("/v1/models/{model}", summary="One model", responses=_may_answer(304, 404))
+def model(request: Request, model: str, door: TheDoor, caller: Calling) -> Response:
+    """Say that there is such a model."""
+    names = _voices(door)
+    if model not in names.models:
+        raise RequestError(
+            "model-unknown", f"There is no model {model[:80]!r}.", f"Use one of {', '.join(names.models)}."
+        )
+    return cached(request, _model(model))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "avatard"}
+
+
+@router.get("/v1/audio/voices", summary="The voices that can be used", responses=_may_answer(304))
+def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
+    """List the voices in both forms that clients know: `data` with objects, and `voices` with names."""
+    listed = _voices(door).listed
+    return cached(request, {"object": "list", "data": listed, "voices": [one["id"] for one in listed]})
+
+
+@router.post(
+    "/v1/audio/speech",
+    summary="Speak a text, as OpenAI's clients ask for it",
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": SpeechRequest.model_json_schema()}},
+        }
+    },
+    responses={
+        **_may_answer(404, 409, 410, 413, 415, 429, 507),
+        200: {
+            "description": "The sound; with `stream_format: sse` events, with `?timestamps=true` JSON.",
+            "content": {
+                **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()},
+                "text/event-stream": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"type": "object"}},
+            },
+        },
+    },
+)
+async def speech(
+    request: Request,
+    door: TheDoor,
+    caller: Calling,
+    timestamps: Annotated[
+        bool, Query(description="Answer with JSON: `audio` (Base64), and `timestamps` of the words in seconds.")
+    ] = False,
+) -> Response:
+    """Speak `input`: a job of `kind: speech` and high priority, whose id is in the header X-Avatard-Job."""
+    if (kind := media_type(request)) not in JSON_TYPES:
+        raise RequestError(
+            "media-type", f"A body of the type {kind or 'none'} is not read here.", f"Send {JSON_TYPES[0]}."
+        )
+    wanted = read_request(await small_body(request, MAX_BODY_BYTES))
+    manifest = to_manifest(wanted, await run_in_threadpool(_voices, door), caller.limits.priority)
+    key = idempotency_key(request)
+    if not await run_in_threadpool(door.jobs.may_run):
+        raise MachineError("daemon-absent", "The daemon does not run, so nothing is spoken now.", "Try again later.")
+    done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {}, caller, key=key))
+    status = await _ended(request, door, caller, done.job)
+    output = chosen_output(status, None)
+    outbox = door.jobs.paths.outbox
+    words = await run_in_threadpool(read_words, outbox, status["outputs"][0]) if timestamps else None
+    sound = await run_in_threadpool(open_sound, outbox, output, wanted.response_format)
+    headers = {"X-Avatard-Job": done.job, "Location": f"{to_root(request)}jobs/{done.job}", "Cache-Control": "no-store"}
+    if words is not None:
+        return StreamingResponse(_as_json(sound, words), headers=headers, media_type="application/json")
+    if wanted.stream_format == "sse":
+        return StreamingResponse(_as_events(sound), headers=headers | HEADERS, media_type="text/event-stream")
+    return OpenFileResponse(sound.fd, headers=headers, media_type=TYPES[sound.form])
+
+
+async def _ended(request: Request, door: Door, caller: Caller, job: str) -> dict[str, Any]:
+    """Return the status of a job that is done. Nobody wants it any more when the client has gone: it is cancelled then.
+
+    Raises:
+        AvatarError: why it failed; `answer-late`.
+        ClientDisconnect: the client has gone.
+    """
+    try:
+        status = await wait_for_end(lambda: door.jobs.status(job, caller), ANSWER_S, request.is_disconnected)
+    except ClientDisconnect:
+        await run_in_threadpool(_give_up, door, caller, job)
+        raise
+    if status["state"] not in FINISHED:
+        await run_in_threadpool(_give_up, door, caller, job)
+        raise MachineError(
+            "answer-late", f"The speech was not ready within {ANSWER_S:g} s.", "Try again later, or use POST /jobs."
+        )
+    error = status.get("error")
+    if isinstance(error, dict):
+        kind = {"job": JobError, "machine": MachineError}.get(str(error.get("fault")), UnknownError)
+        raise kind(str(error.get("code")), str(error.get("message")), str(error.get("hint") or ""))
+    return status
+
+
+def _give_up(door: Door, caller: Caller, job: str) -> None:
+    with contextlib.suppress(AvatarError, OSError):  # it may have ended meanwhile
+        door.jobs.ask("cancel", job, caller)
+
+
+def _as_json(sound: Sound, words: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield `{"format", "timestamps", "audio"}`, of which the sound is never whole in memory."""
+    begun = json.dumps({"format": sound.form, "timestamps": words}).encode()
+    yield begun[:-1] + b', "audio": "'
+    yield from sound.pieces()
+    yield b'"}'
+
+
+def _as_events(sound: Sound) -> Iterator[bytes]:
+    for piece in sound.pieces():
+        yield b'data: {"type":"speech.audio.delta","audio":"' + piece + b'"}\n\n'
+    # OpenAI counts tokens; nothing here is counted by them.
+    usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    yield f"data: {json.dumps({'type': 'speech.audio.done', 'usage': usage})}\n\n".encode()

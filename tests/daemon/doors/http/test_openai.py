@@ -1,0 +1,79 @@
+"""OpenAI's speech door without a daemon: what it refuses, in which shape, and which voices and models it takes for which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daemon.doors.http.openai.voices import VoiceNames
+from tests.daemon.doors.http.conftest import Door
+
+SPEECH: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": "Good morning."}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code", "param"),
+    [
+        ({"input": "a" * 4097}, 400, "request-invalid", "input"),
+        ({"input": ""}, 400, "request-invalid", "input"),
+        ({"input": "half \ud800 a sign"}, 400, "request-invalid", None),
+        ({"voice": 5}, 400, "request-invalid", "voice"),
+        ({"speed": 0.1}, 400, "request-invalid", "speed"),
+        ({"response_format": "ogg"}, 400, "request-invalid", "response_format"),
+        ({"model": "sora"}, 404, "model-unknown", "model"),
+        ({}, 503, "daemon-absent", None),
+    ],
+)
+def test_what_is_wrong_is_said_in_openais_shape_and_nothing_is_handed_in(
+    door: Door, wrong: dict[str, Any], status: int, code: str, param: str | None
+) -> None:
+    answer = door.open.post("/v1/audio/speech", SPEECH | wrong)
+    assert answer.status == status, answer.body
+    error = answer.json["error"]
+    assert (error["code"], error["param"]) == (code, param)
+    assert error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
+    assert error["message"].endswith(".")
+    assert door.manifests == []
+
+
+def test_errors_have_openais_shape_at_its_addresses_and_only_there(door: Door) -> None:
+    assert door.open.get("/v1/audio/nothing").json["error"]["code"] == "page-unknown"
+    assert door.open.get("/v1/models", Host="evil.example").json["error"]["code"] == "host-unknown"
+    assert door.open.get("/v2/models").code == "page-unknown"
+    anna = door.key("anna", kinds=["video"])
+    assert door.open.post("/v1/audio/speech", SPEECH).json["error"]["code"] == "key-missing"
+    assert [one["id"] for one in anna.get("/v1/models").json["data"]] == ["tts-1", "tts-1-hd", "gpt-4o-mini-tts"]
+
+
+def test_without_keys_any_key_is_as_good_as_none(door: Door) -> None:
+    """OpenAI's clients always send one."""
+    assert door.open.with_key("sk-none").get("/v1/models").status == 200
+
+
+def _row(voice: str, **more: object) -> dict[str, object]:
+    engine, _, name = voice.partition("/")
+    return {"id": voice, "name": name, "engine": engine, "installed": True, "aliases": [], **more}
+
+
+def test_openais_names_mean_a_voice_of_the_name_or_the_default_one() -> None:
+    rows = [_row("hibari/heart"), _row("kokoro/heart"), _row("kokoro/alloy"), _row("kokoro/echo", installed=False)]
+    names = VoiceNames({"voices": rows}, {"Boss": "kokoro/heart", "nova": "heart"})
+    for voice, model, ours in (
+        ("heart", "tts-1", "heart"),
+        ("alloy", "tts-1", "alloy"),
+        ("Alloy", "kokoro", "kokoro/alloy"),
+        ("echo", "tts-1-hd", "default"),  # the voice of this name is not here
+        ("ash", "hibari", "hibari/heart"),
+        ("nova", "tts-1", "heart"),
+        ("boss", "gpt-4o-mini-tts", "kokoro/heart"),
+        ("hart", "tts-1", "hart"),  # the job says which is meant
+    ):
+        assert names.ours(voice, model) == ours
+    assert names.models[-2:] == ["hibari", "kokoro"]
+    assert [one["id"] for one in names.listed] == ["hibari/heart", "kokoro/heart", "alloy", "boss", "nova"]
+
+
+def test_a_list_of_voices_that_cannot_be_used_leaves_the_default_voice() -> None:
+    for published in ({}, {"voices": 5}, {"voices": [5, {"id": 7}]}):
+        assert VoiceNames(published, {}).ours("alloy", "tts-1") == "default"
