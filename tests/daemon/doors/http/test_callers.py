@@ -53,6 +53,13 @@ def test_pages_of_other_sites_change_nothing(door: Door, headers: dict[str, str]
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_query_says_each_thing_once_unless_it_is_a_list(door: Door) -> None:
+    assert door.open.get("/jobs?state=done&state=failed&tag=a&tag=b").status == 200
+    for path in ("/jobs?by=anna&by=ben", "/jobs?limit=1&limit=2", "/jobs/stats?by=a&by="):
+        answer = door.open.get(path)
+        assert (answer.status, answer.code) == (422, "query-invalid")
+
+
 def test_with_a_key_there_is_no_way_in_without_one(door: Door) -> None:
     assert door.open.get("/jobs").status == 200
     anna = door.key("anna")
