@@ -36,7 +36,6 @@ http {{
     listen 127.0.0.1:{port};
     location {place}/ {{
       proxy_pass http://127.0.0.1:{target}/;
-      proxy_http_version 1.1;
       client_max_body_size 1g;
       proxy_request_buffering off;
     }}

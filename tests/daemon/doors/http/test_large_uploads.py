@@ -4,73 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT, wait_for
 from tests.support.endurance import repeats
 from tests.support.http_door import PATIENCE_S, Caller
+from tests.support.http_server import Server
 from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
 MIB = 2**20
 #: How much more memory the server may take at its highest, in bytes; it holds some pieces of an upload at a time.
 GROWTH = 32 * MIB
-
-
-class Server:
-    """`avatar server start` in front of folders without a daemon."""
-
-    def __init__(self, root: Path) -> None:
-        self.inbox = root / "inbox"
-        for name in ("inbox", "outbox", "spool"):
-            (root / name).mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        raw = {
-            "paths": {name: name for name in ("inbox", "outbox", "spool")},
-            "intake": {"reserve_mb": 1},
-            "server": {"user": str(os.geteuid())},
-        }
-        (root / "config.yaml").write_text(yaml.safe_dump(raw))
-        command = [sys.executable, "-m", "daemon.cli", "--config", root / "config.yaml", "server", "start"]
-        with (root / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--port", str(port)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-            )
-        self.client = Caller(port)
-        wait_for("the server", self._listens)
-
-    def _listens(self) -> bool:
-        assert self.process.poll() is None
-        with socket.socket() as one:
-            return one.connect_ex(("127.0.0.1", self.client.port)) == 0
-
-    @property
-    def most_memory(self) -> int:
-        """The most memory that it ever had, in bytes."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(PATIENCE_S)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    one = Server(tmp_path)
-    try:
-        yield one
-    finally:
-        one.stop()
 
 
 def send(client: Caller, path: str, mib: int) -> tuple[int, bytes, str]:
