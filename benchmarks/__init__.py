@@ -1,6 +1,6 @@
 """Measurements, each a program: `python -m benchmarks.FOLDER.MODULE`, run in the top folder of the repository.
 
-`speed`: time and memory of whole jobs. `queue`: time and losses of the queue. `voice`, `face`, `musetalk`: single stages.
+`speed`: time and memory of whole jobs. `queue`: time and losses of the queue. `api`: the HTTP door. `voice`, `face`, `musetalk`: single stages.
 `video`: how good finished videos are.
 """
 
