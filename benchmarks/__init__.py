@@ -1,7 +1,7 @@
 """Measurements, each a program: `python -m benchmarks.FOLDER.MODULE`, run in the top folder of the repository.
 
-`speed`: time and memory of whole jobs. `queue`: time and losses of the queue. `api`: the HTTP door. `voice`, `face`, `musetalk`: single stages.
-`video`: how good finished videos are.
+`speed`: time and memory of whole jobs. `queue`: time and losses of the queue. `api`: the HTTP door.
+`voice`, `face`, `musetalk`: single stages. `video`: how good finished videos are.
 """
 
 from pathlib import Path

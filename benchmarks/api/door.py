@@ -1,9 +1,9 @@
 """How quickly the HTTP door answers while the daemon renders: `python -m benchmarks.api.door [--clients 50] [--uploads 10000]`.
 
-Starts a daemon with a long video to make and a server before it, and prints as a table: requests for a status by many clients
-at once; handing in a job beside a bare floor (two new files, flushed, and their folder), by turns in one run; and the memory of the
-server before and after many uploads. The clients share the processors with both, so that times are those of a busy machine; the CPU
-time of the server does not depend on that.
+Starts a daemon with a long video to make and a server before it, and prints as a table: requests for a status by many clients at
+once; handing in a job beside a bare floor (two new files, flushed, and their folder), by turns in one run; and the memory of the
+server before and after many uploads. The clients share the processors with both, so that times are those of a busy machine; the
+CPU time of the server does not depend on that.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def cpu_of(server: psutil.Process) -> float:
 
 
 def row(what: str, taken: list[float], rate: float, cpu: float | None = None) -> None:
-    """Print one row: how many a second, the median and the 99th percentile in ms, and the CPU time of each. `cpu`: of all, in s."""
+    """Print one row: how many a second, the median and the 99th percentile in ms, and CPU time of each. `cpu`: of all, in s."""
     ordered = sorted(taken)
     p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 for part in (0.5, 0.99))
     each = "" if cpu is None else f"{cpu / len(taken) * 1000:.1f}"

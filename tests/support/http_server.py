@@ -40,7 +40,7 @@ class Server:
             "server": {"user": str(os.geteuid())},
         }
         (root / "config.yaml").write_text(yaml.safe_dump(raw))
-        command = [sys.executable, "-m", "daemon.cli", "--config", root / "config.yaml", "server", "start"]
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(root / "config.yaml"), "server", "start"]
         with (root / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", str(port), *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT

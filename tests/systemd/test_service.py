@@ -117,8 +117,8 @@ def test_a_program_hands_in_by_http_through_a_process_that_may_write_little_else
     added = machine.run("avatar", "key", "add", "studio", "--role", "submit").stdout
     (key,) = re.findall(r"avk_\w+", added)
     machine.run("systemctl", "start", "avatard-api")
-    ask = ("curl", "--silent", "--show-error", "--retry", "60", "--retry-connrefused", "--retry-delay", "1")
-    ask = (*ask, "--header", f"Authorization: Bearer {key}")
+    curl = ("curl", "--silent", "--show-error", "--retry", "60", "--retry-connrefused", "--retry-delay", "1")
+    ask = (*curl, "--header", f"Authorization: Bearer {key}")
     url = "http://127.0.0.1:8000"
     # When a program hands in a job with a file, under an idempotency key / Then it is done, and is the key's
     portrait = f"image=@{SOURCE}/examples/portrait.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -168,6 +169,18 @@ def test_headers_that_come_too_slowly_end_the_connection(door: Door, monkeypatch
             assert quick.getresponse().read()
     finally:
         quick.close()
+
+
+def test_no_answer_is_kept_back_until_the_client_confirms_its_head(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = connections.BoundedProtocol.connection_made, []
+
+    def look(self: connections.BoundedProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connections.BoundedProtocol, "connection_made", look)
+    assert door.open.get("/health").status == 200
+    assert [bool(one) for one in seen] == [True]
 
 
 def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:
