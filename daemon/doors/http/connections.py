@@ -46,8 +46,8 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        # Head and body of an answer are two writes, and the kernel keeps the second back until the client has confirmed the first,
-        # which takes 40 ms. asyncio turns that off only where it made the listening socket itself.
+        # Head and body of an answer are two writes, and the kernel keeps the second back until the client has confirmed the first
+        # (40 ms). asyncio turns that off only where it made the listening socket itself.
         with contextlib.suppress(OSError):  # no TCP
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._await_headers()
