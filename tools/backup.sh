@@ -63,7 +63,8 @@ save_files() {
 	set --
 	IFS='
 '
-	for path in /etc/avatard /etc/default/avatard /etc/systemd/system/avatard.service.d /var/lib/avatard /srv/avatard $named; do
+	for path in /etc/avatard /etc/default/avatard /etc/default/avatard-api \
+		/etc/systemd/system/avatard.service.d /etc/systemd/system/avatard-api.service.d /var/lib/avatard /srv/avatard $named; do
 		[ ! -e "$path" ] || set -- "$@" "$path"
 	done
 	unset IFS
@@ -115,6 +116,7 @@ restore() {
 	[ -z "$(find /var/lib/avatard/spool -type d -name 'job-*' 2>/dev/null | head -n 1)" ] ||
 		fail "there are jobs here: systemctl stop avatard, move /var/lib/avatard and /srv/avatard away, systemd-tmpfiles --create avatard.conf"
 	systemctl stop avatard
+	systemctl stop avatard-api 2>/dev/null || true # where there is one
 	restore_people "$from/people"
 	say "copying the files back"
 	# What the installer writes is that of this installation.
@@ -128,6 +130,7 @@ restore() {
 		--exclude=/etc/systemd/system/avatard.service.d/50-backoff.conf \
 		--exclude=/etc/systemd/system/avatard.service.d/cpu-only.conf "$@" /
 	systemd-tmpfiles --create avatard.conf
+	[ ! -e /usr/local/lib/tmpfiles.d/avatard-api.conf ] || systemd-tmpfiles --create avatard-api.conf
 	systemctl daemon-reload
 	as_service spool check || say "look at what is said above before you start"
 	as_service pause --force --reason "restored from $from" >/dev/null

@@ -80,7 +80,10 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
     folder = inbox / KEYS
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
-        folder.chmod(0o3770)  # who made a file alone may remove it
+        with contextlib.suppress(
+            PermissionError
+        ):  # a unit may forbid such modes; the installation makes the folder then
+            folder.chmod(0o3770)  # who made a file alone may remove it
     digest = hashlib.sha256("\0".join((str(os.geteuid()), by, key)).encode()).hexdigest()
     path = folder / digest[:40]
     try:

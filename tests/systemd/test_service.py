@@ -48,7 +48,7 @@ def machine() -> Iterator[Machine]:
     try:
         one.run("useradd", "--create-home", "anna")
         one.run("useradd", "--create-home", "bob")
-        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages --no-voices", network=True)
+        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages --api --no-voices", network=True)
         one.run("usermod", "--append", "--groups", "avatar", "anna")
         config = one.path(CONFIG)
         config.write_text(config.read_text() + FAST)
@@ -110,6 +110,67 @@ def test_members_of_the_group_cannot_spoil_each_others_files_and_see_voices_and_
     # And a configuration that is named goes before the command's own
     told = machine.run("avatar", "-c", "/nowhere.yaml", "run", check=False)
     assert (told.returncode, "/nowhere.yaml" in told.stderr) == (78, True)
+
+
+def test_a_program_hands_in_by_http_through_a_process_that_may_write_little_else(machine: Machine) -> None:
+    # Given the HTTP door, started, and a key
+    added = machine.run("avatar", "key", "add", "studio", "--role", "submit").stdout
+    (key,) = re.findall(r"avk_\w+", added)
+    machine.run("systemctl", "start", "avatard-api")
+    curl = ("curl", "--silent", "--show-error", "--retry", "60", "--retry-connrefused", "--retry-delay", "1")
+    ask = (*curl, "--header", f"Authorization: Bearer {key}")
+    url = "http://127.0.0.1:8000"
+    # When a program hands in a job with a file, under an idempotency key / Then it is done, and is the key's
+    portrait = f"image=@{SOURCE}/examples/portrait.png"
+    fields = (
+        "-F",
+        portrait,
+        "-F",
+        "text=Hello.",
+        "-F",
+        "size=256x256",
+        "-F",
+        "name=by-http",
+        "-H",
+        "Idempotency-Key: 1",
+    )
+    told = json.loads(machine.run(*ask, f"{url}/jobs", *fields).stdout)
+    assert told.get("name") == "by-http", told
+    done = finished(machine, "by-http")
+    assert (done["state"], done["by"], done["job"]) == ("done", "studio", told["job"])
+    video = machine.run(*ask, "--output", "/root/by-http.mp4", f"{url}/jobs/{told['job']}/result")
+    assert video.returncode == 0
+    assert b"ftyp" in machine.path("/root/by-http.mp4").read_bytes()[:12]
+    assert json.loads(machine.run(*ask, f"{url}/jobs/{told['job']}/rerun", "-X", "POST").stdout)["job"] != told["job"]
+    # And the door reads the index of jobs
+    jobs = json.loads(machine.run(*ask, f"{url}/jobs").stdout)["jobs"]
+    assert "by-http" in [job["name"] for job in jobs]
+    assert json.loads(machine.run(*ask, f"{url}/status").stdout)["jobs"]["done"] >= 1
+    # And the key was noted as used, by a process that holds nothing, although the daemon is down
+    assert "last used: 2" in machine.run("avatar", "key", "list").stdout
+    machine.run("systemctl", "stop", "avatard")
+    waits = json.loads(
+        machine.run(*ask, f"{url}/jobs", "-F", "kind=speech", "-F", "text=Hello.", "-F", "name=later").stdout
+    )
+    # And it changes jobs through the spool, of which it may write that one folder alone
+    held = machine.run(*ask, "-X", "DELETE", f"{url}/jobs/{waits['job']}").stdout
+    assert "will obey" in held, held
+    assert list(machine.path("/var/lib/avatard/spool/control").glob("*.json"))
+    pid = machine.property("MainPID", "avatard-api")
+    places = writable_mounts(machine.run("cat", f"/proc/{pid}/mountinfo").stdout)
+    look = ["find", *places, "-xdev", "!", "-type", "l", "!", "-type", "s", "-writable", "-print"]
+    user = ["setpriv", "--reuid=avatard-api", "--regid=avatard-api", "--groups", "avatar,avatard"]
+    found = machine.run("nsenter", "-t", pid, "-m", *user, *look, check=False).stdout.splitlines()
+    own = ("/srv/avatard/inbox", "/var/lib/avatard/spool/control", "/run/avatard-api", "/tmp", "/var/tmp")
+    assert "/srv/avatard/inbox" in found
+    assert [path for path in found if not path.startswith(own)] == []
+    state = machine.run("cat", f"/proc/{pid}/status").stdout
+    assert re.search(r"^CapBnd:\s+0+$", state, re.MULTILINE)
+    score = machine.run("systemd-analyze", "security", "--no-pager", "avatard-api").stdout
+    assert float(re.findall(r"exposure level for avatard-api.service: ([\d.]+)", score)[0]) <= 1.3
+    # And what was asked for is obeyed when the daemon is there again
+    machine.run("systemctl", "start", "avatard")
+    assert finished(machine, "later")["state"] == "cancelled"
 
 
 def test_the_journal_finds_exactly_one_jobs_lines(machine: Machine) -> None:
@@ -363,7 +424,15 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     # Of packages only what reads the configuration, and nothing compiled, as this version is thrown away.
     smaller = smaller_source(machine, "/usr/src/smaller")
     refused = machine.run(
-        "env", "PIP_COMPILE=0", "make", "-C", smaller, "upgrade", "OPTIONS=--no-languages", network=True, check=False
+        "env",
+        "PIP_COMPILE=0",
+        "make",
+        "-C",
+        smaller,
+        "upgrade",
+        "OPTIONS=--no-languages --no-api",
+        network=True,
+        check=False,
     )
     config.write_text(good)
     assert refused.returncode != 0
@@ -383,8 +452,8 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     # And what was asked for at the first installation is there again
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
     record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
-    assert record["options"] == ["--languages", "--no-voices"]
-    assert "--languages --no-voices" in machine.run("avatar", "doctor", check=False).stdout
+    assert record["options"] == ["--languages", "--api", "--no-voices"]
+    assert "--languages --api --no-voices" in machine.run("avatar", "doctor", check=False).stdout
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:
@@ -396,4 +465,5 @@ def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine
     machine.run("make", "-C", SOURCE, "uninstall", "OPTIONS=--purge")
     for folder in ("/srv/avatard", "/var/lib/avatard", "/etc/avatard"):
         assert not machine.path(folder).exists()
-    assert machine.run("id", "avatard", check=False).returncode != 0
+    for user in ("avatard", "avatard-api"):
+        assert machine.run("id", user, check=False).returncode != 0, user

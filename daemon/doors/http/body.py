@@ -73,9 +73,12 @@ class Uploads:
 
 @contextlib.asynccontextmanager
 async def received(
-    request: Request, inbox: Path, bounds: Bounds, uploads: Uploads
+    request: Request, inbox: Path, bounds: Bounds, uploads: Uploads, *, may_be_empty: bool = False
 ) -> AsyncIterator[tuple[dict[str, Any], Received]]:
     """Yield the manifest that a request hands in, and its files, which go at the end unless they were moved.
+
+    Args:
+        may_be_empty: a request without a body is an empty manifest.
 
     Raises:
         RequestError: `media-type`, `request-invalid`, `too-large`.
@@ -91,6 +94,9 @@ async def received(
                 got = Received(folder)
                 await _read_multipart(request, got, bounds, inbox)
                 yield _manifest_of(got), got
+        return
+    if may_be_empty and not kind and not length and "transfer-encoding" not in request.headers:
+        yield {}, Received(inbox)
         return
     if kind not in (*JSON_TYPES, *YAML_TYPES):
         raise RequestError(

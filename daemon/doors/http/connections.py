@@ -1,8 +1,10 @@
-"""Closes connections whose headers come too slowly: the server gives them no limit of time by itself."""
+"""Closes connections whose headers come too slowly, as the server gives them no limit of time, and sends answers at once."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from typing import Any, Final
 
 import h11
@@ -44,6 +46,10 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        # Head and body of an answer are two writes, and the kernel keeps the second back until the client has confirmed the first
+        # (40 ms). asyncio turns that off only where it made the listening socket itself.
+        with contextlib.suppress(OSError):  # no TCP
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:

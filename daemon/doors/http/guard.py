@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from starlette.datastructures import Headers
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 #: Most bytes of all headers of a request.
 MAX_HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What may come more than once in a query; of anything else it could not be told which is meant.
+LISTS: Final = frozenset({"state", "kind", "tag"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: What every answer carries: nothing that users sent is ever taken for a page.
@@ -78,14 +81,14 @@ class Guard:
             await send(message)
 
         try:
-            if (error := self._refusal(scope["method"], headers)) is not None:
+            if (error := self._refusal(scope["method"], headers, scope.get("query_string", b""))) is not None:
                 await answer_error(error, scope)(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
         finally:
             self._tell(scope, status, time.monotonic() - started, request_id)
 
-    def _refusal(self, method: str, headers: Headers) -> RequestError | None:
+    def _refusal(self, method: str, headers: Headers, query: bytes) -> RequestError | None:
         if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADER_BYTES:
             return RequestError(
                 "headers-too-large", f"The headers have more than {MAX_HEADER_BYTES} bytes.", "Send fewer."
@@ -97,6 +100,11 @@ class Guard:
                 "host-unknown",
                 f"This server is not called {escape_unprintable(', '.join(hosts)[:80]) or 'by no name'}.",
                 "Call it by a name that it knows; whoever runs it adds others to `server.hosts`.",
+            )
+        given = Counter(key for key, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        if twice := [key for key, times in given.items() if times > 1 and key not in LISTS]:
+            return RequestError(
+                "query-invalid", f"{escape_unprintable(twice[0][:40])} comes twice in the query.", "Send it once."
             )
         if method in SAFE_METHODS:
             return None

@@ -33,12 +33,15 @@ async def make_job(
     uploads: KeptUploads,
     fixed: Mapping[str, Any] | None = None,
     wait: float | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> JSONResponse:
     """Hand in the job that a request describes.
 
     Args:
         fixed: keys of the manifest that the route says.
         wait: how long the client wants to wait for the end, s.
+        may_be_empty: the request need not have a body.
 
     Returns:
         202 with the status and where to look; 200 where the job ended while the client waited.
@@ -48,7 +51,8 @@ async def make_job(
     """
     caller.check_may_submit()
     key = idempotency_key(request)
-    async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (manifest, got):
+    inbox = door.jobs.paths.inbox
+    async with received(request, inbox, door.bounds, door.uploads, may_be_empty=may_be_empty) as (manifest, got):
         name = manifest.pop("name", None)
         if name is not None and not isinstance(name, str):
             raise RequestError("manifest-invalid", "`name` is no text.", "Give a name for the results, or none.")

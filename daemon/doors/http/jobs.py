@@ -266,11 +266,18 @@ class Jobs:
             raise AvatarError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
-        if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
+        if not self._may_ask():
             return self._put_request(op, status["name"])
         unseen = status["state"] == "waiting" and status.get("accepted") is None
         where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
         return str(ask(self._spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+
+    def _may_ask(self) -> bool:
+        """Return whether requests can be put into the spool: their folder may be all of it that this process may write."""
+        place = self._spool.control
+        with contextlib.suppress(PermissionError):
+            place = place if place.exists() else self._spool.root
+        return access_error(place) is None and os.access(place, os.R_OK | os.W_OK | os.X_OK)
 
     def _put_request(self, op: str, name: str) -> str:
         """Ask by an empty file in the inbox, as people without a shell do."""

@@ -37,13 +37,14 @@ Wait = Annotated[
 _TEXT = {"kind": "speech", "text": "Good morning."}
 
 
-def body(kind: str | None, example: dict[str, Any], *, kept: bool = True) -> dict[str, Any]:
+def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, required: bool = True) -> dict[str, Any]:
     """Return what describes the body of a route that makes a job.
 
     Args:
         kind: the kind that the route makes; None: any.
         example: of a manifest.
         kept: a job is made, so that an idempotency key counts.
+        required: there must be a body.
     """
     properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": list(KINDS)}}
     manifest = {
@@ -61,7 +62,7 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True) -> dic
     }
     return {
         "requestBody": {
-            "required": True,
+            "required": required,
             "content": {
                 "application/json": {"schema": manifest, "example": example},
                 "application/yaml": {"schema": manifest, "example": example},
@@ -198,13 +199,13 @@ def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Res
     "/jobs/{job}/rerun",
     status_code=202,
     summary="Make a job again, changed",
-    openapi_extra=body(None, {"text": "Good evening."}),
+    openapi_extra=body(None, {"text": "Good evening."}, required=False),
     responses=MAKES_JOB,
 )
 async def rerun_job(request: Request, job: str, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
     """Make a job again: a new one with the same files and seeds, but for what the body says."""
     await run_in_threadpool(door.jobs.status, job, caller)
-    return await make_job(request, door, caller, kept(door), {"base": job}, wait)
+    return await make_job(request, door, caller, kept(door), {"base": job}, wait, may_be_empty=True)
 
 
 @router.get(

@@ -13,6 +13,7 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys, Limits, Role
 from daemon.doors.http.app import create_app
 from tests.support.http_door import Caller, serving
+from tests.support.http_server import Server
 
 
 @dataclass
@@ -66,3 +67,13 @@ def door(tmp_path: Path) -> Iterator[Door]:
         folder.mkdir()
     with serving(create_app(settings)) as client:
         yield Door(tmp_path, settings, client)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A door in a process of its own, which asks for no key."""
+    one = Server(tmp_path)
+    try:
+        yield one
+    finally:
+        one.stop()

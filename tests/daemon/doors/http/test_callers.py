@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -51,6 +52,13 @@ def test_pages_of_other_sites_change_nothing(door: Door, headers: dict[str, str]
     assert answer.status == (202 if accepted else 403)
     assert bool(door.manifests) is accepted
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_query_says_each_thing_once_unless_it_is_a_list(door: Door) -> None:
+    assert door.open.get("/jobs?state=done&state=failed&tag=a&tag=b").status == 200
+    for path in ("/jobs?by=anna&by=ben", "/jobs?limit=1&limit=2", "/jobs/stats?by=a&by="):
+        answer = door.open.get(path)
+        assert (answer.status, answer.code) == (422, "query-invalid")
 
 
 def test_with_a_key_there_is_no_way_in_without_one(door: Door) -> None:
@@ -161,6 +169,18 @@ def test_headers_that_come_too_slowly_end_the_connection(door: Door, monkeypatch
             assert quick.getresponse().read()
     finally:
         quick.close()
+
+
+def test_no_answer_is_kept_back_until_the_client_confirms_its_head(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = connections.BoundedProtocol.connection_made, []
+
+    def look(self: connections.BoundedProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connections.BoundedProtocol, "connection_made", look)
+    assert door.open.get("/health").status == 200
+    assert [bool(one) for one in seen] == [True]
 
 
 def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:

@@ -12,6 +12,8 @@ import socket
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -19,7 +21,8 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
 from tests.conftest import Installation, wait_for
-from tests.support.http_door import Caller, serving
+from tests.support.http_door import PATIENCE_S, Caller, serving
+from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
 TEXT = "Good morning, all of you."
 SPEECH = {"kind": "speech", "text": TEXT, "seed": 7}
@@ -128,6 +131,39 @@ def test_a_job_is_held_moved_released_cancelled_and_started_again(house: House) 
     reaches("done")
     changed = house.anna.post(f"{path}/rerun?wait=60", {"text": "Wait for us."})
     assert (changed.status, changed.json["base"]) == (200, job)
+    # And one that changes nothing needs no body
+    assert house.anna.send("POST", f"{path}/rerun").status == 202
+
+
+@pytest.mark.skipif(nginx() is None, reason="nginx is not installed and could not be fetched (Debian: nginx)")
+def test_behind_a_proxy_at_a_path_of_its_own_events_flow_and_links_lead_to_results(
+    house: House, tmp_path: Path
+) -> None:
+    house.one.avatar("pause")
+    try:
+        with behind_nginx(tmp_path / "nginx", house.anna.port, house.anna.key) as client:
+            # When a job that may not run yet is handed in through it, and followed
+            told = client.post(f"{PLACE}/jobs", {"kind": "speech", "text": "Behind a proxy."})
+            assert told.status == 202, told.body
+            job = urljoin(f"{PLACE}/jobs", told.headers["location"])
+            connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+            connection.request("GET", f"{job}/events", headers={"Authorization": f"Bearer {client.key}"})
+            stream = connection.getresponse()
+            # Then its state now comes at once, while the stream goes on
+            lines = iter(stream.readline, b"")
+            assert b"event: status\n" in lines
+            # And its end when it comes
+            house.one.avatar("resume")
+            assert b"event: end\n" in lines
+            connection.close()
+            # And the links of its status lead to the result, also to a part of it
+            status = client.get(job).json
+            result = urljoin(job, status["links"]["result"])
+            whole, part = client.get(result), client.get(result, Range="bytes=100-299")
+            assert hashlib.sha256(whole.body).hexdigest() == status["outputs"][-1]["sha256"]
+            assert (part.status, part.body) == (206, whole.body[100:300])
+    finally:
+        house.one.avatar("resume")
 
 
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
@@ -181,6 +217,7 @@ def test_openais_clients_get_speech_in_every_form_by_a_job_of_their_own(house: H
     assert [one["word"] for one in timed["timestamps"]] == TEXT.split()
     assert all(0 <= one["start_time"] < one["end_time"] <= seconds for one in timed["timestamps"])
     # And the voices are listed by the names that can be asked for
+    wait_for("the list of voices", lambda: house.anna.get("/v1/audio/voices").json["voices"])
     listed = house.anna.get("/v1/audio/voices").json
     assert "heart" in listed["voices"]
     assert {"id": "heart", "name": "heart"} in listed["data"]

@@ -1,0 +1,170 @@
+"""Clients that attack cost the server little, and whatever kills it, a request that is sent again is one job."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+
+from daemon.config import Settings
+from daemon.doors.http.app import create_app
+from tests.conftest import ROOT
+from tests.support.endurance import repeats
+from tests.support.http_door import PATIENCE_S, Answer, serving
+from tests.support.http_server import Server
+
+pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(1800)]
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+MIB = 2**20
+#: How much memory an attack may cost, in bytes.
+GROWTH = 32 * MIB
+#: A client that waits with a request of which the headers never end.
+UNFINISHED = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+
+
+def bomb(side: int) -> bytes:
+    """A small PNG that is very large when it is unpacked: white, side x side, one bit a pixel."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pack = zlib.compressobj(9)
+    row = b"\0" + b"\xff" * (side // 8)
+    rows = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_slow_clients_floods_of_headers_and_bombs_cost_little_and_keep_nobody_out(server: Server) -> None:
+    assert server.client.get("/health").status == 200
+    before = server.most_memory
+    # Given many clients whose headers never end
+    slow = [socket.create_connection(("127.0.0.1", server.client.port)) for _ in range(150)]
+    try:
+        for one in slow:
+            one.sendall(UNFINISHED)
+        # When others send headers without end / Then they are refused
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.client.port), timeout=PATIENCE_S) as one:
+                try:
+                    one.sendall(UNFINISHED + b"x" * MIB)
+                    said = one.recv(100)
+                except OSError:
+                    continue  # it was closed while it sent
+                assert said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")) or not said
+        # And a picture that unpacks to 200 MB is not unpacked here
+        for path in ("/validate", "/avatar/detect"):
+            answer = server.client.post_parts(path, ("image", "a.png", bomb(40_000)))
+            assert answer.status < 500, answer.body
+        # And everybody else is served
+        assert server.client.post("/jobs", SPEECH).status == 202
+    finally:
+        for one in slow:
+            one.close()
+    assert server.most_memory - before < GROWTH
+
+
+def test_memory_stays_flat_over_many_uploads(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.client.port, timeout=PATIENCE_S)
+
+    def upload(times: int) -> None:
+        for _ in range(times):
+            connection.request("POST", "/uploads?filename=a.wav", os.urandom(50_000))
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            assert answer.status == 201, told
+            connection.request("DELETE", f"/uploads/{told['id']}")
+            assert connection.getresponse().read() == b""
+
+    upload(100)
+    before = server.memory
+    upload(repeats("AVATAR_UPLOADS", 300, 10_000))
+    connection.close()
+    assert server.memory - before < GROWTH / 4
+
+
+def test_two_processes_make_one_job_of_one_key(tmp_path: Path) -> None:
+    # Given two processes behind one address
+    server = Server(tmp_path, "--workers", "2")
+    try:
+        # When many clients send the same at once
+        for key in range(5):
+            answers: list[Answer] = []
+
+            def hand_in(key: str, answers: list[Answer]) -> None:
+                answers.append(server.client.post("/jobs", SPEECH, Idempotency_Key=key))
+
+            threads = [threading.Thread(target=hand_in, args=(f"key-{key}", answers)) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            # Then it is one job
+            assert {answer.status for answer in answers} <= {202, 409}
+            assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1
+            assert len(list(server.inbox.glob("*.yaml"))) == key + 1
+    finally:
+        server.stop()
+
+
+#: Serves until the function that is named is called, and dies there.
+DIES = """
+import os, pathlib, signal, sys
+from daemon.config import Settings
+from daemon.doors import keys
+from daemon.doors.http import app, handing_in
+from tests.support.http_door import serving
+
+def die(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+config, where = sys.argv[1:]
+if where == "before the manifest is in the inbox":
+    begin = keys.KeyFile.begin
+    keys.KeyFile.begin = lambda *args: (begin(*args), die())
+elif where == "before the key is noted":
+    keys.KeyFile.finish = die
+else:
+    handing_in.answer = die
+with serving(app.create_app(Settings.load(pathlib.Path(config)))) as client:
+    print(client.port, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "where", ["before the manifest is in the inbox", "before the key is noted", "before the answer is sent"]
+)
+def test_a_request_that_is_sent_again_after_the_server_was_killed_is_one_job(tmp_path: Path, where: str) -> None:
+    # Given a server that is killed while a job is handed in
+    server = Server(tmp_path)
+    server.stop()
+    config = tmp_path / "config.yaml"
+    command = [sys.executable, "-c", DIES, str(config), where]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": "one"}
+        connection.request("POST", "/jobs", json.dumps(SPEECH), headers)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            connection.getresponse()
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    # When the client sends it again to the next one, twice
+    with serving(create_app(Settings.load(config))) as client:
+        first, second = (client.post("/jobs", SPEECH, Idempotency_Key="one") for _ in range(2))
+    # Then it is one job, in the inbox
+    assert (first.status, second.status) == (202, 202), first.body
+    assert first.json["job"] == second.json["job"]
+    assert len(list(server.inbox.glob("*.yaml"))) == 1

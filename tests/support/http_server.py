@@ -1,0 +1,73 @@
+"""The HTTP door as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import ROOT, wait_for
+from tests.support.http_door import PATIENCE_S, Caller
+
+
+class Server:
+    """`avatar server start` in front of folders without a daemon.
+
+    Args:
+        root: an empty folder for its own.
+        options: more of its command line.
+
+    Attributes:
+        inbox: the folder of the manifests.
+        process: the server's, or that of the one that starts its workers.
+        client: asks it.
+    """
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.inbox = root / "inbox"
+        for name in ("inbox", "outbox", "spool"):
+            (root / name).mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        raw = {
+            "paths": {name: name for name in ("inbox", "outbox", "spool")},
+            "intake": {"reserve_mb": 1},
+            "server": {"user": str(os.geteuid())},
+        }
+        (root / "config.yaml").write_text(yaml.safe_dump(raw))
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(root / "config.yaml"), "server", "start"]
+        with (root / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(port), *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.client = Caller(port)
+        wait_for("the server", self._listens)
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.client.port)) == 0
+
+    @property
+    def memory(self) -> int:
+        """The memory that it has now, in bytes."""
+        return self._kib("VmRSS") * 1024
+
+    @property
+    def most_memory(self) -> int:
+        """The most memory that it ever had, in bytes."""
+        return self._kib("VmHWM") * 1024
+
+    def _kib(self, name: str) -> int:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(PATIENCE_S)
