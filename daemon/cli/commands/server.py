@@ -87,6 +87,15 @@ def key() -> None:
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days; default: never.")
 @click.option("--jobs-per-minute", type=click.IntRange(1), help="Most jobs handed in within a minute.")
 @click.option("--waiting-jobs", type=click.IntRange(1), help="Most jobs that have not ended.")
+@click.option(
+    "--speech-per-day",
+    "speech_s_per_day",
+    type=click.FloatRange(0, min_open=True),
+    help="Most seconds of speech within a day.",
+)
+@click.option(
+    "--bytes-per-day", "upload_bytes_per_day", type=click.IntRange(1), help="Most bytes of files within a day."
+)
 @click.option("--priority", type=click.IntRange(-100, 100), help="Highest priority of its jobs.")
 @click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; may be given several times.")
 @json_option

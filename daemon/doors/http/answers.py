@@ -18,6 +18,7 @@ from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Caller, Callers
 from daemon.doors.http.incoming import Bounds
 from daemon.doors.http.jobs import Jobs, etag_of
+from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 
 #: Longest time that a request waits for a job, s.
@@ -33,6 +34,7 @@ class Door:
     jobs: Jobs
     callers: Callers
     uploads: Uploads
+    ledger: UploadLedger
 
     @property
     def bounds(self) -> Bounds:

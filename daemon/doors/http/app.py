@@ -30,6 +30,7 @@ from daemon.doors.http.callers import Callers
 from daemon.doors.http.guard import Guard
 from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers
 from daemon.errors import ConfigError
@@ -64,7 +65,13 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     keys = ApiKeys(settings.server.keys)
     check_safe(settings, keys, address)
     jobs = Jobs(settings)
-    door = Door(settings, jobs, Callers(keys, settings.paths.inbox), Uploads(settings.server.max_uploads))
+    door = Door(
+        settings,
+        jobs,
+        Callers(keys, settings.paths.inbox),
+        Uploads(settings.server.max_uploads),
+        UploadLedger(settings.paths.inbox),
+    )
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

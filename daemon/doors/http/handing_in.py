@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.hand_in import HandedIn
 from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
-from daemon.doors.http.body import received, take_uploads
+from daemon.doors.http.body import content_length, received, take_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.kept_uploads import KeptUploads
@@ -52,6 +52,7 @@ async def make_job(
     caller.check_may_submit()
     key = idempotency_key(request)
     inbox = door.jobs.paths.inbox
+    await run_in_threadpool(door.ledger.check, caller, content_length(request))
     async with received(request, inbox, door.bounds, door.uploads, may_be_empty=may_be_empty) as (manifest, got):
         name = manifest.pop("name", None)
         if name is not None and not isinstance(name, str):
@@ -63,6 +64,8 @@ async def make_job(
                     f"`{field}` cannot be {str(manifest[field])[:40]!r} here: this address makes it {value!r}.",
                     "Leave it out, or use POST /jobs.",
                 )
+        sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
+        await run_in_threadpool(door.ledger.add, caller, sent)
         kept = await run_in_threadpool(take_uploads, manifest, lambda one: uploads.find(one, caller))
         files: dict[str, Path] = {**got.files, **kept}
         done = await run_in_threadpool(

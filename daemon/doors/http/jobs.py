@@ -6,15 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from daemon.config import Settings
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
+from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.limits import check_amounts, check_manifest
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
 from daemon.doors.shared_files import usual_name
@@ -181,39 +182,23 @@ class Jobs:
         return wanted, found
 
     def _check_limits(self, manifest: Manifest, caller: Caller) -> None:
-        limits = caller.limits
-        if limits.kinds is not None and manifest.kind not in limits.kinds:
-            raise RequestError(
-                "not-allowed", f"The key of {caller.name} makes no job of the kind {manifest.kind}.",
-                f"It makes {', '.join(limits.kinds)}.",
-            )  # fmt: skip
-        if limits.priority is not None and manifest.priority > limits.priority:
-            raise RequestError(
-                "not-allowed",
-                f"The key of {caller.name} has no priority above {limits.priority}.",
-                "Ask for a lower one.",
-            )
-        if limits.jobs_per_minute is not None and self._count(caller, since=time.time() - 60) >= limits.jobs_per_minute:
-            raise RequestError(
-                "limit-reached",
-                f"{caller.name} has handed in {limits.jobs_per_minute} jobs within a minute.",
-                "Wait a little.",
-            )
-        if limits.waiting_jobs is not None and self._count(caller, states=STATES[:4]) >= limits.waiting_jobs:
-            raise RequestError(
-                "limit-reached", f"{limits.waiting_jobs} jobs of {caller.name} have not ended.", "Wait until one has."
+        check_manifest(caller.limits, caller.name, manifest)
+        if caller.limits != Limits():
+            unseen = sum(1 for one in self._handed_in(caller) if one["by"] == caller.name)
+            check_amounts(
+                caller.limits,
+                caller.name,
+                manifest,
+                since=lambda first: self._rows(Query(by=[caller.name], since=first)),
+                unseen=unseen,
+                unfinished=lambda: len(self._rows(Query(by=[caller.name], state=STATES[:4]))),
             )
 
-    def _count(self, caller: Caller, *, since: float | None = None, states: Sequence[str] = ()) -> int:
-        """Return how many of a caller's jobs were accepted since a time, or are in a state, those just handed in included."""
+    def _rows(self, query: Query) -> list[Row]:
         try:
-            rows = self._history.find(Query(by=[caller.name], since=since, state=states), limit=10_000)
-        except HistoryError:
-            rows = []
-        known = {row.job for row in rows}
-        return len(rows) + sum(
-            1 for one in self._handed_in(caller) if one["job"] not in known and one["by"] == caller.name
-        )
+            return self._history.find(query, limit=10_000)
+        except HistoryError:  # no daemon has run yet, or the index is made again
+            return []
 
     def hand_in(
         self,

@@ -301,12 +301,14 @@ async def post_upload(
     inbox, bounds = door.jobs.paths.inbox, door.bounds
     with door.uploads.one():
         await run_in_threadpool(check_room, inbox, content_length(request), bounds)
+        await run_in_threadpool(door.ledger.check, caller, content_length(request))
         with own_folder(inbox) as folder:
             writer = FileWriter(folder / "0" / plain_name(filename.encode("utf-8", "replace"), ""), "", bounds, inbox)
             try:
                 async for chunk in chunks(request):
                     await run_in_threadpool(writer.write, chunk)
                 digest = await run_in_threadpool(writer.finish)
+                await run_in_threadpool(door.ledger.add, caller, writer.bytes)
             finally:
                 writer.close()
             told = await run_in_threadpool(kept(door).keep, writer.path, digest, caller)

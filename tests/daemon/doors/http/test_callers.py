@@ -13,8 +13,11 @@ import pytest
 
 from daemon.config import Settings
 from daemon.doors.http import connections
-from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.app import create_app
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.limits import UploadLedger
+from daemon.doors.http.problems import RequestError
 from daemon.errors import ConfigError
 from tests.daemon.doors.http.conftest import Door
 
@@ -107,6 +110,38 @@ def test_a_key_takes_no_more_than_its_limits(door: Door) -> None:
     assert int(answer.headers["retry-after"]) > 0
     waiting = door.key("waiting", waiting_jobs=1)
     assert [waiting.post("/jobs", SPEECH).status for _ in range(2)] == [202, 429]
+
+
+def test_a_key_sends_and_says_no_more_in_a_day_than_its_limits(door: Door) -> None:
+    # Bytes: those that a request says it has are refused before they come, and what has come is counted
+    few = door.key("bytes", upload_bytes_per_day=5000)
+    assert [few.send("POST", "/uploads", b"\x89PNG\r\n\x1a\n" + b"x" * 2000).status for _ in range(3)] == [
+        201,
+        201,
+        429,
+    ]
+    part = ("image", "a.png", b"\x89PNG\r\n\x1a\n" + b"x" * 2000)
+    assert few.post_parts("/jobs", ("text", None, b"Hi."), part).code == "limit-reached"
+    assert (door.manifests, door.left_over) == ([], [])
+    # Seconds of speech, estimated from the text until they are spoken
+    short = door.key("speech", speech_s_per_day=10)
+    assert short.post("/jobs", {"kind": "speech", "text": "word " * 100}).code == "limit-reached"
+    assert short.post("/jobs", SPEECH).status == 202
+
+
+def test_bytes_are_counted_for_a_day_by_all_processes(tmp_path: Path) -> None:
+    now = 1e9
+    caller = Caller("anna", "submit", "k", Limits(upload_bytes_per_day=100))
+    one, other = (UploadLedger(tmp_path, lambda: now) for _ in range(2))
+    one.add(caller, 60)
+    with pytest.raises(RequestError):
+        other.add(caller, 60)
+    now += 23 * 3600
+    other.add(caller, 40)
+    now += 3600
+    one.add(caller, 60)
+    with pytest.raises(RequestError):
+        one.check(caller, 1)
 
 
 def test_a_key_is_kept_as_a_digest_expires_and_is_revoked_at_once(tmp_path: Path) -> None:
