@@ -199,6 +199,7 @@ _TABLE = (
     _rule(r"(?<=\d) ?º ?(?=[CF]\b)", "°"),
     _rule(f"[{''.join(_SIGNS)}]", lambda found: _SIGNS[found[0]]),
     # Money
+    _rule(r"(?<![\w.,])({CUR}) ?\.(?=\d\d?(?!\w|[.,]\d))", lambda m: m[1] + "0."),
     _rule(r"{<}({CUR}) ?({SUM})({BIG})?(?:{-}(?:(?:{CUR}) ?)?|(?: {-} | to )(?:{CUR}) ?)({SUM})({BIG})?{>}",
           lambda m: n.amounts(m[1], m[2], m[3], m[4], m[5])),
     _rule(r"{<}({SUM})({BIG})?{-}({SUM})({BIG})? ?({CUR})(?!\w)",
