@@ -25,6 +25,9 @@ OPERATOR_CAN_HELP = frozenset(
     }
 )
 
+#: Errors of a file in which no line can be marked: it comes back as it was.
+COMES_BACK_AS_IT_WAS = frozenset({"manifest-not-text", "manifest-empty"})
+
 #: Key of a manifest → how the codes of errors about it begin, where that is not the key.
 _CODES = {
     "image": ("image-", "face-", "no-face", "mouth-", "several-faces"),
@@ -76,8 +79,13 @@ def how_to_mend(file: str, job: Job) -> str:
             f"the inbox can mend them; what your manifest says itself goes first. {yours}: write {own} in it, or have the "
             f"defaults mended, and move it into {inbox_folder(job)}: it runs again.{_after_help(job)}"
         )
+    marked = (
+        "as you handed it in"
+        if job.error and job.error.get("code") in COMES_BACK_AS_IT_WAS
+        else "with what is wrong marked in it"
+    )
     return (
-        f"{yours}, with what is wrong marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again."
+        f"{yours}, {marked}. Mend it, and move it into {inbox_folder(job)}: it runs again."
         f"{_of_defaults(job)}{_after_help(job)}"
     )
 

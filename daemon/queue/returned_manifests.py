@@ -1,4 +1,5 @@
-"""Gives the manifest of a failed or cancelled job back to its author, beside the status, with the error in it as a comment.
+"""Gives the manifest of a failed or cancelled job back to its author, beside the status, with the error in it as a comment. What
+is no text, or holds no job, comes back as it was.
 
 Whoever moves it into the inbox again, mended or not, has a job of the same name. It is a help and no promise, and so costs no
 flush: where a crash or a full disk comes in between, the job has ended all the same, and its status says why.
@@ -29,7 +30,7 @@ from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
-from daemon.outbox.way_back import how_to_mend, inbox_folder, returned_manifest
+from daemon.outbox.way_back import COMES_BACK_AS_IT_WAS, how_to_mend, inbox_folder, returned_manifest
 from daemon.queue.spool import Spool
 from daemon.system.wakeup import Wakeup
 
@@ -160,6 +161,8 @@ class ManifestReturner(Subscriber):
             own = why.get("code") != "defaults-wrong"  # that is in another file
             document = None if whole else job.document
             marked = with_error(data, document, error, of_manifest=own) if len(data) <= limit else None
+            if marked is None and data and len(data) <= limit and why.get("code") in COMES_BACK_AS_IT_WAS:
+                marked = data
             if marked is not None:
                 file = self._present(job, marked, limit) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:

@@ -77,6 +77,10 @@ _INSTEAD: dict[str, str] = {
     "whole sound as `audio`.",
     "logo watermark overlay": "Nothing is laid over the video: add it in an editor, for example to `background: transparent`.",
     "webhook webhook_url callback callback_url email mail notify": "Nobody is notified: watch the status file in the outbox.",
+    "schedule scheduled schedule_at scheduled_at not_before start_at start_time run_at when after depends_on": (
+        "A job has no starting time: it starts as soon as it can. An empty file in the inbox keeps it waiting: hello.hold for "
+        "the result hello.mp4; hello.release lets it go on."
+    ),
     "loop repeat": "A video plays once: repeat it in the player or an editor.",
     "pitch tone intonation": "A voice keeps its own pitch: choose a higher or deeper one with `voice`; voices.txt in the outbox "
     "lists them.",

@@ -59,6 +59,10 @@ _MEANT = {
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
 #: A length of time in the form of ISO 8601.
 _ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
+#: What people write to turn a movement off or on → its amount.
+_SWITCHES = dict.fromkeys(("no", "off", "false", "none", "never"), 0) | dict.fromkeys(
+    ("yes", "on", "true", "normal"), 1
+)
 #: Shapes that people write as one number, the width by the height.
 _SHAPES = ("16:9", "9:16", "4:3", "3:4", "4:5", "1:1", "3:2", "2:3", "2:1", "21:9")
 #: Keys under which other tools put the one thing that is wanted here.
@@ -185,6 +189,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"For a {file}; `text` is what a voice says."
     if key == "text" and "." in text and " " not in text:
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
+    if key.startswith("motion.") and word in _SWITCHES:
+        return f"Write `{key.rpartition('.')[2]}: {_SWITCHES[word]}`."
     if is_number and (found := _FRACTION.fullmatch(_with_slashes(text))):
         return _advice_for_fraction(key, *(int(number or 0) for number in found.groups()))
     if is_number and (found := _NUMBER.fullmatch(text)):

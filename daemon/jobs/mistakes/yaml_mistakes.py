@@ -49,7 +49,7 @@ def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation
         lines: of the document; what stands before it is empty.
         line, column: where YAML notices the mistake, from 0.
     """
-    if explanation := merge_marks(lines) or _heading(lines, line):
+    if explanation := merge_marks(lines) or _heading(lines, line) or _end_mark(lines, line):
         return explanation
     for number in range(min(line, len(lines) - 1), max(-1, line - 1 - _LINES_BEFORE), -1):
         text = lines[number]
@@ -143,6 +143,20 @@ def _heading(lines: Sequence[str], line: int) -> Explanation | None:
             what = f"The line {shown(text.strip())} is the heading of a TOML or INI file (line {number + 1})"
             return what, "Remove it, and write a colon and a blank in place of each = after a key."
     return None
+
+
+def _end_mark(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise a line of three points, which ends a document in YAML: YAML complains only about the line after it."""
+    last = next((n for n in range(min(line, len(lines) - 1), -1, -1) if lines[n].rstrip() == "..."), None)
+    if last is None:
+        return None
+    before = next((LINE.match(lines[n]) for n in range(last - 1, -1, -1) if lines[n].strip()), None)
+    after = next((text for text in lines[last + 1 :] if text.strip()), "")
+    if before is not None and before["key"].casefold() in LONG_TEXTS and not is_key(after):
+        return f"`{before['key']}` goes on in a line that is not indented (line {last + 1})", as_block(before["key"])
+    return f"The line ... ends the job in YAML, and more follows (line {last + 1})", (
+        "Remove it. Between two jobs stands a line of three hyphens: ---"
+    )
 
 
 def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:

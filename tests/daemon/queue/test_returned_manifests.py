@@ -51,7 +51,7 @@ def test_a_file_that_was_not_parted_comes_back_whole() -> None:
     )
 
 
-def test_what_is_no_text_does_not_come_back() -> None:
+def test_what_is_no_text_is_not_marked() -> None:
     assert with_error(b"\xff\xfe\x00", 0, "Broken.") is None
     assert with_error(b"text: One.\n", 1, "Broken.") is None
     # And the line of another file is none of its own
@@ -121,6 +121,28 @@ def test_cancelled_and_long_manifests_come_back_and_what_its_sender_cleared_does
     step = room.status("anna/two")["next"]
     assert "two.yaml, beside this job's status in the outbox, is your manifest." in step
     assert "If you still want it, move it into the folder anna of the inbox" in step
+
+
+def test_what_cannot_be_marked_comes_back_as_it_was(tmp_path: Path) -> None:
+    # Given a text in an encoding of Windows, a document of a word processor, and a file of comments only
+    room = Room(tmp_path)
+    files = {
+        "latin.yaml": "text: Grüße\n".encode("cp1252"),
+        "rich.yaml": rb"{\rtf1\ansi text: a}",
+        "comments.yaml": b"# text: Hello.\n# image: a.png\n",
+    }
+    for name, data in files.items():
+        room.put(name, data)
+    room.settle()
+    # When all are given back
+    while room.service.returner.give_back_next():
+        pass
+    # Then each is there, byte for byte, and the status says so
+    assert {path.name: path.read_bytes() for path in room.outbox.glob("*.yaml")} == files
+    assert (
+        "latin.yaml, beside this job's status in the outbox, is your manifest, as you handed it in."
+        in (room.status("latin")["next"])
+    )
 
 
 def test_a_manifest_that_was_given_back_stays_its_authors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,12 @@ _ATTRIBUTE = re.compile(r"\b(time|strength)\s*=\s*[\"']?([^\"'\s/>]+)", re.IGNOR
 _STRENGTHS = {"none": "0", "x-weak": "0.1", "weak": "0.2", "medium": "0.5", "strong": "0.8", "x-strong": "1.2"}  # s
 #: Elements that ask for something that no voice here does.
 _DROPPED = "emphasis|prosody|say-as|phoneme|voice|lang|audio|mark"
-_TAG = re.compile(rf"</?({_DROPPED}|speak)(?:\s{_ATTRIBUTES})?/?>|<\?xml{_ATTRIBUTES}>", re.IGNORECASE)
+_TAG = re.compile(rf"</?({_DROPPED}|speak|break)(?:\s{_ATTRIBUTES})?/?>|<\?xml{_ATTRIBUTES}>", re.IGNORECASE)
 _TAG_NAMES = re.compile(rf"<({_DROPPED})(?:\s{_ATTRIBUTES})?/?>", re.IGNORECASE)
+#: The box of a task in a list of Markdown, after the mark of the item: `- [ ] Milk`, `1. [x] Bread`.
+_TASK_BOX = re.compile(r"^([^\S\n]*(?:[-*+•]|\d{1,2}[.)])[^\S\n]+)\[[ xX]?\][^\S\n]+", re.MULTILINE)
+#: A picture of Markdown: `![a cat](cat.png)`.
+_PICTURE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\s]{1,500}(?:[^\S\n]+\"[^\"\n]{0,200}\")?\)")
 #: Other ways to write a pause: [2s], [wait 2s], (pause), (beat), [long pause], <pause 1s>, <#0.5#>, [Pause 2 Sekunden].
 _OTHER_PAUSE = re.compile(
     r"[\[(<]\s*(?:(?:a|short|brief|dramatic|(?P<long>long))\s+)?(?:beat|(?<=\s)pause)\s*[\])>]|"
@@ -55,6 +59,8 @@ def markup_warnings(text: str) -> Iterator[str]:
     """Yield a warning for what `read_markup` leaves out of a text, and for what it leaves in it though that may be wrong."""
     if dropped := dict.fromkeys(f"<{name.lower()}>" for name in _TAG_NAMES.findall(text)):
         yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
+    if pictures := dict.fromkeys(_PICTURE.findall(text)):
+        yield f"Pictures in the text are not spoken or shown: {_some(pictures)}. The manifest names its picture with `image`."
     plain = _plain(text)
     found = list(find_directions(plain))
     if left_out := dict.fromkeys(one.text for one in found if not one.spoken):
@@ -92,9 +98,10 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return the text with pauses as marks, and without the marks of subtitle files and SSML."""
+    """Return the text with pauses as marks, and without the marks of subtitle files, SSML and Markdown's tasks and pictures."""
     text = _ESCAPED_LINE.sub(lambda found: "\n" if found["line"] else found[0], without_cues(text))
     text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
+    text = _TASK_BOX.sub(r"\1", _PICTURE.sub("", text))
     return _TAG.sub("", _OTHER_PAUSE.sub(_other_pause_mark, text))
 
 

@@ -23,9 +23,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 _NAME = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}(?:[^\S\n](?:[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}|\d{1,2})){0,2}"
-#: `Anna:`, `**Anna:**`, `[Anna]:`, `- Anna:`, `>> ANNA:` at the beginning of a line.
+#: `Anna:`, `**Anna:**`, `[Anna]:`, `- Anna:`, `>> ANNA:`, `ANNA (V.O.):`, `Anna (smiles, to Ben):` at the beginning of a line.
 _LABEL = re.compile(
-    rf"^[^\S\n]*(?:[-–—•>]{{1,2}}[^\S\n]*)?(?:\*\*|__|\[)?(?P<name>{_NAME})(?:\*\*|__|\])?[^\S\n]*[:：](?:\*\*|__)?"
+    rf"^[^\S\n]*(?:[-–—•>]{{1,2}}[^\S\n]*)?(?:\*\*|__|\[)?(?P<name>{_NAME})(?:\*\*|__|\])?"
+    r"(?:[^\S\n]*\([^()\n]{1,60}\))?(?:\*\*|__)?[^\S\n]*[:：](?:\*\*|__)?"
     r"(?=[^\S\n]|\n|[^\W\d_])[^\S\n]*(?P<line>[^\n]*)",
     re.MULTILINE,
 )
