@@ -177,7 +177,7 @@ def _judge_square(inner: str, words: list[str], alone: bool, is_sentence: bool) 
         return None
     if alone:
         return is_sentence
-    return True if inner.islower() and len(words) > 1 else None
+    return True if len(words) > 1 else None
 
 
 def _is_manner(word: str) -> bool:

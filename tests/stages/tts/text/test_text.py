@@ -179,6 +179,10 @@ def test_ssml_and_stage_directions_are_read_or_left_out_with_a_warning() -> None
     assert "<sub>" not in markup
     assert ": [laughs], (Sighs softly)." in directions
     assert list(markup_warnings("Plain <b>text</b> (with brackets).")) == []
+    # And words in square brackets within a sentence, which may be either, are told of, whatever letter they begin with
+    for inner in ("music industry", "Camera zooms in"):
+        (said,) = markup_warnings(f"She works in [{inner}] now.")
+        assert f"[{inner}]" in said
     # And a break that is none is refused, as a pause mark is
     with pytest.raises(JobError) as caught:
         check_marks(clean_text('Hi <break time="soon"/> you'))
