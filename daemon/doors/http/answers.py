@@ -20,6 +20,7 @@ from daemon.doors.http.incoming import Bounds
 from daemon.doors.http.jobs import Jobs, etag_of
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
+from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Longest time that a request waits for a job, s.
 MAX_WAIT_S: Final = 60.0
@@ -35,6 +36,7 @@ class Door:
     callers: Callers
     uploads: Uploads
     ledger: UploadLedger
+    metrics: DoorMetrics
 
     @property
     def bounds(self) -> Bounds:

@@ -35,6 +35,7 @@ from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers
 from daemon.errors import ConfigError
 from daemon.system.config_file import config_path
+from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Names of this machine by which it may always be called.
 LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -65,12 +66,14 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     keys = ApiKeys(settings.server.keys)
     check_safe(settings, keys, address)
     jobs = Jobs(settings)
+    uploads = Uploads(settings.server.max_uploads)
     door = Door(
         settings,
         jobs,
         Callers(keys, settings.paths.inbox),
-        Uploads(settings.server.max_uploads),
+        uploads,
         UploadLedger(settings.paths.inbox),
+        DoorMetrics(lambda: uploads.now),
     )
 
     @contextlib.asynccontextmanager
@@ -99,7 +102,7 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         app.include_router(module.router, dependencies=[Security(BEARER)] if module in keyed else [])
         app.state.routes += module.router.routes
     app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
-    return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)])
+    return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen)
 
 
 def check_safe(settings: Settings, keys: ApiKeys, address: str) -> None:

@@ -52,11 +52,11 @@ class Guard:
     Args:
         app: what is guarded.
         hosts: names by which clients may call the server.
-        seen: called after each request with its method, route, status and seconds.
+        seen: called after each request with its method, route, status, seconds, and the code of its error.
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Collection[str], seen: Callable[[str, str, int, float], None] = lambda *_: None
+        self, app: ASGIApp, hosts: Collection[str], seen: Callable[[str, str, int, float, str], None] = lambda *_: None
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
@@ -126,7 +126,8 @@ class Guard:
 
     def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", "")
-        self._seen(scope["method"], route, status, seconds)
+        code = scope.get("state", {}).get("code", "")
+        self._seen(scope["method"], route, status, seconds, code)
         log.info(
             "request",
             method=scope["method"],
@@ -134,5 +135,6 @@ class Guard:
             status=status,
             seconds=round(seconds, 4),
             request_id=request_id,
+            code=code,
             key=scope.get("state", {}).get("caller", ""),
         )

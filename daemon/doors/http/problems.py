@@ -114,6 +114,7 @@ def status_of(error: AvatarError) -> int:
 def answer_error(error: AvatarError, scope: Mapping[str, Any]) -> JSONResponse:
     """Return the answer to a request for an error: in OpenAI's shape at its addresses, else a problem. `scope`: ASGI's."""
     path = str(scope["path"])
+    scope.get("state", {})["code"] = error.code  # for the figures and the log
     if path.removeprefix(scope.get("root_path", "")).startswith(OPENAI):
         return _openai_error(error)
     return _problem(error, path)

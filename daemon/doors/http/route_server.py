@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from daemon import __version__
 from daemon.doors.http.answers import BEARER, Calling, TheDoor, cached, may_answer, to_root
+from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.jobs.iso_time import iso
@@ -99,3 +100,17 @@ def status(request: Request, door: TheDoor, caller: Calling) -> Response:
             },
         },
     )
+
+
+@router.get(
+    "/metrics",
+    summary="Figures of this process",
+    response_class=Response,
+    responses={**may_answer(), 200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}},
+    dependencies=[Security(BEARER)],
+)
+def metrics(door: TheDoor, caller: Calling) -> Response:
+    """Return requests by route and status, how long they took, refusals by code, and uploads, for Prometheus. For admins."""
+    if not caller.sees_all:
+        raise RequestError("not-allowed", "The figures are for admins.", "Use a key whose role is admin.")
+    return Response(door.metrics.text(), media_type="text/plain; version=0.0.4", headers={"Cache-Control": "no-store"})

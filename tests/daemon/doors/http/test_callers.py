@@ -191,6 +191,25 @@ def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     assert door.open.send("GET", "/jobs", headers={"X-Big": "x" * 40_000}).code == "headers-too-large"
 
 
+def test_requests_are_counted_by_route_for_admins_alone(door: Door) -> None:
+    job = door.open.post("/jobs", SPEECH).json["job"]
+    for path in (f"/jobs/{job}", "/jobs/job-x", "/no/such/page", "/no/other/page"):
+        door.open.get(path)
+    door.open.get("/", Host="evil.example")
+    boss, anna = door.key("boss", "admin"), door.key("anna")
+    text = boss.get("/metrics").body.decode()
+    for line in (
+        'avatar_http_requests_total{method="POST",route="/jobs",status="202"} 1.0',
+        'avatar_http_requests_total{method="GET",route="/jobs/{job}",status="200"} 1.0',
+        'avatar_http_requests_total{method="GET",route="/jobs/{job}",status="404"} 1.0',
+        'avatar_http_requests_total{method="GET",route="other",status="404"} 2.0',
+        'avatar_http_refused_total{code="host-unknown"} 1.0',
+        "avatar_http_uploads 0.0",
+    ):
+        assert line in text.splitlines(), text
+    assert anna.get("/metrics").code == "not-allowed"
+
+
 def test_headers_that_come_too_slowly_end_the_connection(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEADERS_S", 0.2)
     with socket.create_connection(("127.0.0.1", door.open.port), timeout=60) as slow:
