@@ -124,17 +124,17 @@ def test_the_doctor_says_the_words_of_the_trial() -> None:
     with install(Driver(CardMemory(10 * GB))):
         found = {one.what: one for one in check_gpu(Settings())}
     assert found["gpu 0"].verdict == "good"
-    assert found["cuda"].found == "the installed PyTorch has no CUDA"
-    assert found["cuda"].verdict == "note"
-    assert "docs/operations.md" in found["cuda"].remedy
+    assert found["cuda on GPU 0"].found == "the installed PyTorch has no CUDA"
+    assert found["cuda on GPU 0"].verdict == "note"
+    assert "docs/operations.md" in found["cuda on GPU 0"].remedy
 
 
 def test_a_trial_that_ends_its_process_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     with install(Driver(CardMemory(10 * GB))):
         monkeypatch.setattr(sys, "executable", "/bin/false")
         found = {one.what: one for one in check_gpu(Settings())}
-    assert found["cuda"].verdict == "bad"
-    assert found["cuda"].remedy
+    assert found["cuda on GPU 0"].verdict == "bad"
+    assert found["cuda on GPU 0"].remedy
 
 
 def test_a_driver_that_waits_for_a_restart_is_not_taken_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

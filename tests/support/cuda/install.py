@@ -107,6 +107,7 @@ def install(driver: Driver) -> Iterator[Driver]:
             nvmlDeviceGetHandleByUUID=lambda uuid: _nvml_handle(driver, uuid),
             nvmlDeviceGetHandleByIndex=lambda index: index,
             nvmlDeviceGetName=lambda handle: driver.properties.name,
+            nvmlDeviceGetUUID=lambda handle: f"GPU-{driver.properties.uuid}",
             nvmlDeviceGetMemoryInfo=lambda handle: _NvmlMemory(driver),
             nvmlSystemGetDriverVersion=lambda: "580.95.05",
             nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,
