@@ -259,7 +259,7 @@ class Server(Section):
     )
     keys: Folder = Field(
         Path("keys.json"),
-        description="File of the API keys, which `avatar key` writes. Without a key in it, none is asked for.",
+        description="File of the API keys, which `avatar key` writes. Unless a key was ever written into it, none is asked for.",
     )
     hosts: list[str] = Field(
         default_factory=list,

@@ -15,6 +15,10 @@ from daemon.jobs.iso_time import iso
 
 DAY_S: Final = 86_400.0
 _APP: Final = "daemon.doors.http.app:create_app"
+_NONE_LEFT: Final = (
+    "No API key is left, so the server lets nobody in. Make one by `avatar key add NAME`; or, for a server that asks "
+    "for none, remove {path} and start the server again."
+)
 
 
 @click.group()
@@ -142,6 +146,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
     from daemon.doors.http.callers import last_used
 
     settings, now = shell.settings, time.time()
+    keys = ApiKeys(settings.server.keys)
     rows = [
         {
             "id": one.id,
@@ -152,7 +157,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
             "expired": one.is_over(now),
             "used": iso(last_used(settings.paths.inbox, one.id)),
         }
-        for one in ApiKeys(settings.server.keys).all()
+        for one in keys.all()
     ]
 
     def tell() -> None:
@@ -160,7 +165,11 @@ def list_keys(shell: Shell, as_json: bool) -> None:
             ends = "expired" if row["expired"] else f"until {row['expires']}" if row["expires"] else "never expires"
             click.echo(f"{row['id']}  {row['name']:20}  {row['role']:6}  {ends}; last used: {row['used'] or 'never'}")
         if not rows:
-            click.echo("No API keys. Without any, only this machine may use the server, and is asked for none.")
+            click.echo(
+                _NONE_LEFT.format(path=keys.path)
+                if keys.wanted()
+                else "No API keys. Without any, only this machine may use the server, and is asked for none."
+            )
 
     show(rows, as_json, tell)
 
@@ -178,6 +187,13 @@ def revoke(shell: Shell, wanted: str, as_json: bool) -> None:
     """
     from daemon.doors.http.api_keys import ApiKeys
 
-    gone = ApiKeys(shell.settings.server.keys).revoke(wanted)
+    keys = ApiKeys(shell.settings.server.keys)
+    gone = keys.revoke(wanted)
     rows = [{"id": one.id, "name": one.name} for one in gone]
-    show(rows, as_json, lambda: click.echo(f"Removed: {', '.join(one.id for one in gone)}."))
+
+    def tell() -> None:
+        click.echo(f"Removed: {', '.join(one.id for one in gone)}.")
+        if not keys.all():
+            click.echo(_NONE_LEFT.format(path=keys.path), err=True)
+
+    show(rows, as_json, tell)

@@ -97,6 +97,7 @@ class ApiKeys:
         self._clock = clock
         self._mark: tuple[int, ...] | None = None
         self._keys: dict[str, ApiKey] = {}
+        self._wanted = False
         self._lock = threading.Lock()
 
     def all(self) -> list[ApiKey]:
@@ -108,6 +109,19 @@ class ApiKeys:
         with self._lock:
             self._read()
             return list(self._keys.values())
+
+    def wanted(self) -> bool:
+        """Return whether a key is asked for: there is one, or there has been one.
+
+        Who revokes the last key shuts its owner out, and lets nobody in. Only a process that starts without the file, or with one
+        into which no key was ever written, asks for none.
+
+        Raises:
+            ConfigError: `keys-unreadable`.
+        """
+        with self._lock:
+            self._read()
+            return self._wanted
 
     def find(self, key: str) -> ApiKey | None:
         """Return the key that a client gave; None where it is none of these, or has expired.
@@ -180,10 +194,12 @@ class ApiKeys:
         try:
             if info.st_size > MAX_BYTES:
                 raise ValueError("it is too large")
-            self._keys = _parsed(json.loads(self.path.read_bytes()))
+            value = json.loads(self.path.read_bytes())
+            self._keys = _parsed(value)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             raise self._unreadable(str(exc)) from exc
         self._mark = mark
+        self._wanted = self._wanted or bool(self._keys) or value.get("wanted") is True
 
     def _unreadable(self, why: str) -> ConfigError:
         return ConfigError(
@@ -193,7 +209,7 @@ class ApiKeys:
         )
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
-        value = {"schema": SCHEMA, "keys": [asdict(key) for key in keys.values()]}
+        value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()]}
         present = self.path.stat() if self.path.exists() else None
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:

@@ -111,7 +111,7 @@ def check_safe(settings: Settings, keys: ApiKeys, address: str) -> None:
     Raises:
         ConfigError: as `create_app`.
     """
-    if not keys.all():
+    if not keys.wanted():
         if not is_local(address):
             raise ConfigError(
                 "server-open",
@@ -172,7 +172,7 @@ def _with_problem(app: FastAPI, keys: ApiKeys) -> Callable[[], dict[str, Any]]:
                 for operation in operations.values():
                     if path.startswith(OPENAI):
                         operation["responses"].pop("422", None)  # the framework's own; it is a 400 there
-                    if not keys.all() and "security" in operation:
+                    if not keys.wanted() and "security" in operation:
                         operation["security"].append({})  # none is asked for as long as there is none
         return app.openapi_schema or {}
 

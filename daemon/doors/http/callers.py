@@ -77,7 +77,7 @@ class Callers:
             RequestError: `key-missing`, `key-refused`.
             ConfigError: `keys-unreadable`.
         """
-        if not self._keys.all():
+        if not self._keys.wanted():
             return Caller()  # OpenAI's clients always send some key
         bearer = _BEARER.fullmatch(authorization.strip()) if authorization else None
         given = bearer[1] if bearer else api_key

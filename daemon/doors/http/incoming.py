@@ -39,6 +39,16 @@ MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Endings that a file keeps. With any other it has none, as what is in the inbox by the name of a manifest, a table or a request
+#: is taken for one, of the server's own user: `x.yaml`, `x.csv`, `x.cancel`.
+_ENDINGS: Final = (
+    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".avi", ".avif", ".bmp", ".caf", ".flac", ".flv", ".gif", ".heic",
+    ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".m2ts", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".png", ".srt", ".tif", ".tiff", ".ts", ".vtt",
+    ".wav", ".weba", ".webm", ".webp", ".wma", ".wmv",
+)  # fmt: skip
+#: Keys that no file is taken for: each row of a table makes a job of its own, and may name files of the server.
+NOT_TAKEN: Final = frozenset({"rows"})
 #: Longest file name that is kept, in characters.
 _NAME_CHARS: Final = 80
 
@@ -304,6 +314,8 @@ class MultipartReader:
                     "too-large", f"There are more than {MAX_FIELDS} fields.", "Put them into `manifest`."
                 )
             return
+        if self._key in NOT_TAKEN:
+            raise batch_refused()
         if self._key not in COMPANIONS:
             raise RequestError(
                 "request-invalid",
@@ -342,7 +354,8 @@ class MultipartReader:
 
 
 def plain_name(name: bytes, key: str) -> str:
-    """Return the name under which an upload is kept: the last part of the client's path, of harmless characters.
+    """Return the name under which an upload is kept: the last part of the client's path, of harmless characters, with the
+    ending of a picture, sound, video or subtitles, or none.
 
     Args:
         name: what the client called it, in any spelling.
@@ -350,9 +363,18 @@ def plain_name(name: bytes, key: str) -> str:
     """
     text = PureWindowsPath(PurePosixPath(name.decode("utf-8", "replace")).name).name
     stem, ending = os.path.splitext(text)
-    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:_NAME_CHARS] or key or "file"
-    ending = ending.lower() if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", ending) else ""
-    return f"{stem}{ending}"
+    stem = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_NAME_CHARS] or key or "file"
+    ending = ending.lower()
+    return f"{stem}{ending}" if ending in _ENDINGS else stem
+
+
+def batch_refused() -> RequestError:
+    """Return the error of a job that makes other jobs."""
+    return RequestError(
+        "batch-refused",
+        "No batch is taken by HTTP: its rows could name files of the server, and no limit of a key would hold for them.",
+        "Hand in a job for each row, or put the table into the inbox.",
+    )
 
 
 def _malformed(exc: Exception) -> RequestError:

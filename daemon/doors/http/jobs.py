@@ -15,6 +15,7 @@ from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
 from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.incoming import NOT_TAKEN, batch_refused
 from daemon.doors.http.limits import check_amounts, check_manifest
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
@@ -159,7 +160,7 @@ class Jobs:
 
         Raises:
             RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
-                `limit-reached`; `job-unknown`: its `base` is not the caller's.
+                `batch-refused`; `limit-reached`; `job-unknown`: its `base` is not the caller's.
             JobError: what is wrong with it.
         """
         if remarks := older_keys(dict(manifest)):
@@ -170,10 +171,14 @@ class Jobs:
                 errors=remarks,
             )
         wanted = dict(manifest)
+        if NOT_TAKEN & {*wanted, *files}:
+            raise batch_refused()
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         found = check({**wanted, **{key: usual_name(path) for key, path in files.items()}}, defaults)
+        if found.kind_of_job.makes_jobs:
+            raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
         if found.base is not None and not caller.sees_all:

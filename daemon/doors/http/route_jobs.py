@@ -15,7 +15,7 @@ from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer
 from daemon.doors.http.body import received, take_uploads
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
-from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.incoming import NOT_TAKEN, FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
@@ -46,14 +46,15 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         kept: a job is made, so that an idempotency key counts.
         required: there must be a body.
     """
-    properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": list(KINDS)}}
+    kinds = [name for name, one in KINDS.items() if not one.makes_jobs]
+    properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": kinds}}
     manifest = {
         "type": "object",
         "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called.",
         "properties": {**properties, "name": {"type": "string"}, "text": {"type": "string"}},
         "additionalProperties": True,
     }
-    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS}
+    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS if key not in NOT_TAKEN}
     parts = {
         "type": "object",
         "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
@@ -271,7 +272,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             "warnings": list(found.warnings),
             "manifest": found.model_dump(mode="json"),
         }
-        if found.base is None and not found.kind_of_job.makes_jobs:
+        if found.base is None:
             told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
         return JSONResponse(told)
 

@@ -85,6 +85,16 @@ def test_with_a_key_there_is_no_way_in_without_one(door: Door) -> None:
     assert anna.get("/health").status == 503
 
 
+def test_whoever_revokes_the_last_key_lets_nobody_in(door: Door) -> None:
+    anna, keys = door.key("anna"), ApiKeys(door.settings.server.keys)
+    keys.revoke("anna")
+    assert (door.open.get("/jobs").code, anna.get("/jobs").code) == ("key-missing", "key-refused")
+    assert ApiKeys(keys.path).wanted()  # also after a restart
+    keys.path.unlink()
+    assert door.open.get("/jobs").code == "key-missing"
+    assert not ApiKeys(keys.path).wanted()
+
+
 def test_each_key_sees_and_changes_its_own_jobs_alone(door: Door) -> None:
     anna, ben, reader, boss = door.key("anna"), door.key("ben"), door.key("anna", "read"), door.key("boss", "admin")
     job = anna.post("/jobs", SPEECH).json["job"]
