@@ -190,6 +190,8 @@ def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     wrong = door.open.send("PUT", "/jobs")
     assert (wrong.code, wrong.headers["allow"]) == ("method-unknown", "GET, POST")
     assert door.open.get("/jobs?limit=0").code == "query-invalid"
+    for since in ("nan", "inf", "-1e308", "1e308"):
+        assert door.open.get(f"/jobs?since={since}").code == "query-invalid"
     assert door.open.get("/jobs?limit=0").json["errors"] == [
         {"pointer": "query/limit", "detail": "Input should be greater than or equal to 1"}
     ]
