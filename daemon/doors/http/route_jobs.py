@@ -266,6 +266,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
                 take_uploads, manifest, lambda one: kept(door).find(one, caller)
             )
             _, found = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+            await run_in_threadpool(door.jobs.check_amounts, found, caller)
         except JobError as exc:
             return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
         except RequestError as exc:
