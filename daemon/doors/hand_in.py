@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def hand_in(
     complete: bool = False,
     take: bool = False,
     wait: bool = True,
+    admit: Callable[[], None] = lambda: None,
 ) -> HandedIn:
     """Hand in a job. When this returns, the job is on the disk, and is made once.
 
@@ -89,6 +90,7 @@ def hand_in(
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
         wait: whether to wait while somebody else hands in with the same key.
+        admit: called before a new job is handed in, and not for one that was handed in before; what it raises ends it.
 
     Raises:
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is; `file-missing`.
@@ -109,6 +111,7 @@ def hand_in(
     digests = {field: file_digest(path) for field, path in files.items()}
     if not key:
         _check_there(named, paths.inbox)
+        admit()
         return _Submission(
             dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
         ).hand_in()
@@ -123,6 +126,7 @@ def hand_in(
         resumed = bool(register.job)
         if not resumed:
             _check_there(named, paths.inbox)
+            admit()
             stem = name or made_up_name(_words(manifest, files))
             register.begin(new_job_id(), stem, request)
         submission = _Submission(

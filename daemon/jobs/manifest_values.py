@@ -240,12 +240,16 @@ def meant_seconds(text: str) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
+#: No speech is asked to be longer than this many seconds, 11 days; whether a text can be so long is looked at later.
+_LONGEST_S = 1e6
+
+
 def _duration(value: object) -> float:
     try:
         seconds = _seconds(value)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < math.inf:
+    if not 0 < seconds <= _LONGEST_S:
         raise ValueError("must be a length in seconds, such as 15, or in minutes and seconds, such as 0:15")
     return seconds
 

@@ -6,17 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from daemon.config import Settings
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
-from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import NOT_TAKEN, batch_refused
-from daemon.doors.http.limits import check_amounts, check_manifest
+from daemon.doors.http.limits import JobLedger, check_amounts, check_manifest, job_ledger, speech_s
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
 from daemon.doors.shared_files import usual_name
@@ -160,7 +159,7 @@ class Jobs:
 
         Raises:
             RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
-                `batch-refused`; `limit-reached`; `job-unknown`: its `base` is not the caller's.
+                `batch-refused`; `not-allowed`; `job-unknown`: its `base` is not the caller's.
             JobError: what is wrong with it.
         """
         if remarks := older_keys(dict(manifest)):
@@ -183,21 +182,26 @@ class Jobs:
         check_text_length(found, self.settings)
         if found.base is not None and not caller.sees_all:
             self.status(str(found.base), caller)
-        self._check_limits(found, caller)
+        check_manifest(caller.limits, caller.name, found)
         return wanted, found
 
-    def _check_limits(self, manifest: Manifest, caller: Caller) -> None:
-        check_manifest(caller.limits, caller.name, manifest)
-        if caller.limits != Limits():
-            unseen = sum(1 for one in self._handed_in(caller) if one["by"] == caller.name)
-            check_amounts(
-                caller.limits,
-                caller.name,
-                manifest,
-                since=lambda first: self._rows(Query(by=[caller.name], since=first)),
-                unseen=unseen,
-                unfinished=lambda: len(self._rows(Query(by=[caller.name], state=STATES[:4]))),
-            )
+    def check_amounts(self, manifest: Manifest, caller: Caller, ledger: JobLedger | None = None) -> None:
+        """Refuse a job that would be more than its key may take.
+
+        Raises:
+            RequestError: `limit-reached`.
+        """
+        if ledger is None:
+            with job_ledger(self.paths.inbox, caller) as ledger:
+                if ledger is not None:
+                    self.check_amounts(manifest, caller, ledger)
+            return
+
+        def rows(since: float | None, states: Sequence[str]) -> list[Row]:
+            return self._rows(Query(by=[caller.name], since=since, state=states))
+
+        unseen = {one["job"] for one in self._handed_in(caller) if one["by"] == caller.name}
+        check_amounts(caller.limits, caller.name, manifest, ledger, rows, unseen)
 
     def _rows(self, query: Query) -> list[Row]:
         try:
@@ -221,25 +225,30 @@ class Jobs:
             take: the files may be moved.
 
         Raises:
-            RequestError: as `checked`.
+            RequestError: as `checked` and `check_amounts`.
             AvatarError: as `daemon.doors.hand_in.hand_in`.
         """
         caller.check_may_submit()
-        wanted, _ = self.checked(manifest, files, caller)
+        wanted, found = self.checked(manifest, files, caller)
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         stem = None if name is None else check_name(name)
-        return hand_in(
-            wanted,
-            files,
-            caller.name,
-            key,
-            paths=self.paths,
-            name=stem,
-            defaults=defaults,
-            complete=True,
-            take=take,
-            wait=False,
-        )
+        with job_ledger(self.paths.inbox, caller) as ledger:
+            done = hand_in(
+                wanted,
+                files,
+                caller.name,
+                key,
+                paths=self.paths,
+                name=stem,
+                defaults=defaults,
+                complete=True,
+                take=take,
+                wait=False,
+                admit=lambda: None if ledger is None else self.check_amounts(found, caller, ledger),
+            )
+            if ledger is not None and not done.again:
+                ledger.add(done.job, speech_s(found))
+        return done
 
     # -- change ----------------------------------------------------------------------------------------------------
 

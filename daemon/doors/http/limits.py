@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,16 @@ from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER
 from daemon.doors.http.problems import RequestError
-from daemon.history.query import Row
+from daemon.history.query import STATES, Row
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, spoken_text
 
 HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
+#: By then a job that the daemon took is in the index, s.
+INDEXED_S: Final = 30.0
+#: Returns jobs in the index that were accepted since a time (None: ever), and are in some states (none: all).
+Rows = Callable[[float | None, Sequence[str]], Sequence[Row]]
 #: Largest ledger that is read, in bytes.
 _LEDGER_BYTES: Final = 4096
 
@@ -46,37 +50,77 @@ def check_manifest(limits: Limits, name: str, manifest: Manifest) -> None:
         )
 
 
+class JobLedger:
+    """Remembers what one key handed in within a day, in a small file that all processes share; held by one at a time.
+
+    The index of jobs lags behind what is handed in, and stands still while the daemon is down.
+
+    Attributes:
+        entries: time in seconds since the epoch, id of the job, and its estimated speech in s.
+    """
+
+    def __init__(self, fd: int, now: float) -> None:
+        self._fd = fd
+        self.now = now
+        self.entries: list[tuple[float, str, float]] = []
+        with contextlib.suppress(ValueError, TypeError):  # cut off by a crash
+            data = os.pread(fd, os.fstat(fd).st_size, 0)
+            found = [(float(at), str(job), float(speech_s)) for at, job, speech_s in json.loads(data)]
+            self.entries = [one for one in found if one[0] > now - DAY_S]
+
+    def add(self, job: str, speech_s: float) -> None:
+        """Note a job that was handed in. `speech_s`: its estimated speech, in s."""
+        self.entries.append((self.now, job, speech_s))
+        data = json.dumps(self.entries).encode()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, data, 0)
+
+
+@contextlib.contextmanager
+def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
+    """Yield what a key handed in within a day, held meanwhile; None where nothing of what it hands in is bounded."""
+    limits = caller.limits
+    if limits.jobs_per_minute is limits.waiting_jobs is limits.speech_s_per_day is None:
+        yield None
+        return
+    with _locked(inbox / FOLDER / f".jobs-{caller.key_id}") as fd:
+        yield JobLedger(fd, time.time())
+
+
 def check_amounts(
-    limits: Limits,
-    name: str,
-    manifest: Manifest,
-    *,
-    since: Callable[[float], Sequence[Row]],
-    unseen: int,
-    unfinished: Callable[[], int],
+    limits: Limits, name: str, manifest: Manifest, ledger: JobLedger, rows: Rows, unseen: set[str]
 ) -> None:
     """Refuse a job that would be more than a key may take.
 
     Args:
-        since: returns its jobs that were accepted since a time, seconds since the epoch.
-        unseen: number of its jobs that the daemon has not seen yet.
-        unfinished: returns the number of the others that have not ended.
+        name: of the key.
+        rows: returns its jobs in the index that were accepted since a time in seconds since the epoch, and are in some states.
+        unseen: ids of its jobs that the daemon has not seen yet.
 
     Raises:
         RequestError: `limit-reached`.
     """
-    now = time.time()
-    if limits.jobs_per_minute is not None and len(since(now - 60)) + unseen >= limits.jobs_per_minute:
+    now = ledger.now
+    minute = sum(at > now - 60 for at, _, _ in ledger.entries)
+    if limits.jobs_per_minute is not None and minute >= limits.jobs_per_minute:
         raise RequestError(
             "limit-reached", f"{name} has handed in {limits.jobs_per_minute} jobs within a minute.", "Wait a little."
         )
-    if limits.waiting_jobs is not None and unfinished() + unseen >= limits.waiting_jobs:
-        raise RequestError(
-            "limit-reached", f"{limits.waiting_jobs} jobs of {name} have not ended.", "Wait until one has."
-        )
+    if limits.waiting_jobs is None and limits.speech_s_per_day is None:
+        return
+    today = rows(now - DAY_S, ())
+    known = {row.job for row in today}
+    fresh = [one for one in ledger.entries if one[1] not in known]
+    if limits.waiting_jobs is not None:
+        waiting = {row.job for row in rows(None, STATES[:4])} | (unseen - known)
+        waiting |= {job for at, job, _ in fresh if at > now - INDEXED_S}
+        if len(waiting) >= limits.waiting_jobs:
+            raise RequestError(
+                "limit-reached", f"{limits.waiting_jobs} jobs of {name} have not ended.", "Wait until one has."
+            )
     if limits.speech_s_per_day is not None:
-        spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in since(now - DAY_S))
-        wanted = estimated_s(spoken_text(manifest), manifest.speed)
+        spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in today) + sum(one[2] for one in fresh)
+        wanted = speech_s(manifest)
         if spoken + wanted > limits.speech_s_per_day:
             raise RequestError(
                 "limit-reached",
@@ -84,6 +128,24 @@ def check_amounts(
                 "speech within a day.",
                 "Wait, or hand in a shorter text.",
             )
+
+
+def speech_s(manifest: Manifest) -> float:
+    """Return about how long the speech of a job is, in s."""
+    return estimated_s(spoken_text(manifest), manifest.speed)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Yield an open file that nobody else has meanwhile."""
+    path.parent.mkdir(mode=0o770, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    try:
+        with contextlib.suppress(OSError):  # a share without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class UploadLedger:
@@ -104,29 +166,31 @@ class UploadLedger:
         Raises:
             RequestError: `limit-reached`.
         """
-        most = caller.limits.upload_bytes_per_day
-        if most is None:
-            return
-        with self._open(caller) as (_, hours):
-            sent = sum(hours.values())
-        if sent + wanted > most:
-            raise RequestError(
-                "limit-reached",
-                f"{caller.name} has sent {sent} bytes within a day, and with {wanted} more it would be over {most}.",
-                "Wait, or send smaller files.",
-            )
+        if caller.limits.upload_bytes_per_day is not None:
+            with self._open(caller) as (_, hours):
+                self._check(caller, hours, wanted)
 
     def add(self, caller: Caller, sent: int) -> None:
-        """Count bytes that have come. Errors as for `check`: they are counted all the same."""
+        """Count bytes that have come. Errors as for `check`: they are not counted then."""
         if caller.limits.upload_bytes_per_day is None or not sent:
             return
-        self.check(caller, sent)
         with self._open(caller) as (fd, hours):
+            self._check(caller, hours, sent)
             hour = self._hour()
             hours[hour] = hours.get(hour, 0) + sent
             data = json.dumps(hours).encode()
             os.ftruncate(fd, 0)
             os.pwrite(fd, data, 0)
+
+    @staticmethod
+    def _check(caller: Caller, hours: Mapping[int, int], wanted: int) -> None:
+        most, sent = caller.limits.upload_bytes_per_day, sum(hours.values())
+        if most is not None and sent + wanted > most:
+            raise RequestError(
+                "limit-reached",
+                f"{caller.name} has sent {sent} bytes within a day, and with {wanted} more it would be over {most}.",
+                "Wait, or send smaller files.",
+            )
 
     def _hour(self) -> int:
         return int(self._clock()) // HOUR_S
@@ -134,16 +198,9 @@ class UploadLedger:
     @contextlib.contextmanager
     def _open(self, caller: Caller) -> Iterator[tuple[int, dict[int, int]]]:
         """Yield the locked file of a key, and its bytes by the hour of the last day."""
-        self._folder.mkdir(mode=0o770, exist_ok=True)
-        path = self._folder / f".bytes-{caller.key_id}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-        try:
-            with contextlib.suppress(OSError):  # a share without locks
-                fcntl.flock(fd, fcntl.LOCK_EX)
+        with _locked(self._folder / f".bytes-{caller.key_id}") as fd:
             hours: dict[int, int] = {}
             with contextlib.suppress(ValueError, TypeError, AttributeError):  # cut off by a crash
                 hours = {int(hour): int(sent) for hour, sent in json.loads(os.pread(fd, _LEDGER_BYTES, 0)).items()}
             first = self._hour() - DAY_S // HOUR_S
             yield fd, {hour: sent for hour, sent in hours.items() if hour > first}
-        finally:
-            os.close(fd)

@@ -31,8 +31,11 @@ StateWord = Literal[
 ]
 #: Largest page of a list, and its usual size.
 MOST, USUAL = 200, 50
+#: Latest time that is asked for, seconds since the epoch: the end of the year 9999.
+LAST_S = 253_402_300_799
 Wait = Annotated[
-    float | None, Query(ge=0, le=60, description="Wait so many seconds for the end, as `Prefer: wait=N` does.")
+    float | None,
+    Query(ge=0, le=60, allow_inf_nan=False, description="Wait so many seconds for the end, as `Prefer: wait=N` does."),
 ]
 _TEXT = {"kind": "speech", "text": "Good morning."}
 
@@ -116,7 +119,10 @@ def list_jobs(
     tag: Annotated[list[str], Query(description="Only with all of these tags.")] = [],  # noqa: B006
     by: Annotated[str | None, Query(description="Only of this owner; others than oneself only for an admin.")] = None,
     q: Annotated[str, Query(max_length=400, description="Words of name, text, file and tags.")] = "",
-    since: Annotated[float | None, Query(description="Accepted since then, seconds since the epoch.")] = None,
+    since: Annotated[
+        float | None,
+        Query(ge=0, le=LAST_S, allow_inf_nan=False, description="Accepted since then, seconds since the epoch."),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
     after: Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before.")] = None,
 ) -> Response:
@@ -260,6 +266,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
                 take_uploads, manifest, lambda one: kept(door).find(one, caller)
             )
             _, found = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+            await run_in_threadpool(door.jobs.check_amounts, found, caller)
         except JobError as exc:
             return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
         except RequestError as exc:

@@ -12,6 +12,8 @@ from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
 from daemon.jobs.mistakes.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
+#: A number that is near none which is meant.
+_ENDLESS = re.compile(r"\d{100}")
 #: 1/2, or 1 1/2.
 _FRACTION = re.compile(r"(?:(\d{1,9})\s+)?(\d{1,9})\s*/\s*(\d{1,9})")
 _LENGTH = re.compile(
@@ -147,6 +149,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"The number of pixels is another key. {size}"
     if key == "output" and (name := re.split(r"[/\\]", text)[-1]):
         return f"Results go into the outbox, nowhere else. Write `output: {name}`." if name != text else None
+    if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
+        return None
     if key == "face" and word in ("right", "last", "rightmost"):
         return "Count the faces from the left, from 0: of two, the right one is `face: 1`."
     if key in ("size", "aspect"):

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,20 @@ def test_a_key_sends_and_says_no_more_in_a_day_than_its_limits(door: Door) -> No
     assert short.post("/jobs", SPEECH).status == 202
 
 
+def test_limits_hold_for_requests_at_once_and_before_the_daemon_has_seen_them(door: Door) -> None:
+    for limits in ({"jobs_per_minute": 2}, {"waiting_jobs": 2}, {"speech_s_per_day": 12.0}):
+        few = door.key(next(iter(limits)).replace("_", ""), **limits)
+        job = {"kind": "speech", "text": "word " * 14}  # 5 s
+        with ThreadPoolExecutor(8) as pool:
+            answers = [one.status for one in pool.map(few.post, ["/jobs"] * 8, [job] * 8)]
+        assert sorted(answers) == [202, 202, *[429] * 6], limits
+    # What was handed in is told again, also where no more may be handed in
+    one = door.key("one", jobs_per_minute=1)
+    first, again = (one.post("/jobs", SPEECH, Idempotency_Key="k") for _ in range(2))
+    assert (first.status, again.status, again.json["job"]) == (202, 202, first.json["job"])
+    assert one.post("/jobs", SPEECH, Idempotency_Key="other").code == "limit-reached"
+
+
 def test_bytes_are_counted_for_a_day_by_all_processes(tmp_path: Path) -> None:
     now = 1e9
     caller = Caller("anna", "submit", "k", Limits(upload_bytes_per_day=100))
@@ -190,6 +205,8 @@ def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     wrong = door.open.send("PUT", "/jobs")
     assert (wrong.code, wrong.headers["allow"]) == ("method-unknown", "GET, POST")
     assert door.open.get("/jobs?limit=0").code == "query-invalid"
+    for since in ("nan", "inf", "-1e308", "1e308"):
+        assert door.open.get(f"/jobs?since={since}").code == "query-invalid"
     assert door.open.get("/jobs?limit=0").json["errors"] == [
         {"pointer": "query/limit", "detail": "Input should be greater than or equal to 1"}
     ]
