@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -11,11 +12,12 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from daemon.doors.file_lock import hold_lock
 from daemon.errors import AvatarError, ConfigError
 from daemon.system import fs
 from daemon.system.json_files import dump_json
@@ -155,8 +157,7 @@ class ApiKeys:
                 "Use up to 64 letters, digits, and the signs . _ @ -, beginning with a letter or digit.",
             )
         secret = "".join(secrets.choice(_LETTERS) for _ in range(_SECRET_CHARS))
-        with self._lock:
-            self._read()
+        with self._changing():
             key_id = next(one for one in iter(_new_id, "") if one not in self._keys)
             key = ApiKey(key_id, name, role, _digest(secret), self._clock(), expires, limits or Limits())
             self._write({**self._keys, key_id: key})
@@ -170,8 +171,7 @@ class ApiKeys:
             ConfigError: `keys-unreadable`.
             OSError: the file cannot be written.
         """
-        with self._lock:
-            self._read()
+        with self._changing():
             gone = [key for key in self._keys.values() if wanted in (key.id, key.name)]
             if not gone:
                 raise AvatarError(
@@ -207,6 +207,13 @@ class ApiKeys:
             f"The API keys in {self.path} cannot be read: {why}.",
             "Mend its rights, or restore it; as long as it cannot be read, nobody is let in.",
         )
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the file, so that of two processes which change it at once neither loses what the other wrote."""
+        with self._lock, hold_lock(self.path.with_name(f".{self.path.name}.lock"), remove=True):
+            self._read()
+            yield
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
         value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()]}

@@ -61,6 +61,7 @@ STATUS: Final[Mapping[str, int]] = {
     "not-ready": 404,
     "page-unknown": 404,
     "query-invalid": 422,
+    "range-beyond": 416,
     "request-invalid": 400,
     "too-large": 413,
     "too-many-uploads": 503,

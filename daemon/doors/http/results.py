@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ _TYPES: Final = {
     ".wav": "audio/wav",
     ".webm": "video/webm",
 }
+#: A header that asks for parts: first and last byte, or how many of the last.
+_RANGES: Final = re.compile(r"bytes=\s*(?:\d+-\d*|-\d+)(?:\s*,\s*(?:\d+-\d*|-\d+))*")
 #: Only these may be shown by a browser in the server's own name; anything else is saved.
 _SHOWN: Final = ("video/", "audio/", "image/png", "image/jpeg", "image/webp", "text/vtt")
 
@@ -79,6 +82,7 @@ def serve(request: Request, root: Path, output: dict[str, Any]) -> Response:
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     fd = open_result(root, output)
+    _check_range(request, os.fstat(fd).st_size, fd)
     ending = os.path.splitext(name)[1].lower()
     kind = _TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind.startswith(_SHOWN)
@@ -112,6 +116,29 @@ def open_result(root: Path, output: dict[str, Any]) -> int:
         os.close(fd)
         raise RequestError("cleared", f"{name} is not what the job made: somebody changed it.", "Make it again.")
     return fd
+
+
+def _check_range(request: Request, size: int, fd: int) -> None:
+    """Refuse a range beyond the end of an open file, which is closed then; one that is none is passed over (RFC 9110).
+
+    Raises:
+        RequestError: `range-beyond`.
+    """
+    given = request.headers.get("range")
+    if given is None:
+        return
+    if _RANGES.fullmatch(given) is None:
+        request.scope["headers"] = [one for one in request.scope["headers"] if one[0] != b"range"]
+        return
+    firsts = [one.strip().partition("-")[0] for one in given.partition("=")[2].split(",")]
+    if all(first and int(first[:20]) >= size for first in firsts):
+        os.close(fd)
+        raise RequestError(
+            "range-beyond",
+            f"The result has {size} bytes, and the range begins behind them.",
+            "Ask for a range within it, or for all of it.",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
 
 
 class OpenFileResponse(FileResponse):

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,6 +183,19 @@ def test_a_key_is_kept_as_a_digest_expires_and_is_revoked_at_once(tmp_path: Path
     now = 1000.0
     keys.revoke("anna")
     assert other.find(text) is None
+
+
+def test_keys_that_are_made_at_once_are_all_kept(tmp_path: Path) -> None:
+    def add(number: int) -> None:
+        ApiKeys(tmp_path / "keys.json").add(f"key{number}", "submit")  # as another process has its own
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {key.name for key in ApiKeys(tmp_path / "keys.json").all()} == {f"key{number}" for number in range(8)}
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
 
 def test_a_server_that_others_reach_wants_a_key_and_keys_want_a_daemon_that_believes_them(tmp_path: Path) -> None:

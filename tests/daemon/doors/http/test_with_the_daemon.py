@@ -63,6 +63,13 @@ def test_a_job_by_http_is_the_senders_and_gives_what_the_same_dropped_manifest_g
     assert (whole.headers["etag"], whole.headers["content-type"]) == (f'"{output["sha256"]}"', "audio/wav")
     part = house.anna.get(path, Range="bytes=100-299")
     assert (part.status, part.body) == (206, whole.body[100:300])
+    beyond = house.anna.get(path, Range=f"bytes={len(whole.body)}-")
+    assert (beyond.status, beyond.code, beyond.headers["content-range"]) == (
+        416,
+        "range-beyond",
+        f"bytes */{len(whole.body)}",
+    )
+    assert house.anna.get(path, Range="bytes=5-2x").body == whole.body  # no range: passed over
     assert house.anna.get(path, If_None_Match=whole.headers["etag"]).status == 304
     assert house.anna.get(f"{path}/{os.path.basename(answer.json['outputs'][0]['file'])}").status == 200
     assert house.anna.get(f"{path}/nothing.mp4").code == "file-unknown"
