@@ -28,6 +28,7 @@ from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
+from tests.support.machine.server_process import server_process
 
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
 # threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
@@ -106,7 +107,7 @@ class Installation:
             log.flush()
             command = [self.python, "-m", "daemon", "--config", str(self.config)]
             options = {"env": self.environment, **self.user}
-            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, **options)
+            self.process = server_process(command, cwd=self.root, stdout=log, stderr=log, **options)
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""

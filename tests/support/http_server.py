@@ -12,6 +12,7 @@ import yaml
 
 from tests.conftest import ROOT, wait_for
 from tests.support.http_door import PATIENCE_S, Caller
+from tests.support.machine.server_process import server_process
 
 
 class Server:
@@ -42,7 +43,7 @@ class Server:
         (root / "config.yaml").write_text(yaml.safe_dump(raw))
         command = [sys.executable, "-m", "daemon.cli", "--config", str(root / "config.yaml"), "server", "start"]
         with (root / "log").open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = server_process(
                 [*command, "--port", str(port), *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
             )
         self.client = Caller(port)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, Installation, wait_for
 from tests.support.daemon.ledger import sound
+from tests.support.machine.server_process import server_process
 
 CONF = ROOT / "share" / "samba.conf"
 PROGRAMS = ("smbd", "smbclient", "smbpasswd", "testparm")
@@ -55,7 +56,8 @@ class Share:
             command = ["smbd", "--foreground", "--no-process-group", "--debug-stdout", "-s", str(self.conf)]
             environment = {**os.environ, "PATH": SBIN}
             # In a session of its own: at its end it signals its whole process group.
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            options = {"env": environment, "start_new_session": True}
+            self.process = server_process(command, stdout=log, stderr=log, **options)
         wait_for("smbd to answer", self._answers)
 
     def _run(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:

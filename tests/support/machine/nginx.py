@@ -7,13 +7,13 @@ import functools
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import PATIENCE_S, wait_for
 from tests.support.http_door import Caller
 from tests.support.machine.debs import unpacked
+from tests.support.machine.server_process import server_process
 
 #: Where it shows the server.
 PLACE = "/studio/avatars"
@@ -65,7 +65,7 @@ def behind_nginx(folder: Path, target: int, key: str = "") -> Iterator[Caller]:
     user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, target=target, place=PLACE, user=user))
-    process = subprocess.Popen([program, "-p", folder, "-e", folder / "error.log", "-c", config])
+    process = server_process([program, "-p", folder, "-e", folder / "error.log", "-c", config])
 
     def listens() -> bool:
         assert process.poll() is None, (folder / "error.log").read_text()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.machine.debs import unpacked
+from tests.support.machine.server_process import server_process
 
 ROOT = Path(__file__).resolve().parents[3]
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -67,7 +68,7 @@ class Machine:
         self._console = (self._base / "console").open("wb")
         found = nspawn()
         assert found is not None
-        self._process = subprocess.Popen(
+        self._process = server_process(
             [
                 found[0],
                 "--quiet",

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import socket
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import PATIENCE_S, wait_for
+from tests.support.machine.server_process import server_process
 
 RULES = Path(__file__).resolve().parents[3] / "monitoring" / "rules.yml"
 CONFIG = """\
@@ -44,7 +44,7 @@ class Prometheus:
         config = folder / "prometheus.yml"
         config.write_text(CONFIG.format(rules=RULES, port=target))
         with (folder / "prometheus.log").open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = server_process(
                 [
                     program,
                     f"--config.file={config}",
