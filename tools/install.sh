@@ -2,7 +2,7 @@
 # Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
-#                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api]
+#                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api] [--mcp]
 #                        or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
@@ -90,6 +90,7 @@ build() {
 	bring_extra transcribe "$transcribe" "what recognises the words of English recordings"
 	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
 	bring_extra api "$api" "FastAPI and uvicorn for the HTTP door"
+	bring_extra mcp "$mcp" "the tools for assistants"
 	if [ "$voices" = keep ]; then
 		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
 	fi
@@ -240,8 +241,8 @@ uninstall_it() {
 	fi
 }
 
-extras="musetalk xtts generate languages japanese fonts transcribe whisper api"
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep voices=keep start=yes purge=no
+extras="musetalk xtts generate languages japanese fonts transcribe whisper api mcp"
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep mcp=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -265,6 +266,8 @@ for option; do
 	--no-whisper) whisper=no ;;
 	--api) api=yes ;;
 	--no-api) api=no ;;
+	--mcp) mcp=yes ;;
+	--no-mcp) mcp=no ;;
 	--voices) voices=yes ;;
 	--no-voices) voices=no ;;
 	--no-start) start=no ;;

@@ -88,6 +88,10 @@ COMMANDS = {
         "Move a portrait by a recording, give a video another form, and see what is in a file.",
     ),
     "server": ("daemon.cli.commands.server", "The HTTP server, by which programs hand in jobs."),
+    "mcp": (
+        "daemon.cli.commands.mcp",
+        "Give an assistant tools that make videos, by the Model Context Protocol on stdin and stdout.",
+    ),
     "key": ("daemon.cli.commands.server", "API keys of the HTTP server: who may use it, and for what."),
     "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }

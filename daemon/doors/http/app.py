@@ -33,6 +33,7 @@ from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers
+from daemon.doors.mcp.server import Tools
 from daemon.errors import ConfigError
 from daemon.system.config_file import config_path
 from daemon.telemetry.door_metrics import DoorMetrics
@@ -76,11 +77,14 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         DoorMetrics(lambda: uploads.now),
     )
 
+    tools = _tools(door)
+
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         cleaner = asyncio.create_task(_clear(settings.paths.inbox))
         try:
-            yield
+            async with contextlib.nullcontext() if tools is None else tools.running():
+                yield
         finally:
             cleaner.cancel()
 
@@ -101,8 +105,19 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     for module in (route_server, *keyed, docs_pages):
         app.include_router(module.router, dependencies=[Security(BEARER)] if module in keyed else [])
         app.state.routes += module.router.routes
+    if tools is not None:
+        app.router.routes.append(tools.route)
+        app.state.routes.append(tools.route)
     app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
     return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen)
+
+
+def _tools(door: Door) -> Tools | None:
+    """Return the tools for assistants; None without the extra `mcp`."""
+    try:
+        return Tools(door)
+    except ImportError:
+        return None
 
 
 def check_safe(settings: Settings, keys: ApiKeys, address: str) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -14,30 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
 from daemon.doors.http.handing_in import answer, make_job
 from daemon.doors.http.route_jobs import MAKES_JOB, Wait, body, kept
-from daemon.errors import JobError
-from daemon.outbox.outbox import VOICES
+from daemon.doors.voice_list import published_voices
 from daemon.profiles.avatars import AvatarStore
-from daemon.system.safe_open import open_inside
 
 router = APIRouter()
-#: Largest list of voices that is read, in bytes.
-_VOICES_BYTES: Final = 4 * 2**20
 
 
 @router.get("/voice/profiles", tags=["voice"], summary="The voices there are", responses=may_answer(304))
 def voice_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices as the service published them, built in and cloned."""
     return cached(request, published_voices(door.jobs.paths.outbox))
-
-
-def published_voices(outbox: Path) -> dict[str, Any]:
-    """Return the list of voices that the daemon wrote into the outbox; empty before it has."""
-    try:
-        with open_inside(outbox, VOICES) as fd:
-            value = json.loads(os.read(fd, _VOICES_BYTES))
-    except (OSError, ValueError, JobError):  # no daemon has run yet
-        value = {}
-    return value if isinstance(value, dict) else {}
 
 
 @router.get("/avatar/profiles", tags=["avatar"], summary="The avatars there are", responses=may_answer(304))

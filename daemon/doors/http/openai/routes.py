@@ -22,7 +22,7 @@ from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechReques
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.results import OpenFileResponse, chosen_output
-from daemon.doors.http.route_kinds import published_voices
+from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
 from daemon.jobs.record import FINISHED
 

@@ -1,0 +1,67 @@
+"""The desk of somebody at this machine: the Python client, with the rights of whoever started `avatar mcp`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.doors.client.client import Client
+from daemon.errors import JobError
+from daemon.history.history import History
+from daemon.history.query import Query
+
+
+class LocalDesk:
+    """Hands in jobs by the folder.
+
+    Args:
+        client: the client.
+        roots: the folders below which files may be named. An assistant also reads texts of strangers, which may ask it for files.
+    """
+
+    def __init__(self, client: Client, roots: Sequence[Path]) -> None:
+        self._client = client
+        self._roots = [root.resolve() for root in roots]
+        self.outbox = client.paths.outbox
+        self._history = History(client.paths.history)
+
+    def submit(self, manifest: Mapping[str, Any], files: Mapping[str, Path], name: str | None) -> str:
+        """Hand in a job; see `Desk`."""
+        return self._client.submit({**manifest, **files}, name=name).id
+
+    def file(self, reference: str) -> Path:
+        """Return a file below one of the roots.
+
+        Raises:
+            JobError: `path-refused`, `file-missing`.
+        """
+        path = (self._roots[0] / Path(reference).expanduser()).resolve()
+        if not any(path.is_relative_to(root) for root in self._roots):
+            raise JobError(
+                "path-refused",
+                f"{reference} lies outside the folders that may be read: {', '.join(map(str, self._roots))}.",
+                "Copy the file there, or start `avatar mcp` with --root and the file's folder.",
+            )
+        if not path.is_file():
+            raise JobError("file-missing", f"There is no file {path}.", "Check its name.")
+        return path
+
+    def status(self, job: str) -> Mapping[str, Any]:
+        """Return the status of a job; see `Desk`."""
+        status = self._client.get(job).status
+        record = {"job": status.job, "name": status.name, "state": status.state, **status.record}
+        return {**record, "next": " ".join(part for part in (status.standstill, status.next) if part)}
+
+    def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
+        """Return jobs; see `Desk`."""
+        rows = self._history.find(Query(state=[state] if state else [], search=search), limit=limit)
+        return [row.to_json() for row in rows]
+
+    def cancel(self, job: str) -> str:
+        """Cancel a job; see `Desk`."""
+        return self._client.cancel(job)
+
+    def link(self, job: str, file: str) -> str:
+        """Return the file's address on this machine."""
+        return (self.outbox / file).resolve().as_uri()

@@ -1,0 +1,185 @@
+"""Assistants make and follow jobs by tools, on stdin and stdout and at `/mcp`, and see why one failed. The real client asks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, ResourceLink
+
+from daemon.config import Settings
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.app import create_app
+from tests.conftest import PATIENCE_S, PORTRAIT, Installation
+from tests.support.http_door import Caller, serving
+
+Returned = TypeVar("Returned")
+TOOLS = {"make_video", "speak", "check_portrait", "get_job", "list_jobs", "cancel_job", "list_voices"}
+
+
+@dataclass
+class House:
+    """A running daemon, a folder of an assistant's user, and the keys of two people at an HTTP server."""
+
+    one: Installation
+    files: Path
+    anna: Caller
+    ben: Caller
+
+    def local(self, ask: Callable[[Client], Awaitable[Returned]], mode: str = "auto") -> Returned:
+        """Ask `avatar mcp`, which may read `files`."""
+        command = ["-m", "daemon.cli", "--config", str(self.one.config), "mcp", "--root", str(self.files)]
+        return _asked(StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ)), ask, mode)
+
+    def remote(self, caller: Caller, ask: Callable[[Client], Awaitable[Returned]]) -> Returned:
+        """Ask the HTTP server with somebody's key."""
+
+        async def run() -> Returned:
+            headers = {"Authorization": f"Bearer {caller.key}"}
+            async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http:
+                transport = streamable_http_client(f"http://127.0.0.1:{caller.port}/mcp", http_client=http)
+                async with Client(transport, read_timeout_seconds=PATIENCE_S) as client:
+                    return await ask(client)
+
+        return asyncio.run(run())
+
+
+def _asked(server: Any, ask: Callable[[Client], Awaitable[Returned]], mode: str) -> Returned:
+    async def run() -> Returned:
+        async with Client(server, mode=mode, read_timeout_seconds=PATIENCE_S) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    one = Installation(tmp_path_factory.mktemp("mcp"), server={"user": str(os.geteuid())})
+    one.start()
+    settings = Settings.load(one.config)
+    keys = ApiKeys(settings.server.keys)
+    files = one.root / "files"
+    files.mkdir()
+    (files / "anna.png").write_bytes(PORTRAIT.read_bytes())
+    with serving(create_app(settings)) as client:
+        yield House(one, files, *(client.with_key(keys.add(name, "submit")[1]) for name in ("anna", "ben")))
+    one.stop()
+
+
+async def finished(client: Client, answer: CallToolResult) -> CallToolResult:
+    """Ask for a job until it has ended."""
+    while told(answer)["state"] not in ("done", "failed", "cancelled"):
+        answer = await client.call_tool("get_job", {"job": told(answer)["job"], "wait_s": 30})
+    return answer
+
+
+def told(answer: CallToolResult) -> dict[str, Any]:
+    assert answer.structured_content is not None, answer.content
+    return dict(answer.structured_content)
+
+
+def words(answer: CallToolResult) -> str:
+    return " ".join(getattr(part, "text", "") for part in answer.content)
+
+
+def code(answer: CallToolResult) -> str:
+    """The code of what a tool refused."""
+    assert answer.is_error
+    return re.match(r"Error executing tool \w+: ([a-z-]+): ", words(answer))[1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_assistant_at_this_machine_makes_a_video_and_gets_a_link_to_it(house: House, mode: str) -> None:
+    async def ask(client: Client) -> tuple[set[str], CallToolResult]:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        asked = {"text": "Hi.", "portrait": "anna.png", "name": f"video-{mode}", "wait_s": 30}
+        return names, await finished(client, await client.call_tool("make_video", asked))
+
+    names, answer = house.local(ask, mode)
+    assert names == TOOLS
+    assert (told(answer)["state"], told(answer)["name"], answer.is_error) == ("done", f"video-{mode}", False)
+    links = [part for part in answer.content if isinstance(part, ResourceLink)]
+    assert str(links[-1].uri) == (house.one.outbox / f"video-{mode}.mp4").as_uri()
+
+
+def test_a_file_outside_the_folders_that_may_be_read_is_refused_and_no_job_is_made(house: House) -> None:
+    (house.files / "link.png").symlink_to(house.one.config)
+
+    async def ask(client: Client) -> list[CallToolResult]:
+        names = [str(house.one.config), "../config.yaml", "link.png", "absent.png"]
+        return [await client.call_tool("make_video", {"text": "Hi.", "portrait": name}) for name in names]
+
+    before = sorted(house.one.inbox.iterdir())
+    answers = house.local(ask)
+    assert [code(answer) for answer in answers] == [*["path-refused"] * 3, "file-missing"]
+    assert sorted(house.one.inbox.iterdir()) == before
+
+
+def test_a_failure_is_seen_through_the_tools_with_what_to_do(house: House) -> None:
+    async def ask(client: Client) -> tuple[CallToolResult, CallToolResult, CallToolResult]:
+        wrong = await client.call_tool("speak", {"text": "Hi.", "voice": "hart"})
+        empty = await finished(client, await client.call_tool("speak", {"text": "[pause 1s]", "wait_s": 30}))
+        return wrong, empty, await client.call_tool("list_jobs", {"state": "failed"})
+
+    wrong, empty, listed = house.local(ask)
+    assert wrong.is_error
+    assert "Did you mean 'heart'?" in words(wrong)
+    assert empty.is_error
+    assert told(empty)["error"]["code"] == "text-empty"
+    assert told(empty)["error"]["fault"] == "job"
+    assert told(empty)["error"]["hint"] in words(empty)
+    assert told(empty)["job"] in [one["job"] for one in told(listed)["jobs"]]
+
+
+def test_a_portrait_is_checked_and_voices_are_listed(house: House) -> None:
+    picture = "data:image/png;base64," + base64.b64encode(PORTRAIT.read_bytes()).decode()
+
+    async def ask(client: Client) -> tuple[CallToolResult, CallToolResult, CallToolResult]:
+        good = await client.call_tool("check_portrait", {"portrait": picture})
+        bad = await client.call_tool("check_portrait", {"portrait": "data:image/png;base64,iVBORw0KGgo="})
+        return good, bad, await client.call_tool("list_voices", {"language": "en"})
+
+    good, bad, voices = house.remote(house.anna, ask)
+    assert told(good)["accepted"] is True, told(good)
+    assert told(bad)["accepted"] is None
+    assert told(bad)["code"].startswith("image-"), told(bad)
+    assert "hibari/heart" in [voice["id"] for voice in told(voices)["voices"]]
+
+
+def test_at_the_server_each_key_has_its_own_jobs_and_nobody_without_one_gets_in(house: House) -> None:
+    async def make(client: Client) -> CallToolResult:
+        return await finished(client, await client.call_tool("speak", {"text": "This is mine."}))
+
+    answer = house.remote(house.anna, make)
+    job, link = told(answer)["job"], told(answer)["results"][-1]["url"]
+    assert house.anna.get(link.partition(str(house.anna.port))[2]).status == 200
+
+    async def pry(client: Client) -> list[CallToolResult]:
+        own = await client.call_tool("list_jobs", {})
+        return [
+            own,
+            await client.call_tool("get_job", {"job": job}),
+            await client.call_tool("cancel_job", {"job": job}),
+        ]
+
+    own, looked, cancelled = house.remote(house.ben, pry)
+    assert job not in [one["job"] for one in told(own)["jobs"]]
+    assert (code(looked), code(cancelled)) == ("job-unknown", "job-unknown")
+
+    async def path(client: Client) -> CallToolResult:
+        return await client.call_tool("make_video", {"text": "Hi.", "portrait": str(PORTRAIT)})
+
+    assert code(house.remote(house.anna, path)) == "path-refused"
+    refused = Caller(house.anna.port).post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    assert (refused.status, refused.code) == (401, "key-missing")
