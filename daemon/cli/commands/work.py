@@ -16,7 +16,7 @@ from daemon.jobs.iso_time import iso
 from daemon.jobs.speech_length import minutes_or_seconds
 
 if TYPE_CHECKING:
-    from daemon.cli.timeline.records import Past
+    from daemon.telemetry.timeline.records import Past
 
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
@@ -107,8 +107,8 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
       avatar timeline --since 1h --output night.svg
       avatar timeline --since 24h -o night.json
     """
-    from daemon.cli.timeline.records import read_past
-    from daemon.cli.timeline.summary import summary
+    from daemon.telemetry.timeline.records import read_past
+    from daemon.telemetry.timeline.summary import summary
     from daemon.queue.spool import Spool
 
     ending = output.suffix.lower() if output else ""
@@ -134,9 +134,9 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
 
 
 def _write(past: Past, output: Path, ending: str) -> None:
-    from daemon.cli.timeline.picture import draw
-    from daemon.cli.timeline.trace import trace
-    from daemon.cli.timeline.write import to_svg, write_png
+    from daemon.telemetry.timeline.picture import draw
+    from daemon.telemetry.timeline.trace import trace
+    from daemon.telemetry.timeline.write import to_svg, write_png
 
     if ending == ".json":
         output.write_text(json.dumps(trace(past)), encoding="utf-8")

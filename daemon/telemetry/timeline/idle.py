@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from daemon.cli.timeline.records import Interval, Past, lane_of
+from daemon.telemetry.timeline.records import Interval, Past, lane_of
 from daemon.jobs.stages import BY_NAME
 
 STOPPED: Final = "daemon stopped"
