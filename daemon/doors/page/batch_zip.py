@@ -39,11 +39,12 @@ def zip_of(jobs: Jobs, caller: Caller, status: dict[str, Any]) -> Iterator[bytes
                 missing.append(report)
         for row in _done(all_rows(outbox, status)):
             try:
-                fd = open_result(outbox, _output(jobs, caller, row))
+                output = _output(jobs, caller, row)
+                fd = open_result(outbox, output)
             except AvatarError as exc:
                 missing.append(f"row {row.number}, {row.file}: {exc.message}")
                 continue
-            yield from _store(archive, sink, fd, _free(PurePosixPath(row.file).name, used))
+            yield from _store(archive, sink, fd, _free(PurePosixPath(row.file or output["file"]).name, used))
         if missing:
             archive.writestr(MISSING, "\n".join([*missing, ""]))
         yield sink.taken()
@@ -55,14 +56,15 @@ def _done(rows: Iterable[BatchRow]) -> Iterator[BatchRow]:
 
 
 def _output(jobs: Jobs, caller: Caller, row: BatchRow) -> dict[str, Any]:
-    """Return the entry in `outputs` of a row's job that is the row's result; a row may have got that of an equal one.
+    """Return the entry in `outputs` of a row's job that is the row's result; a row may have got that of an equal one, whose
+    file has the same content.
 
     Raises:
         AvatarError: there is none of the caller's.
     """
     outputs = [one for one in jobs.status(row.job, caller).get("outputs") or () if isinstance(one, dict)]
     found = [one for one in outputs if one.get("file") == row.file] or [
-        {**one, "file": row.file} for one in outputs if row.sha256 and one.get("sha256") == row.sha256
+        one for one in outputs if row.sha256 and one.get("sha256") == row.sha256
     ]
     if not found:
         raise JobError("cleared", "It is not what the job made.", "Make it again.")
