@@ -119,7 +119,7 @@ def _pages() -> list[APIRouter]:
     """Return the routers of the page."""
     from daemon.doors.page import pages, route_job, route_list, route_new, signed_in
 
-    return [one.router for one in (pages, signed_in, route_list, route_job, route_new)]
+    return [*(one.router for one in (pages, signed_in, route_list, route_job, route_new)), pages.unknown]
 
 
 def _tools(door: Door) -> Tools | None:

@@ -131,3 +131,17 @@ def asset(name: str) -> Response:
 def _assets() -> dict[str, Path]:
     carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
     return carried | {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
+
+
+#: Answers whatever no other page does; it comes last.
+unknown = page_router()
+
+
+@unknown.get("/{rest:path}")
+def nothing(rest: str) -> Response:
+    """Say that there is no such page.
+
+    Raises:
+        RequestError: `page-unknown`.
+    """
+    raise RequestError("page-unknown", "There is no such page.", "Go to the list of jobs.")

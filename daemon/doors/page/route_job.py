@@ -58,7 +58,7 @@ def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:
     manifest = door.jobs.manifest(job)
     stages = {name: facts for name, facts in (status.get("stages") or {}).items() if isinstance(facts, dict)}
     return {
-        "job": status,
+        "job": {"waiting_for": [], "warnings": [], "error": None, "next": "", **status},
         "row": row_of(status),
         "actions": actions_of(status),
         "outputs": outputs,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from markupsafe import Markup, escape
+
 #: What a stage does, in words.
 STAGES: Final = {
     "check": "Checks text and voice",
@@ -97,11 +99,19 @@ def fault(value: str) -> str:
     return _FAULTS.get(value, _FAULTS["unknown"])
 
 
+def code_marks(text: str) -> Markup:
+    """Return a sentence in which what stands between backticks is shown as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    marked = (escape(part) if at % 2 == 0 else Markup("<code>{}</code>").format(part) for at, part in enumerate(parts))
+    return Markup("").join(marked)
+
+
 def stage(name: str) -> str:
     """Return what a stage does, in words."""
     return STAGES.get(name, name)
 
 
-FILTERS: Final = {
-    "state_words": state_words, "length": length, "ago": ago, "size": size, "fault": fault, "stage": stage, "ordinal": ordinal,
-}  # fmt: skip
+#: What templates can say of a value: name → function.
+FILTERS: Final = {one.__name__: one for one in (state_words, length, ago, size, fault, stage, ordinal, code_marks)}
