@@ -112,6 +112,10 @@ class ApiKeys:
             self._read()
             return list(self._keys.values())
 
+    def valid(self) -> list[ApiKey]:
+        """Return every key that has not expired. Errors as `all`."""
+        return [key for key in self.all() if not key.is_over(self._clock())]
+
     def wanted(self) -> bool:
         """Return whether a key is asked for: there is one, or there has been one.
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI, Security
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
@@ -108,8 +108,18 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     if tools is not None:
         app.router.routes.append(tools.route)
         app.state.routes.append(tools.route)
+    for pages in _pages():
+        app.include_router(pages)
+        app.state.routes += pages.routes
     app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
     return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen)
+
+
+def _pages() -> list[APIRouter]:
+    """Return the routers of the page."""
+    from daemon.doors.page import pages, route_job, route_list, route_new, signed_in
+
+    return [*(one.router for one in (pages, signed_in, route_list, route_job, route_new)), pages.unknown]
 
 
 def _tools(door: Door) -> Tools | None:

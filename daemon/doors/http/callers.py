@@ -97,6 +97,25 @@ class Callers:
         self._note_use(key.id, now)
         return Caller(key.name, key.role, key.id, key.limits)
 
+    def wanted(self) -> bool:
+        """Return whether a key is asked for. Errors as `check`."""
+        return self._keys.wanted()
+
+    def of_key(self, key_id: str, now: float) -> Caller | None:
+        """Return whoever has the key of an id; None where it was revoked or has expired.
+
+        Args:
+            now: monotonic time, s.
+
+        Raises:
+            ConfigError: `keys-unreadable`.
+        """
+        found = next((key for key in self._keys.valid() if key.id == key_id), None)
+        if found is None:
+            return None
+        self._note_use(found.id, now)
+        return Caller(found.name, found.role, found.id, found.limits)
+
     def check(self) -> None:
         """Look whether keys can be looked up.
 

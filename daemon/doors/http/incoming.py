@@ -235,7 +235,7 @@ class MultipartReader:
         self._key = ""
         self._text = b""
         self._total = 0
-        self._ended = False
+        self._ended = self._unchosen = False
         callbacks = {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,
@@ -284,7 +284,7 @@ class MultipartReader:
             self._writer.close()
 
     def _begin(self) -> None:
-        self._headers, self._text, self._writer = {}, b"", None
+        self._headers, self._text, self._writer, self._unchosen = {}, b"", None, False
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -308,6 +308,9 @@ class MultipartReader:
         if self._key in self._received.fields or self._key in self._received.files:
             raise RequestError("request-invalid", f"The part {self._key} comes twice.", "Send each once.")
         name = options.get(b"filename")
+        if name == b"" and self._key in COMPANIONS:
+            self._unchosen = True  # a form in which no file was chosen
+            return
         if name is None or self._key == MANIFEST:
             if len(self._received.fields) >= MAX_FIELDS:
                 raise RequestError(
@@ -337,6 +340,8 @@ class MultipartReader:
             raise RequestError("too-large", f"The field {self._key} is too long.", "Shorten it.")
 
     def _end(self) -> None:
+        if self._unchosen:
+            return
         if self._writer is not None:
             self._received.digests[self._key] = self._writer.finish()
             self._received.files[self._key] = self._writer.path

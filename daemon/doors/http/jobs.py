@@ -98,6 +98,18 @@ class Jobs:
             page = [one for one in self._handed_in(caller) if one["job"] not in known] + page
         return page, rows[limit - 1].cursor if len(rows) > limit else None
 
+    def manifest(self, job: str) -> dict[str, Any]:
+        """Return the manifest of a job that may be seen; empty where this process may not read the spool, or it is gone."""
+        with contextlib.suppress(OSError, ValueError, AvatarError):
+            if JOB_ID.fullmatch(job) and (place := self._spool.find_job(job)) is not None:
+                return dict(self._spool.load_job(place).manifest)
+        return {}
+
+    def full(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the status of a job of a list, with what only its status file says."""
+        status = checked(row["name"], self.outbox.read_status(row["name"])) if row["job"] else None
+        return status if status is not None and status["job"] == row["job"] else dict(row)
+
     def stats(self, by: str = "") -> dict[str, Any]:
         """Return counts of jobs, as `daemon.history.history.History.stats` does. `by`: of one owner alone; empty: of all.
 

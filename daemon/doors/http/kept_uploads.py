@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.incoming import FOLDER, LITTER_S
+from daemon.doors.http.incoming import FOLDER, LITTER_S, own_folder
 from daemon.doors.http.problems import RequestError
 from daemon.jobs.iso_time import iso
 from daemon.system import fs
@@ -46,6 +46,14 @@ class KeptUploads:
         fs.OPS.write(folder / _RECORD, json.dumps(record).encode())
         fs.rename(folder, self._inbox / FOLDER / upload)
         return self._told(upload, record)
+
+    def keep_one_of(self, path: Path, sha256: str, caller: Caller) -> dict[str, Any]:
+        """Keep one of the files of a request whose folder goes; else as `keep`."""
+        with own_folder(self._inbox) as folder:
+            place = folder / "0" / path.name
+            place.parent.mkdir(mode=0o770)
+            fs.rename(path, place)
+            return self.keep(place, sha256, caller)
 
     def find(self, upload: str, caller: Caller) -> Path:
         """Return the file of an upload.

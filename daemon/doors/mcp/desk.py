@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,13 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from daemon.errors import JobError
-from daemon.system.safe_open import open_inside
 
 #: Largest file that comes within a request, in bytes, as it is and as the text of a data URI.
 MAX_DATA_BYTES: Final = 4 * 2**20
 _DATA: Final = re.compile(r"data:[\w.+/-]+(?:;[\w=.-]+)*;base64,", re.ASCII)
-#: Largest result that a tool reads itself, such as the report on a portrait, in bytes.
-_REPORT_BYTES: Final = 8 * 2**20
 _ENDINGS: Final = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".wav"), (b"ID3", ".mp3"), (b"OggS", ".ogg"))
 
 
@@ -90,13 +85,3 @@ def _unpacked(key: str, reference: str, folder: Path) -> Path:
     path = folder / f"{key}{ending}"
     path.write_bytes(content)
     return path
-
-
-def read_report(desk: Desk, status: Mapping[str, Any], ending: str) -> dict[str, Any]:
-    """Return a result in JSON of a finished job; empty where there is none."""
-    for output in status.get("outputs") or ():
-        if str(output.get("file", "")).endswith(ending):
-            with open_inside(desk.outbox, output["file"]) as fd:
-                value = json.loads(os.read(fd, _REPORT_BYTES))
-            return value if isinstance(value, dict) else {}
-    return {}

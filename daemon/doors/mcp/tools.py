@@ -14,7 +14,8 @@ from pydantic import Field
 
 from daemon import __version__
 from daemon.doors.mcp.answers import JobAnswer, JobList, Verdict, Voices, job_answer, job_view
-from daemon.doors.mcp.desk import Desk, files_of, read_report
+from daemon.doors.mcp.desk import Desk, files_of
+from daemon.doors.reports import read_report
 from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
@@ -83,7 +84,7 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
                 **{key: str(error.get(key) or "") for key in ("code", "message", "hint")},
             )
         with _told():
-            report = await to_thread.run_sync(read_report, desk, status, ".face.json")
+            report = await to_thread.run_sync(read_report, desk.outbox, status, ".face.json")
         verdict = report.get("verdict") or {}
         return Verdict(
             accepted=verdict.get("accepted"),

@@ -1,0 +1,109 @@
+"""The fields of the form for a new job, what was typed into them, and the manifest that comes of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from daemon.doors.http.body import UPLOAD
+
+#: Fields that are keys of a manifest, with what a form says for them at first.
+KEYS: Final = {
+    "text": "",
+    "voice": "",
+    "avatar": "",
+    "aspect": "",
+    "fit": "",
+    "background": "",
+    "captions": "",
+    "quality": "",
+    "format": "",
+    "title": "",
+    "priority": "",
+    "base": "",
+}
+#: Fields for files, and the field that says which upload is kept for each.
+FILES: Final = ("image", "audio")
+#: What of a field is no key.
+BACKGROUND_COLOUR: Final = "background_colour"
+_EXTRA: Final = {"name": "", "key": "", BACKGROUND_COLOUR: "#ffffff"}
+
+
+@dataclass
+class KeptFile:
+    """A file that is with the server already. `ref`: `upload:ID`; `name`: as it is shown."""
+
+    ref: str
+    name: str
+
+
+@dataclass
+class NewForm:
+    """What a form holds.
+
+    Attributes:
+        values: field → text.
+        kept: field of a file → the upload.
+    """
+
+    values: dict[str, str] = field(default_factory=lambda: {**KEYS, **_EXTRA, "key": secrets.token_hex(16)})
+    kept: dict[str, KeptFile] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> NewForm:
+        """Return a form from the fields of a request."""
+        form = cls()
+        form.values |= {name: str(given[name]).replace("\r\n", "\n") for name in form.values if given.get(name)}
+        for name in FILES:
+            ref = str(given.get(f"kept_{name}") or "")
+            if ref.startswith(UPLOAD):
+                form.kept[name] = KeptFile(ref, str(given.get(f"kept_{name}_name") or "file")[:80])
+        return form
+
+    @classmethod
+    def again(cls, status: Mapping[str, Any], manifest: Mapping[str, Any]) -> NewForm:
+        """Return a form that makes a job again: its keys, and `base` for its files."""
+        form = cls()
+        form.values |= {name: _text(manifest[name]) for name in KEYS if manifest.get(name) not in (None, "")}
+        form.values["base"] = str(status["job"])
+        form.values["priority"] = ""
+        if form.values["background"].startswith("#"):
+            form.values[BACKGROUND_COLOUR], form.values["background"] = form.values["background"], "colour"
+        return form
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest, without its files."""
+        found: dict[str, Any] = {name: self.values[name] for name in KEYS if self.values[name].strip()}
+        if found.get("background") == "colour":
+            found["background"] = self.values[BACKGROUND_COLOUR]
+        if "priority" in found:
+            found["priority"] = _number(found["priority"])
+        for name, kept in self.kept.items():
+            found[name] = kept.ref
+        if "image" not in found and "avatar" not in found and "base" not in found:
+            found["kind"] = "speech"
+            for name in ("aspect", "fit", "background", "captions", "quality", "format"):
+                found.pop(name, None)
+        return found
+
+    @property
+    def first_sentence(self) -> str:
+        """The beginning of the text, for a look at the voice."""
+        text = self.values["text"].strip() or "This is how I sound."
+        for at, sign in enumerate(text):
+            if sign in ".!?。！？\n" and at > 12:
+                return text[: at + 1].strip()
+        return text[:200]
+
+
+def _text(value: Any) -> str:
+    return "" if isinstance(value, dict | list) else str(value)
+
+
+def _number(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text

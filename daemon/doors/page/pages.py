@@ -1,0 +1,147 @@
+"""Renders the pages, and answers errors as pages. Every address in them is relative, so that any path before `/ui` works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import cache
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from daemon import __version__
+from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.page import shown
+from daemon.errors import AvatarError
+
+HERE: Final = Path(__file__).parent
+PATH: Final = "/ui"
+#: htmx comes from this package, of which only these files are used; it is never imported.
+PACKAGE: Final = "django-htmx"
+SCRIPTS: Final = ("htmx-4.min.js", "hx-sse-4.min.js")
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
+#: Query of a page that says a sentence about what was just done.
+SAID: Final = "said"
+
+
+@cache
+def environment() -> Environment:
+    """Return what renders the templates."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= shown.FILTERS
+    made.globals |= {"version": __version__}
+    return made
+
+
+def to_ui(request: Request) -> str:
+    """Return the way from the path of a request to the page's root, such as `../`."""
+    path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+    return "../" * (path.count("/") - 2) or "./"
+
+
+def render(request: Request, template: str, *, at: str | None = None, **values: Any) -> str:
+    """Render a template. It has `ui` and `api`, the ways to the page's root and to the server's, and `me`, the caller.
+
+    Args:
+        at: the way to the page's root from the page that shows this, where that has another address than the request.
+    """
+    ui = to_ui(request) if at is None else at
+    common = {"ui": ui, "api": f"{ui}../", "me": getattr(request.state, "page_caller", None), "said": ""}
+    return environment().get_template(template).render({**common, **values})
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Answer with a page."""
+    said = request.query_params.get(SAID, "")[:300]
+    return HTMLResponse(render(request, template, **{"said": said, **values}), status, HEADERS)
+
+
+def back(request: Request, place: str, said: str = "") -> RedirectResponse:
+    """Answer a form: lead to another page, which says a sentence. `place`: from the page's root, such as `jobs`."""
+    query = f"{'&' if '?' in place else '?'}{SAID}={quote(said)}" if said else ""
+    return RedirectResponse(f"{to_ui(request)}{place}{query}", 303, {"Cache-Control": "no-store"})
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages. Whoever is not signed in is led to the sign-in and back."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers requests."""
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except RequestValidationError as exc:
+                why = str(exc.errors()[0]["msg"])
+                problem = RequestError("query-invalid", "A field of the form has a value that is not allowed.", why)
+                return error_page(request, problem)
+            except AvatarError as exc:
+                return error_page(request, exc)
+
+        return handle
+
+
+def error_page(request: Request, error: AvatarError) -> Response:
+    """Return the page of an error."""
+    request.scope.setdefault("state", {})["code"] = error.code
+    if error.code in ("key-missing", "key-refused") and not request.url.path.endswith("/login"):
+        if request.method == "GET":
+            wanted = request.url.path.partition(f"{PATH}/")[2]
+            return RedirectResponse(f"{to_ui(request)}login?next={quote(wanted)}", 303, {"Cache-Control": "no-store"})
+        return page(request, "signed_out.html", 401)
+    return page(request, "error.html", status_of(error), error=error)
+
+
+def page_router() -> APIRouter:
+    """Return a router of pages."""
+    return APIRouter(prefix=PATH, include_in_schema=False, route_class=PageRoute)
+
+
+router = page_router()
+
+
+@router.get("/static/{name}")
+def asset(name: str) -> Response:
+    """Serve a script or style of the pages."""
+    path = _assets().get(name)
+    if path is None:
+        raise RequestError("page-unknown", f"There is no {name[:40]} here.", "Go to the list of jobs.")
+    kind = "text/css" if name.endswith(".css") else "image/svg+xml" if name.endswith(".svg") else "text/javascript"
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": "public, max-age=3600"})
+
+
+@cache
+def _assets() -> dict[str, Path]:
+    carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
+    return carried | {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
+
+
+#: Answers whatever no other page does; it comes last.
+unknown = page_router()
+
+
+@unknown.get("/{rest:path}")
+def nothing(rest: str) -> Response:
+    """Say that there is no such page.
+
+    Raises:
+        RequestError: `page-unknown`.
+    """
+    raise RequestError("page-unknown", "There is no such page.", "Go to the list of jobs.")

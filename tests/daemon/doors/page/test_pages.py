@@ -1,0 +1,143 @@
+"""The page works without scripts, lets in only whom it should, loses nothing that was typed or sent, and runs nobody's files."""
+
+from __future__ import annotations
+
+import re
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.page.job_rows import new_priority
+from tests.conftest import PORTRAIT
+from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import Answer, Caller
+
+PICTURE = PORTRAIT.read_bytes()
+
+
+def post_form(caller: Caller, path: str, fields: dict[str, str], **headers: str) -> Answer:
+    told = {"Content-Type": "application/x-www-form-urlencoded", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    return caller.send("POST", path, urlencode(fields).encode(), told)
+
+
+def signed_in(door: Door, key: str) -> dict[str, str]:
+    """The header of a browser that has signed in with a key."""
+    answer = post_form(door.open, "/ui/login", {"key": key})
+    assert answer.status == 303, answer.body
+    cookie = SimpleCookie(answer.headers["set-cookie"])
+    return {"Cookie": "; ".join(f"{name}={one.value}" for name, one in cookie.items())}
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden fields of a page's form."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+
+
+@pytest.fixture
+def pages(door: Door) -> list[tuple[str, str]]:
+    """All pages that are there without a daemon."""
+    paths = ("/ui/", "/ui/jobs", "/ui/jobs?tab=failed&q=x", "/ui/login", "/ui/nothing", "/ui/jobs/job-unknown")
+    return [(path, door.open.get(path).body.decode()) for path in paths]
+
+
+def test_every_address_in_a_page_is_relative_and_nothing_in_it_needs_a_laxer_policy(
+    door: Door, pages: list[tuple[str, str]]
+) -> None:
+    for path, page in pages:
+        addresses = re.findall(r'(?:href|src|action|formaction|hx-[\w:]+)="([^"]*)"', page)
+        assert addresses, path
+        assert [one for one in addresses if one.startswith("/") or "//" in one] == [], path
+        assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:", page) == [], path
+    policy = door.open.get("/ui/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+
+
+def test_a_key_begins_a_session_that_ends_with_the_key_and_at_the_sign_out(door: Door) -> None:
+    anna = door.key("anna")
+    # Nobody who is not signed in sees a page, and is led to the sign-in and back
+    answer = door.open.get("/ui/jobs?tab=done")
+    assert (answer.status, answer.headers["location"]) == (303, "./login?next=jobs")
+    assert post_form(door.open, "/ui/login", {"key": "avk_wrong"}).status == 401
+    # The cookie cannot be read by scripts, is sent to no other site, and says nothing of the key
+    cookie = post_form(door.open, "/ui/login", {"key": anna.key, "next": "jobs"}).headers
+    assert cookie["location"] == "./jobs"
+    assert "HttpOnly" in cookie["set-cookie"]
+    assert "SameSite=strict" in cookie["set-cookie"]
+    assert anna.key.split("_")[-1] not in cookie["set-cookie"]
+    session = signed_in(door, anna.key)
+    assert door.open.get("/ui/jobs", **session).status == 200
+    assert post_form(door.open, "/ui/logout", {}, **session).status == 200
+    assert door.open.get("/ui/jobs", **session).status == 303
+    session = signed_in(door, anna.key)
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    assert door.open.get("/ui/jobs", **session).status == 303
+
+
+@pytest.mark.parametrize("place", ["//evil.example", "https://evil.example", "\\\\evil.example", "javascript:alert(1)"])
+def test_the_sign_in_leads_to_no_other_site(door: Door, place: str) -> None:
+    answer = post_form(door.open, "/ui/login", {"key": door.key("anna").key, "next": place})
+    assert answer.headers["location"] == "./"
+
+
+def test_what_was_typed_and_sent_stays_when_something_is_wrong_and_is_one_job_when_it_is_right(door: Door) -> None:
+    key = fields_of(door.open.get("/ui/").body.decode())["key"]
+    parts = [("text", None, b"Hello <b>there</b>."), ("key", None, key.encode()), ("do", None, b"make")]
+    # When a value is wrong
+    wrong = door.open.post_parts(
+        "/ui/", *parts, ("aspect", None, b"10:1"), ("image", "anna.png", PICTURE), ("audio", "", b"")
+    )
+    page = wrong.body.decode()
+    # Then the page says so, keeps the text, and has the picture already
+    assert wrong.status == 422
+    assert "aspect: 4:1" in page
+    assert "Hello &lt;b&gt;there&lt;/b&gt;.</textarea>" in page
+    kept = fields_of(page)
+    assert kept["key"] == key
+    assert kept["kept_image_name"] == "anna.png"
+    # And the mended form, sent twice as by a double click, is one job with this picture
+    again = [*parts, ("kept_image", None, kept["kept_image"].encode())]
+    answers = [door.open.post_parts("/ui/", *again) for _ in range(2)]
+    assert [answer.status for answer in answers] == [303, 303]
+    assert answers[0].headers["location"] == answers[1].headers["location"]
+    (manifest,) = door.manifests
+    made = yaml.safe_load((door.inbox / manifest).read_text())
+    assert made["text"] == "Hello <b>there</b>."
+    assert (door.inbox / made["image"]).read_bytes() == PICTURE
+
+
+def test_other_peoples_jobs_are_not_shown_or_changed(door: Door) -> None:
+    anna, ben = signed_in(door, door.key("anna").key), signed_in(door, door.key("ben").key)
+    parts = [("text", None, b"Hello."), ("do", None, b"make"), ("key", None, b"k" * 32)]
+    body_headers = {"Cookie": anna["Cookie"]}
+    answer = door.open.post_parts("/ui/", *parts, **body_headers)
+    job = answer.headers["location"].partition("jobs/")[2].partition("?")[0]
+    assert door.open.get(f"/ui/jobs/{job}", **anna).status == 200
+    assert door.open.get(f"/ui/jobs/{job}", **ben).status == 404
+    assert post_form(door.open, f"/ui/jobs/{job}/do", {"op": "cancel"}, **ben).status == 404
+    assert job not in door.open.get("/ui/jobs", **ben).body.decode()
+    assert job in door.open.get("/ui/jobs", **anna).body.decode()
+    read_only = signed_in(door, door.key("carl", "read").key)
+    assert door.open.post_parts("/ui/", *parts, Cookie=read_only["Cookie"]).status == 403
+
+
+def test_a_form_of_another_site_changes_nothing(door: Door) -> None:
+    answer = post_form(door.open, "/ui/jobs/do", {"one": "cancel:x"}, Sec_Fetch_Site="cross-site")
+    assert (answer.status, answer.code) == (403, "cross-site")
+
+
+@given(st.integers(-100, 100), st.lists(st.integers(-100, 100), max_size=8))
+def test_a_move_puts_a_job_where_its_button_says(present: int, others: list[int]) -> None:
+    first, last = new_priority("first", present, others), new_priority("last", present, others)
+    assert -100 <= last <= present <= first <= 100
+    assert all(first > one or one == 100 for one in others)
+    assert all(last < one or one == -100 for one in others)
+    up, down = new_priority("up", present, others), new_priority("down", present, others)
+    passed = [one for one in others if present <= one < up]
+    assert len(set(passed)) <= 1
+    assert down <= present <= up
