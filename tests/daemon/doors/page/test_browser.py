@@ -1,0 +1,189 @@
+"""The page in a real browser: on a phone and a desk, with and without scripts, by keys, while the service comes and goes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from daemon.config import Settings
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.app import create_app
+from tests.conftest import PATIENCE_S, PORTRAIT, Installation
+from tests.support.http_door import serving
+from tests.support.machine.browser import axe, browsing, unavailable, violations
+from tests.support.machine.nginx import PLACE, behind_nginx, nginx
+
+pytestmark = [
+    pytest.mark.usefixtures("processes"),
+    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
+]
+PHONE, DESK, NARROW = (390, 844), (1280, 800), (320, 640)
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@dataclass
+class Studio:
+    """A running daemon and the address of its page, which asks for no key; `keyed` asks for one, `key`."""
+
+    one: Installation
+    address: str
+    browser: Browser
+
+    def open(self, path: str = "", size: tuple[int, int] = DESK, *, scripts: bool = True) -> Page:
+        """A page, in a window of its own."""
+        view = {"width": size[0], "height": size[1]}
+        page = self.browser.new_context(viewport=view, java_script_enabled=scripts).new_page()  # type: ignore[arg-type]
+        page.set_default_timeout(PATIENCE_S * 1000)
+        page.goto(self.address + path)
+        return page
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
+    one.start()
+    with serving(create_app(Settings.load(one.config))) as client, browsing() as browser:
+        yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", browser)
+    one.stop()
+
+
+def fill(page: Page, text: str) -> None:
+    """Fill in the three fields of a first video; the second is the picture, the third stays as it is."""
+    page.set_input_files("#image", PORTRAIT)
+    page.fill("#text", text)
+
+
+def check_usable(page: Page, name: str) -> None:
+    """Nothing keeps people out, nothing is wider than the window, and the tree that screen readers see is as it was."""
+    if axe() is not None:
+        assert violations(page) == [], name
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    seen = re.sub(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}", "JOB", page.locator("body").aria_snapshot())
+    seen = re.sub(r"(just now|\d+ (s|min) ago)", "AGO", seen)
+    seen = re.sub(r"\(\d+(\.\d)? (bytes|kB|MB)\)", "(SIZE)", re.sub(r"\b\d+ s\b", "N s", seen))
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("AVATAR_WRITE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(seen + "\n")
+    assert seen == golden.read_text().rstrip("\n"), name
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_first_video_takes_three_fields_and_is_told_when_it_is_there(studio: Studio, size: tuple[int, int]) -> None:
+    page = studio.open(size=size)
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    fill(page, "Good morning.")
+    page.locator("#verdict", has_text="This picture can be used.").wait_for()
+    page.click("text=Hear it")
+    page.locator("#heard audio").wait_for()
+    page.click("#make")
+    page.wait_for_url("**/jobs/job-*")
+    page.locator("#result video").wait_for()
+    page.locator("#said", has_text="is done.").wait_for()
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    assert page.evaluate("document.querySelector('video').videoWidth") > 0
+    assert wrong == []
+
+
+def test_everything_works_without_scripts(studio: Studio) -> None:
+    page = studio.open(scripts=False)
+    fill(page, "Good evening.")
+    page.click("text=More")
+    page.fill("#name", "not/a name")
+    page.click("text=Check the picture")
+    assert page.inner_text("#verdict") == "This picture can be used."
+    page.click("#make")
+    # What is wrong is said, and nothing has to be typed or chosen again
+    assert page.inner_text("#problem")
+    assert page.input_value("#text") == "Good evening."
+    assert page.inner_text("#kept-image").startswith("portrait.png is with the server.")
+    page.fill("#name", "plain")
+    page.click("#make")
+    assert page.title().startswith("plain")
+    page.goto(f"{studio.address}jobs")
+    page.click("text=plain")
+    assert page.inner_text("h1") == "plain"
+
+
+def test_each_screen_is_whole_on_a_narrow_window_and_for_screen_readers(studio: Studio) -> None:
+    studio.one.drop("broken.yaml", 'kind: speech\ntext: "[pause 1s]"\n')
+    studio.one.drop("spoken.yaml", "kind: speech\ntext: Good night.\n")
+    for job in ("broken", "spoken"):
+        studio.one.finished(job)
+    for name, path in (("new", ""), ("jobs-empty", "jobs?tab=running"), ("jobs-nothing-found", "jobs?q=zzz")):
+        check_usable(studio.open(path, NARROW), name)
+    for job in ("broken", "spoken"):
+        page = studio.open("jobs", NARROW)
+        check = violations(page) if axe() is not None else []
+        assert check == []
+        page.click(f"text={job}")
+        page.locator("h1", has_text=job).wait_for()
+        check_usable(page, f"job-{job}")
+
+
+def test_a_stopped_service_is_said_under_an_open_page_and_forgotten_when_it_runs(studio: Studio) -> None:
+    page = studio.open("jobs")
+    assert page.locator(".warn").count() == 0
+    studio.one.stop()
+    page.locator(".warn", has_text="The service is stopped.").wait_for()
+    studio.one.start()
+    page.locator(".warn").wait_for(state="detached")
+
+
+def test_the_list_is_used_by_keys_and_the_focus_stays_while_it_changes(studio: Studio) -> None:
+    studio.one.drop("one.yaml", "kind: speech\ntext: First.\n")
+    studio.one.finished("one")
+    page = studio.open("jobs")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    focused = page.evaluate("document.activeElement.id")
+    assert focused.startswith("name-job-")
+    # When another job comes into the list
+    studio.one.drop("two.yaml", "kind: speech\ntext: Second.\n")
+    page.locator("th", has_text="two").wait_for()
+    assert page.evaluate("document.activeElement.id") == focused
+    page.keyboard.press("n")
+    page.wait_for_url("**/ui/")
+
+
+@pytest.mark.skipif(nginx() is None, reason="nginx cannot be had here")
+def test_below_any_path_of_a_proxy_pages_and_their_streams_are_whole(studio: Studio, tmp_path: Path) -> None:
+    port = int(studio.address.split(":")[2].split("/")[0])
+    with behind_nginx(tmp_path / "nginx", port) as proxy:
+        page = studio.open("jobs")
+        page.goto(f"http://127.0.0.1:{proxy.port}{PLACE}/ui/jobs")
+        studio.one.drop("behind.yaml", "kind: speech\ntext: Behind a proxy.\n")
+        page.locator("th", has_text="behind").wait_for()
+        page.click("text=behind")
+        page.locator("#result audio").wait_for()
+        page.context.close()
+
+
+def test_whoever_has_a_key_signs_in_and_an_ended_session_loses_nothing(studio: Studio, tmp_path: Path) -> None:
+    keyed = Installation(tmp_path, server={"user": str(os.geteuid())})
+    settings = Settings.load(keyed.config)
+    key = ApiKeys(settings.server.keys).add("anna", "submit")[1]
+    with serving(create_app(settings)) as client:
+        page = studio.open()
+        page.goto(f"http://127.0.0.1:{client.port}/ui/jobs")
+        assert page.title().startswith("Sign in")
+        check_usable(page, "sign-in")
+        page.fill("#key", key)
+        page.click("main button")
+        assert page.inner_text("h1") == "Jobs"
+        page.goto(f"http://127.0.0.1:{client.port}/ui/")
+        page.fill("#text", "A long text.")
+        page.context.clear_cookies()
+        page.click("#make")
+        page.locator("#said", has_text="Your jobs go on.").wait_for()
+        assert page.input_value("#text") == "A long text."
