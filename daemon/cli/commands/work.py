@@ -107,9 +107,9 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
       avatar timeline --since 1h --output night.svg
       avatar timeline --since 24h -o night.json
     """
+    from daemon.queue.spool import Spool
     from daemon.telemetry.timeline.records import read_past
     from daemon.telemetry.timeline.summary import summary
-    from daemon.queue.spool import Spool
 
     ending = output.suffix.lower() if output else ""
     if output is not None and ending not in (".svg", ".png", ".json"):

@@ -54,6 +54,7 @@ STATUS: Final[Mapping[str, int]] = {
     "method-unknown": 405,
     "model-unknown": 404,
     "name-taken": 409,
+    "not-a-batch": 404,
     "not-allowed": 403,
     "not-failed": 409,
     "not-finished": 409,

@@ -85,7 +85,9 @@ def _store(archive: zipfile.ZipFile, sink: _Sink, fd: int, name: str) -> Iterato
     """Yield the bytes of one file of the archive. `fd`: of the file; it is closed."""
     with os.fdopen(fd, "rb") as source:
         known = os.fstat(fd)
-        entry = zipfile.ZipInfo(name, time.gmtime(max(known.st_mtime, 315_532_800))[:6])  # a ZIP knows no year before 1980
+        entry = zipfile.ZipInfo(
+            name, time.gmtime(max(known.st_mtime, 315_532_800))[:6]
+        )  # a ZIP knows no year before 1980
         entry.file_size = known.st_size  # decides whether the entry needs 64 bits
         entry.external_attr = 0o644 << 16
         with archive.open(entry, "w") as target:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
 
 from daemon.config import Settings
 from daemon.doors.http.callers import Caller
@@ -17,6 +20,9 @@ from daemon.history.database import HistoryError
 from daemon.history.query import Query
 from daemon.jobs.language import LANGUAGE_NAMES
 from daemon.profiles.avatars import AvatarStore
+
+if TYPE_CHECKING:
+    from stages.tts.engines.voice_list import VoiceRow
 
 #: So many of the latest jobs are looked at for what they used.
 LOOKED_AT: Final = 200
@@ -125,37 +131,35 @@ class VoiceCard:
     used: str
 
 
-def voice_cards(settings: Settings, used: Uses, outbox_voices: Mapping[str, Any] | None = None) -> list[VoiceCard]:
-    """Return the voices as the service published them, those of people first. Nothing in that list is trusted."""
-    listed = published_voices(settings.paths.outbox) if outbox_voices is None else outbox_voices
-    rows = listed.get("voices")
-    cards = [_voice(row, used) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+def voice_cards(settings: Settings, used: Uses) -> list[VoiceCard]:
+    """Return the voices as the service published them, those of people first. What is no voice in that list is left out."""
+    from stages.tts.engines.voice_list import VoiceRow
+
+    listed, cards = published_voices(settings.paths.outbox).get("voices"), []
     people = _consents(settings)
-    told = [
-        replace(card, consent=people[card.profile][0], until=people[card.profile][1]) if card.profile in people else card
-        for card in cards
-    ]
-    return sorted(told, key=lambda card: (not card.profile, bool(card.lacking)))
+    for row in listed if isinstance(listed, list) else ():
+        with contextlib.suppress(ValidationError):
+            card = _voice(VoiceRow.model_validate(row), used)
+            consent, until = people.get(card.profile, (None, ""))
+            cards.append(replace(card, consent=consent, until=until))
+    return sorted(cards, key=lambda card: (not card.profile, bool(card.lacking)))
 
 
-def _voice(row: Mapping[str, Any], used: Uses) -> VoiceCard:
-    aliases = [str(one) for one in row.get("aliases") or ()]
-    tags = tuple(str(one) for one in row.get("languages") or ())
-    named = {"profile": next((one for one in aliases if one.startswith("vp-")), "")} if row.get("profile") else {}
-    first = list(dict.fromkeys(LANGUAGE_NAMES.get(tag.partition("-")[0].casefold(), tag) for tag in tags))
+def _voice(row: VoiceRow, used: Uses) -> VoiceCard:
+    names = list(dict.fromkeys(LANGUAGE_NAMES.get(tag.partition("-")[0].casefold(), tag) for tag in row.languages))
     return VoiceCard(
-        id=str(row.get("id") or ""),
-        name=str(row.get("name") or ""),
-        languages=", ".join(first[:4]) + (f" and {len(first) - 4} more" if len(first) > 4 else ""),
-        tags=tags,
-        about=str(row.get("description") or ""),
-        licence=str(row.get("licence") or ""),
-        profile=named.get("profile", ""),
+        id=row.id,
+        name=row.name,
+        languages=", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else ""),
+        tags=tuple(row.languages),
+        about=row.description,
+        licence=row.licence,
+        profile=next((one for one in row.aliases if one.startswith("vp-")), "") if row.profile else "",
         consent=None,
         until="",
-        lacking="" if row.get("installed") else str(row.get("lacking") or "It is not installed."),
-        remedy="" if row.get("installed") else str(row.get("remedy") or ""),
-        used=used.words(str(row.get("id") or ""), *aliases),
+        lacking="" if row.installed else row.lacking or "It is not installed.",
+        remedy="" if row.installed else row.remedy or "",
+        used=used.words(row.id, *row.aliases),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -42,7 +42,7 @@ def batches_page(
     """Show the batches, the newest first."""
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])
     found, older = door.jobs.find(query, caller, limit=_BATCHES, after=after)
-    batches = [(status, counts_of(status)) for status in map(door.jobs.full, found) if status["job"]]
+    batches = [({"finished": None, **one}, counts_of(one)) for one in map(door.jobs.full, found) if one["job"]]
     return page(
         request, "batches.html", batches=batches, older=older, after=after, service=service_state(door),
     )  # fmt: skip
@@ -76,7 +76,7 @@ def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict
     rows, behind = rows_of(door.jobs.paths.outbox, status, failed=show == "failed", after=after)
     query = {"show": show}
     return {
-        "batch": status, "counts": counts_of(status), "actions": actions_of(status), "rows": rows, "show": show,
+        "batch": {"warnings": [], "error": None, "next": "", "eta_s": None, **status}, "counts": counts_of(status), "actions": actions_of(status), "rows": rows, "show": show,
         "report": report_of(status), "service": service_state(door), "failed_states": FAILED, "first": after == 0,
         "more": None if behind is None else urlencode({**query, "after": behind}),
         "query": urlencode({**query, "after": after}),
@@ -108,7 +108,9 @@ def batch_report(job: str, door: TheDoor, caller: Looking) -> Response:
         with open_inside(door.jobs.paths.outbox, report) as opened:
             fd = os.dup(opened)
     except (JobError, OSError) as exc:
-        raise RequestError("not-ready", f"{status['name']} has no report yet.", "It comes when rows have ended.") from exc
+        raise RequestError(
+            "not-ready", f"{status['name']} has no report yet.", "It comes when rows have ended."
+        ) from exc
     return OpenFileResponse(
         fd, headers=_SAVED, media_type="text/csv; charset=utf-8", filename=os.path.basename(report)
     )  # fmt: skip
@@ -127,6 +129,4 @@ def batch_zip(job: str, door: TheDoor, caller: Looking) -> Response:
 
 def disposition(name: str) -> str:
     """Return the header that has a browser save a file under a name (RFC 8187)."""
-    from urllib.parse import quote
-
     return f"attachment; filename*=UTF-8''{quote(name)}"

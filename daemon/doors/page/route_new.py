@@ -41,13 +41,13 @@ def root(request: Request) -> Response:
 
 @router.get("/")
 def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
-    """Show an empty form, or one that makes a job again (`?again=JOB`)."""
+    """Show an empty form, or one that makes a job again (`?again=JOB`), or with `?avatar=` or `?voice=`."""
     form, again = NewForm(), request.query_params.get("again", "")
     if again:
         status = door.jobs.status(again, caller)
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
-    elif avatar := request.query_params.get("avatar", ""):
-        form.values["avatar"] = avatar[:100]
+    else:  # from the pages of avatars and voices
+        form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
     return _shown(request, door, form)
 
 

@@ -32,10 +32,13 @@ from daemon.system.safe_open import open_inside
 router = page_router()
 #: Side of the picture of an avatar, px.
 _PICTURE_PX: Final = 480
-#: How long a page waits for what a voice says, s; and the priority of that job.
-_LISTEN_S, _SOON: Final = 20.0, 50
+#: How long a page waits for what a voice says, s, and the priority of that job.
+_LISTEN_S: Final = 20.0
+_SOON: Final = 50
 _TEXT_CHARS: Final = 300
 _SHOWN: Final = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, max-age=600"}
+#: What the form for a new one holds at first.
+_EMPTY: Final = dict.fromkeys(("name", "consent", "expires", "voice", "language"), "")
 Sort = Literal["avatars", "voices"]
 
 
@@ -51,7 +54,7 @@ def _avatars(door: Door, caller: Caller, error: AvatarError | None = None, form:
     except PermissionError:
         cards = None
     return {
-        "cards": cards, "error": error, "form": form or {}, "service": service_state(door),
+        "cards": cards, "error": error, "form": form or _EMPTY, "service": service_state(door),
         "consent_wanted": door.settings.stages.face.require_consent, "waiting": _being_made(door, caller, "avatar"),
     }  # fmt: skip
 
@@ -107,7 +110,7 @@ def _voices(
     return {
         "cards": [card for card in shown if not card.lacking], "lacking": [card for card in shown if card.lacking],
         "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags], "language": language,
-        "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or {},
+        "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY,
         "service": service_state(door), "consent_wanted": door.settings.stages.tts.require_consent,
         "listed": bool(cards), "waiting": _being_made(door, caller, "voice"),
     }  # fmt: skip
@@ -198,12 +201,12 @@ async def add_voice(request: Request, door: TheDoor, caller: Looking) -> Respons
 
 
 async def _add(request: Request, door: Door, caller: Caller, place: Sort, kind: str, part: str) -> Response:
-    form: dict[str, str] = {}
+    form = dict(_EMPTY)
     try:
         caller.check_may_submit()
         await run_in_threadpool(door.ledger.check, caller, content_length(request))
         async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (given, got):
-            form = {key: str(given.get(key) or "").strip() for key in ("name", "consent", "expires", "voice", "language")}
+            form = {key: str(given.get(key) or "").strip() for key in _EMPTY}
             path = got.files.get(part)
             if path is None:
                 what = "picture" if part == "image" else "recording"
