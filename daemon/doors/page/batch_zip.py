@@ -111,6 +111,9 @@ class _Sink:
     def flush(self) -> None:
         """Do nothing: all is taken already."""
 
+    def close(self) -> None:
+        """Do nothing."""
+
     def taken(self) -> bytes:
         """Return what was written since the last call."""
         data = b"".join(self._parts)

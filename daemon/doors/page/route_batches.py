@@ -76,7 +76,8 @@ def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict
     rows, behind = rows_of(door.jobs.paths.outbox, status, failed=show == "failed", after=after)
     query = {"show": show}
     return {
-        "batch": {"warnings": [], "error": None, "next": "", "eta_s": None, **status}, "counts": counts_of(status), "actions": actions_of(status), "rows": rows, "show": show,
+        "batch": {"warnings": [], "error": None, "next": "", "eta_s": None, **status},
+        "counts": counts_of(status), "actions": actions_of(status), "rows": rows, "show": show,
         "report": report_of(status), "service": service_state(door), "failed_states": FAILED, "first": after == 0,
         "more": None if behind is None else urlencode({**query, "after": behind}),
         "query": urlencode({**query, "after": after}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from daemon.doors.http.answers import Door, TheDoor, is_known
 from daemon.doors.http.body import content_length, received
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
-from daemon.doors.http.problems import RequestError
+from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import OpenFileResponse
 from daemon.doors.page.pages import back, page, page_router
 from daemon.doors.page.profile_cards import VoiceCard, avatar_cards, uses, voice_cards
@@ -48,7 +49,9 @@ def avatars_page(request: Request, door: TheDoor, caller: Looking) -> Response:
     return page(request, "avatars.html", **_avatars(door, caller))
 
 
-def _avatars(door: Door, caller: Caller, error: AvatarError | None = None, form: dict[str, str] | None = None) -> Any:
+def _avatars(
+    door: Door, caller: Caller, *, error: AvatarError | None = None, form: dict[str, str] | None = None
+) -> dict[str, Any]:
     try:
         cards = avatar_cards(door.settings, uses(door.jobs, caller))
     except PermissionError:
@@ -76,16 +79,19 @@ def avatar_picture(request: Request, profile: str, door: TheDoor, caller: Lookin
     store = AvatarStore(door.settings.paths.avatars)
     found = store.find_profile(profile)
     name = next((one for one in ("portrait.png", PICTURE) if one in found.files or one == PICTURE), PICTURE)
-    known = found.files.get(name, {}).get("sha256", found.created)
+    known = found.files[name]["sha256"] if name in found.files else found.created
     headers = {**_SHOWN, "ETag": f'"{known}-shown"'}
     if is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     made = io.BytesIO()
     try:
-        with store.open_file(found, name) as fd, os.fdopen(os.dup(fd), "rb") as file:
-            with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as picture:
-                picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
-                picture.convert("RGB").save(made, "JPEG", quality=82)
+        with (
+            store.open_file(found, name) as fd,
+            os.fdopen(os.dup(fd), "rb") as file,
+            Image.open(file, formats=("JPEG", "PNG", "WEBP")) as picture,
+        ):
+            picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
+            picture.convert("RGB").save(made, "JPEG", quality=82)
     except (OSError, ValueError, Image.DecompressionBombError) as exc:
         raise RequestError("file-unknown", f"{found.name} has no picture that can be shown.", "Make it again.") from exc
     return Response(made.getvalue(), media_type="image/jpeg", headers=headers)
@@ -218,10 +224,8 @@ async def _add(request: Request, door: Door, caller: Caller, place: Sort, kind: 
             await run_in_threadpool(lambda: door.ledger.add(caller, path.stat().st_size))
             job = (await run_in_threadpool(door.jobs.hand_in, manifest, {part: path}, caller)).job
     except AvatarError as exc:
-        if place == "avatars":
-            return page(request, "avatars.html", 422, **await run_in_threadpool(_avatars, door, caller, exc, form))
-        values = await run_in_threadpool(lambda: _voices(door, caller, error=exc, form=form))
-        return page(request, "voices.html", 422, **values)
+        made = partial(_avatars if place == "avatars" else _voices, door, caller, error=exc, form=form)
+        return page(request, f"{place}.html", status_of(exc), **await run_in_threadpool(made))
     return back(request, f"jobs/{job}", f"{form['name'] or 'It'} is being made.")
 
 

@@ -95,10 +95,8 @@ def system_state(door: Door, caller: Caller) -> SystemState:
     state = read_state(spool.root / "state.json") if known else {}
     try:
         counts = dict(jobs.stats().get("states") or {})
-        now = [
-            {"progress": 0.0, "by": None, **jobs.full(one)}
-            for one in jobs.find(Query(state=["running"]), caller, limit=50, after=None)[0]
-        ]
+        found, _ = jobs.find(Query(state=["running"]), caller, limit=50, after=None)
+        now = [{"progress": 0.0, "by": None, **jobs.full(one)} for one in found]
     except HistoryError:
         counts, now = {}, []
     past = last_hour(settings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
 from datetime import date
+from typing import Any
 
 import pytest
 import yaml
@@ -29,10 +31,8 @@ VOICE = {
 }  # fmt: skip
 
 
-def keep_avatar(door: Door, picture: bytes = PORTRAIT.read_bytes(), **changes: object) -> AvatarProfile:
-    import hashlib
-
-    known = {
+def keep_avatar(door: Door, picture: bytes = PORTRAIT.read_bytes(), **changes: Any) -> AvatarProfile:
+    known: dict[str, Any] = {
         "id": AvatarStore.words.new_id(), "name": "Anna", "title": "", "created": "2026-01-02T03:04:05+00:00", "by": "",
         "source": "command", "consent": "Anna <i>agreed</i>", "expires": None, "defaults": {"voice": "heart"},
         "framing": {}, "face": {}, "folder": door.root,
@@ -40,7 +40,7 @@ def keep_avatar(door: Door, picture: bytes = PORTRAIT.read_bytes(), **changes: o
     }  # fmt: skip
     return AvatarStore(door.settings.paths.avatars).save(
         AvatarProfile(**{**known, **changes}),
-        {"picture": picture},  # type: ignore[arg-type]
+        {"picture": picture},
     )
 
 
@@ -131,6 +131,9 @@ def test_a_new_avatar_is_a_job_and_what_was_typed_stays_where_it_is_refused(door
     (manifest,) = door.manifests
     told = yaml.safe_load((door.inbox / manifest).read_text())
     assert (told["kind"], told["profile"]) == ("avatar", {"name": "Zoë", "consent": "<b>by letter"})
+    wrong = door.open.post_parts("/ui/voices", *parts, ("audio", "zoe.txt", b"no sound"), ("language", None, b"xx-"))
+    assert wrong.status in (415, 422)
+    assert 'value="Zoë"' in wrong.body.decode()
     # And nothing is made of it by a key that may only read
     reader = signed_in(door, door.key("carl", "read").key)
     assert door.open.post_parts("/ui/avatars", *parts, Cookie=reader["Cookie"]).status >= 400
