@@ -115,7 +115,8 @@ def _voices(
     shown = [card for card in cards if not language or any(tag.partition("-")[0] == language for tag in card.tags)]
     return {
         "cards": [card for card in shown if not card.lacking], "lacking": [card for card in shown if card.lacking],
-        "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags], "language": language,
+        "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags],
+        "all_languages": sorted(LANGUAGE_NAMES.items(), key=lambda one: one[1]), "language": language,
         "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY,
         "service": service_state(door), "consent_wanted": door.settings.stages.tts.require_consent,
         "listed": bool(cards), "waiting": _being_made(door, caller, "voice"),
