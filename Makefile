@@ -6,7 +6,7 @@ STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
 TORCH := $(VENV)/.setup-torch
 
-.PHONY: help setup dev demo run test quick check bench docs lock clean install upgrade uninstall
+.PHONY: help setup dev demo demo-ui run test quick check bench docs lock clean install upgrade uninstall
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -35,6 +35,11 @@ $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirem
 
 demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py
+
+# The same with the page: it stays until Ctrl-C.
+demo-ui: $(STAMP)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-api.lock
+	@$(VENV)/bin/python tools/demo_ui.py
 
 run: $(STAMP)
 	@$(VENV)/bin/avatar run

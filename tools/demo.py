@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -93,7 +94,15 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
     print(
         f"demo: done. The video is {status.with_suffix('.mp4').relative_to(ROOT)}, its status {status.relative_to(ROOT)}"
     )
+    print(page_hint())
     return 0
+
+
+def page_hint() -> str:
+    """Return how one comes to the page."""
+    if importlib.util.find_spec("django_htmx") is None or importlib.util.find_spec("fastapi") is None:
+        return "demo: `make demo-ui` brings a page on which videos are made in a browser."
+    return "demo: `.venv/bin/avatar server start` serves a page at http://127.0.0.1:8000/ui/ (`make demo-ui` starts all of it)."
 
 
 def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:

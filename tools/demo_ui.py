@@ -1,0 +1,72 @@
+"""`make demo-ui`: start the daemon and the HTTP server on config.yaml, and open the page, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from daemon.cli.common import Shell
+from daemon.errors import AvatarError
+from tools.demo import LOG, ROOT, START_S, start, wait_for_lock
+
+FIRST_PORT, PORTS = 8000, 50
+
+
+def free_port() -> int:
+    """Return the first port from 8000 on that nobody uses."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise SystemExit(f"demo: no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
+
+
+def main() -> int:
+    """Serve until Ctrl-C; returns the exit code."""
+    shell = Shell(str(ROOT / "config.yaml"))
+    daemon = start(shell)
+    port = free_port()
+    log = LOG.with_name("demo-ui.log")
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(ROOT / "config.yaml"), "server", "start"]
+        server = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, stdout=out, stderr=out)
+    try:
+        if daemon is not None:
+            wait_for_lock(shell, daemon)
+        _wait(server, port, log)
+        address = f"http://127.0.0.1:{port}/ui/"
+        print(f"demo: the page is {address} (examples/portrait.png is a picture to try). Ctrl-C ends it.", flush=True)
+        webbrowser.open(address)
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for process in (server, daemon):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(log.read_text(errors="replace") or "demo: the server did not start")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except AvatarError as exc:
+        sys.exit(f"demo: {exc}")
