@@ -169,13 +169,13 @@ def _sample(card: VoiceCard) -> str:
     """Return sentences of the language of a voice.
 
     Raises:
-        JobError: `text-missing`: there are none.
+        JobError: `text-empty`: there are none.
     """
     from stages.tts.engines.plain_sentences import sentences_in
 
     found = sentences_in(card.tags[0] if card.tags else "en")
     if not found:
-        raise JobError("text-missing", f"Nothing is known to say in {card.languages}.", "Type what it is to say.")
+        raise JobError("text-empty", f"Nothing is known to say in {card.languages}.", "Type what it is to say.")
     return found
 
 

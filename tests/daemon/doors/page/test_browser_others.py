@@ -19,7 +19,7 @@ WIDTHS = "document.documentElement.scrollWidth <= innerWidth"
 
 
 def drop_batch(studio: Studio, name: str, cells: str) -> str:  # noqa: F811
-    """Drop a table of speeches; returns the id of the batch when it has become one."""
+    """Drop a table of speeches; returns the id of the batch when it is taken in."""
     (studio.one.inbox / f"{name}.csv").write_text(cells)
     template = {"kind": "speech", "text": "{{text}}", "output": f"{name}-{{{{name}}}}"}
     told = {"kind": "batch", "rows": f"{name}.csv", "accept_partial": True, "template": template}
@@ -27,9 +27,9 @@ def drop_batch(studio: Studio, name: str, cells: str) -> str:  # noqa: F811
 
     def look() -> str:
         status = studio.one.status(name) or {}
-        return str(status["job"]) if status.get("batch") else ""
+        return str(status.get("job") or "") if status.get("kind") == "batch" else ""
 
-    return wait_for(f"{name} to become a batch", look)
+    return wait_for(f"{name} to be taken in", look)
 
 
 def test_a_batch_is_followed_row_by_row_and_its_results_are_saved_in_one_file(studio: Studio) -> None:  # noqa: F811
@@ -37,7 +37,7 @@ def test_a_batch_is_followed_row_by_row_and_its_results_are_saved_in_one_file(st
     studio.one.avatar("pause", "--reason", "a look")
     job = drop_batch(studio, "greetings", "name,text\nanna,Good morning.\nben,Good evening.\ncarl,\n")
     page = studio.open(f"batches/{job}", PHONE)
-    page.locator(".state", has_text="Runs").first.wait_for()
+    page.locator("#live", has_text="Its rows are not checked yet.").wait_for()
     # When they run, the open page shows it
     studio.one.avatar("resume")
     page.locator("#live", has_text="2 of 2 rows are done.").wait_for()
