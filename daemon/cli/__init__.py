@@ -89,6 +89,7 @@ COMMANDS = {
     ),
     "server": ("daemon.cli.commands.server", "The HTTP server, by which programs hand in jobs."),
     "key": ("daemon.cli.commands.server", "API keys of the HTTP server: who may use it, and for what."),
+    "hooks": ("daemon.cli.commands.hooks", "Programs that are started, and messages that are sent, when a job ends."),
     "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }
 

@@ -31,6 +31,7 @@ from daemon.jobs.batch.alone import stem_of_table
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import RowOf, SourceFile
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.notify import check_notify
 from daemon.jobs.record import FINISHED, REFUSED, Job, document_id, row_id
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.stages import CHECK
@@ -370,6 +371,7 @@ class JobBuilder:
                 )
             manifest = self._complete(build, build.item)
             check_text_length(manifest, self._settings)
+            check_notify(manifest, self._settings)
             if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, manifest, building)

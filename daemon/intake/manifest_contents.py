@@ -18,6 +18,7 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.notify import check_notify
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.system.safe_open import open_inside
@@ -121,9 +122,7 @@ class ManifestContents:
             else:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]
-                able = [
-                    manifest for manifest in manifests if self._is_short_enough(manifest)
-                ]  # the others fail at once
+                able = [manifest for manifest in manifests if self._fits_settings(manifest)]  # the others fail at once
                 files = dict.fromkeys(path for manifest in able for path in manifest.companion_paths(base).values())
                 spoken = max(map(bytes_while_spoken, able), default=0)  # one text is spoken after the other
                 outputs = [manifest.output for manifest in manifests if manifest.output]
@@ -154,9 +153,10 @@ class ManifestContents:
         """Return what a table of rows looks like; None while it is not there, or changes."""
         return self._inbox().last_look(path) if self._inbox().still(path) else None
 
-    def _is_short_enough(self, manifest: Manifest) -> bool:
+    def _fits_settings(self, manifest: Manifest) -> bool:
         try:
             check_text_length(manifest, self._settings)
+            check_notify(manifest, self._settings)
         except JobError:
             return False
         return True

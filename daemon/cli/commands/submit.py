@@ -22,6 +22,7 @@ from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.jobs.notify import check_notify
 from daemon.jobs.record import FINISHED
 from daemon.jobs.speech_length import check_text_length
 from daemon.outbox.checked_status import checked
@@ -137,6 +138,7 @@ def hand_in_and_tell(
     """
     checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
+    check_notify(checked_manifest, shell.settings)
     handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
