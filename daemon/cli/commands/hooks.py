@@ -217,7 +217,7 @@ def _store(shell: Shell) -> Store | None:
 
 def _runs(shell: Shell) -> bool | None:
     """Return whether the hooks run; None where it cannot be told."""
-    from daemon.doors.hooks.service import is_running
+    from daemon.doors.hooks.run_lock import is_running
 
     with contextlib.suppress(OSError):
         return is_running(shell.settings.paths.hooks)

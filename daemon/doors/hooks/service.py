@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -18,13 +14,13 @@ from daemon.config import Settings
 from daemon.doors.hooks.deliver import Outcome, deliver, next_attempt
 from daemon.doors.hooks.ended_jobs import EndedJobs
 from daemon.doors.hooks.metrics import MetricsFile
+from daemon.doors.hooks.run_lock import alone
 from daemon.doors.hooks.store import Delivery, State, Store
 from daemon.errors import AvatarError, ConfigError, escape_unprintable
 from daemon.system.permissions import make_folder
 
 log = structlog.get_logger("hooks")
 
-LOCK: Final = "lock"
 #: How long deliveries that run may go on after the signal to stop, in s; they are made again at the next start.
 DRAIN_S: Final = 10.0
 #: How long nothing is done with a delivery whose attempt could not be noted, in s.
@@ -32,8 +28,6 @@ _REST_S: Final = 60.0
 #: How often what is over is forgotten, in s.
 _TIDY_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
-#: So often, and at such an interval in s, the lock is asked for.
-_TRIES, _TRY_S = 10, 0.1
 
 
 class HookService:
@@ -179,63 +173,9 @@ def note_outcome(store: Store, delivery: Delivery, outcome: Outcome) -> None:
         hook=delivery.hook,
         attempt=delivery.attempts + 1,
         note=outcome.note,
-        **({"output": escape_unprintable(outcome.output)} if outcome.output.strip() else {}),
+        # Of what failed the note has the beginning.
+        **({"output": escape_unprintable(outcome.output)} if outcome.delivered and outcome.output.strip() else {}),
     )
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the hooks of this folder, too.
-
-    Raises:
-        AvatarError: `hooks-running`: one does already.
-    """
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
-    try:
-        try:
-            _take(fd)
-        except BlockingIOError:
-            raise AvatarError(
-                "hooks-running",
-                "The hooks run already, in another process.",
-                "Stop that one first: `systemctl stop avatard-hooks`.",
-            ) from None
-        yield
-    finally:
-        os.close(fd)
-
-
-def _take(fd: int) -> None:
-    """Take the lock. `is_running` holds it for a moment, so it is tried a few times.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    for _ in range(_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(_TRY_S)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def is_running(folder: Path) -> bool:
-    """Return whether a process runs the hooks of a folder.
-
-    Raises:
-        OSError: it cannot be told.
-    """
-    try:
-        fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def run_until_signal(load: Callable[[], Settings]) -> None:

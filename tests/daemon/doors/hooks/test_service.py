@@ -120,7 +120,8 @@ def test_a_receiver_that_hangs_does_not_keep_the_others_waiting(place: Place, re
 
 
 def test_only_one_process_runs_the_hooks(place: Place) -> None:
-    from daemon.doors.hooks.service import HookService, is_running
+    from daemon.doors.hooks.run_lock import is_running
+    from daemon.doors.hooks.service import HookService
 
     assert not is_running(place.store.path.parent)
     with place.run():
