@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from daemon.config.message_template import fill, unknown_places
 from daemon.config.section import Folder, Section
+from daemon.errors import JobError
 
 #: How a job can end.
 Ending = Literal["done", "failed", "cancelled"]
@@ -205,3 +206,17 @@ def callback_fault(url: str, hooks: Hooks) -> str:
     if parts.scheme != "https" and not callback.plain_http:
         return "begins with http://, which is not allowed; write https://"
     return ""
+
+
+def check_notify(url: str | None, hooks: Hooks) -> None:
+    """Refuse `notify` of a manifest where it names a host that the configuration does not allow.
+
+    Raises:
+        JobError: `notify-not-allowed`.
+    """
+    if url is not None and (fault := callback_fault(url, hooks)):
+        raise JobError(
+            "notify-not-allowed",
+            f"`notify` {fault}.",
+            "Remove it, or ask whoever runs avatard to name the host in `hooks.callbacks` of config.yaml.",
+        )

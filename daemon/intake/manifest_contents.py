@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop, Look
 from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_defaults, read_defaults_file
@@ -18,7 +19,6 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.notify import check_notify
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.system.safe_open import open_inside
@@ -156,7 +156,7 @@ class ManifestContents:
     def _fits_settings(self, manifest: Manifest) -> bool:
         try:
             check_text_length(manifest, self._settings)
-            check_notify(manifest, self._settings)
+            check_notify(manifest.notify, self._settings.hooks)
         except JobError:
             return False
         return True

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.files import ERRORS, RESOLVED
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchInput, BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.notify import check_notify
 from daemon.jobs.speech_length import check_text_length
 from daemon.system.fs import artifact
 from daemon.system.spelling import folded
@@ -134,7 +134,7 @@ class RowChecks:
                 message = f"Row {number} names {os.path.basename(path)} (`{key}`), which is not there."
                 return RowMistake(row, self.rows.columns_of(key), "file-missing", message, self.given.missing[path])
         try:
-            check_notify(manifest, self.settings)
+            check_notify(manifest.notify, self.settings.hooks)
         except JobError as exc:
             return RowMistake(row, self.rows.columns_of("notify"), exc.code, f"Row {number}: {exc.message}", exc.hint)
         if (error := self._error_of_speech(manifest)) is not None:

@@ -176,7 +176,9 @@ def test_a_program_hands_in_by_http_through_a_process_that_may_write_little_else
 def test_a_hook_starts_its_program_from_a_unit_that_may_write_its_queue_alone(machine: Machine) -> None:
     # Given a hook whose program says in the journal what it reads, and a secret that the unit alone may read
     config, before = machine.path(CONFIG), machine.path(CONFIG).read_text()
-    config.write_text(before + "hooks: {targets: [{name: tell, command: [cat]}, {name: in, url: 'http://127.0.0.1:1/'}]}\n")
+    config.write_text(
+        before + "hooks: {targets: [{name: tell, command: [cat]}, {name: in, url: 'http://127.0.0.1:1/'}]}\n"
+    )
     machine.run("systemctl", "start", "avatard-hooks")
     machine.path("/etc/avatard/studio.secret").write_text("whsec_" + "A" * 43 + "=")
     machine.run("chown", "root:avatard-hooks", "/etc/avatard/studio.secret")

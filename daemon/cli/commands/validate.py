@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
@@ -22,7 +23,6 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
 from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
-from daemon.jobs.notify import check_notify
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
@@ -112,7 +112,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             files[key] = root / found.name
             with opened_companion(root, found, scanner.resembling, folder, item.inherited.get(key, "")):
                 pass
-        check_notify(item, settings)
+        check_notify(item.notify, settings.hooks)
         _check_picture(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
             ProfileFolders.check_expiry(item.profile.expires)

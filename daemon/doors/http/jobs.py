@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
@@ -27,7 +28,6 @@ from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.manifest import COMPANIONS, Manifest
-from daemon.jobs.notify import check_notify
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.speech_length import check_text_length
 from daemon.outbox.checked_status import checked
@@ -181,7 +181,7 @@ class Jobs:
             raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
-        check_notify(found, self.settings)
+        check_notify(found.notify, self.settings.hooks)
         if found.base is not None and not caller.sees_all:
             self.status(str(found.base), caller)
         check_manifest(caller.limits, caller.name, found)
