@@ -13,11 +13,14 @@ from collections.abc import Callable
 
 import pytest
 
+from daemon.cli.doctor.hook_checks import check_hooks
+from daemon.doors.hooks import deliver
 from daemon.doors.hooks.store import Store
+from daemon.doors.hooks.trouble import find_troubles
 from daemon.errors import AvatarError
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation, wait_for
 from tests.daemon.doors.hooks.conftest import Place
-from tests.daemon.doors.hooks.test_webhooks import hook
+from tests.daemon.doors.hooks.test_webhooks import SECRETS, hook
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.receiver import Receiver
 
@@ -119,6 +122,23 @@ def test_a_receiver_that_hangs_does_not_keep_the_others_waiting(place: Place, re
         place.deliveries(12)
 
 
+def test_status_and_doctor_name_a_hook_that_gets_nothing_through(
+    place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a receiver out of order, the next attempt hours away, and a secret that everybody can read
+    monkeypatch.setattr(deliver, "DELAYS_S", (10**4,))
+    (place.root / "secret").write_text(SECRETS[0])
+    (place.root / "secret").chmod(0o644)
+    place.configure(hook(receiver(lambda number: (503, {}, b"out of order")).url, secret_file="secret"))
+    with place.run():
+        place.end("hello")
+        (trouble,) = wait_for("the trouble", lambda: find_troubles(place.settings()))
+        assert (trouble.hook, "out of order" in trouble.message) == ("studio", True)
+        found = {(one.what, one.verdict, one.remedy) for one in check_hooks(place.settings())}
+    assert {what for what, *_ in found} == {"hook studio"}
+    assert ("hook studio", "bad", f"chmod o= {place.root / 'secret'}") in found
+
+
 def test_only_one_process_runs_the_hooks(place: Place) -> None:
     from daemon.doors.hooks.run_lock import is_running
     from daemon.doors.hooks.service import HookService
@@ -138,9 +158,8 @@ def test_the_configuration_is_read_again_and_a_wrong_one_changes_nothing(place: 
         wait_for("a hook", lambda: place.end("hello") and place.store.find())
         place.config.write_text("hooks: {targets: [{name: studio}]}")
         running.service.read_again()
-        before = len(studio.received)
         place.end("second")
-        wait_for("more", lambda: len(studio.received) > before)
+        wait_for("more", lambda: any(json.loads(one.body)["data"]["name"] == "second" for one in list(studio.received)))
 
 
 def test_people_see_what_is_stuck_and_send_it_again(place: Place, receiver: Make) -> None:
@@ -161,8 +180,13 @@ def test_people_see_what_is_stuck_and_send_it_again(place: Place, receiver: Make
         assert [(one["number"], one["state"]) for one in told["deliveries"]] == [(dead.number, "dead")]
         assert "secret" not in avatar("list") + avatar("list", "--json") + avatar("show", "hello")
         assert json.loads(json.loads(avatar("show", dead.id, "--json"))[0]["body"])["data"]["name"] == "hello"
+        assert find_troubles(place.settings()) == []
         avatar("retry", "--hook", "studio")
         place.deliveries(1)
+    # And status and doctor say when the hooks do not run
+    told = run_command(("--config", str(place.config), "status"), place.root).stdout
+    assert "HOOKS    The hooks do not run" in told
+    assert [(one.what, one.verdict) for one in check_hooks(place.settings())] == [("hooks", "note")]
     assert "delivered" in avatar("list", "--state", "delivered")
 
 

@@ -138,7 +138,13 @@ def test_an_address_within_is_refused_however_it_is_written(host: str, monkeypat
 
 
 def test_public_addresses_are_none_of_those() -> None:
-    for text in ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e", "2002:5db8:d70e::"):
+    for text in (
+        "93.184.215.14",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "64:ff9b::5db8:d70e",
+        "2002:5db8:d70e::",
+        "::ffff:93.184.215.14",
+    ):
         assert addresses.is_public(addresses.ipaddress.ip_address(text)), text
 
 
