@@ -17,7 +17,7 @@ import structlog
 from daemon.config import Settings
 from daemon.doors.hooks.message import message_of, receivers
 from daemon.doors.hooks.store import Store
-from daemon.jobs.record import JOB_ID, Job
+from daemon.jobs.record import JOB_ID
 from daemon.queue.spool import Spool
 
 log = structlog.get_logger("hooks")
@@ -26,6 +26,8 @@ log = structlog.get_logger("hooks")
 _ENDED: Final = ("done", "failed")
 #: A folder may change within the resolution of its time; so long after a change it is looked at again, in ns.
 _GRAIN_NS: Final = 2 * 10**9
+#: Most ends that one look notes, so that what is due is not kept waiting by thousands of them.
+_AT_ONCE: Final = 200
 #: Ends are forgotten when the job is gone, not before this age in s: the spool may only be away for a moment.
 _FORGET_S: Final = 86_400.0
 
@@ -44,24 +46,34 @@ class EndedJobs:
         self._since = store.since()
         self._seen = store.seen()
         self._looked: dict[str, int] = {}
-        #: Records that could not be read, which is said once: job → time of its folder's change.
-        self._unreadable: dict[str, int] = {}
+        #: Records of which nobody is told, as they cannot be read, which is said once: job → time of its folder's change.
+        self._without_end: dict[str, int] = {}
 
-    def look(self) -> int:
-        """Note what has ended. Returns how many deliveries that makes.
+    def look(self) -> bool:
+        """Note what has ended, as far as `_AT_ONCE` goes. Returns whether there may be more.
 
         Raises:
             OSError: the spool cannot be read now.
             AvatarError: `hooks-unavailable`.
         """
-        made = 0
+        more = False
         for name in _ENDED:
             changed = self._changed(name)
-            if changed is not None and changed != self._looked.get(name):
-                made += self._look_into(self._spool.root / name)
-                if time.time_ns() - changed > _GRAIN_NS:
-                    self._looked[name] = changed
-        return made
+            if changed is None or changed == self._looked.get(name):
+                continue
+            folder = self._spool.root / name
+            new = sorted(
+                (at, job)
+                for job, at in _folders(folder)
+                if self._seen.get(job) != at and self._without_end.get(job) != at
+            )
+            for at, job in new[:_AT_ONCE]:
+                self._note(folder / job, at)
+            if len(new) > _AT_ONCE:
+                more = True
+            elif time.time_ns() - changed > _GRAIN_NS:
+                self._looked[name] = changed
+        return more
 
     def forget_gone(self) -> None:
         """Forget the ends of jobs whose records the retention has removed.
@@ -69,7 +81,7 @@ class EndedJobs:
         Raises:
             OSError, AvatarError: as `look`.
         """
-        there = {path.name for name in _ENDED for path, _ in _folders(self._spool.root / name)}
+        there = {job for name in _ENDED for job, _ in _folders(self._spool.root / name)}
         gone = [job for job in self._seen if job not in there and not self._is_elsewhere(job)]
         self._store.forget(gone, time.time() - _FORGET_S)
         self._seen = self._store.seen()
@@ -85,27 +97,18 @@ class EndedJobs:
         except FileNotFoundError:
             return None
 
-    def _look_into(self, folder: Path) -> int:
-        return sum(
-            self._note(path, changed)
-            for path, changed in _folders(folder)
-            if self._seen.get(path.name) != changed and self._unreadable.get(path.name) != changed
-        )
-
-    def _note(self, path: Path, changed: int) -> int:
+    def _note(self, path: Path, changed: int) -> None:
         try:
             job = self._spool.load_job(path)
         except ValueError as exc:
             if path.exists():  # else it was started again, or removed
-                self._unreadable[path.name] = changed
+                self._without_end[path.name] = changed
                 log.warning("record not readable, nobody is told", job_id=path.name, error=str(exc))
-            return 0
-        return self._note_job(job, changed)
-
-    def _note_job(self, job: Job, changed: int) -> int:
+            return
         message = message_of(job, self.settings.paths.outbox)
         if message is None:
-            return 0
+            self._without_end[path.name] = changed
+            return
         wanted = []
         if message.at >= self._since:
             common = {
@@ -121,9 +124,8 @@ class EndedJobs:
                 {**common, "hook": hook, "url": url, "body": body}
                 for hook, url, body in receivers(message, notify, self.settings.hooks)
             ]
-        made = self._store.note_end(job.id, round(message.at * 1000), changed, wanted)
+        self._store.note_end(job.id, round(message.at * 1000), changed, wanted)
         self._seen[job.id] = changed
-        return made
 
 
 def _storable(text: str) -> str:
@@ -131,8 +133,8 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _folders(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the folders of jobs, each with the time of its last change in ns.
+def _folders(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the names of the folders of jobs, each with the time of its last change in ns.
 
     Raises:
         OSError: the folder cannot be read.
@@ -141,6 +143,6 @@ def _folders(folder: Path) -> Iterator[tuple[Path, int]]:
         for entry in entries:
             if JOB_ID.fullmatch(entry.name):
                 try:
-                    yield Path(entry.path), entry.stat(follow_symlinks=False).st_mtime_ns
+                    yield entry.name, entry.stat(follow_symlinks=False).st_mtime_ns
                 except FileNotFoundError:  # it was started again, or removed
                     continue

@@ -76,7 +76,7 @@ class HookService:
                 self._wake.clear()
                 if self._reload:
                     ended.settings = self._read_again()
-                self._try("look", ended.look)
+                self._try("look", lambda: self._look(ended))
                 if time.monotonic() - tidied > _TIDY_S:
                     tidied = time.monotonic()
                     self._try("forget", ended.forget_gone)
@@ -86,6 +86,10 @@ class HookService:
                 self._wake.wait(self._settings.hooks.scan_s)
             self._drain()
             log.info("hooks end")
+
+    def _look(self, ended: EndedJobs) -> None:
+        if ended.look():
+            self._wake.set()  # there is more, which need not wait
 
     def _try(self, what: str, work: Callable[[], object]) -> None:
         """Do something that is tried again in a moment. What goes wrong is logged once, until it is something else."""

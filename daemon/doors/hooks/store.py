@@ -132,23 +132,20 @@ class Store:
         with self._connected() as db:
             return dict(db.execute("SELECT job, changed FROM seen").fetchall())
 
-    def note_end(self, job: str, ended: int, changed: int, deliveries: Iterable[dict[str, Any]]) -> int:
+    def note_end(self, job: str, ended: int, changed: int, deliveries: Iterable[dict[str, Any]]) -> None:
         """Note the end of a job, with what is to be delivered for it; nothing is, if that very end was noted before.
 
         Args:
             ended: when, in ms since the epoch.
             changed: time of the last change of the job's folder, in ns.
             deliveries: keys of `Delivery`.
-
-        Returns:
-            How many deliveries were added.
         """
         with self._connected() as db:
             known = db.execute("SELECT ended FROM seen WHERE job = ?", (job,)).fetchone()
             db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (job, ended, changed))
-            if known is not None and known[0] == ended:
-                return 0
-            return sum(_add(db, delivery) for delivery in deliveries)
+            if known is None or known[0] != ended:
+                for delivery in deliveries:
+                    _add(db, delivery)
 
     def forget(self, jobs: Iterable[str], before: float) -> None:
         """Forget ends of jobs of which nothing is left, if they ended before a time (seconds since the epoch)."""
@@ -256,9 +253,9 @@ class Store:
         )
 
 
-def _add(db: sqlite3.Connection, delivery: dict[str, Any]) -> int:
+def _add(db: sqlite3.Connection, delivery: dict[str, Any]) -> None:
     now = time.time()
     values = {"state": "waiting", "made": now, "due": now, **delivery}
     names = ", ".join(values)
     marks = ", ".join("?" * len(values))
-    return db.execute(f"INSERT OR IGNORE INTO deliveries ({names}) VALUES ({marks})", [*values.values()]).rowcount
+    db.execute(f"INSERT OR IGNORE INTO deliveries ({names}) VALUES ({marks})", [*values.values()])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from daemon.cli.doctor.hook_checks import check_hooks
-from daemon.doors.hooks import deliver
+from daemon.doors.hooks import deliver, ended_jobs
 from daemon.doors.hooks.store import Store
 from daemon.doors.hooks.trouble import find_troubles
 from daemon.errors import AvatarError
@@ -32,7 +32,10 @@ def start(config: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_what_ended_while_nobody_looked_is_told_and_nothing_twice(place: Place, receiver: Make) -> None:
+def test_what_ended_while_nobody_looked_is_told_and_nothing_twice(
+    place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended_jobs, "_AT_ONCE", 1)
     studio = receiver()
     place.configure(hook(studio.url))
     # Given a job that ended before the hooks ever ran

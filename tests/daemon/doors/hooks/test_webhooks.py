@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from standardwebhooks import Webhook
 
 from daemon.cli.commands.hooks import SHOWN
 from daemon.config.hooks import Hook, Hooks
-from daemon.doors.hooks import addresses
+from daemon.doors.hooks.addresses import is_public
 from daemon.doors.hooks.deliver import DELAYS_S, Outcome, deliver, next_attempt
 from daemon.doors.hooks.message import trial
 from daemon.doors.hooks.store import Delivery
@@ -145,7 +146,7 @@ def test_public_addresses_are_none_of_those() -> None:
         "2002:5db8:d70e::",
         "::ffff:93.184.215.14",
     ):
-        assert addresses.is_public(addresses.ipaddress.ip_address(text)), text
+        assert is_public(ip_address(text)), text
 
 
 def test_a_name_is_judged_by_its_addresses_and_the_connection_goes_to_the_one_that_was_judged(
