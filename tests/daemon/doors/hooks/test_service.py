@@ -32,10 +32,7 @@ def start(config: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_what_ended_while_nobody_looked_is_told_and_nothing_twice(
-    place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ended_jobs, "_AT_ONCE", 1)
+def test_what_ended_while_nobody_looked_is_told_and_nothing_twice(place: Place, receiver: Make) -> None:
     studio = receiver()
     place.configure(hook(studio.url))
     # Given a job that ended before the hooks ever ran
@@ -66,6 +63,23 @@ def test_what_ended_while_nobody_looked_is_told_and_nothing_twice(
         ("again", "job.done"), ("again", "job.failed"), ("last", "job.done"), ("one", "job.done"), ("two", "job.done"),
     ]  # fmt: skip
     assert any(one.startswith(two) for one in ids)
+
+
+def test_many_ends_are_noted_in_portions_and_none_is_left_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given more ends than a look takes, in a folder that has not changed since
+    monkeypatch.setattr(ended_jobs, "_AT_ONCE", 2)
+    place.configure({"name": "a", "command": ["true"]})
+    place.store.path.parent.mkdir()
+    place.store.create(0.0)
+    jobs = [place.end(f"job{number}") for number in range(5)]
+    for number, job in enumerate(jobs):
+        os.utime(place.spool.resting("done") / job, (number, number))
+    os.utime(place.spool.resting("done"), (1, 1))
+    # When it is looked as often as each look says
+    ended = ended_jobs.EndedJobs(place.settings(), place.store)
+    assert [ended.look() for _ in range(4)] == [True, True, False, False]
+    # Then all are told, the first first
+    assert [one.job for one in place.store.find()[::-1]] == jobs
 
 
 @pytest.mark.usefixtures("processes")
