@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
-from daemon.jobs.mistakes.written_days import advice_for_day
+from daemon.jobs.mistakes.values.rough_values import advice_for_rough_value, advice_for_words
+from daemon.jobs.mistakes.values.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 #: A number that is near none which is meant.
@@ -112,6 +113,9 @@ def advice_for_list(key: str, value: Any) -> str | None:
             "Write `text: |`, and under it the paragraphs, with two blanks before each line and an empty line between two. Text "
             "that begins with [ or { goes in quotes."
         )
+    several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if len(several) > 1 and all(isinstance(one, str) for one in several) and (advice := advice_for_words(key, value)):
+        return advice
     if isinstance(value, dict):
         if key == "size" and {*value} == {"width", "height"}:
             return advice_for_value(key, f"{value['width']}x{value['height']}", is_number=False, is_file=False)
@@ -136,6 +140,13 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_number: the key expects a number.
         is_file: the key expects the name of a file.
     """
+    rough = advice_for_rough_value(key, str(value).strip().casefold())
+    known = _advice_for_known(key, value, is_number=is_number, is_file=is_file)
+    # These have words of their own that would be taken for a description, or for the name of a language.
+    return known or rough if key in ("background", "captions", "language") else rough or known
+
+
+def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -> str | None:
     text = str(value).strip()
     key = re.sub(r"\.\d+(?=\.)", "", key)
     word = text.casefold()
@@ -147,8 +158,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"Write `{key.removeprefix('expressions.')}: {meant}`."
     if key == "quality" and (size := _advice_for_lines(word)):
         return f"The number of pixels is another key. {size}"
-    if key == "output" and (name := re.split(r"[/\\]", text)[-1]):
-        return f"Results go into the outbox, nowhere else. Write `output: {name}`." if name != text else None
+    if key == "output" and (name := re.split(r"[/\\]", text)[-1]) != text and name:
+        return f"Results go into the outbox, nowhere else. Write `output: {name}`."
     if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
         return None
     if key == "face" and word in ("right", "last", "rightmost"):
