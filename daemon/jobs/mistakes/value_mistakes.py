@@ -85,6 +85,11 @@ _LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
 _ONE_OF_THEM = " One job has one of them: write a job for each, and a line --- between two."
 #: Several words where one is expected.
 _WORDS_TOGETHER = re.compile(r"(\w+)(?:\s*[,;+&/]\s*|\s+(?:and|or|und|oder)\s+)\w+.*", re.IGNORECASE)
+_NOTHING_FETCHED = (
+    "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+)
+#: Signs of other programs around the name of a file, or a variable before it.
+_AROUND_NAME = re.compile(r"^[<\[\"'`«“!$%]|\.\w{2,5}\?\w+=")
 _YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
@@ -261,11 +266,19 @@ def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | 
 def _advice_for_file(key: str, text: str) -> str | None:
     if text.casefold() in NO_FILES:
         return f"Write the name of the file, with its ending, or leave `{key}` out."
+    if text.casefold().startswith("www."):
+        return _NOTHING_FETCHED
+    if _AROUND_NAME.search(text):
+        inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
+        found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
+        return f"Write `{key}: {found[1]}`." if found else "Write the name of the file, with its ending."
+    if found := re.fullmatch(r"([^,.]+),(\w{2,5})", text):
+        return f"Write `{key}: {found[1]}.{found[2]}`."
     if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
         words = " Words that are to be said stand in `text`." if key == "audio" else ""
         return f"Write the name of the file, with its ending.{words}"
     if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
-        return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+        return _NOTHING_FETCHED
     if text.casefold().startswith("data:"):
         return "Nothing is read from the manifest itself: save it as a file next to the manifest, and write its name."
     if found := re.match(r"([^,;]+\.\w{2,5})\s*[,;]\s*(.*)", text):

@@ -1,4 +1,4 @@
-"""Says what to write for values that other programs allow, but that are no value here: `size: 50%`, `voice: [female, british]`."""
+"""Says what to write for values that other programs allow and that are none here: `size: 50%`, `voice: [female, british]`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from pathlib import PurePosixPath
 from daemon.jobs.language import LANGUAGE_NAMES, TAG_OF_NAME
 
 #: Words that say to leave a value to the program.
-_AUTOMATIC = frozenset(["auto", "automatic", "default", "original", "source", "same", "any", "native", "unlimited", "none", "max", "full"])
+_AUTOMATIC = frozenset({
+    "auto", "automatic", "default", "original", "source", "same", "any", "native", "unlimited", "none", "max", "full",
+})  # fmt: skip
 _SMALLER = re.compile(r"half|small|smaller|tiny|medium|large|big|\d{1,3}\s*%|x?0?[.,]\d+x?|1/2|½")
 _LINES_AND_RATE = re.compile(r"(720|1080|1440|2160)p?\s*[@/]?\s*(24|25|30|50|60)(?:p|fps)?")
-_RATES = {"cinematic": 24, "cinema": 24, "film": 24, "movie": 24, "pal": 25, "ntsc": 29.97, "smooth": 60, "high": 60, "low": 24}
+_RATES = {
+    "cinematic": 24,
+    "cinema": 24,
+    "film": 24,
+    "movie": 24,
+    "pal": 25,
+    "ntsc": 29.97,
+    "smooth": 60,
+    "high": 60,
+    "low": 24,
+}
 _FACES = {"1st": 0, "first": 0, "2nd": 1, "second": 1, "3rd": 2, "third": 2, "one": 0, "two": 1, "middle one": 1}
 #: Words of `voice` that describe one, so that several of them belong together.
-_OF_VOICES = frozenset(
-    ["male", "female", "man", "woman", "boy", "girl", "british", "american", "english", "german", "french", "spanish", "italian", "portuguese", "japanese", "chinese"]
-)
+_OF_VOICES = frozenset({
+    "male", "female", "man", "woman", "boy", "girl", "british", "american", "english", "german", "french", "spanish", "italian",
+    "portuguese", "japanese", "chinese",
+})  # fmt: skip
 _USUAL_WORDS_A_MINUTE = 155
 
 
@@ -52,7 +65,9 @@ def _size(word: str) -> str | None:
     if re.fullmatch(r"(?:5|6|8|16)k", word):
         return "A side has at most 4096 px. Write `size: 3840x2160`, or `size: 2160x3840` for an upright video."
     if _SMALLER.fullmatch(word):
-        return "Write the number of pixels, such as `size: 1280x720`, or `quality: draft` for half the width and height."
+        return (
+            "Write the number of pixels, such as `size: 1280x720`, or `quality: draft` for half the width and height."
+        )
     return None
 
 
@@ -62,7 +77,9 @@ def _speed(word: str) -> str | None:
         if found[2]:
             return f"Write `speed: {1 - share if found[2] == 'slower' else 1 + share:g}`."
         if share < 0.5:
-            return f"Write `speed: {1 + share:g}` for {found[1]} % faster, `speed: {1 - share:g}` for {found[1]} % slower."
+            return (
+                f"Write `speed: {1 + share:g}` for {found[1]} % faster, `speed: {1 - share:g}` for {found[1]} % slower."
+            )
     if found := re.fullmatch(r"[x×]\s*(\d(?:[.,]\d{1,3})?)", word):
         return f"Write `speed: {found[1].replace(',', '.')}`."
     if found := re.fullmatch(r"(\d{2,3})\s*(?:wpm|words (?:a|per) minute)", word):
@@ -73,7 +90,9 @@ def _speed(word: str) -> str | None:
 
 def _quality(word: str) -> str | None:
     found = re.fullmatch(r"(\d{1,3})\s*(%|/\s*(\d{1,3})|)", word)
-    if not found or (not found[2] and int(found[1]) <= 51):  # a number up to 51 may be one of an encoder, where less is better
+    if not found or (
+        not found[2] and int(found[1]) <= 51
+    ):  # a number up to 51 may be one of an encoder, where less is better
         return None
     share = int(found[1]) / max(int(found[3] or 100), 1)
     return f"Write `quality: {'high' if share > 0.7 else 'medium' if share > 0.4 else 'low'}`."
@@ -92,7 +111,9 @@ def _face(word: str) -> str | None:
 def _language(word: str) -> str | None:
     if near := difflib.get_close_matches(word, TAG_OF_NAME, 1, 0.8):
         return f"Did you mean {LANGUAGE_NAMES.get(TAG_OF_NAME[near[0]], near[0])}? Write `language: {TAG_OF_NAME[near[0]]}`."
-    return "voices.txt in the outbox lists the languages that can be spoken." if len(word) > 3 and word.isalpha() else None
+    return (
+        "voices.txt in the outbox lists the languages that can be spoken." if len(word) > 3 and word.isalpha() else None
+    )
 
 
 def _captions(word: str) -> str | None:
@@ -118,7 +139,8 @@ def _background(word: str) -> str | None:
 
 def _output(word: str) -> str | None:
     stem = PurePosixPath(word).name.partition(".")[0].strip()
-    return f"Write another name, such as `output: {stem}-video`." if re.fullmatch(r"con|prn|aux|nul|(?:com|lpt)\d", stem) else None
+    is_device = re.fullmatch(r"con|prn|aux|nul|(?:com|lpt)\d", stem) is not None
+    return f"Write another name, such as `output: {stem}-video`." if is_device else None
 
 
 def _motion(word: str) -> str | None:
