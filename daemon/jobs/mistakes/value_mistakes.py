@@ -8,8 +8,14 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
-from daemon.jobs.mistakes.values.rough_values import advice_for_rough_value, advice_for_words
+from daemon.jobs.mistakes.values.rough_values import (
+    advice_among_words,
+    advice_for_expressions,
+    advice_for_rough_value,
+    advice_for_words,
+)
 from daemon.jobs.mistakes.values.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
@@ -39,7 +45,8 @@ _WORDS: dict[str, dict[str, str]] = {
     "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
              "voice": "clone profile", "encode": "convert transcode reencode conversion", "info": "probe inspect analyse analyze",
              "lipsync": "lipsync lipsynch dub dubbing", "video": "talkinghead talkingphoto movie clip mp4"},
-    "quality": {"high": "best max maximum ultra highest hd", "medium": "normal standard default", "low": "fast small",
+    "quality": {"high": "best max maximum ultra highest hd hq ultrahigh veryhigh good",
+                "medium": "normal standard default", "low": "fast small",
                 "draft": "preview test"},
     "captions": {"burn": "burned burnt hardcoded embedded open burnedin burnin burntin hardsub hardsubs",
                  "srt": "subrip ass ssa sub soft softsub", "vtt": "webvtt", "none": "no off false"},
@@ -49,15 +56,23 @@ _WORDS: dict[str, dict[str, str]] = {
                          "serious": "sad angry concerned stern 😢 😠 🙁",
                          "surprise": "surprised astonished 😮 😲", "neutral": "calm normal none"},
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
-    "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
+    "speed": {"1.2": "fast faster quick", "1.4": "veryfast", "0.85": "slow slower", "0.7": "veryslow",
+              "1": "normal medium default"},
     "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
     "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd"},
+    "motion.head": {"0.5": "low little subtle slow small", "1": "normal medium default", "1.5": "high strong lively much big"},
     "motion": {"{head: 0, gaze: 0, brow: 0, breath: 0}": "none off still no false",
                "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
 }  # fmt: skip
 _MEANT = {
     key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
 }
+#: Key → the values of which it has one.
+_CHOICES = {
+    "captions": ("srt", "vtt", "burn", "none"), "format": ("mp4", "webm", "mov", "wav", "mp3", "opus", "flac"),
+    "quality": ("draft", "low", "medium", "high"), "face": ("largest", "center"), "fit": ("auto", "crop", "pad"),
+    "kind": tuple(KINDS), "background": ("keep", "blur", "green", "transparent"),
+}  # fmt: skip
 #: Codec that no MP4 here has → the format that has it.
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
 #: A length of time in the form of ISO 8601.
@@ -145,10 +160,14 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_number: the key expects a number.
         is_file: the key expects the name of a file.
     """
-    rough = advice_for_rough_value(key, str(value).strip().casefold())
+    if key == "expressions" and (advice := advice_for_expressions(value)):
+        return advice
+    word = str(value).strip().casefold()
+    rough = advice_for_rough_value(key, word)
     known = _advice_for_known(key, value, is_number=is_number, is_file=is_file)
     # These have words of their own that would be taken for a description, or for the name of a language.
-    return known or rough if key in ("background", "captions", "language") else rough or known
+    advice = known or rough if key in ("background", "captions", "language") else rough or known
+    return advice or (advice_among_words(key, word, _CHOICES[key]) if key in _CHOICES else None)
 
 
 def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -> str | None:
@@ -160,7 +179,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
     if is_file:
         return _advice_for_file(key, text)
     if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s_-]", "", word))) is not None:
-        return f"Write `{key.removeprefix('expressions.')}: {meant}`."
+        return f"Write `{key.removeprefix('expressions.').removeprefix('motion.')}: {meant}`."
     if key == "quality" and (size := _advice_for_lines(word)):
         return f"The number of pixels is another key. {size}"
     if key == "output" and (name := re.split(r"[/\\]", text)[-1]) != text and name:
@@ -247,6 +266,9 @@ def _advice_for_entries(key: str, value: Any) -> str | None:
         return f"Write `motion: {{head: {value}}}`."
     if key == "lexicon" and (found := re.fullmatch(r"([\w.+#-]+)\s*(?:=>?|[-–—]>|→)\s*([\w -]+)", str(value))):
         return f"Write `lexicon: {{{found[1]}: {found[2]}}}`."
+    if key == "lexicon" and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        entries = ", ".join(f"{word}: {said}" for one in value for word, said in one.items())
+        return f"Write `lexicon: {{{entries}}}`."
     if key == "expressions" and isinstance(value, dict) and {"at", "name"} <= {*value}:
         return f"Write `expressions: [{{at: {value['at']}, name: {value['name']}}}]`."
     return None
@@ -346,6 +368,8 @@ def _advice_for_background(word: str) -> str | None:
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
     if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):
         return "Write `background: green`."
+    if re.match(r"blur\W", word):
+        return "Write `background: blur`; how much is blurred is not set."
     if word in ("blurred", "bokeh", "blurry"):
         return "Write `background: blur`."
     near = difflib.get_close_matches(word, BACKGROUNDS, 1, 0.75)

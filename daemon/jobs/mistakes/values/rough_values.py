@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from daemon.jobs.language import LANGUAGE_NAMES, TAG_OF_NAME
@@ -27,6 +27,8 @@ _RATES = {
     "low": 24,
 }
 _FACES = {"1st": 0, "first": 0, "2nd": 1, "second": 1, "3rd": 2, "third": 2, "one": 0, "two": 1, "middle one": 1}
+_EXPRESSIONS = ("neutral", "smile", "surprise", "serious")
+_SECONDS = re.compile(r"\d{1,5}(?:\.\d{1,3})?s?")
 #: Words of `voice` that describe one, so that several of them belong together.
 _OF_VOICES = frozenset({
     "male", "female", "man", "woman", "boy", "girl", "british", "american", "english", "german", "french", "spanish", "italian",
@@ -47,6 +49,31 @@ def advice_for_rough_value(key: str, word: str) -> str | None:
         what = "frames a second" if key == "fps" else "length" if key == "duration" else "shape"
         return f"Leave `{key}` out to have the usual {what}."
     return None
+
+
+def advice_for_expressions(value: object) -> str | None:
+    """Return how expressions are written that have another shape: `{3: smile}`, `[smile]`, `smile at 3`, a list of `3: smile`."""
+    found: list[tuple[str, str]] = []
+    for one in value if isinstance(value, list) else [value]:
+        for at, name in one.items() if isinstance(one, dict) else [_moment(str(one))]:
+            number, word = (str(at), str(name)) if _SECONDS.fullmatch(str(at)) else (str(name), str(at))
+            if not _SECONDS.fullmatch(number) or word not in _EXPRESSIONS:
+                return None
+            found.append((number.removesuffix("s"), word))
+    entries = ", ".join(f"{{at: {at}, name: {name}}}" for at, name in found)
+    return f"Write `expressions: [{entries}]`." if found else None
+
+
+def _moment(written: str) -> tuple[str, str]:
+    """Return the time and the name in "smile at 3", or "smile"."""
+    name, _, at = written.partition(" at ")
+    return at.strip() or "0", name.strip()
+
+
+def advice_among_words(key: str, word: str, allowed: Iterable[str]) -> str | None:
+    """Return the one allowed value that stands among other words: `srt file`, `mp4 (h264)`; None for none or several."""
+    found = set(re.findall(r"[\w-]+", word)) & set(allowed)
+    return f"Write `{key}: {found.pop()}`." if len(found) == 1 else None
 
 
 def advice_for_words(key: str, words: Sequence[str] | Mapping[str, str]) -> str | None:
@@ -129,6 +156,8 @@ def _format(word: str) -> str | None:
 
 
 def _background(word: str) -> str | None:
+    if found := re.fullmatch(r"#?([0-9a-f])([0-9a-f])([0-9a-f])", word):
+        return f'Write `background: "#{"".join(2 * digit for digit in found.groups())}"`.'
     if re.fullmatch(r"[^\W\d_][\w -]{2,30}", word):
         return (
             f"Nothing is made of a description. Put a picture next to the manifest, and write its name, such as "
@@ -148,11 +177,21 @@ def _motion(word: str) -> str | None:
     return f"Write `motion: {{head: {int(found[1]) / 100:g}}}`." if found else None
 
 
+def _duration(word: str) -> str | None:
+    found = re.fullmatch(
+        r"(?:(\d{1,2}) ?h(?:ours?)? ?)?(\d{1,3}) ?m(?:in(?:utes?)?)?\.? ?(?:and )?(\d{1,2}) ?s?(?:ec(?:onds?)?)?", word
+    )
+    if not found:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return f"Write `duration: {3600 * hours + 60 * minutes + seconds}`."
+
+
 def _fps(word: str) -> str | None:
     return f"Write `fps: {_RATES[word]}`." if word in _RATES else None
 
 
 _ADVICE = {
     "size": _size, "speed": _speed, "quality": _quality, "face": _face, "language": _language, "captions": _captions,
-    "format": _format, "background": _background, "output": _output, "motion": _motion, "fps": _fps,
+    "format": _format, "background": _background, "output": _output, "duration": _duration, "motion": _motion, "fps": _fps,
 }  # fmt: skip
