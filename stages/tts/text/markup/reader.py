@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from stages.tts.text.markup.markdown_signs import find_footnotes, without_escapes, without_markdown
+from stages.tts.text.markup.markdown_signs import find_footnotes, find_latex, without_escapes, without_markdown
 from stages.tts.text.markup.placeholders import find_placeholders
 from stages.tts.text.markup.speaker_names import find_speakers, without_speakers
 from stages.tts.text.markup.stage_directions import find_directions, without_directions
@@ -65,6 +65,8 @@ def markup_warnings(text: str) -> Iterator[str]:
         yield f"Pictures in the text are not spoken or shown: {_some(pictures)}. The manifest names its picture with `image`."
     if notes := dict.fromkeys(find_footnotes(text)):
         yield f"Footnotes and their marks are not spoken: {_some(notes)}."
+    if commands := dict.fromkeys(find_latex(text)):
+        yield f"Commands of LaTeX are not read as formulas: {_some(commands)}. Write in words what is to be said."
     plain = _plain(text)
     found = list(find_directions(plain))
     if left_out := dict.fromkeys(one.text for one in found if not one.spoken):

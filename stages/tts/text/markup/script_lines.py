@@ -31,6 +31,7 @@ _CUE = re.compile(
     rf"(?:(?:{_SCENE}|{_SLIDE}|clip|video|graphic|image|take)[ #]+{_NUMBER}\b"
     rf"|(?:next|previous|last|new|change|nächste) (?:{_SLIDE})\b"
     r"|(?:camera|kamera|b-?roll|sfx|gfx|vfx|voice-?over|close-?up|title card|lower third|split ?screen|stock footage)\b"
+    r"|(?:visuals?|video|image|picture|sound|music|caption|text|super|title|action|note to \w+):"
     r"|(?:text )?on[- ]screen(?: text)?\b|(?:smash )?cut to\b|(?:zoom|zooms|pan|pans|fade|fades) (?:in|out|to|left|right|up)\b"
     r"|(?:show|shows|insert|play) (?:(?:the|a|an|our) )?(?:logo|slide|video|clip|graphic|image|picture|photo|screen|map|chart)\b)"
     r".{0,60}",
