@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from daemon.config.hooks import url_fault
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.language import language_tag
@@ -45,6 +46,13 @@ _OTHER_FILE = re.compile(r"[^\s/\\]+\.(?:wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov|p
 NO_FILES = frozenset({"none", "no", "off", "false", "null", "n/a", "nothing", "true", "yes", "on"})
 #: Words that are no name of a file: a sentence.
 _SENTENCE = re.compile(r"(?!.*\.\w{1,5}$)(?:.* .*[.!?…]|(?:\S+ ){4,}\S+)")
+#: What is written around or in place of a name: <a.png>, 'a.png', [[a.png]], ![x](a.png), $HOME/a.png, %TEMP%/a.png, a.png?dl=1,
+#: www.x.org/a.png, and a comma for the point of the ending.
+_NO_NAME = re.compile(
+    r"<.*>|([\"'`«“]).*[\"'`»”]|\[.*\]|!?\[.*\]\(.*\)|\$\{?\w+\}?[/\\].*|%\w+%[/\\].*|.*\.\w{2,5}\?\w+=.*|www\..*"
+    r"|[^,.]+,(?:png|jpe?g|webp|wav|mp3|m4a|mp4|mov)",
+    re.IGNORECASE,
+)
 MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
@@ -101,7 +109,7 @@ def _file_name(value: object) -> str:
     """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
     text = str(value).strip()
     parts = text.replace("\\", "/").split("/")
-    if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text):
+    if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text) or _NO_NAME.fullmatch(text):
         raise ValueError("must name a file")
     if _LISTED.search(text):
         raise ValueError("must be one file name")
@@ -197,6 +205,15 @@ def _title(value: object) -> str:
     return text
 
 
+def _notify(value: object) -> str:
+    text = str(value).strip()
+    if fault := url_fault(text):
+        raise ValueError(fault)
+    if len(text) > 2000:
+        raise ValueError("must be at most 2,000 characters long")
+    return text
+
+
 def _priority(value: object) -> object:
     names = {"low": -10, "normal": 0, "high": 10}
     return names.get(str(value).strip().lower(), value)
@@ -276,6 +293,7 @@ BaseName = Annotated[str, BeforeValidator(_base, json_schema_input_type=str)]
 AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
+NotifyUrl = Annotated[str, BeforeValidator(_notify, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 CheckedLexicon = Annotated[Lexicon, BeforeValidator(_checked_lexicon)]
