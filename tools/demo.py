@@ -11,6 +11,7 @@ from pathlib import Path
 
 from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell
+from daemon.doors.page.address import is_installed, page_address
 from daemon.errors import AvatarError
 from daemon.outbox.names import ENDINGS
 
@@ -93,6 +94,8 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
     print(
         f"demo: done. The video is {status.with_suffix('.mp4').relative_to(ROOT)}, its status {status.relative_to(ROOT)}"
     )
+    if is_installed():
+        print(f"demo: `make demo-ui` shows it on a page: {page_address()}")
     return 0
 
 

@@ -71,7 +71,11 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
         percent=round(100 * float(status.get("progress") or 0)) if state == "running" else None,
         when=when,
         thumb=thumb_of(status),
-        why=str(error.get("message") or "") if isinstance(error, Mapping) else "; ".join(waits),
+        why=str(error.get("message") or "")
+        if isinstance(error, Mapping)
+        else f"It waits for: {'; '.join(waits)}"
+        if waits
+        else "",
         actions=actions_of(status),
     )
 
