@@ -1,17 +1,15 @@
 # make demo: set up, run the daemon on the example job, leave a video in outbox/.
-# make demo-ui: set up, run the daemon and the page, and say the page's address.
 # make test: set up, run the tests. make quick: those that start no process and load no model. make check: ruff, mypy, import contracts.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
 TORCH := $(VENV)/.setup-torch
-API := $(VENV)/.setup-api
 
 .PHONY: help setup dev demo demo-ui run test quick check bench docs lock clean install upgrade uninstall
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -2
 
 setup: $(STAMP)
 dev: $(DEV) $(TORCH)
@@ -35,14 +33,12 @@ $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirem
 	@$(COMPILE) tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
 	@touch $@
 
-$(API): $(STAMP) requirements-api.lock tools/extras.sh
-	@$(COMPILE) tools/extras.sh $(VENV)/bin/pip cpu api
-	@touch $@
-
 demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py
 
-demo-ui: $(API)
+# The same with the page: it stays until Ctrl-C.
+demo-ui: $(STAMP)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-api.lock
 	@$(VENV)/bin/python -m tools.demo_ui
 
 run: $(STAMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell
-from daemon.doors.page.address import is_installed, page_address
 from daemon.errors import AvatarError
 from daemon.outbox.names import ENDINGS
 
@@ -94,9 +94,15 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
     print(
         f"demo: done. The video is {status.with_suffix('.mp4').relative_to(ROOT)}, its status {status.relative_to(ROOT)}"
     )
-    if is_installed():
-        print(f"demo: `make demo-ui` shows it on a page: {page_address()}")
+    print(page_hint())
     return 0
+
+
+def page_hint() -> str:
+    """Return how one comes to the page."""
+    if importlib.util.find_spec("django_htmx") is None or importlib.util.find_spec("fastapi") is None:
+        return "demo: `make demo-ui` brings a page on which videos are made in a browser."
+    return "demo: `.venv/bin/avatar server start` serves a page at http://127.0.0.1:8000/ui/ (`make demo-ui` starts all of it)."
 
 
 def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:

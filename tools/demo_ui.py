@@ -1,85 +1,77 @@
-"""`make demo-ui`: start the daemon and the HTTP server on config.yaml, hand in the example job, and show the page until Ctrl-C."""
+"""`make demo-ui`: start the daemon and the HTTP server on config.yaml, and open the page, until Ctrl-C."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import webbrowser
 from pathlib import Path
 
-from daemon.cli.common import Shell
-from daemon.doors.page.address import page_address
-from daemon.errors import AvatarError
-from tools import demo
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-#: Port of the server where it is free, else any.
-PORT = 8000
-LOG = demo.ROOT / "spool" / "demo-server.log"
+from daemon.cli.common import Shell
+from daemon.errors import AvatarError
+from tools.demo import LOG, ROOT, START_S, start, wait_for_lock
+
+FIRST_PORT, PORTS = 8000, 50
 
 
 def free_port() -> int:
-    """Return `PORT`, or another that nobody listens on."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", PORT))
-            return PORT
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def serve(port: int) -> subprocess.Popen[bytes]:
-    """Start the HTTP server, and wait until it answers.
-
-    Raises:
-        SystemExit: it ended, or does not answer; the message is its log.
-    """
-    command = [Path(sys.executable).with_name("avatar"), "--config", demo.ROOT / "config.yaml", "server", "start"]
-    with LOG.open("wb") as out:
-        server = subprocess.Popen([*command, "--port", str(port)], cwd=demo.ROOT, stdout=out, stderr=out)
-    deadline = time.monotonic() + demo.START_S
-    while True:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return server
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.kill()
-            raise SystemExit(LOG.read_text(errors="replace") or "demo-ui: the server did not start")
-        time.sleep(0.05)
+    """Return the first port from 8000 on that nobody uses."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise SystemExit(f"demo: no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
 
 
 def main() -> int:
-    """Run until Ctrl-C or SIGTERM, or until the server ends; returns the exit code."""
-    shell = Shell(str(demo.ROOT / "config.yaml"))
-    for end in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(end, lambda *_: sys.exit(0))
-    started = [demo.start(shell)]
+    """Serve until Ctrl-C; returns the exit code."""
+    shell = Shell(str(ROOT / "config.yaml"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was started ends with it
+    daemon = start(shell)
+    port = free_port()
+    log = LOG.with_name("demo-ui.log")
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(ROOT / "config.yaml"), "server", "start"]
+        server = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, stdout=out, stderr=out)
     try:
-        if started[0] is not None:
-            demo.wait_for_lock(shell, started[0])
-        demo.drop(shell)
-        port = free_port()
-        started.insert(0, server := serve(port))
-        address = page_address(port)
-        print(f"demo-ui: {address} is open to this machine alone. Ctrl-C ends it.", flush=True)
-        if sys.stdout.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if daemon is not None:
+            wait_for_lock(shell, daemon)
+        _wait(server, port, log)
+        address = f"http://127.0.0.1:{port}/ui/"
+        print(f"demo: the page is {address} (examples/portrait.png is a picture to try). Ctrl-C ends it.", flush=True)
+        if os.environ.get("DISPLAY") or os.environ.get(
+            "WAYLAND_DISPLAY"
+        ):  # else a browser in the terminal would hide this
             webbrowser.open(address)
-        server.wait()
-        return 1
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
     finally:
-        for process in filter(None, started):
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+        for process in (server, daemon):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(log.read_text(errors="replace") or "demo: the server did not start")
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except AvatarError as exc:
-        sys.exit(f"demo-ui: {exc}")
+        sys.exit(f"demo: {exc}")

@@ -46,6 +46,10 @@ compile requirements-torch-needs.lock pyproject.toml --extra torch --constraints
 limits="--constraints $base --constraints $dev --constraints $torch"
 for extra in musetalk xtts generate languages japanese fonts transcribe whisper api mcp; do
 	lock=requirements-$extra.lock
-	compile "$lock" pyproject.toml --extra $extra $limits $(names $base $torch | without) "$@"
+	case $extra in
+	musetalk | xtts | generate) there="$base $torch" ;; # they bring torch
+	*) there=$base ;;                                   # what torch needs, too, is here only by chance
+	esac
+	compile "$lock" pyproject.toml --extra $extra $limits $(names $there | without) "$@"
 	limits="$limits --constraints $lock" # a package that two extras need is in both locks, in one version
 done

@@ -58,7 +58,7 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
     """Return the row of a job from its status."""
     state = str(status["state"])
     error = status.get("error")
-    waits = [str(one) for one in status.get("waiting_for") or ()]
+    waits = "; ".join(str(one) for one in status.get("waiting_for") or ())
     left = status.get("eta_s")
     when = shown.ago(status.get("finished")) if state in FINISHED else f"about {shown.length(left)}" if left else ""
     return JobRow(

@@ -18,10 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from daemon import __version__
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.page import shown
-from daemon.doors.page.address import PATH
 from daemon.errors import AvatarError
 
 HERE: Final = Path(__file__).parent
+PATH: Final = "/ui"
 #: htmx comes from this package, of which only these files are used; it is never imported.
 PACKAGE: Final = "django-htmx"
 SCRIPTS: Final = ("htmx-4.min.js", "hx-sse-4.min.js")

@@ -67,6 +67,9 @@ def check_usable(page: Page, name: str) -> None:
     seen = re.sub(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}", "JOB", page.locator("body").aria_snapshot())
     seen = re.sub(r"(just now|\d+ (s|min) ago)", "AGO", seen)
     seen = re.sub(r"\(\d+(\.\d)? (bytes|kB|MB)\)", "(SIZE)", re.sub(r"\b\d+ s\b", "N s", seen))
+    seen = re.sub(
+        r"handed in by \S+", "handed in by SOMEBODY", re.sub(r"- '?option \"hibari.*", "- option VOICE", seen)
+    )
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("AVATAR_WRITE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)
