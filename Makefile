@@ -39,7 +39,7 @@ demo: $(STAMP)
 # The same with the page: it stays until Ctrl-C.
 demo-ui: $(STAMP)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-api.lock
-	@$(VENV)/bin/python -m tools.demo_ui
+	@$(VENV)/bin/python tools/demo_ui.py
 
 run: $(STAMP)
 	@$(VENV)/bin/avatar run

@@ -59,12 +59,13 @@ generations() { find "$folder" -maxdepth 1 -type d -name '2*Z' | sort; }
 
 # What is there of: settings, state, and the folders that the settings name, but for the cache.
 save_files() {
-	named=$(paths inbox outbox spool models profiles avatars) || return 1
+	named=$(paths inbox outbox spool models profiles avatars hooks) || return 1
 	set --
 	IFS='
 '
 	for path in /etc/avatard /etc/default/avatard /etc/default/avatard-api \
-		/etc/systemd/system/avatard.service.d /etc/systemd/system/avatard-api.service.d /var/lib/avatard /srv/avatard $named; do
+		/etc/systemd/system/avatard.service.d /etc/systemd/system/avatard-api.service.d \
+		/etc/systemd/system/avatard-hooks.service.d /var/lib/avatard /srv/avatard $named; do
 		[ ! -e "$path" ] || set -- "$@" "$path"
 	done
 	unset IFS
@@ -116,7 +117,7 @@ restore() {
 	[ -z "$(find /var/lib/avatard/spool -type d -name 'job-*' 2>/dev/null | head -n 1)" ] ||
 		fail "there are jobs here: systemctl stop avatard, move /var/lib/avatard and /srv/avatard away, systemd-tmpfiles --create avatard.conf"
 	systemctl stop avatard
-	systemctl stop avatard-api 2>/dev/null || true # where there is one
+	systemctl stop avatard-api avatard-hooks 2>/dev/null || true # where there are such
 	restore_people "$from/people"
 	say "copying the files back"
 	# What the installer writes is that of this installation.
@@ -130,7 +131,9 @@ restore() {
 		--exclude=/etc/systemd/system/avatard.service.d/50-backoff.conf \
 		--exclude=/etc/systemd/system/avatard.service.d/cpu-only.conf "$@" /
 	systemd-tmpfiles --create avatard.conf
-	[ ! -e /usr/local/lib/tmpfiles.d/avatard-api.conf ] || systemd-tmpfiles --create avatard-api.conf
+	for name in avatard-api avatard-hooks; do
+		[ ! -e "/usr/local/lib/tmpfiles.d/$name.conf" ] || systemd-tmpfiles --create "$name.conf"
+	done
 	systemctl daemon-reload
 	as_service spool check || say "look at what is said above before you start"
 	as_service pause --force --reason "restored from $from" >/dev/null

@@ -11,11 +11,10 @@ import time
 import webbrowser
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from demo import LOG, ROOT, START_S, start, wait_for_lock
 
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
-from tools.demo import LOG, ROOT, START_S, start, wait_for_lock
 
 FIRST_PORT, PORTS = 8000, 50
 

@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "subtitles",
         "sync_mode",
     ),
-    "Handling": ("kind", "profile", "priority", "base", "output", "title", "metadata"),
+    "Handling": ("kind", "profile", "priority", "base", "output", "title", "notify", "metadata"),
 }
 
 MANIFEST_HEADER = """\

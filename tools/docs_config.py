@@ -9,6 +9,7 @@ from docs_tables import plain, scalar, type_of
 from pydantic import BaseModel
 
 from daemon.config import Settings
+from daemon.config.hooks import Callback, Hook
 from daemon.config.stage_settings import ExternalEngine
 
 HEADER = """\
@@ -40,6 +41,9 @@ def config_page() -> str:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             parts += list(_section(name, type(default), schema["$defs"]))
+    for key, model in (("targets.N", Hook), ("callbacks.HOST", Callback)):
+        parts += [f"### hooks.{key}\n", f"{(model.__doc__ or '').splitlines()[0]}\n"]
+        parts += [*_table(model, f"hooks.{key}", schema["$defs"]), ""]
     parts += ["## engines\n", f"{Settings.model_fields['engines'].description}\n"]
     parts += [*_table(ExternalEngine, "engines.NAME", schema["$defs"]), ""]
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
 #                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api] [--mcp]
+#                        [--hooks]
 #                        or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
@@ -91,6 +92,8 @@ build() {
 	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
 	bring_extra api "$api" "FastAPI and uvicorn for the HTTP door"
 	bring_extra mcp "$mcp" "the tools for assistants"
+	[ "$hooks" != keep ] || [ ! -e "$home/current/.hooks" ] || hooks=yes
+	[ "$hooks" != yes ] || touch "$new/.hooks" # no packages of its own: a unit and a user
 	if [ "$voices" = keep ]; then
 		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
 	fi
@@ -131,7 +134,8 @@ place_files() {
 	[ -e /etc/avatard/config.yaml ] || install -m 644 "$source/systemd/config.yaml" /etc/avatard/config.yaml
 	systemd-sysusers avatard.conf
 	systemd-tmpfiles --create avatard.conf
-	if [ -e "$new/.api" ]; then place_api; else remove_api; fi
+	if [ -e "$new/.api" ]; then place_api; else remove_unit api; fi
+	if [ -e "$new/.hooks" ]; then place_unit hooks; else remove_unit hooks; fi
 	drop_in 50-backoff.conf "$(systemctl --version | awk 'NR == 1 { print ($2 >= 254) ? "yes" : "no" }')"
 	drop_in cpu-only.conf "$cpu_only"
 	place_command
@@ -141,11 +145,7 @@ place_files() {
 
 # The HTTP door: a unit and a user of its own. It is not started here, since whoever runs the machine decides who may use it.
 place_api() {
-	install -m 644 "$source/systemd/api-sysusers.conf" /usr/local/lib/sysusers.d/avatard-api.conf
-	install -m 644 "$source/systemd/api-tmpfiles.conf" /usr/local/lib/tmpfiles.d/avatard-api.conf
-	install -m 644 "$source/systemd/avatard-api.service" "$unit/avatard-api.service"
-	systemd-sysusers avatard-api.conf
-	systemd-tmpfiles --create avatard-api.conf
+	place_unit api
 	if ! grep -q '^server:' /etc/avatard/config.yaml; then
 		printf '# Whose word on who hands in a job counts, by the name of an API key.\nserver:\n  user: avatard-api\n' >>/etc/avatard/config.yaml
 	elif ! grep -q 'avatard-api' /etc/avatard/config.yaml; then
@@ -153,9 +153,18 @@ place_api() {
 	fi
 }
 
-remove_api() {
-	[ ! -e "$unit/avatard-api.service" ] || systemctl disable --now --quiet avatard-api.service 2>/dev/null || true
-	rm -f "$unit/avatard-api.service" /usr/local/lib/sysusers.d/avatard-api.conf /usr/local/lib/tmpfiles.d/avatard-api.conf
+remove_unit() { # api|hooks
+	[ ! -e "$unit/avatard-$1.service" ] || systemctl disable --now --quiet "avatard-$1.service" 2>/dev/null || true
+	rm -f "$unit/avatard-$1.service" "/usr/local/lib/sysusers.d/avatard-$1.conf" "/usr/local/lib/tmpfiles.d/avatard-$1.conf"
+}
+
+# A unit with a user of its own; not started, since it is of no use before the settings say whom it is for.
+place_unit() { # api|hooks
+	install -m 644 "$source/systemd/$1-sysusers.conf" "/usr/local/lib/sysusers.d/avatard-$1.conf"
+	install -m 644 "$source/systemd/$1-tmpfiles.conf" "/usr/local/lib/tmpfiles.d/avatard-$1.conf"
+	install -m 644 "$source/systemd/avatard-$1.service" "$unit/avatard-$1.service"
+	systemd-sysusers "avatard-$1.conf"
+	systemd-tmpfiles --create "avatard-$1.conf"
 }
 
 # The service's own settings, also for whoever stands in a folder with a config.yaml, such as a checkout.
@@ -209,7 +218,9 @@ install_it() {
 		write_record
 		fail "the service did not start; mend what is said above, then: systemctl start avatard"
 	fi
-	[ "$start" = no ] || [ ! -e "$new/.api" ] || systemctl try-restart avatard-api.service
+	for name in api hooks; do
+		[ "$start" = no ] || [ ! -e "$new/.$name" ] || systemctl try-restart "avatard-$name.service"
+	done
 	trap - EXIT
 	write_record
 	for old in "$home"/versions/*; do
@@ -222,7 +233,8 @@ install_it() {
 # -- uninstall ------------------------------------------------------------------------------------------------------
 
 uninstall_it() {
-	remove_api
+	remove_unit api
+	remove_unit hooks
 	systemctl disable --now --quiet avatard.service 2>/dev/null || true
 	rm -f "$unit/avatard.service" /usr/local/bin/avatar "$completions/avatar" "$manual/avatar.1"
 	rm -f /usr/local/lib/sysusers.d/avatard.conf /usr/local/lib/tmpfiles.d/avatard.conf
@@ -233,6 +245,7 @@ uninstall_it() {
 	if [ "$purge" = yes ]; then
 		rm -rf /srv/avatard /var/lib/avatard /etc/avatard
 		userdel avatard-api 2>/dev/null || true
+		userdel avatard-hooks 2>/dev/null || true
 		userdel avatard 2>/dev/null || true
 		groupdel avatar 2>/dev/null || true
 		say "removed, with all jobs, results, models and settings"
@@ -241,8 +254,8 @@ uninstall_it() {
 	fi
 }
 
-extras="musetalk xtts generate languages japanese fonts transcribe whisper api mcp"
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep mcp=keep voices=keep start=yes purge=no
+extras="musetalk xtts generate languages japanese fonts transcribe whisper api mcp hooks"
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep mcp=keep hooks=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -268,6 +281,8 @@ for option; do
 	--no-api) api=no ;;
 	--mcp) mcp=yes ;;
 	--no-mcp) mcp=no ;;
+	--hooks) hooks=yes ;;
+	--no-hooks) hooks=no ;;
 	--voices) voices=yes ;;
 	--no-voices) voices=no ;;
 	--no-start) start=no ;;

@@ -93,6 +93,7 @@ COMMANDS = {
         "Give an assistant tools that make videos, by the Model Context Protocol on stdin and stdout.",
     ),
     "key": ("daemon.cli.commands.server", "API keys of the HTTP server: who may use it, and for what."),
+    "hooks": ("daemon.cli.commands.hooks", "Programs that are started, and messages that are sent, when a job ends."),
     "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }
 

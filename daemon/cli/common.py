@@ -33,6 +33,7 @@ EXIT_CODES = {
     "io-error": EXIT_IO,
     "disk-full": EXIT_IO,
     "spool-locked": 75,
+    "hooks-running": 75,
     "answer-late": 75,
     "daemon-unknown": 77,
     NOT_ALLOWED: 77,

@@ -149,6 +149,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "ended": [_ending(one) for one in reversed(ended[-10:])],
         "disk": {"outbox": disk_room(paths.outbox)},
         "gpus": [],
+        "hooks": [],
     }
 
 

@@ -35,6 +35,7 @@ KNOWN_AT_ROOT = {
     "profiles",
     "avatars",
     "history",
+    "hooks",
     "batches",
     *STAGES,
     *RESTING,

@@ -16,6 +16,7 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import outbox_view
 from daemon.cli.common import Shell, disk_room
+from daemon.doors.hooks.trouble import find_troubles
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
@@ -60,6 +61,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "ended": [_ending(job) for job in _ended(shell)],
         "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
         "gpus": [asdict(card) for card in gpu.read_cards()],
+        "hooks": [trouble.to_json() for trouble in find_troubles(shell.settings)],
     }
 
 
@@ -77,6 +79,13 @@ def daemon_absent(now: dict[str, Any]) -> bool:
 def describe_unknown_daemon(now: dict[str, Any]) -> str:
     """Describe a daemon whose state can only be read from outside the spool."""
     return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
+
+
+def describe_hook_troubles(now: dict[str, Any]) -> list[str]:
+    """Describe in lines what keeps the hooks from telling others."""
+    return [
+        " ".join(filter(None, (one["hook"] and f"{one['hook']}:", one["message"], one["hint"]))) for one in now["hooks"]
+    ]
 
 
 def describe_slot(slot: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from daemon.cli.status_snapshot import daemon_absent, describe_slot, describe_unknown_daemon
+from daemon.cli.status_snapshot import daemon_absent, describe_hook_troubles, describe_slot, describe_unknown_daemon
 
 COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -40,6 +40,7 @@ def _pauses(now: dict[str, Any]) -> list[Text]:
     lines += [f"{lane} stands still: {fault['message']} {fault['hint']}" for lane, fault in now["paused_lanes"].items()]
     if unwatched := now["unwatched"]:
         lines.append(f"{unwatched['message']} {unwatched['hint']}")
+    lines += [f"hooks: {line}" for line in describe_hook_troubles(now)]
     return [Text(line, style="bold yellow") for line in lines]
 
 

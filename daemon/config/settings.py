@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from daemon.config.engines import TTS_ENGINES
 from daemon.config.explain import explain_setting_errors
 from daemon.config.file import Lines, read_config
 from daemon.config.gpu_devices import GpuDevices
+from daemon.config.hooks import Hooks
 from daemon.config.section import Folder, Section
 from daemon.config.stage_settings import ExternalEngine, Stages
 from daemon.errors import ConfigError
@@ -45,12 +46,17 @@ class Paths(Section):
         description="Avatar profiles. They cannot be computed again: back them up. Unset: below the spool.",
     )
 
+    hooks: Folder = Field(
+        Path("spool/hooks"),
+        description="What the hooks still have to deliver, on a local disk; the daemon does not use it. Unset: below the spool.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _below_the_spool(cls, data: Any) -> Any:
         """Put profiles and history below the spool where only the spool is set: older files do not name their folders."""
         if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
-            return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history")}, **data}
+            return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history", "hooks")}, **data}
         return data
 
     @model_validator(mode="after")
@@ -61,10 +67,10 @@ class Paths(Section):
             if folders[one].is_relative_to(folders[other]):
                 where = "is" if folders[one] == folders[other] else "lies in"
                 raise ValueError(f"`{one}` {where} the folder of `{other}`; give each a folder of its own")
-        for name in ("inbox", "outbox"):
-            if self.history.is_relative_to(folders[name]):
+        for own, name in product(("history", "hooks"), ("inbox", "outbox")):
+            if getattr(self, own).is_relative_to(folders[name]):
                 raise ValueError(
-                    f"`history` lies in the folder of `{name}`, where others may write; give it one of its own"
+                    f"`{own}` lies in the folder of `{name}`, where others may write; give it one of its own"
                 )
         return self
 
@@ -296,6 +302,7 @@ class Settings(BaseModel):
     metrics: Metrics = Metrics()
     heartbeat: Heartbeat = Heartbeat()
     server: Server = Server()
+    hooks: Hooks = Hooks()
     log: Log = Log()
     engines: dict[str, ExternalEngine] = Field({}, description="External voice engines by name; see docs/engines.md.")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.avatar_copies import AvatarCopies
@@ -370,6 +371,7 @@ class JobBuilder:
                 )
             manifest = self._complete(build, build.item)
             check_text_length(manifest, self._settings)
+            check_notify(manifest.notify, self._settings.hooks)
             if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, manifest, building)

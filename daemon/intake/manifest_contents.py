@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop, Look
 from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_defaults, read_defaults_file
@@ -121,9 +122,7 @@ class ManifestContents:
             else:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]
-                able = [
-                    manifest for manifest in manifests if self._is_short_enough(manifest)
-                ]  # the others fail at once
+                able = [manifest for manifest in manifests if self._fits_settings(manifest)]  # the others fail at once
                 files = dict.fromkeys(path for manifest in able for path in manifest.companion_paths(base).values())
                 spoken = max(map(bytes_while_spoken, able), default=0)  # one text is spoken after the other
                 outputs = [manifest.output for manifest in manifests if manifest.output]
@@ -154,9 +153,10 @@ class ManifestContents:
         """Return what a table of rows looks like; None while it is not there, or changes."""
         return self._inbox().last_look(path) if self._inbox().still(path) else None
 
-    def _is_short_enough(self, manifest: Manifest) -> bool:
+    def _fits_settings(self, manifest: Manifest) -> bool:
         try:
             check_text_length(manifest, self._settings)
+            check_notify(manifest.notify, self._settings.hooks)
         except JobError:
             return False
         return True

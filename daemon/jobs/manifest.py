@@ -36,6 +36,7 @@ from daemon.jobs.manifest_values import (
     Language,
     Motion,
     NewProfile,
+    NotifyUrl,
     OnError,
     OutputName,
     Priority,
@@ -246,6 +247,11 @@ class Manifest(StrictModel):
     )
     priority: Priority = Field(
         0, ge=-100, le=100, description="Higher goes first; low, normal and high mean -10, 0 and 10."
+    )
+    notify: NotifyUrl | None = Field(
+        None,
+        description="Where a message is sent by POST when the job has ended, https://…; the host must be one that the service "
+        "allows (docs/hooks.md). Not taken over from a `base`.",
     )
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Copied into the status file untouched.")
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from daemon.config.hooks import url_fault
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.language import language_tag
@@ -197,6 +198,15 @@ def _title(value: object) -> str:
     return text
 
 
+def _notify(value: object) -> str:
+    text = str(value).strip()
+    if fault := url_fault(text):
+        raise ValueError(fault)
+    if len(text) > 2000:
+        raise ValueError("must be at most 2,000 characters long")
+    return text
+
+
 def _priority(value: object) -> object:
     names = {"low": -10, "normal": 0, "high": 10}
     return names.get(str(value).strip().lower(), value)
@@ -276,6 +286,7 @@ BaseName = Annotated[str, BeforeValidator(_base, json_schema_input_type=str)]
 AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
+NotifyUrl = Annotated[str, BeforeValidator(_notify, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 CheckedLexicon = Annotated[Lexicon, BeforeValidator(_checked_lexicon)]

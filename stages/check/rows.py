@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.files import ERRORS, RESOLVED
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchInput, BatchRows, ResolvedRow, RowMistake
@@ -132,6 +133,10 @@ class RowChecks:
             if path in self.given.missing:
                 message = f"Row {number} names {os.path.basename(path)} (`{key}`), which is not there."
                 return RowMistake(row, self.rows.columns_of(key), "file-missing", message, self.given.missing[path])
+        try:
+            check_notify(manifest.notify, self.settings.hooks)
+        except JobError as exc:
+            return RowMistake(row, self.rows.columns_of("notify"), exc.code, f"Row {number}: {exc.message}", exc.hint)
         if (error := self._error_of_speech(manifest)) is not None:
             key = "voice" if error.code.startswith(("voice-", "profile-")) else "text"
         elif self.portraits is not None and (error := self.portraits.error_of(manifest)) is not None:

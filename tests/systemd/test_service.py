@@ -48,7 +48,7 @@ def machine() -> Iterator[Machine]:
     try:
         one.run("useradd", "--create-home", "anna")
         one.run("useradd", "--create-home", "bob")
-        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages --api --no-voices", network=True)
+        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages --api --hooks --no-voices", network=True)
         one.run("usermod", "--append", "--groups", "avatar", "anna")
         config = one.path(CONFIG)
         config.write_text(config.read_text() + FAST)
@@ -171,6 +171,48 @@ def test_a_program_hands_in_by_http_through_a_process_that_may_write_little_else
     # And what was asked for is obeyed when the daemon is there again
     machine.run("systemctl", "start", "avatard")
     assert finished(machine, "later")["state"] == "cancelled"
+
+
+def test_a_hook_starts_its_program_from_a_unit_that_may_write_its_queue_alone(machine: Machine) -> None:
+    # Given a hook whose program says in the journal what it reads, and a secret that the unit alone may read
+    config, before = machine.path(CONFIG), machine.path(CONFIG).read_text()
+    config.write_text(
+        before + "hooks: {targets: [{name: tell, command: [cat]}, {name: in, url: 'http://127.0.0.1:1/'}]}\n"
+    )
+    machine.run("systemctl", "start", "avatard-hooks")
+    machine.path("/etc/avatard/studio.secret").write_text("whsec_" + "A" * 43 + "=")
+    machine.run("chown", "root:avatard-hooks", "/etc/avatard/studio.secret")
+    machine.run("chmod", "0640", "/etc/avatard/studio.secret")
+    queue = machine.path("/var/lib/avatard/spool/hooks/hooks.db")
+    wait_for("the queue", queue.exists, every_s=LOOK_S)
+    # When a job ends / Then the program is told
+    drop(machine, "hooked", kind="speech")
+    job = finished(machine, "hooked")["job"]
+    read = ("journalctl", "--output=json", "--no-pager", "--unit=avatard-hooks")
+    wait_for("the program", lambda: f"{job}-done" in machine.run(*read).stdout, every_s=LOOK_S)
+    # And what did not get through is seen by the operators, who try it again
+    told = json.loads(machine.run("avatar", "hooks", "list", "--json").stdout)
+    assert {one["hook"]: one["state"] for one in told["deliveries"]} == {"in": "dead"}, told
+    operator = ("setpriv", "--reuid=avatard", "--regid=avatard", "--clear-groups")
+    machine.run(*operator, "avatar", "hooks", "retry", "--hook", "in")
+    # And the process may write nothing else, listens nowhere, and holds nothing
+    pid = machine.property("MainPID", "avatard-hooks")
+    places = writable_mounts(machine.run("cat", f"/proc/{pid}/mountinfo").stdout)
+    look = ["find", *places, "-xdev", "!", "-type", "l", "!", "-type", "s", "-writable", "-print"]
+    user = ["setpriv", "--reuid=avatard-hooks", "--regid=avatard-hooks", "--groups", "avatar,avatard"]
+    found = machine.run("nsenter", "-t", pid, "-m", *user, *look, check=False).stdout.splitlines()
+    own = ("/var/lib/avatard/spool/hooks", "/run/avatard-hooks", "/tmp", "/var/tmp")
+    assert "/var/lib/avatard/spool/hooks" in found
+    assert [path for path in found if not path.startswith(own)] == []
+    machine.run("nsenter", "-t", pid, "-m", *user, "cat", "/etc/avatard/studio.secret")
+    state = machine.run("cat", f"/proc/{pid}/status").stdout
+    assert re.search(r"^CapBnd:\s+0+$", state, re.MULTILINE)
+    score = machine.run("systemd-analyze", "security", "--no-pager", "avatard-hooks").stdout
+    assert float(re.findall(r"exposure level for avatard-hooks.service: ([\d.]+)", score)[0]) <= 1.6
+    # And the daemon's own unit stays closed to the network
+    assert "IPAddressDeny=any" in machine.run("systemctl", "cat", "avatard").stdout.split()
+    machine.run("systemctl", "stop", "avatard-hooks")
+    config.write_text(before)
 
 
 def test_the_journal_finds_exactly_one_jobs_lines(machine: Machine) -> None:
@@ -452,8 +494,8 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     # And what was asked for at the first installation is there again
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
     record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
-    assert record["options"] == ["--languages", "--api", "--no-voices"]
-    assert "--languages --api --no-voices" in machine.run("avatar", "doctor", check=False).stdout
+    assert record["options"] == ["--languages", "--api", "--hooks", "--no-voices"]
+    assert "--languages --api --hooks --no-voices" in machine.run("avatar", "doctor", check=False).stdout
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:
@@ -465,5 +507,5 @@ def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine
     machine.run("make", "-C", SOURCE, "uninstall", "OPTIONS=--purge")
     for folder in ("/srv/avatard", "/var/lib/avatard", "/etc/avatard"):
         assert not machine.path(folder).exists()
-    for user in ("avatard", "avatard-api"):
+    for user in ("avatard", "avatard-api", "avatard-hooks"):
         assert machine.run("id", user, check=False).returncode != 0, user

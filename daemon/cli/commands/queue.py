@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show, with_examples
-from daemon.cli.status_snapshot import daemon_absent, describe_slot, describe_unknown_daemon, status_overview
+from daemon.cli.status_snapshot import (
+    daemon_absent,
+    describe_hook_troubles,
+    describe_slot,
+    describe_unknown_daemon,
+    status_overview,
+)
 from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
 
@@ -57,6 +63,7 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
         yield f"WAITING  {lane} since {fault['since']}: {fault['message']} {fault['hint']}"
     if unwatched := value["unwatched"]:
         yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
+    yield from (f"HOOKS    {line}" for line in describe_hook_troubles(value))
     for stage, sides in value["queues"].items():
         yield f"{stage:8} {sides['ready']} waiting, {sides['active']} running"
     for slot in value["slots"] if len(value["slots"]) > 1 else ():

@@ -13,6 +13,7 @@ import click
 from daemon.cli.common import SECONDS, Shell, json_option, show
 from daemon.cli.complete import complete_voices
 from daemon.cli.progress_view import StandstillNotes, progress_view
+from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name
 from daemon.doors.standstill import standstill
@@ -137,6 +138,7 @@ def hand_in_and_tell(
     """
     checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
+    check_notify(checked_manifest.notify, shell.settings.hooks)
     handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)

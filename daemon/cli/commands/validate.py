@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
@@ -111,6 +112,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             files[key] = root / found.name
             with opened_companion(root, found, scanner.resembling, folder, item.inherited.get(key, "")):
                 pass
+        check_notify(item.notify, settings.hooks)
         _check_picture(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
             ProfileFolders.check_expiry(item.profile.expires)

@@ -10,6 +10,7 @@ from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.cli.doctor.folder_checks import access_finding, check_avatars, check_folders, check_free_disk
 from daemon.cli.doctor.gpu_checks import check_gpu
+from daemon.cli.doctor.hook_checks import check_hooks
 from daemon.cli.doctor.speech_checks import check_speech
 from daemon.cli.doctor.voice_checks import check_default_voice, check_voice_engines
 from daemon.config import Settings
@@ -156,6 +157,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "speech": check_speech,
     "folders": check_folders,
     "avatars": check_avatars,
+    "hooks": check_hooks,
     "free disk": check_free_disk,
     "memory": _memory,
     "gpu": check_gpu,

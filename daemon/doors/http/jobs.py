@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.config import Settings
+from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
@@ -192,6 +193,7 @@ class Jobs:
             raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
+        check_notify(found.notify, self.settings.hooks)
         if found.base is not None and not caller.sees_all:
             self.status(str(found.base), caller)
         check_manifest(caller.limits, caller.name, found)

@@ -41,6 +41,7 @@ _MEANT: dict[str, str] = {
     "title": "video_title heading headline",
     "output": "out outfile output_file output_name filename file_name name result destination target save_as",
     "priority": "importance urgency prio",
+    "notify": "callback callback_url webhook webhook_url notify_url hook notification",
     "metadata": "meta tags comment comments notes custom user_data annotations",
 }
 #: The same in German, French, Spanish, Italian, Portuguese, Dutch and Polish.

@@ -42,6 +42,7 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
         "output",
         "priority",
         "metadata",
+        "notify",
         "profile",
     }  # `profile` is refused where it does nothing
     spoken = {"text", "audio", "language", "voice", "speed", "duration", "lexicon"}

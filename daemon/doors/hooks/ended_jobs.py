@@ -1,0 +1,148 @@
+"""Finds the jobs that have ended since it last looked, from their records in the spool.
+
+The records are the truth, are kept for weeks (`retention.done_days`), and are only read here: the daemon does not know that
+somebody looks, and whatever ended while nobody did is found later.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from daemon.config import Settings
+from daemon.doors.hooks.message import message_of, receivers
+from daemon.doors.hooks.store import Store
+from daemon.jobs.record import JOB_ID
+from daemon.queue.spool import Spool
+
+log = structlog.get_logger("hooks")
+
+#: Folders of the spool in which ended jobs lie.
+_ENDED: Final = ("done", "failed")
+#: A folder may change within the resolution of its time; so long after a change it is looked at again, in ns.
+_GRAIN_NS: Final = 2 * 10**9
+#: Most ends that one look notes, so that what is due is not kept waiting by thousands of them.
+_AT_ONCE: Final = 200
+#: Ends are forgotten when the job is gone, not before this age in s: the spool may only be away for a moment.
+_FORGET_S: Final = 86_400.0
+
+
+class EndedJobs:
+    """Notes the ends of jobs in the store, each once, with what is to be delivered for it.
+
+    Args:
+        settings: replaced as a whole when the configuration is read again.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self._store = store
+        self._spool = Spool(settings.paths.spool)
+        self._since = store.since()
+        self._seen = store.seen()
+        self._looked: dict[str, int] = {}
+        #: Records of which nobody is told, as they cannot be read, which is said once: job → time of its folder's change.
+        self._without_end: dict[str, int] = {}
+
+    def look(self) -> bool:
+        """Note what has ended, as far as `_AT_ONCE` goes. Returns whether there may be more.
+
+        Raises:
+            OSError: the spool cannot be read now.
+            AvatarError: `hooks-unavailable`.
+        """
+        more = False
+        for name in _ENDED:
+            changed = self._changed(name)
+            if changed is None or changed == self._looked.get(name):
+                continue
+            folder = self._spool.root / name
+            new = sorted(
+                (at, job)
+                for job, at in _folders(folder)
+                if self._seen.get(job) != at and self._without_end.get(job) != at
+            )
+            for at, job in new[:_AT_ONCE]:
+                self._note(folder / job, at)
+            if len(new) > _AT_ONCE:
+                more = True
+            elif time.time_ns() - changed > _GRAIN_NS:
+                self._looked[name] = changed
+        return more
+
+    def forget_gone(self) -> None:
+        """Forget the ends of jobs whose records the retention has removed.
+
+        Raises:
+            OSError, AvatarError: as `look`.
+        """
+        there = {job for name in _ENDED for job, _ in _folders(self._spool.root / name)}
+        gone = [job for job in self._seen if job not in there and not self._is_elsewhere(job)]
+        self._store.forget(gone, time.time() - _FORGET_S)
+        self._seen = self._store.seen()
+
+    def _is_elsewhere(self, job: str) -> bool:
+        """Return whether a job was started again."""
+        return self._spool.find_job(job) is not None
+
+    def _changed(self, name: str) -> int | None:
+        """Return the time of a folder's last change: each end is a rename into it. None where no daemon has run yet."""
+        try:
+            return (self._spool.root / name).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def _note(self, path: Path, changed: int) -> None:
+        try:
+            job = self._spool.load_job(path)
+        except ValueError as exc:
+            if path.exists():  # else it was started again, or removed
+                self._without_end[path.name] = changed
+                log.warning("record not readable, nobody is told", job_id=path.name, error=str(exc))
+            return
+        message = message_of(job, self.settings.paths.outbox)
+        if message is None:
+            self._without_end[path.name] = changed
+            return
+        wanted = []
+        if message.at >= self._since:
+            common = {
+                "id": message.id,
+                "type": message.type,
+                "job": job.id,
+                "name": _storable(job.name),
+                "job_state": job.state,
+                "output": _storable(message.values()["output"]),
+            }
+            notify = job.manifest.get("notify")
+            wanted = [
+                {**common, "hook": hook, "url": url, "body": body}
+                for hook, url, body in receivers(message, notify, self.settings.hooks)
+            ]
+        self._store.note_end(job.id, round(message.at * 1000), changed, wanted)
+        self._seen[job.id] = changed
+
+
+def _storable(text: str) -> str:
+    """Return a text of valid Unicode: names of files need not be."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the names of the folders of jobs, each with the time of its last change in ns.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if JOB_ID.fullmatch(entry.name):
+                try:
+                    yield entry.name, entry.stat(follow_symlinks=False).st_mtime_ns
+                except FileNotFoundError:  # it was started again, or removed
+                    continue
