@@ -44,9 +44,8 @@ def main() -> int:
         _wait(server, port, log)
         address = f"http://127.0.0.1:{port}/ui/"
         print(f"demo: the page is {address} (examples/portrait.png is a picture to try). Ctrl-C ends it.", flush=True)
-        if os.environ.get("DISPLAY") or os.environ.get(
-            "WAYLAND_DISPLAY"
-        ):  # else a browser in the terminal would hide this
+        # Without a display, a browser in the terminal would hide what is said here.
+        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
             webbrowser.open(address)
         return server.wait()
     except KeyboardInterrupt:
