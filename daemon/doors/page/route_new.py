@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +67,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await _checked(request, door, caller, form)
         if action == "hear":
             return await _heard(request, door, caller, form)
-        return await _made(request, door, caller, form)
+        return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
         return await run_in_threadpool(_shown, request, door, form, error=exc)
 
@@ -87,12 +89,24 @@ def _files(door: Door, caller: Caller, manifest: dict[str, Any]) -> dict[str, Pa
     return {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
 
 
-async def _made(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
+async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, draft: bool) -> Response:
+    """Hand the job in, and lead to its page. `draft`: with the quality of a draft, whatever the form says."""
+
     def hand_in() -> str:
         manifest = form.manifest()
+        if draft and manifest.get("kind") != "speech":
+            manifest["quality"] = "draft"
         files = _files(door, caller, manifest)
         name, key = form.values["name"].strip() or None, form.values["key"]
-        return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        try:
+            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        except AvatarError as exc:
+            if exc.code != "key-reused":
+                raise
+        # Whoever goes back to a form that was sent, and changes it, wants another job; who sends it twice, one.
+        return door.jobs.hand_in(
+            manifest, files, caller, name=name, key=f"{key}.{_digest(manifest, files)}", take=False
+        ).job
 
     job = await run_in_threadpool(hand_in)
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
@@ -136,6 +150,11 @@ async def _looked_at(door: Door, caller: Caller, job: str) -> dict[str, Any]:
     if not await run_in_threadpool(door.jobs.may_run):
         return {"state": "waiting"}
     return await wait_for_end(lambda: door.jobs.status(job, caller), LOOK_S)
+
+
+def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
+    told = [manifest, {name: (path.name, path.stat().st_size) for name, path in files.items()}]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _soon(caller: Caller) -> int:

@@ -141,3 +141,29 @@ def test_a_move_puts_a_job_where_its_button_says(present: int, others: list[int]
     passed = [one for one in others if present <= one < up]
     assert len(set(passed)) <= 1
     assert down <= present <= up
+
+
+def test_a_form_that_was_sent_and_is_changed_after_going_back_makes_another_job(door: Door) -> None:
+    key = fields_of(door.open.get("/ui/").body.decode())["key"]
+
+    def send(text: bytes, do: bytes = b"make") -> str:
+        answer = door.open.post_parts("/ui/", ("text", None, text), ("key", None, key.encode()), ("do", None, do))
+        assert answer.status == 303, answer.body
+        return answer.headers["location"]
+
+    first = send(b"Hello.")
+    assert send(b"Hello, all.") == send(b"Hello, all.") != first
+    assert send(b"Hello.") == first
+    assert len(door.manifests) == 2
+
+
+def test_a_draft_is_the_same_job_in_the_quality_of_a_draft(door: Door) -> None:
+    parts = [
+        ("text", None, b"Hello."),
+        ("image", "anna.png", PICTURE),
+        ("quality", None, b"high"),
+        ("do", None, b"draft"),
+    ]
+    assert door.open.post_parts("/ui/", *parts).status == 303
+    (manifest,) = door.manifests
+    assert yaml.safe_load((door.inbox / manifest).read_text())["quality"] == "draft"
