@@ -14,7 +14,7 @@ from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.route_list import changing
 from daemon.doors.page.signed_in import Looking, form_of
-from daemon.doors.page.system_state import examine, last_hour_svg, percent, system_state
+from daemon.doors.page.system_state import busy_slots, examine, last_hour_svg, percent, system_state
 from daemon.doors.requests import ask
 from daemon.queue.pauses import SCOPES
 from daemon.queue.spool import Spool
@@ -48,7 +48,7 @@ def _check_admin(caller: Caller) -> None:
 def system_page(request: Request, door: TheDoor, caller: Looking) -> Response:
     """Show how the system stands."""
     _check_admin(caller)
-    return page(request, "system.html", **_values(door, caller), findings=None, error=None)
+    return page(request, "system.html", **_values(door, caller), slots=busy_slots(door.settings), findings=None)
 
 
 @router.get("/system/live")
@@ -81,7 +81,8 @@ async def doctor(request: Request, door: TheDoor, caller: Looking) -> Response:
     order = {"bad": 0, "note": 1}
     findings.sort(key=lambda one: order.get(str(one.get("verdict")), 2))
     values = await run_in_threadpool(_values, door, caller)
-    return page(request, "system.html", **values, findings=findings, error=None)
+    slots = await run_in_threadpool(busy_slots, door.settings)
+    return page(request, "system.html", **values, slots=slots, findings=findings)
 
 
 @router.post("/system/pause")

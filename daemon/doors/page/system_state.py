@@ -63,7 +63,6 @@ class SystemState:
         jobs: state → number of jobs.
         now: statuses of the jobs that run.
         pauses: scope → what somebody ordered; `faults`: lane → what stopped it.
-        slots: busy part and jobs of each slot in the last hour.
     """
 
     version: str
@@ -79,7 +78,6 @@ class SystemState:
     cards: list[Card]
     gpu_slots: list[dict[str, Any]]
     models: list[dict[str, Any]]
-    slots: list[dict[str, Any]]
 
 
 def system_state(door: Door, caller: Caller) -> SystemState:
@@ -99,7 +97,6 @@ def system_state(door: Door, caller: Caller) -> SystemState:
         now = [{"progress": 0.0, "by": None, **jobs.full(one)} for one in found]
     except HistoryError:
         counts, now = {}, []
-    past = last_hour(settings)
     faults, slots = state.get("paused_lanes"), state.get("slots")
     return SystemState(
         version=__version__,
@@ -115,7 +112,6 @@ def system_state(door: Door, caller: Caller) -> SystemState:
         cards=read_cards(),
         gpu_slots=[one for one in slots if isinstance(one, dict)] if isinstance(slots, list) else [],
         models=loaded_models(state),
-        slots=[] if past is None else summary(past),
     )
 
 
@@ -157,6 +153,12 @@ def last_hour(settings: Settings) -> Past | None:
         return None
     now = time.time()
     return read_past(Spool(settings.paths.spool), now - PAST_S, now)
+
+
+def busy_slots(settings: Settings) -> list[dict[str, Any]]:
+    """Return how busy each slot was in the last hour, as `avatar timeline` tells it; empty where that cannot be seen."""
+    past = last_hour(settings)
+    return [] if past is None else summary(past)
 
 
 def last_hour_svg(settings: Settings) -> str:

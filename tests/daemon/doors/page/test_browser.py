@@ -70,6 +70,8 @@ def check_usable(page: Page, name: str) -> None:
     seen = re.sub(
         r"handed in by \S+", "handed in by SOMEBODY", re.sub(r"- '?option \"hibari.*", "- option VOICE", seen)
     )
+    seen = re.sub(r'(Running|Waiting|Done|Failed|All) \d+"', r'\1 N"', re.sub(r"ap-[0-9a-f]{8}", "PROFILE", seen))
+    seen = re.sub(r"(Handed in by) \w+", r"\1 WHO", re.sub(r"\d+ of the latest \d+ jobs", "N of N jobs", seen))
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("AVATAR_WRITE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)
