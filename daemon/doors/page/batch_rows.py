@@ -84,9 +84,9 @@ class BatchCounts:
 
     @property
     def words(self) -> str:
-        """The counts in a sentence."""
+        """The counts in a sentence; empty without rows."""
         if not self.rows:
-            return "Its rows are not checked yet."
+            return ""
         told = [f"{self.done} of {self.rows} {'rows are' if self.rows != 1 else 'row is'} done"]
         told += [f"{self.failed} failed"] * bool(self.failed) + [f"{self.cancelled} cancelled"] * bool(self.cancelled)
         return ", ".join([*told, *[f"{self.left} left"] * bool(self.left)]) + "."
@@ -110,6 +110,12 @@ def counts_of(status: Mapping[str, Any]) -> BatchCounts:
     known = counts if isinstance(counts, Mapping) else {}
     keys = ("rows", "done", "failed", "cancelled", "left")
     return BatchCounts(*(value if isinstance(value := known.get(key), int) and value >= 0 else 0 for key in keys))
+
+
+def words_of(status: Mapping[str, Any]) -> str:
+    """Return in a sentence how far a batch is."""
+    without = "No job was made of its rows." if status["state"] in FINISHED else "Its rows are not checked yet."
+    return counts_of(status).words or without
 
 
 def actions_of(status: Mapping[str, Any]) -> dict[str, str]:

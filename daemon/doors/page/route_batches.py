@@ -14,7 +14,7 @@ from daemon.doors.http.answers import Door, TheDoor
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.results import OpenFileResponse
-from daemon.doors.page.batch_rows import FAILED, actions_of, batch_status, counts_of, report_of, rows_of
+from daemon.doors.page.batch_rows import FAILED, actions_of, batch_status, counts_of, report_of, rows_of, words_of
 from daemon.doors.page.batch_zip import zip_name, zip_of
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
@@ -42,7 +42,9 @@ def batches_page(
     """Show the batches, the newest first."""
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])
     found, older = door.jobs.find(query, caller, limit=_BATCHES, after=after)
-    batches = [({"finished": None, **one}, counts_of(one)) for one in map(door.jobs.full, found) if one["job"]]
+    batches = [
+        ({"finished": None, **one}, counts_of(one), words_of(one)) for one in map(door.jobs.full, found) if one["job"]
+    ]
     return page(
         request, "batches.html", batches=batches, older=older, after=after, service=service_state(door),
     )  # fmt: skip
@@ -77,7 +79,8 @@ def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict
     query = {"show": show}
     return {
         "batch": {"warnings": [], "error": None, "next": "", "eta_s": None, **status},
-        "counts": counts_of(status), "actions": actions_of(status), "rows": rows, "show": show,
+        "counts": counts_of(status),
+        "words": words_of(status), "actions": actions_of(status), "rows": rows, "show": show,
         "report": report_of(status), "service": service_state(door), "failed_states": FAILED, "first": after == 0,
         "more": None if behind is None else urlencode({**query, "after": behind}),
         "query": urlencode({**query, "after": after}),

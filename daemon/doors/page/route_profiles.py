@@ -133,7 +133,8 @@ def _heard(door: Door, caller: Caller, job: str) -> dict[str, str] | None:
         return None
     names = [os.path.basename(str(one.get("file"))) for one in status.get("outputs") or () if isinstance(one, dict)]
     sound = next((name for name in reversed(names) if name.endswith((".wav", ".mp3", ".opus", ".flac"))), "")
-    voice = str(((status.get("stages") or {}).get("tts") or {}).get("voice") or "")
+    spoken = (status.get("stages") or {}).get("tts")
+    voice = str(spoken.get("voice") or "") if isinstance(spoken, dict) else ""
     return {"job": job, "state": str(status["state"]), "sound": sound, "voice": voice}
 
 

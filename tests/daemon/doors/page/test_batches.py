@@ -12,7 +12,7 @@ import pytest
 
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.page.batch_rows import BatchCounts, actions_of, counts_of, rows_of
+from daemon.doors.page.batch_rows import BatchCounts, actions_of, counts_of, rows_of, words_of
 from daemon.doors.page.batch_zip import MISSING, zip_of
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_pages import post_form, signed_in
@@ -113,6 +113,15 @@ def test_the_rows_are_those_of_the_report_and_those_that_failed_can_be_seen_alon
 def test_counts_that_somebody_spoilt_are_none(counts: Any) -> None:
     assert counts_of({"batch": counts}).rows in (0, True)
     assert BatchCounts(0, 0, 0, 0, 0).percent == 0
+
+
+def test_a_batch_of_which_little_is_known_has_a_page(door: Door, welcome: Welcome) -> None:
+    known = {"kind": "batch", "state": "failed", "by": None}
+    welcome.put(status(BATCH, "welcome", **known, error={"code": "rows-wrong", "message": "Row <3> is wrong."}))
+    page = door.open.get(f"/ui/batches/{BATCH}").body.decode()
+    assert "No job was made of its rows." in page
+    assert "Row &lt;3&gt; is wrong." in page
+    assert words_of({"state": "queued"}) == "Its rows are not checked yet."
 
 
 def test_what_can_be_done_with_a_batch_is_what_its_state_allows(welcome: Welcome) -> None:
