@@ -120,6 +120,7 @@ def generate(
     """Keep the avatar NAME of a person who does not exist, whose portrait is generated from PROMPT. It takes a GPU, or patience.
 
     The model is SDXL, whose licence (CreativeML Open RAIL++-M) restricts what may be made with it: docs/avatars.md.
+
     \b
     Example:
       avatar avatar generate "a smiling woman of 40 in an office" --name guide --seed 7 --aspect 9:16

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import SECONDS, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_voices
+from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name

@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.moments import Moment
+from daemon.cli.numbers import Number
 from daemon.jobs.iso_time import iso
 from daemon.jobs.speech_length import minutes_or_seconds
 
@@ -35,7 +36,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.option(
-    "--seconds", "-s", "lengths", type=click.FloatRange(0.1, 36_000), multiple=True, default=(10.0, 30.0, 60.0),
+    "--seconds", "-s", "lengths", type=Number("seconds", min=0.1, max=36_000), multiple=True, default=(10.0, 30.0, 60.0),
     show_default="10, 30 and 60", help="Length of the speech; may be given several times.",
 )  # fmt: skip
 @click.option(
