@@ -17,7 +17,15 @@ import yaml
 
 from daemon.config.settings import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
-from daemon.doors.shared_files import file_digest, replace_readable, share, temporary_name, usual_name, write_readable
+from daemon.doors.shared_files import (
+    file_digest,
+    replace_readable,
+    share,
+    temporary_name,
+    usual_name,
+    usual_names,
+    write_readable,
+)
 from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
@@ -102,7 +110,7 @@ def hand_in(
     _check_label("by", by, MAX_BY)
     _check_label("key", key, MAX_KEY)
     _check_files(files)
-    checked = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults)
+    checked = check({**manifest, **usual_names(files)}, defaults)
     output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
@@ -195,11 +203,11 @@ class _Submission:
             raise AvatarError("name-taken", f"{result} is in use already.", "Choose another name.")
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
-        names = {key: usual_name(path, self.digests[key]) for key, path in self.files.items()}
+        names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
         self._write_record(stem, names)
         notes = []
         for key, path in self.files.items():
-            shared, said = share(path, inbox, take=self.take)
+            shared, said = share(path, key, inbox, take=self.take)
             if shared != names[key]:
                 names[key] = shared
                 self._write_record(stem, names)

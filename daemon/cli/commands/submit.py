@@ -15,7 +15,7 @@ from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.doors.hand_in import check, check_name, hand_in
-from daemon.doors.shared_files import usual_name
+from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import standstill
 from daemon.doors.words import with_settings, words_of
 from daemon.errors import AvatarError, JobError
@@ -136,7 +136,7 @@ def hand_in_and_tell(
         AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
         click.exceptions.Exit: the job ended without a result.
     """
-    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
+    checked_manifest = check({**manifest, **usual_names(files)}, defaults)
     check_text_length(checked_manifest, shell.settings)
     handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
     for said in handed_in.notes:
