@@ -48,6 +48,7 @@ KNOWN_FILES = {
     "inbox.json",
     "outbox.json",
     "strays.json",
+    "tables.json",
 }
 
 

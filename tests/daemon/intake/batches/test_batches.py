@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from daemon.doors.hand_in import submit_job
+from daemon.intake.batches.dropped_tables import ALONE_S
 from tests.conftest import PORTRAIT, Installation, wait_for
+from tests.support.daemon.intake import Room
 
 #: A voice engine that never gets ready.
 DEAF = [sys.executable, "-c", "import sys; sys.stdin.read()"]
@@ -128,6 +131,25 @@ def test_a_table_whose_columns_are_keys_is_a_batch_of_its_own(shared: Installati
     shared.drop("alone.csv", table("info,p.png,first", header="kind,image,output"), p__png=PORTRAIT)
     assert shared.finished("alone")["batch"]["done"] == 1
     assert (shared.outbox / "alone" / "first.info.json").exists()
+
+
+def test_a_table_that_a_manifest_was_taken_with_is_no_batch_of_its_own(room: Room) -> None:
+    def later(room: Room) -> list[str]:
+        """Look until everything has settled and no table waits for a manifest any more."""
+        return [job.name for _ in range(3) for job in room.look(2 * ALONE_S)]
+
+    room.put("named.yaml", "kind: batch\nrows: named.csv\ntemplate: {kind: speech}\n")
+    room.put("named.csv", "text\nHello.\n")
+    assert later(room) == ["named"]
+    # Neither after a restart, nor from a door
+    again = Room(room.inbox.parent)
+    brought = room.inbox.parent / "brought.csv"
+    brought.write_text("text\nHello, too.\n")
+    submit_job({"kind": "batch"}, {"rows": brought}, "", "", paths=again.settings.paths, name="door")
+    assert later(again) == ["door"]
+    # But one that was written anew is
+    again.put("named.csv", "text\nGood evening.\n")
+    assert later(again) == ["named-v2"]
 
 
 def test_a_table_that_is_wrong_is_given_back_as_it_was(shared: Installation) -> None:
