@@ -16,6 +16,7 @@ import yaml
 from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
 from daemon.doors import render as rendering
+from daemon.doors import standstill as standing
 from daemon.doors.hand_in import check_name
 from tests.conftest import Installation
 from tests.support.machine.people import ANNA
@@ -212,7 +213,7 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
         render("Hello.", None, tmp_path / "a.wav", timeout=0, **args)
     assert (late.value.code, "goes on" in (late.value.hint or "")) == ("answer-late", True)
     # When it ends and does not come back
-    monkeypatch.setattr(rendering, "ABSENT_S", 0)
+    monkeypatch.setattr(standing, "ABSENT_S", 0)
 
     def end(status: JobStatus) -> None:
         one.stop()
