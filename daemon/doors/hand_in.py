@@ -6,6 +6,7 @@ that the files got, and last the manifest, by a rename. What is cut short leaves
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
-from daemon.outbox.names import clean_stem
+from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
@@ -79,6 +80,7 @@ def hand_in(
     *,
     paths: Paths,
     name: str | None = None,
+    chosen: bool = False,
     defaults: Sequence[FolderDefaults] = (),
     complete: bool = False,
     take: bool = False,
@@ -94,6 +96,7 @@ def hand_in(
         key: idempotency key. The same key of the same user is the same job, until retention has removed that.
         paths: the folders of the installation.
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
+        chosen: whether the door chose `name`; another one then does not make it another job of its key.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
@@ -124,7 +127,7 @@ def hand_in(
             dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
         ).hand_in()
     with opened_key(paths.inbox, by, key, wait=wait) as register:
-        request = request_digest({**manifest, "": name or ""}, digests)
+        request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
         if register.request and register.request != request:
             raise AvatarError(
                 "key-reused",
@@ -268,6 +271,14 @@ def made_up_name(words: str) -> str:
     """Return a new name for a manifest that has none: up to 32 characters of `words`, and random ones."""
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:32].strip("-")
     return f"{slug or 'job'}-{secrets.token_hex(3)}"
+
+
+def next_name(outbox: Path, before: str) -> str:
+    """Return the name for a job that is made again: the next version of the earlier result's that is free, such as hello-v2."""
+    folder, name = Outbox(outbox), next_version(os.path.basename(before))
+    while not folder.is_free(name):
+        name = next_version(name)
+    return name
 
 
 def check_name(name: str) -> str:

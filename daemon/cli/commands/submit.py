@@ -126,6 +126,7 @@ def hand_in_and_tell(
     key: str,
     defaults: Sequence[FolderDefaults],
     *,
+    chosen: bool = False,
     wait: bool,
     timeout: float,
     as_json: bool,
@@ -138,7 +139,9 @@ def hand_in_and_tell(
     """
     checked_manifest = check({**manifest, **usual_names(files)}, defaults)
     check_text_length(checked_manifest, shell.settings)
-    handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
+    handed_in = hand_in(
+        manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults
+    )
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
     outbox = shell.settings.paths.outbox
