@@ -311,6 +311,19 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert "Traceback" not in told.stderr
 
 
+def test_who_may_not_read_what_was_measured_is_not_told_that_nothing_was(strangers_folder: Path) -> None:
+    one = Installation(strangers_folder)
+    one.spool.mkdir(mode=0o700, exist_ok=True)
+    one.spool.chmod(0o700)
+    manifest = strangers_folder / "hello.yaml"
+    manifest.write_text("kind: speech\ntext: Hello.\n")
+    told = avatar_as(ANNA, one, "capacity")
+    assert "You may not read the spool" in told.stderr
+    assert "is known: these are first guesses" in told.stdout
+    told = avatar_as(ANNA, one, "validate", str(manifest))
+    assert "as nothing that was measured here is known" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("closed", "right", "command"),
     [
