@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -93,6 +94,17 @@ def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(sh
     assert shared.finished("partial")["batch"]["rows"] == 1
     assert states(shared, "partial") == ["done", "wrong", "wrong", "wrong"]
     assert any("partial.errors.csv" in warning for warning in shared.finished("partial")["warnings"])
+
+
+def test_a_batch_that_failed_is_not_told_the_rows_of_the_next_one_of_its_name(shared: Installation) -> None:
+    drop(shared, "twice", table("a,p.png"), "template: {kind: info}\n", p__png=PORTRAIT)
+    failed = shared.finished("twice")
+    drop(shared, "twice", table("a,p.png"))
+    wait_for("the next one", lambda: shared.finished("twice")["state"] == "done")
+    rows = [row for row in json.loads(shared.avatar("batch", "list", "--json").stdout) if row["name"] == "twice"]
+    assert [(row["state"], row["rows"]) for row in rows] == [("failed", None), ("done", 1)]
+    told = shared.avatar("batch", "show", failed["job"], code=1).stderr
+    assert "no batch whose rows have become jobs" in told
 
 
 def test_failed_rows_stop_no_others_and_are_tried_again_by_one_request(shared: Installation) -> None:
