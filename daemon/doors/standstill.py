@@ -26,7 +26,7 @@ class Absence:
 
     Args:
         runs: whether a daemon runs, as far as can be told.
-        job: id of the job.
+        job: its id, or the name of its result.
     """
 
     def __init__(self, runs: Callable[[], bool], job: str) -> None:
