@@ -107,7 +107,7 @@ class Admission:
         self._contents = ManifestContents(settings, lambda: self.inbox, self.results)
         #: Manifests that people are to be told of: durably, and so only after all that can be taken.
         self._unnoted: list[WaitingNote] = []
-        self.tables = DroppedTables(lambda: self.inbox)
+        self.tables = DroppedTables(lambda: self.inbox, spool.root / "tables.json")
         self._queue: FairQueue[Drop] = FairQueue(_lines)
         self._turn = Turn()
 
@@ -270,6 +270,7 @@ class Admission:
             defaults = {drop.name: self._contents.defaults(drop.name) for drop in drops}
             wanted = [(drop, self._id(drop)) for drop in drops]
             held = {drop.name: held for drop in drops if (held := self._waiting.held(drop.name)) is not None}
+            self.tables.take([table for drop in drops for table in self._contents.tables(drop.name)])
             jobs = self.claims.take(wanted, waited=waited, defaults=defaults, held=held)
         for drop in drops:
             self._turn.jobs += self._contents.jobs(drop.name)
