@@ -45,27 +45,6 @@ def list_of_jobs(root: Path, jobs: int) -> None:
     for folder in (settings.paths.inbox, settings.paths.outbox, settings.paths.spool, settings.paths.history):
         folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(7)
-        "ka",
-        "to",
-        "mi",
-        "re",
-        "lu",
-        "vo",
-        "san",
-        "per",
-        "dri",
-        "ble",
-        "ston",
-        "ing",
-        "the",
-        "er",
-        "on",
-        "an",
-        "re",
-        "al",
-        "is",
-        "it",
-    ]
     vocabulary = ["".join(chance.choices(SYLLABLES.split(), k=3)) for _ in range(2000)]
     fill(settings.paths.history, jobs, chance, vocabulary)
     with serving(create_app(settings)) as client:

@@ -14,9 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from daemon import __version__
-from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.problems import RequestError, status_of, told_of
 from daemon.doors.page import shown
 from daemon.errors import AvatarError
 
@@ -94,6 +96,10 @@ class PageRoute(APIRoute):
                 return error_page(request, problem)
             except AvatarError as exc:
                 return error_page(request, exc)
+            except (HTTPException, ClientDisconnect):
+                raise
+            except Exception as exc:
+                return error_page(request, told_of(exc, request))
 
         return handle
 

@@ -20,6 +20,7 @@ from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.page.new_form import FILES, KeptFile, NewForm
 from daemon.doors.page.pages import back, page, page_router
+from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.reports import read_report
 from daemon.doors.voice_list import published_voices
@@ -126,7 +127,7 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
     if status["state"] == "done":
         verdict = (await run_in_threadpool(read_report, door.jobs.paths.outbox, status, ".face.json")).get("verdict")
         verdict = {**(verdict or {}), "warnings": status.get("warnings") or []}
-    elif error := status.get("error"):
+    elif error := whole_error(status.get("error")):
         verdict = {"accepted": False, **error}
     return await run_in_threadpool(_shown, request, door, form, verdict=verdict or {"accepted": None})
 
@@ -141,8 +142,8 @@ async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) ->
         return door.jobs.hand_in(manifest, {}, caller).job
 
     status = await _looked_at(door, caller, await run_in_threadpool(hand_in))
-    if error := status.get("error"):
-        raise JobError(str(error["code"]), str(error["message"]), str(error.get("hint") or ""))
+    if error := whole_error(status.get("error")):
+        raise JobError(error["code"], error["message"], error["hint"])
     return await run_in_threadpool(_shown, request, door, form, heard=status if status["state"] == "done" else {})
 
 

@@ -117,7 +117,7 @@ def wait_until_nothing_comes_in(studio: Studio) -> None:  # noqa: F811
 
 
 def test_an_upload_that_is_stopped_or_left_by_a_reload_makes_no_job_and_loses_no_word(
-    studio: Studio,
+    studio: Studio,  # noqa: F811
     recording: Path,
 ) -> None:
     before = sorted(studio.one.outbox.glob("*.json"))
