@@ -2,7 +2,7 @@
 # Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
-#                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api]
+#                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api] [--ray]
 #                        or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
@@ -89,6 +89,7 @@ build() {
 	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
 	bring_extra transcribe "$transcribe" "what recognises the words of English recordings"
 	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
+	bring_extra ray "$ray" "Ray for slots on other machines"
 	bring_extra api "$api" "FastAPI and uvicorn for the HTTP door"
 	if [ "$voices" = keep ]; then
 		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
@@ -240,8 +241,8 @@ uninstall_it() {
 	fi
 }
 
-extras="musetalk xtts generate languages japanese fonts transcribe whisper api"
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep voices=keep start=yes purge=no
+extras="musetalk xtts generate languages japanese fonts transcribe whisper api ray"
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep ray=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -263,6 +264,8 @@ for option; do
 	--no-transcribe) transcribe=no ;;
 	--whisper) whisper=yes ;;
 	--no-whisper) whisper=no ;;
+	--ray) ray=yes ;;
+	--no-ray) ray=no ;;
 	--api) api=yes ;;
 	--no-api) api=no ;;
 	--voices) voices=yes ;;

@@ -44,7 +44,7 @@ compile requirements-torch-needs.lock pyproject.toml --extra torch --constraints
 	$(names $base | without) $(names $torch | grep -E '^(torch|triton|cuda-.*|nvidia-.*)$' | without) "$@"
 
 limits="--constraints $base --constraints $dev --constraints $torch"
-for extra in musetalk xtts generate languages japanese fonts transcribe whisper api; do
+for extra in musetalk xtts generate languages japanese fonts transcribe whisper api ray; do
 	lock=requirements-$extra.lock
 	compile "$lock" pyproject.toml --extra $extra $limits $(names $base $torch | without) "$@"
 	limits="$limits --constraints $lock" # a package that two extras need is in both locks, in one version

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from daemon.config import Settings
 from daemon.jobs.stages import LaneName, stages_of_lane
 from daemon.queue.pauses import Pauses
@@ -47,6 +49,11 @@ class Scheduler:
         loads = asking.preloading_since is not None
         slots.sort(key=lambda slot: (slot is asking) == loads)
         views = [slot.view(self._state(slot, asking, now), costs_nothing=lane not in _WITH_MODELS) for slot in slots]
+        fixed = frozenset(head.stage for head in heads if not head.portable)
+        views = [
+            replace(view, stages=view.stages - fixed) if slot.is_remote else view
+            for slot, view in zip(slots, views, strict=True)
+        ]
         ahead = sum(ready.count(stage) for stage in _BETWEEN) / max(1, len(self.slots.get("gpu", ())))
         seen = Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
         return seen, {head.id: head for head in heads}
