@@ -19,7 +19,7 @@ from daemon.config.reload import ReloadedSettings, reload_settings
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.operations import Operations
 from daemon.control.spool_requests import SpoolRequests
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import AvatarError, ConfigError, MachineError
 from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.history.keeper import HistoryKeeper
@@ -112,7 +112,7 @@ class Service:
         self.gpus = self._make_gpu_lanes()
         self.voice = self._make_lane("voice", 1)
         self.cpu = self._make_lane("cpu", cpus)
-        self.ray = RayPool(settings, self.events, self._resume_remote) if settings.lanes.ray.is_used else None
+        self.ray = RayPool(settings, self.events, self._cluster_changed) if settings.lanes.ray.is_used else None
         self.remote = self._make_remote_lanes()
         self.lanes = [*self.gpus, self.voice, self.cpu, *self.remote]
         self.batches = BatchKeeper(
@@ -202,10 +202,13 @@ class Service:
                 )
         return lanes
 
-    def _resume_remote(self) -> None:
-        """Let the slots on the cluster go on, since it is there again."""
+    def _cluster_changed(self, error: MachineError | None) -> None:
+        """Let the slots on the cluster stand still while it cannot be used, and go on when it can."""
         for lane in self.remote:
-            lane.end_pause_of(*CLUSTER_CODES)
+            if error is None:
+                lane.end_pause_of(*CLUSTER_CODES)
+            else:
+                lane.begin_pause(error)
 
     def _slots_by_lane(self) -> Counter[LaneName]:
         """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Slots on a

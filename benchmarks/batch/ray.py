@@ -84,7 +84,7 @@ async def measure(folder: Path, port: int, runs: int, sizes: list[int]) -> None:
     }
     settings = Settings.parse(raw, folder / "config.yaml")
     (folder / "spool").mkdir()
-    pool = RayPool(settings, Events(), lambda: None)
+    pool = RayPool(settings, Events(), lambda error: None)
     pool.start()
     while True:
         try:

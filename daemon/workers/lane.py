@@ -381,6 +381,11 @@ class Lane:
         self.state_machine.events.lane_paused(self.title, error, delay)
         self._tell_of_slots()
 
+    def begin_pause(self, error: MachineError) -> None:
+        """Pause, unless it pauses already, for a fault that concerns it also while it has no job."""
+        if self.pause is None:
+            self._begin_pause(error)
+
     def end_pause_of(self, *codes: str) -> None:
         """End a pause after a fault that is mended."""
         if self.pause is not None and self.pause.error.code in codes:

@@ -70,15 +70,15 @@ class RayPool:
     """The cluster, and the workers on it.
 
     Args:
-        on_connected: called when the cluster is there, again.
+        on_change: called when the cluster is there, with None, and when it is not, with the error.
 
     Attributes:
         nodes: machines of the cluster that answer; 0 while it is not connected.
         refused: results that came from workers, or for starts, that had been given up.
     """
 
-    def __init__(self, settings: Settings, events: Events, on_connected: Callable[[], None]) -> None:
-        self._settings, self._events, self._on_connected = settings, events, on_connected
+    def __init__(self, settings: Settings, events: Events, on_change: Callable[[MachineError | None], None]) -> None:
+        self._settings, self._events, self._on_change = settings, events, on_change
         self.folder = settings.paths.spool / RESULTS
         self.nodes = 0
         self.refused = 0
@@ -212,7 +212,7 @@ class RayPool:
         self.nodes, self._error = frame.nodes, None
         self._tried.set()
         if is_first:
-            self._on_connected()
+            self._on_change(None)
 
     async def _pass_on(self, frame: HostLine | Results | HostEnded) -> None:
         worker = self._workers.get(frame.slot)
@@ -230,6 +230,8 @@ class RayPool:
             log.warning("ray cluster lost", code=error.code, message=error.message)
         for worker in self._workers.values():
             worker.lose(LOST, error.message)
+        if not self._closing:
+            self._on_change(error)
 
     async def _end_driver(self) -> None:
         process, self._process = self._process, None

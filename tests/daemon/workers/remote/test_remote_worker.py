@@ -36,10 +36,10 @@ class PlayedPool(RayPool):
 
     def __init__(self, settings: Settings) -> None:
         self.refusals = Refusals()
-        super().__init__(settings, Events(self.refusals), lambda: None)
+        super().__init__(settings, Events(self.refusals), lambda error: None)
         self.folder.mkdir(parents=True)
         self.sent: list[FromDaemon] = []
-        self.answer: Callable[[FromDaemon], object] = lambda frame: None
+        self.answer: Callable[[RunStage], object] = lambda frame: None
 
     def check(self) -> None:
         """It can always be used."""
