@@ -280,6 +280,10 @@ class Host:
             made.append(Made(file.name, file.size, file.mtime_ns, sha256, data))
         return Outcome(made, [name for name in self._before if name not in now])
 
+    async def forget(self) -> None:
+        """Remove the job's files, which have been brought back."""
+        await asyncio.to_thread(shutil.rmtree, self._job, ignore_errors=True)
+
     async def read(self, name: str, offset: int) -> bytes:
         """Return a part of a file that the stage has made."""
 

@@ -45,7 +45,7 @@ class HostLink:
     ) -> None:
         self.slot, self.host = start.slot, start.host
         self._start, self._emit, self._order, self._uploads = start, emit, order, uploads
-        self._epoch, self._job = start.host, ""
+        self._epoch = start.host
         self._given_up = False
         self._handle: Any = None
         self._node = "a machine of the cluster"
@@ -119,7 +119,7 @@ class HostLink:
     async def _run(self, frame: RunStage) -> None:
         request = read_request(frame.line.encode())
         assert isinstance(request, RunRequest)
-        self._epoch, self._job = frame.epoch, request.job
+        self._epoch = frame.epoch
         try:
             files = await self._send_files(frame.dir)
             await self._handle.run.remote(frame.line, files)
@@ -223,6 +223,7 @@ class HostLink:
         folder.mkdir(mode=0o700)
         for made in outcome.made:
             await self._fetch_file(made, folder / checked_name(made.name))
+        await self._handle.forget.remote()
         return [checked_name(name) for name in outcome.removed]
 
     async def _fetch_file(self, made: Made, target: Path) -> None:
