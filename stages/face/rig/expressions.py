@@ -29,7 +29,7 @@ _HIDDEN = 0.9
 #: down to the least. The third is that of a mouth that is wide open in the picture, as most smiles with teeth are, from the gap
 #: `_OPEN` on, in units: lips that were shut beside a smaller opening would be drawn from teeth and from the dark behind the
 #: corners, and look smeared.
-_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.70, 0.66, 0.78, 0.15
+_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.76, 0.15
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
@@ -46,7 +46,7 @@ _USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 #: part is that of a mouth that is open in the picture.
 _LEVELS = 1.0, 1.4
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.65
+_UNSMILES = 0.58
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
