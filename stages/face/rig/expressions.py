@@ -29,7 +29,7 @@ _HIDDEN = 0.9
 #: down to the least. The third is that of a mouth that is wide open in the picture, as most smiles with teeth are, from the gap
 #: `_OPEN` on, in units: lips that were shut beside a smaller opening would be drawn from teeth and from the dark behind the
 #: corners, and look smeared.
-_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.76, 0.15
+_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.74, 0.15
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
