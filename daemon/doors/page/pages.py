@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from functools import cache
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -135,7 +136,9 @@ def asset(name: str) -> Response:
 
 @cache
 def _assets() -> dict[str, Path]:
-    carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
+    carried = {}
+    with contextlib.suppress(PackageNotFoundError):  # without it pages are whole, and not live
+        carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
     return carried | {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
 
 
