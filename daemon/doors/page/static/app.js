@@ -8,12 +8,27 @@ const form = one("#new");
 if (form) {
 	const file = one("#image"), draft = "avatard-draft:" + location.pathname;
 	const kinds = "textarea, select, input[type=text], input:not([type])";
-	const keep = () => { const held = {}; for (const field of form.querySelectorAll(kinds)) held[field.name] = field.value; localStorage.setItem(draft, JSON.stringify(held)); };
+	const keep = () => {
+		if (location.search) return; // a job that is made again is no draft
+		const held = { at: Date.now() };
+		for (const field of form.querySelectorAll(kinds + ", [name^=kept_]")) held[field.name] = field.value;
+		localStorage.setItem(draft, JSON.stringify(held));
+	};
+	// Shows that a file is with the server already, where it is kept for a day.
+	const keptAgain = (held, name) => {
+		const ref = held[`kept_${name}`], called = held[`kept_${name}_name`], place = one(`#kept-${name}`);
+		if (!ref || place.firstElementChild || Date.now() - held.at > 23 * 3600 * 1000) return;
+		const p = document.createElement("p");
+		p.textContent = `${called} is with the server. `;
+		for (const [field, value] of [[`kept_${name}`, ref], [`kept_${name}_name`, called]]) p.append(Object.assign(document.createElement("input"), { type: "hidden", name: field, value }));
+		place.append(p);
+	};
 	const forget = () => localStorage.removeItem(draft);
 	if (!location.search && !one("#problem")) {
 		try {
 			const held = JSON.parse(localStorage.getItem(draft) || "{}");
 			for (const field of form.querySelectorAll(kinds)) if (!field.value && held[field.name]) field.value = held[field.name];
+			for (const name of ["image", "audio"]) keptAgain(held, name);
 		} catch { forget(); }
 	}
 	for (const hint of form.querySelectorAll("[data-scripts]")) hint.hidden = false;
@@ -37,6 +52,7 @@ if (form) {
 			if (problem) { const place = document.getElementById(ids[0]); place.replaceChildren(document.adoptNode(problem)); }
 			if (ids.includes("kept-image") && one("[name=kept_image]")) file.value = "";
 			one("[data-play]")?.play().catch(() => {});
+			keep();
 		} catch { say("The server cannot be reached. Try again; nothing is lost."); }
 		button.removeAttribute("aria-busy");
 	};

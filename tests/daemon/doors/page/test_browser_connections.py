@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import PATIENCE_S, wait_for
+from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.page.test_browser import DESK, PHONE, Studio, studio  # noqa: F401 (a fixture)
 from tests.support.machine.browser import unavailable
 
@@ -135,6 +135,18 @@ def test_an_upload_that_is_stopped_or_left_by_a_reload_makes_no_job_and_loses_no
     assert page.input_value("#text") == "Kept while it is stopped."
     wait_until_nothing_comes_in(studio)
     assert sorted(studio.one.outbox.glob("*.json")) == before
+
+
+def test_a_picture_that_was_checked_need_not_be_chosen_again_after_a_reload(studio: Studio) -> None:  # noqa: F811
+    page = studio.open()
+    page.set_input_files("#image", PORTRAIT)
+    page.locator("#verdict", has_text="This picture can be used.").wait_for()
+    page.fill("#text", "After a reload.")
+    page.reload()
+    expect(page.locator("#kept-image")).to_contain_text("portrait.png is with the server.")
+    page.click("button[value=draft]")
+    page.wait_for_url("**/jobs/job-*")
+    page.locator("#result video").wait_for()
 
 
 def test_a_page_whose_line_was_cut_shows_what_is_when_it_is_mended(studio: Studio, line: Line) -> None:  # noqa: F811
