@@ -50,7 +50,7 @@ WAYS = ("crash before", "crash after", "crash within", "EIO", "ENOSPC", "EDQUOT"
 STEP = 3 * len(WAYS)
 VIDEO = b"the video " * 5000
 #: Files of the spool itself.
-STANDING = ("lock", "state.json", "lanes.jsonl", "inbox.json", "outbox.json")
+STANDING = ("lock", "state.json", "lanes.jsonl", "inbox.json", "outbox.json", "tables.json")
 #: Of the inbox, so that its folder in the outbox is made in the life of the jobs, too.
 FOLDER = "anna"
 MADE = {"check": None, "face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
