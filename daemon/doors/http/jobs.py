@@ -139,7 +139,7 @@ class Jobs:
     def _by_record(self, job: str) -> dict[str, Any] | None:
         """Return the status of a job that the daemon has not seen."""
         record = self._record(record_name(job))
-        return None if record is None else _waiting(record)
+        return None if record is None else _waiting(record.job, record.manifest, record.by)
 
     def _record(self, name: str) -> HandInRecord | None:
         try:
@@ -156,7 +156,7 @@ class Jobs:
             for entry in entries:
                 record = self._record(entry.name) if job_of(entry.name) else None
                 if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
-                    yield _waiting(record)
+                    yield _waiting(record.job, record.manifest, record.by)
 
     def _by_outbox(self, job: str) -> dict[str, Any] | None:
         name = self.outbox.name_of(job)
@@ -244,7 +244,6 @@ class Jobs:
         """
         caller.check_may_submit()
         wanted, found = self.checked(manifest, files, caller)
-        defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         stem = None if name is None else check_name(name)
         with job_ledger(self.paths.inbox, caller) as ledger:
             done = hand_in(
@@ -254,7 +253,7 @@ class Jobs:
                 key,
                 paths=self.paths,
                 name=stem,
-                defaults=defaults,
+                checked=found,
                 complete=True,
                 take=take,
                 wait=False,
@@ -326,18 +325,28 @@ def _refuse_names(named: Mapping[str, str]) -> None:
         )
 
 
-def _waiting(record: HandInRecord) -> dict[str, Any]:
-    """Return the status of a job that the daemon has not seen."""
+def handed_in(done: HandedIn, caller: Caller) -> dict[str, Any]:
+    """Return the status of a job that has just been handed in, without a look at the disk."""
+    return _waiting(done.job, done.manifest.name, caller.name)
+
+
+def _waiting(job: str, manifest: str, by: str) -> dict[str, Any]:
+    """Return the status of a job that the daemon has not seen.
+
+    Args:
+        manifest: its name in the inbox.
+        by: who handed it in; empty: the user of this process.
+    """
     return {
-        "job": record.job,
-        "name": record.manifest.removesuffix(".yaml"),
+        "job": job,
+        "name": manifest.removesuffix(".yaml"),
         "state": "waiting",
         "stage": None,
         "progress": 0.0,
         "eta_s": None,
         "queue_position": None,
-        "source": record.manifest,
-        "by": record.by or None,
+        "source": manifest,
+        "by": by or None,
         "accepted": None,
         "next": HANDED_IN,
     }
