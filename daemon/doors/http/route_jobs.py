@@ -238,14 +238,12 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/jobs/{job}/result", summary="The result of a job", response_class=Response, responses=_RESULT)
-@router.head("/jobs/{job}/result", include_in_schema=False)
 def get_result(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the main result, whole or in ranges; its ETag is its SHA-256."""
     return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), None))
 
 
 @router.get("/jobs/{job}/result/{file}", summary="One of the results", response_class=Response, responses=_RESULT)
-@router.head("/jobs/{job}/result/{file}", include_in_schema=False)
 def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller: Calling) -> Response:
     """Return one of the results by its name, such as the captions."""
     return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
