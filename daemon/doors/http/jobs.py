@@ -38,6 +38,8 @@ from daemon.system.permissions import access_error
 
 #: What follows for a job that the daemon has not seen.
 HANDED_IN: Final = "It is taken in when the daemon has seen it."
+#: The same for one whose end was asked for before the daemon looked.
+CANCEL_ASKED: Final = "It is cancelled when the daemon has seen that this was asked for."
 
 
 class Jobs:
@@ -67,7 +69,27 @@ class Jobs:
         found = self._by_index(job) or self._by_record(job) or self._by_outbox(job)
         if found is None or not caller.owns(found.get("by")):
             raise _unknown(job)
+        if found["state"] not in FINISHED and self._cancel_asked(found):
+            found = {**found, "next": CANCEL_ASKED}
         return found
+
+    def _cancel_asked(self, status: Mapping[str, Any]) -> bool:
+        """Return whether somebody asked for a job's end and the daemon, which may be down, has not looked at that yet."""
+        with contextlib.suppress(OSError):
+            if (self.paths.inbox / f"{status['name']}.cancel").exists():
+                return True
+            with os.scandir(self._spool.control) as entries:
+                asked = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[:1] != "."]
+            for name in asked:
+                with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+                    with open(self._spool.control / name, "rb", opener=_no_link) as file:
+                        request = json.loads(file.read(MAX_BYTES))
+                    named = request.get("job") == status["job"] or (
+                        status.get("source") is not None and request.get("manifest") == status["source"]
+                    )
+                    if request.get("op") == "cancel" and named:
+                        return True
+        return False
 
     def find(
         self, query: Query, caller: Caller, *, limit: int, after: int | None
@@ -199,8 +221,8 @@ class Jobs:
         check_manifest(caller.limits, caller.name, found)
         return wanted, found
 
-    def check_amounts(self, manifest: Manifest, caller: Caller, ledger: JobLedger | None = None) -> None:
-        """Refuse a job that would be more than its key may take.
+    def check_amounts(self, manifest: Manifest | None, caller: Caller, ledger: JobLedger | None = None) -> None:
+        """Refuse a job that would be more than its key may take. `manifest`: None for a job that starts again.
 
         Raises:
             RequestError: `limit-reached`.
@@ -269,11 +291,17 @@ class Jobs:
         """Have the daemon change a job; returns its answer, a sentence.
 
         Raises:
-            RequestError: `job-unknown`, `not-allowed`, `job-finished`.
+            RequestError: `job-unknown`, `not-allowed`, `job-finished`; `limit-reached`: a job that starts again is a job of the
+                key's minute, too.
             AvatarError: what the daemon answers.
         """
         caller.check_may_submit()
         status = self.status(job, caller)
+        if op == "retry":
+            with job_ledger(self.paths.inbox, caller) as ledger:
+                if ledger is not None:
+                    self.check_amounts(None, caller, ledger)
+                    ledger.add(job, 0.0)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
             raise AvatarError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."

@@ -88,12 +88,13 @@ def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
 
 
 def check_amounts(
-    limits: Limits, name: str, manifest: Manifest, ledger: JobLedger, rows: Rows, unseen: set[str]
+    limits: Limits, name: str, manifest: Manifest | None, ledger: JobLedger, rows: Rows, unseen: set[str]
 ) -> None:
     """Refuse a job that would be more than a key may take.
 
     Args:
         name: of the key.
+        manifest: of the job; None: one that was handed in before starts again, and its speech was counted then.
         rows: returns its jobs in the index that were accepted since a time in seconds since the epoch, and are in some states.
         unseen: ids of its jobs that the daemon has not seen yet.
 
@@ -118,7 +119,7 @@ def check_amounts(
             raise RequestError(
                 "limit-reached", f"{limits.waiting_jobs} jobs of {name} have not ended.", "Wait until one has."
             )
-    if limits.speech_s_per_day is not None:
+    if limits.speech_s_per_day is not None and manifest is not None:
         spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in today) + sum(one[2] for one in fresh)
         wanted = speech_s(manifest)
         if spoken + wanted > limits.speech_s_per_day:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
-from daemon.doors.http.body import received, take_uploads
+from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_uploads
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
 from daemon.doors.http.incoming import NOT_TAKEN, FileWriter, check_room, own_folder, plain_name
@@ -196,7 +196,9 @@ def change_job(
     return _changed(request, door, caller, job, " ".join(said))
 
 
-@router.post("/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409))
+@router.post(
+    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429)
+)
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
     return _changed(request, door, caller, job, door.jobs.ask("retry", job, caller))
@@ -253,11 +255,20 @@ def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller
     "/validate",
     summary="Check a job without handing it in",
     openapi_extra=body(None, _TEXT, kept=False),
-    responses=may_answer(404, 413, 415, 507),
+    responses=may_answer(404, 413, 415, 429, 507),
 )
 async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:
-    """Check what POST /jobs would check, and say how long it would take. Nothing is kept."""
+    """Check what POST /jobs would check, and say how long it would take. Nothing is kept; files count as uploads."""
+    if caller.role == "read" and media_type(request) == MULTIPART:
+        raise RequestError(
+            "not-allowed",
+            f"The key of {caller.name} may only read, and sends no files.",
+            "Send the manifest as JSON or YAML, or use a key whose role is submit or admin.",
+        )
+    await run_in_threadpool(door.ledger.check, caller, content_length(request))
     async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (manifest, got):
+        sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
+        await run_in_threadpool(door.ledger.add, caller, sent)
         try:
             manifest.pop("name", None)
             files = got.files | await run_in_threadpool(
@@ -292,7 +303,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
-    responses=may_answer(413, 415, 507),
+    responses=may_answer(413, 415, 429, 507),
 )
 async def post_upload(
     request: Request,
@@ -301,8 +312,6 @@ async def post_upload(
     filename: Annotated[str, Query(max_length=255, description="What the file is called; its ending counts.")] = "",
 ) -> Response:
     """Upload one file as the whole body. A job names it as `upload:ID` within a day."""
-    from daemon.doors.http.body import chunks, content_length
-
     caller.check_may_submit()
     inbox, bounds = door.jobs.paths.inbox, door.bounds
     with door.uploads.one():

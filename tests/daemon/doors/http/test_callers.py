@@ -141,6 +141,25 @@ def test_a_key_sends_and_says_no_more_in_a_day_than_its_limits(door: Door) -> No
     assert short.post("/jobs", SPEECH).status == 202
 
 
+def test_a_retry_is_a_job_of_the_minute(door: Door) -> None:
+    few = door.key("few", jobs_per_minute=2)
+    job = few.post("/jobs", SPEECH).json["job"]
+    assert few.post(f"/jobs/{job}/retry").status == 202
+    assert few.post(f"/jobs/{job}/retry").code == "limit-reached"
+    assert few.post("/jobs", SPEECH).code == "limit-reached"
+
+
+@pytest.mark.usefixtures("processes")
+def test_files_to_validate_are_uploads(door: Door) -> None:
+    parts = ("kind", None, b"voice"), ("audio", "a.wav", b"RIFF" + bytes(600))
+    reader = door.key("reader", "read")
+    assert reader.post_parts("/validate", *parts).code == "not-allowed"
+    assert reader.post("/validate", SPEECH).json["ok"]
+    few = door.key("few", upload_bytes_per_day=1000)
+    assert few.post_parts("/validate", *parts).status == 200
+    assert few.post_parts("/validate", *parts).code == "limit-reached"
+
+
 def test_limits_hold_for_requests_at_once_and_before_the_daemon_has_seen_them(door: Door) -> None:
     for limits in ({"jobs_per_minute": 2}, {"waiting_jobs": 2}, {"speech_s_per_day": 12.0}):
         few = door.key(next(iter(limits)).replace("_", ""), **limits)

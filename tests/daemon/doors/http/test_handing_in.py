@@ -230,3 +230,10 @@ def test_validation_says_what_would_happen_and_keeps_nothing(door: Door) -> None
     wrong = door.open.post("/validate", {"kind": "speech", "txet": "x"})
     assert (wrong.status, wrong.json["ok"], wrong.json["errors"][0]["code"]) == (200, False, "manifest-unknown-key")
     assert (door.manifests, door.left_over) == ([], [])
+
+
+def test_a_cancel_that_the_daemon_has_not_seen_shows_in_the_status(door: Door) -> None:
+    job, other = (door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"] for _ in range(2))
+    assert "is cancelled" in door.open.send("DELETE", f"/jobs/{job}").json["next"]
+    assert "is cancelled" in door.open.get(f"/jobs/{job}").json["next"]
+    assert "is cancelled" not in door.open.get(f"/jobs/{other}").json["next"]
