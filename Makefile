@@ -27,7 +27,7 @@ $(DEV): $(STAMP) requirements-dev.lock
 
 # TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
 TORCH_BUILD ?= cpu
-EXTRAS := musetalk xtts generate languages japanese fonts transcribe whisper api mcp
+EXTRAS := musetalk xtts generate languages japanese fonts transcribe whisper api mcp ray
 
 $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
 	@$(COMPILE) tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)

@@ -178,3 +178,15 @@ class WorkerDied(Exception):  # noqa: N818 (it says what happened)
         self.reason = reason
         self.code = code
         self.tail = tail
+
+
+class WorkerLost(WorkerDied):
+    """A worker on another machine was lost with that machine, or with the way to it: no fault of the job.
+
+    Args:
+        with_machine: it was lost with its own machine, which the job may be the reason of when it happens again and again.
+    """
+
+    def __init__(self, reason: str, code: str, *, with_machine: bool) -> None:
+        super().__init__(reason, code, [])
+        self.with_machine = with_machine

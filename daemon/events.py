@@ -88,6 +88,9 @@ class Subscriber:
     def worker_died(self, lane: str, reason: str) -> None:
         """A worker ended during a job. `reason`: code of the error."""
 
+    def late_result_refused(self, slot: str) -> None:
+        """A worker on another machine has reported a result after it had been given up."""
+
     def scanned(self, seconds: float, found: int) -> None:
         """The whole inbox was scanned, in `seconds`. `found`: manifests in it."""
 

@@ -19,7 +19,7 @@ from daemon.config.reload import ReloadedSettings, reload_settings
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.operations import Operations
 from daemon.control.spool_requests import SpoolRequests
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import AvatarError, ConfigError, MachineError
 from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.history.keeper import HistoryKeeper
@@ -27,7 +27,7 @@ from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
 from daemon.intake.watcher import Watcher
 from daemon.jobs.record import Job
-from daemon.jobs.stages import LaneName
+from daemon.jobs.stages import LaneName, Stage
 from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimate_errors import EstimateErrors
@@ -49,6 +49,7 @@ from daemon.system.disk_thread import DiskThread
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
+from daemon.telemetry.cluster import ClusterCollector
 from daemon.telemetry.collectors import EstimateCollector
 from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
 from daemon.telemetry.lane_log import LANE_LOG, LaneLog
@@ -58,9 +59,12 @@ from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.slots import SlotCollector, gpu_slots
 from daemon.telemetry.state_file import ERRORS, StateFile, learned_times, read_state
 from daemon.telemetry.systemd import SystemdReporter
-from daemon.workers.devices import DeviceWatch, cards_that_answer, find_devices
-from daemon.workers.lane import Lane, MakeWorker
+from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices
+from daemon.workers.lane import Lane, MakeWorker, SlotWatch
 from daemon.workers.process import WorkerProcess
+from daemon.workers.remote.pool import CLUSTER_CODES, RayPool
+from daemon.workers.remote.portable import REMOTE_CPU, REMOTE_GPU, Portable
+from daemon.workers.remote.worker import RemoteWatch, RemoteWorker
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
@@ -91,6 +95,7 @@ class Service:
                 2 * settings.retry.max_delay_s, settings.lanes.pause_s, settings.intake.companion_wait_s
             ),
             lane_of=self.routes.lane_of,
+            is_portable=Portable(settings.paths.profiles),
         )
         self.events = Events()
         self._disk = DiskThread("inbox")
@@ -107,7 +112,9 @@ class Service:
         self.gpus = self._make_gpu_lanes()
         self.voice = self._make_lane("voice", 1)
         self.cpu = self._make_lane("cpu", cpus)
-        self.lanes = [*self.gpus, self.voice, self.cpu]
+        self.ray = RayPool(settings, self.events, self._cluster_changed) if settings.lanes.ray.is_used else None
+        self.remote = self._make_remote_lanes()
+        self.lanes = [*self.gpus, self.voice, self.cpu, *self.remote]
         self.batches = BatchKeeper(
             settings, self.spool, self.outbox, self.state_machine, self.admission.claims.builder, self._disk
         )
@@ -128,6 +135,8 @@ class Service:
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         self.metrics.registry.register(SlotCollector(self.lanes))
+        if self.ray is not None:
+            self.metrics.registry.register(ClusterCollector(self.ray))
         for lane in self.lanes:
             self.metrics.paused.labels(lane.title)  # at zero, until it pauses
         self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
@@ -140,7 +149,7 @@ class Service:
         self.admission.claims.builder.describe = self.status.describe_new
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
         self.metrics.registry.register(EstimateCollector(errors))
-        self.state = StateFile(state_json, estimator, errors, partial(gpu_slots, self.gpus))
+        self.state = StateFile(state_json, estimator, errors, partial(gpu_slots, [*self.gpus, *self.remote]))
         self.lane_log = LaneLog(self.spool.root / LANE_LOG)
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
@@ -175,17 +184,45 @@ class Service:
             for device in devices
         ]  # fmt: skip
 
+    def _make_remote_lanes(self) -> list[Lane]:
+        """Return a lane for each slot on the cluster, so that one whose machine has a fault pauses alone."""
+        if self.ray is None:
+            return []
+        wanted: list[tuple[LaneName, int, frozenset[Stage]]] = [
+            ("gpu", self.settings.lanes.ray.gpus, REMOTE_GPU), ("cpu", self.settings.lanes.ray.cpus, REMOTE_CPU),
+        ]  # fmt: skip
+        lanes = []
+        for name, count, stages in wanted:
+            for number in range(1, count + 1):
+                title = f"ray {name} {number}"
+                device = Device(f"ray {number}", name="a machine of the Ray cluster", stages=stages)
+                make_worker = partial(RemoteWorker, pool=self.ray, slot=title)
+                lanes.append(
+                    self._make_lane(name, 1, title, make_worker, RemoteWatch(device, self.ray), is_remote=True)
+                )
+        return lanes
+
+    def _cluster_changed(self, error: MachineError | None) -> None:
+        """Let the slots on the cluster stand still while it cannot be used, and go on when it can."""
+        for lane in self.remote:
+            if error is None:
+                lane.end_pause_of(*CLUSTER_CODES)
+            else:
+                lane.begin_pause(error)
+
     def _slots_by_lane(self) -> Counter[LaneName]:
-        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name."""
-        return Counter(lane.name for lane in self.lanes for _ in lane.slots)
+        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Slots on a
+        cluster that is gone do not count.
+        """
+        return Counter(lane.name for lane in self.lanes if not (lane.is_remote and lane.pause) for _ in lane.slots)
 
     def _make_lane(
         self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
-        watch: DeviceWatch | None = None,
+        watch: SlotWatch | None = None, *, is_remote: bool = False,
     ) -> Lane:  # fmt: skip
         lane = Lane(
             name, slots, self.state_machine, partial(self._scheduler.next_ticket, name), self.routes, make_worker,
-            partial(self.routes.preloads, name), self._scheduler.costs, title, watch,
+            list if is_remote else partial(self.routes.preloads, name), self._scheduler.costs, title, watch, is_remote,
         )  # fmt: skip
         self._scheduler.slots.setdefault(name, []).extend(lane.slots)
         return lane
@@ -265,6 +302,8 @@ class Service:
                 inbox=str(self.settings.paths.inbox),
                 notified=watcher.trusted(self.settings.paths.inbox),
             )
+            if self.ray is not None:
+                self.ray.start()
             for lane in self.lanes:
                 lane.start()
             self.systemd.ready()
@@ -303,6 +342,8 @@ class Service:
         for failure in await asyncio.gather(*drains, return_exceptions=True):
             if isinstance(failure, BaseException):  # what it left is recovered at the next start
                 log.error("lane not drained", exc_info=failure)
+        if self.ray is not None:
+            await self.ray.close()
         await self.history.close()
         self.state.write()
         self.lane_log.ended()

@@ -33,7 +33,7 @@ from daemon.errors import AvatarError, JobError, LackingError, MachineError, Res
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system.json_files import replace_json
-from daemon.system.memory import release_free_memory
+from daemon.system.memory import release_free_memory, return_large_blocks
 from daemon.system.permissions import restrict_umask
 from daemon.system.process import die_with
 from daemon.wire import (
@@ -330,6 +330,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
     args = parser.parse_args()
     gc.freeze()  # modules are no garbage later, either
+    return_large_blocks()
     # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C

@@ -212,6 +212,7 @@ def test_a_caption(row: list[str]) -> None:
 
 
 _VOICE = ["-f", "lavfi", "-i", "aevalsrc='0.5*sin(2*PI*220*t)*(0.6+0.4*sin(2*PI*3*t))':d=2:s=48000"]
+_BESIDE = ("FL", "FR", "LFE", "BL", "BR")
 _SILENCE = ["-f", "lavfi", "-i", "anullsrc=d=2"]
 SOUNDS = {
     "both channels of opposite phase": ([*_VOICE, "-af", "pan=stereo|c0=c0|c1=-1*c0"], "a.wav"),
@@ -220,6 +221,13 @@ SOUNDS = {
     "an M4A that was cut off": ([*_VOICE, "-movflags", "+faststart"], "a.m4a"),
     "an M4A as most programs write it, with its index at the end, that was cut off": (_VOICE, "a.m4a"),
     "an Opus file of which only the first 100 bytes are there": (_VOICE, "a.opus"),
+    "a WAV that was written to a pipe by sox": (_VOICE, "a.wav"),
+    "5.1 with a voice in the centre": (
+        [*_VOICE, "-af", f"pan=5.1|FC=c0|{'|'.join(f'{one}=0*c0' for one in _BESIDE)}"],
+        "a.wav",
+    ),
+    "a telephone's 8 kHz": ([*_VOICE, "-ar", "8000", "-c:a", "pcm_alaw"], "a.wav"),
+    "a video without sound": (["-f", "lavfi", "-i", "color=s=64x64:d=2"], "a.mp4"),
     "silence": (_SILENCE, "a.wav"),
     "a text file": (None, "a.wav"),
     "a picture": (None, "a.wav"),
@@ -238,12 +246,15 @@ def test_a_sound(tmp_path: Path, row: list[str]) -> None:
         file.write_bytes(PORTRAIT.read_bytes())
     if "cut off" in row[0]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    if "by sox" in row[0]:
+        head, mark, rest = file.read_bytes().partition(b"data")
+        file.write_bytes(head + mark + (0x7FFFF000).to_bytes(4, "little") + rest[4:])
     if "only the first 100 bytes" in row[0]:
         file.write_bytes(file.read_bytes()[:100])
     file.rename(ctx.path("source.audio"))
     try:
         stages.tts.run(ctx)
-        answer = " ".join(ctx.warnings)
+        answer = with_warnings("accepted", [one for one in ctx.warnings if "No words" not in one])
     except JobError as error:
         answer = str(error)
     check(answer, row[1])

@@ -82,7 +82,7 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
     if daemon is not None:
         wait_for_lock(shell, daemon)
     try:
-        for final in follow(shell, status, 600):
+        for final in follow(shell, status, status.stem, 600):
             print(f"demo: {final['state']:8} {final['stage'] or '':8} {float(str(final['progress'])):4.0%}", flush=True)
     except AvatarError:
         if daemon is not None and daemon.poll() is not None:  # its own last words say more than that it is gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -30,6 +31,7 @@ def free_port() -> int:
 def main() -> int:
     """Serve until Ctrl-C; returns the exit code."""
     shell = Shell(str(ROOT / "config.yaml"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was started ends with it
     daemon = start(shell)
     port = free_port()
     log = LOG.with_name("demo-ui.log")
@@ -42,7 +44,9 @@ def main() -> int:
         _wait(server, port, log)
         address = f"http://127.0.0.1:{port}/ui/"
         print(f"demo: the page is {address} (examples/portrait.png is a picture to try). Ctrl-C ends it.", flush=True)
-        webbrowser.open(address)
+        # Without a display, a browser in the terminal would hide what is said here.
+        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+            webbrowser.open(address)
         return server.wait()
     except KeyboardInterrupt:
         return 0

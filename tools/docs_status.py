@@ -63,6 +63,7 @@ HISTORY = """\
 |---|---|---|
 | `error` | a stage failed | `stage`, `code`, `message`, `traceback` if unexpected |
 | `crash` | the worker died | `stage`, `code`, `message`, `log`: its last lines |
+| `lost` | the machine of a worker, or the way to it, was lost; no attempt is charged | `stage`, `code`, `message` |
 | `interrupted` | the daemon ended while the stage ran | `stage` |
 | `cancelled` | somebody cancelled it | `by` |
 | `held`, `released` | somebody held or released it | `by`, `reason` |

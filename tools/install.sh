@@ -3,7 +3,7 @@
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
 #                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] [--api] [--mcp]
-#                        [--hooks]
+#                        [--ray] [--hooks]
 #                        or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
@@ -90,6 +90,7 @@ build() {
 	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
 	bring_extra transcribe "$transcribe" "what recognises the words of English recordings"
 	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
+	bring_extra ray "$ray" "Ray for slots on other machines"
 	bring_extra api "$api" "FastAPI and uvicorn for the HTTP door"
 	bring_extra mcp "$mcp" "the tools for assistants"
 	[ "$hooks" != keep ] || [ ! -e "$home/current/.hooks" ] || hooks=yes
@@ -254,8 +255,8 @@ uninstall_it() {
 	fi
 }
 
-extras="musetalk xtts generate languages japanese fonts transcribe whisper api mcp hooks"
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep mcp=keep hooks=keep voices=keep start=yes purge=no
+extras="musetalk xtts generate languages japanese fonts transcribe whisper api mcp ray hooks"
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep api=keep mcp=keep ray=keep hooks=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -277,6 +278,8 @@ for option; do
 	--no-transcribe) transcribe=no ;;
 	--whisper) whisper=yes ;;
 	--no-whisper) whisper=no ;;
+	--ray) ray=yes ;;
+	--no-ray) ray=no ;;
 	--api) api=yes ;;
 	--no-api) api=no ;;
 	--mcp) mcp=yes ;;

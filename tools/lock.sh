@@ -44,7 +44,7 @@ compile requirements-torch-needs.lock pyproject.toml --extra torch --constraints
 	$(names $base | without) $(names $torch | grep -E '^(torch|triton|cuda-.*|nvidia-.*)$' | without) "$@"
 
 limits="--constraints $base --constraints $dev --constraints $torch"
-for extra in musetalk xtts generate languages japanese fonts transcribe whisper api mcp; do
+for extra in musetalk xtts generate languages japanese fonts transcribe whisper api mcp ray; do
 	lock=requirements-$extra.lock
 	case $extra in
 	musetalk | xtts | generate) there="$base $torch" ;; # they bring torch

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.batch.replay import Choose, Costs, Replay
-from daemon.cli.timeline.idle import NEXT_JOB, idle_times
-from daemon.cli.timeline.records import read_past
 from daemon.jobs.stages import stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.service import Service
+from daemon.telemetry.timeline.idle import NEXT_JOB, idle_times
+from daemon.telemetry.timeline.records import read_past
 from daemon.workers.slot import Slot
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import json
 import shutil
 from collections.abc import Callable
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -18,6 +18,8 @@ from daemon.system.config_file import PLACES, config_path, has_config
 from daemon.system.permissions import NOT_ALLOWED, access_error
 
 if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
+    from rich.console import Console
+
     from daemon.config import Settings
     from daemon.queue.spool import Spool
 
@@ -43,18 +45,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Seconds(click.FloatRange):
-    """A number of seconds from 0 on."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        return self.fail(f"{value} is no number of seconds.", param, ctx) if isnan(seconds) else seconds
-
-
-#: The type of an option that says how long to wait.
-SECONDS = _Seconds(min=0)
-
-
 def config_option(envvar: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """`--config FILE`. The variable belongs to the outermost command alone: a command below it that read the variable too
     would put it before the option given to the outermost one.
@@ -72,7 +62,7 @@ def json_option(function: Callable[P, R]) -> Callable[P, R]:
 def alias(command: click.Command, name: str) -> click.Command:
     """Return the same command under another name, by which people know it from elsewhere."""
     same = copy.copy(command)
-    same.name, same.help = name, f"The same as `{command.name}`.\n\n{command.help}"
+    same.name, same.help = name, f"The same as `{command.name}`.\n\n{inspect.cleandoc(command.help or '')}"
     return same
 
 
@@ -173,6 +163,17 @@ class Shell:
         from daemon.doors.requests import ask
 
         return ask(self.spool, self.may_run, op, **data)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console of rich. Where its reader goes away it raises `BrokenPipeError`, as click does; rich's own ends with 1."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Plain(stderr=stderr)
 
 
 def exit_code(exc: AvatarError) -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from daemon.cli.common import note
+from daemon.cli.common import console, note
 
 #: Is told state, stage and finished part, 0 to 1.
 Show = Callable[[str, str | None, float], None]
@@ -51,7 +51,6 @@ def _lines() -> Show:
 
 
 def _bar() -> Iterator[Show]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -60,6 +59,6 @@ def _bar() -> Iterator[Show]:
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task("handed in", total=1.0)
         yield lambda state, stage, part: bar.update(task, completed=part, description=f"{state} {stage or ''}")

@@ -49,6 +49,7 @@ KNOWN_FILES = {
     "inbox.json",
     "outbox.json",
     "strays.json",
+    "tables.json",
 }
 
 

@@ -31,7 +31,8 @@ def details(shell: Shell) -> dict[str, Any]:
 def detail_lines(value: dict[str, Any]) -> Iterator[str]:
     """Yield the lines for people. `value`: the overview with `details`."""
     for lane, stages in value["lanes"].items() if not daemon_absent(value) else ():
-        parts = [slot["lane"] for slot in value["slots"]] if lane == "gpu" and value["slots"] else [lane]
+        here = [slot["lane"] for slot in value["slots"] if lane == "gpu" and not slot.get("remote")]
+        parts = here or [lane]
         state = "stands still" if all(part in value["paused_lanes"] for part in parts) else "is ready"
         yield f"lane     {lane} {state}: {', '.join(stages)}"
     for slot in value["slots"]:

@@ -78,12 +78,13 @@ def _running(now: dict[str, Any]) -> RenderableType:
 
 
 def _slots(now: dict[str, Any]) -> list[RenderableType]:
-    """What each GPU does, where several have a slot."""
+    """What each GPU does, where several have a slot, and what the slots on other machines do."""
     if len(now["slots"]) < 2:
         return []
     table = Table("slot", "", "loaded", box=None, header_style="dim")
     for slot in now["slots"]:
-        table.add_row(f"GPU {slot['gpu']}", escape(describe_slot(slot)), ", ".join(slot["loaded"]))
+        title = slot["lane"] if slot.get("remote") else f"GPU {slot['gpu']}"
+        table.add_row(title, escape(describe_slot(slot)), ", ".join(slot["loaded"]))
     return ["", table]
 
 

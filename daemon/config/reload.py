@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from daemon.config.settings import Settings
 
 #: Settings that need a restart: open folders, the bound port, the number of processes.
-FIXED = ("paths.", "metrics.", "lanes.cpu.processes", "lanes.gpu.devices", "intake.watch", "log.format")
+FIXED = ("paths.", "metrics.", "lanes.cpu.processes", "lanes.gpu.devices", "lanes.ray.", "intake.watch", "log.format")
 
 
 @dataclass

@@ -128,7 +128,9 @@ class Retry(Section):
     attempts: int = Field(3, ge=1, description="Attempts at a stage before the job fails.")
     crashes: int = Field(3, ge=1, description="Worker crashes that a job may cause before it is quarantined.")
     interruptions: int = Field(
-        10, ge=1, description="Times the daemon may die while a job runs before the job is quarantined."
+        10,
+        ge=1,
+        description="Times the daemon, or another machine, may die while it runs a job before the job is quarantined.",
     )
     first_delay_s: float = Field(
         5.0, ge=0, description="Delay before the second attempt; doubles each time, plus up to 50 % at random."
@@ -166,6 +168,34 @@ class CpuLane(Section):
         return self.processes or max(2, (os.cpu_count() or 2) // 2)
 
 
+class RayLane(Section):
+    """Slots on the machines of a Ray cluster (docs/scaling.md)."""
+
+    address: str = Field("", description="Address of the cluster's head, HOST:PORT; empty: no other machine is used.")
+    gpus: int = Field(0, ge=0, le=1000, description="Slots of the gpu lane there, each with a GPU of the cluster.")
+    cpus: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Slots there that draw and convert videos, each with a processor.",
+    )
+    allow_open: bool = Field(
+        False,
+        description="Whether a cluster is used that asks for no token, so that whoever reaches it can run code there.",
+    )
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are slots on other machines."""
+        return bool(self.address and (self.gpus or self.cpus))
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if (self.gpus or self.cpus) and not re.fullmatch(r"[^\s/]+:\d{1,5}", self.address):
+            raise ValueError("`address` is not HOST:PORT, the address of the cluster's head, such as gpu1.example:6379")
+        return self
+
+
 class Timeout(Section):
     """Time limits of stages."""
 
@@ -184,6 +214,7 @@ class Lanes(Section):
 
     gpu: GpuLane = GpuLane()
     cpu: CpuLane = CpuLane()
+    ray: RayLane = RayLane()
     timeout: Timeout = Timeout()
     heartbeat_s: float = Field(
         2.0, gt=0, description="Interval of the messages by which a worker shows that it is alive."

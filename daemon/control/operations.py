@@ -28,6 +28,8 @@ MAX_PRIORITY = 100
 #: How long a cancelled job may take to leave its stage, after `lanes.cancel_s`, until the one who asked is told to wait, in s.
 CANCEL_S = 10.0
 AGAIN_S = 0.5  # between two tries to end its child
+#: Longest pause that has an end, in s: 10,000 days.
+_LONGEST_PAUSE_S = 864_000_000
 MAX_REASON = 200  # characters kept of what a person writes
 
 
@@ -282,8 +284,12 @@ class Operations:
     async def _pause(self, request: Request) -> str:
         scope = _scope(request)
         seconds = request.get("for_s")
-        if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds < 1e9):
-            raise JobError("control-invalid", f"{seconds!r} is not a time in seconds.", "Give a number above 0.")
+        if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_PAUSE_S):
+            raise JobError(
+                "control-invalid",
+                f"Nothing can be paused for {seconds!r} s.",
+                f"Give a time above 0 and of at most {_LONGEST_PAUSE_S // 86_400} days, or none for a pause without end.",
+            )
         present = self._pauses.active(scope)
         if present is not None and present.by != _by(request) and request.get("force") is not True:
             raise JobError(

@@ -59,7 +59,7 @@ def describe_times(expected: dict[str, Any]) -> str:
     stages = ", ".join(
         f"{stage} {minutes_or_seconds(seconds)}" for stage, seconds in expected["stages"].items() if seconds >= 0.5
     )
-    basis = "as measured here" if expected["learned"] else "first guesses: no job has been measured here yet"
+    basis = "as measured here" if expected["learned"] else "first guesses, as nothing that was measured here is known"
     return f"{said}; about {minutes_or_seconds(expected['total_s'])} of work{f' ({stages})' if stages else ''}, {basis}"
 
 

@@ -8,6 +8,7 @@ litter that the daemon clears.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,15 @@ import yaml
 
 from daemon.config.settings import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
-from daemon.doors.shared_files import file_digest, replace_readable, share, temporary_name, usual_name, write_readable
+from daemon.doors.shared_files import (
+    file_digest,
+    replace_readable,
+    share,
+    temporary_name,
+    usual_name,
+    usual_names,
+    write_readable,
+)
 from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
@@ -27,7 +36,7 @@ from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
-from daemon.outbox.names import clean_stem
+from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
@@ -73,6 +82,7 @@ def hand_in(
     *,
     paths: Paths,
     name: str | None = None,
+    chosen: bool = False,
     defaults: Sequence[FolderDefaults] = (),
     checked: Manifest | None = None,
     complete: bool = False,
@@ -89,6 +99,7 @@ def hand_in(
         key: idempotency key. The same key of the same user is the same job, until retention has removed that.
         paths: the folders of the installation.
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
+        chosen: whether the door chose `name`; another one then does not make it another job of its key.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         checked: what `check` returned for the manifest and the files; by default it is checked here.
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
@@ -107,7 +118,7 @@ def hand_in(
     _check_label("key", key, MAX_KEY)
     _check_files(files)
     if checked is None:
-        checked = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults)
+        checked = check({**manifest, **usual_names(files)}, defaults)
     output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
@@ -121,7 +132,7 @@ def hand_in(
             dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
         ).hand_in()
     with opened_key(paths.inbox, by, key, wait=wait) as register:
-        request = request_digest({**manifest, "": name or ""}, digests)
+        request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
         if register.request and register.request != request:
             raise AvatarError(
                 "key-reused",
@@ -200,11 +211,11 @@ class _Submission:
             raise AvatarError("name-taken", f"{result} is in use already.", "Choose another name.")
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
-        names = {key: usual_name(path, self.digests[key]) for key, path in self.files.items()}
+        names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
         self._write_record(stem, names)
         notes = []
         for key, path in self.files.items():
-            shared, said = share(path, inbox, take=self.take)
+            shared, said = share(path, key, inbox, take=self.take)
             if shared != names[key]:
                 names[key] = shared
                 self._write_record(stem, names)
@@ -265,6 +276,14 @@ def made_up_name(words: str) -> str:
     """Return a new name for a manifest that has none: up to 32 characters of `words`, and random ones."""
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:32].strip("-")
     return f"{slug or 'job'}-{secrets.token_hex(3)}"
+
+
+def next_name(outbox: Path, before: str) -> str:
+    """Return the name for a job that is made again: the next version of the earlier result's that is free, such as hello-v2."""
+    folder, name = Outbox(outbox), next_version(os.path.basename(before))
+    while not folder.is_free(name):
+        name = next_version(name)
+    return name
 
 
 def check_name(name: str) -> str:

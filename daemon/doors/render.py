@@ -32,6 +32,7 @@ from daemon.doors.file_lock import hold_lock
 from daemon.doors.keys import request_digest
 from daemon.doors.replaced_source import replaced_source
 from daemon.doors.shared_files import file_digest
+from daemon.doors.standstill import Absence
 from daemon.errors import AvatarError, ConfigError, JobError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS
@@ -55,8 +56,6 @@ KEPT_S = 7 * 86_400.0
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
 #: Endings of results that are brought beside the main one: who gets captions in a file has asked for it.
 CAPTIONS = (".srt", ".vtt")
-#: How long a service may be gone while its job is waited for: it may be starting anew. s
-ABSENT_S = 15.0
 _LINES = 5  # of the private daemon's log, in an error
 
 
@@ -333,18 +332,10 @@ def _last(job: Job, progress: Progress | None, deadline: float | None, check_wor
 
 def _service_check(settings: Settings, job: Job) -> Callable[[], str]:
     """Return the check of a service that a job was handed in to."""
-    seen = time.monotonic()
+    absence = Absence(lambda: _runs(settings), job.id)
 
     def check() -> str:
-        nonlocal seen
-        if _runs(settings):
-            seen = time.monotonic()
-        elif time.monotonic() - seen > ABSENT_S:
-            raise AvatarError(
-                "daemon-absent",
-                f"The daemon does not run any more; it keeps the job {job.id}.",
-                "Start it with `avatar run` or `systemctl start avatard`; the results then come into the outbox.",
-            )
+        absence.check()
         return f"It goes on; its results come into the outbox, and `avatar jobs show {job.id}` says when."
 
     return check

@@ -7,19 +7,31 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from daemon.errors import JobError
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.system import fs
 from daemon.system.permissions import current_user, owner_name
 from daemon.system.safe_open import open_inside
 
+#: Endings that a file keeps in the inbox. With any other it has none there, as what lies there by the name of a manifest, a table
+#: or a request is taken for one: `x.yaml`, `x.csv`, `x.cancel`.
+MEDIA_ENDINGS: Final = (
+    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".avi", ".avif", ".bmp", ".caf", ".flac", ".flv", ".gif", ".heic",
+    ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".m2ts", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".png", ".srt", ".tif", ".tiff", ".ts", ".vtt",
+    ".wav", ".weba", ".webm", ".webp", ".wma", ".wmv",
+)  # fmt: skip
+#: Key of the manifest whose file is a table, and must be called so.
+_TABLE: Final = "rows"
 #: Mode of what a door brings into the inbox.
 _MODE = 0o640
 
 
-def share(path: Path, inbox: Path, *, take: bool = False) -> tuple[str, str]:
+def share(path: Path, key: str, inbox: Path, *, take: bool = False) -> tuple[str, str]:
     """Copy a picture or sound into the inbox, whole or not at all, under a name made from its content, so that it is there
     once, however often it is used. Somebody else may be doing the same just now.
 
@@ -27,21 +39,27 @@ def share(path: Path, inbox: Path, *, take: bool = False) -> tuple[str, str]:
     change or remove it before the job is taken in, so that another name is taken then.
 
     Args:
+        key: the key of the manifest that it is for.
         take: the file is flushed, lies below the inbox, and may be moved instead of copied.
 
     Returns:
         its name in the inbox, and a sentence on why it is not the usual one; empty where it is.
     """
     digest = file_digest(path)
-    names, said = _shared_names(path, digest), ""
+    names, said = _shared_names(path, key, digest), ""
     while not _bring(path, inbox / (name := next(names)), take) and (why := _unusable(inbox / name, digest)):
         said = said or f"{name} in the inbox {why}"
     return name, f"{said}; the copy of {path.name} is called {name}." if said else ""
 
 
-def usual_name(path: Path, digest: str = "0" * 64) -> str:
+def usual_name(path: Path, key: str, digest: str = "0" * 64) -> str:
     """Return the first name that `share` tries. `digest`: SHA-256 of the file; without it, the name only has the right form."""
-    return next(_shared_names(path, digest))
+    return next(_shared_names(path, key, digest))
+
+
+def usual_names(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return names of the right form for files, by their key in the manifest."""
+    return {key: usual_name(path, key) for key, path in files.items()}
 
 
 def file_digest(path: Path) -> str:
@@ -55,9 +73,11 @@ def temporary_name(folder: Path) -> Path:
     return folder / f".{secrets.token_hex(8)}.tmp"
 
 
-def _shared_names(path: Path, digest: str) -> Iterator[str]:
+def _shared_names(path: Path, key: str, digest: str) -> Iterator[str]:
     """Yield names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
     stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
+    if ending not in (TABLE_ENDINGS if key == _TABLE else MEDIA_ENDINGS):
+        ending = ""
     yield f"{stem}{ending}"
     yield f"{stem}-{_slug(current_user())}{ending}"
     while True:

@@ -1,14 +1,52 @@
-"""Tells why nothing happens with a job of the service now: no daemon, a pause, a lane that a fault of the machine has stopped."""
+"""Tells why nothing happens with a job of the service now: no daemon, a pause, a lane that a fault of the machine has stopped.
+
+Says as well when nobody who waits has to wait any longer, because the daemon is gone.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from daemon.errors import AvatarError
 from daemon.outbox.status_file import describe_intake_pause, describe_pause
 from daemon.queue.lock import lock_holder
 from daemon.queue.pauses import read_pauses
 from daemon.system.installation import how_to_start
 from daemon.telemetry.state_file import read_state
+
+#: How long a service may be gone while its job is waited for: it may be starting anew. s
+ABSENT_S: Final = 15.0
+
+
+class Absence:
+    """Watches whether a daemon runs while its job is waited for. Every command that waits goes by it.
+
+    Args:
+        runs: whether a daemon runs, as far as can be told.
+        job: its id, or the name of its result.
+    """
+
+    def __init__(self, runs: Callable[[], bool], job: str) -> None:
+        self._runs, self._job = runs, job
+        self._seen = time.monotonic()
+
+    def check(self) -> None:
+        """Look whether it runs.
+
+        Raises:
+            AvatarError: `daemon-absent`: it has been gone for longer than a start takes.
+        """
+        if self._runs():
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > ABSENT_S:
+            raise AvatarError(
+                "daemon-absent",
+                f"The daemon does not run; it keeps the job {self._job}.",
+                "Start it with `avatar run` or `systemctl start avatard`; the results then come into the outbox.",
+            )
 
 
 def standstill(spool: Path, state: str, next_step: str = "") -> str:

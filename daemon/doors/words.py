@@ -63,10 +63,12 @@ def words_of(text: str) -> str:
     """TEXT of a command; `-` is standard input, which is UTF-8 whatever the terminal's language.
 
     Raises:
-        click.BadParameter: it is not.
+        click.BadParameter: it is not, or is closed.
     """
     if text != "-":
         return text
+    if sys.stdin is None:  # the caller closed it: Python then has none
+        raise click.BadParameter("standard input is closed; give a file or a pipe to read from", param_hint="TEXT")
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as exc:

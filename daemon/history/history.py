@@ -14,6 +14,9 @@ from daemon.history.find_rows import find_rows
 from daemon.history.freshness import wait_for_noted_changes
 from daemon.history.query import STATES, Query, Row
 
+#: Most rows of an answer: SQLite knows no larger number.
+MOST = 2**63 - 1
+
 
 class History:
     """Answers questions from the index in a folder (`paths.history`). Every question opens it anew, so that one object serves
@@ -37,8 +40,9 @@ class History:
         Raises:
             HistoryError: the index cannot be used: read the folders.
         """
+        most = min(max(0, limit), MOST)
         with self._reading() as connection:
-            return list(itertools.islice(find_rows(connection, query or Query(), max(0, limit), after), max(0, limit)))
+            return list(itertools.islice(find_rows(connection, query or Query(), most, after), most))
 
     def get(self, job: str) -> Row | None:
         """Return a job by its id, or the latest by the name of its results; None where there is none.

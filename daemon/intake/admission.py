@@ -107,7 +107,7 @@ class Admission:
         self._contents = ManifestContents(settings, lambda: self.inbox, self.results)
         #: Manifests that people are to be told of: durably, and so only after all that can be taken.
         self._unnoted: list[WaitingNote] = []
-        self.tables = DroppedTables(lambda: self.inbox)
+        self.tables = DroppedTables(lambda: self.inbox, spool.root / "tables.json")
         self._queue: FairQueue[Drop] = FairQueue(_lines)
         self._turn = Turn()
 
@@ -211,7 +211,7 @@ class Admission:
         self._forget_gone({drop.name for drop in drops})
         self._queue.keep(sorted((drop for drop in drops if drop.settled), key=_arrival))
         left = available_bytes(self.settings)
-        self._unnoted = []
+        self._unnoted = [self._empty_note(drop) for drop in drops if self._tells_empty(drop)]
         batch: list[Drop] = []
         jobs = 0
         self._turn = Turn(self.inbox.clock)
@@ -232,6 +232,15 @@ class Admission:
             now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
             self._waiting.begin(now)
             turn.jobs += len(now)
+
+    def _tells_empty(self, drop: Drop) -> bool:
+        return not drop.settled and drop.name not in self._waiting and self.inbox.stays_empty(drop.name)
+
+    def _empty_note(self, drop: Drop) -> WaitingNote:
+        """Return what is told of a manifest that stays empty: a program may still fill it, so that it is not refused at once."""
+        name, wait = printable(os.path.basename(drop.name)), self.settings.intake.empty_wait_s
+        why = f"{name} is empty (0 bytes). Save the manifest again; if it stays empty for {wait:g} s, it is refused."
+        return WaitingNote(drop, drop.stem, [], [why], self.inbox.now)
 
     def keep_back(self, drops: Sequence[Drop], why: str) -> None:
         """Leave manifests that may be taken in the inbox, and tell their people why; between two batches of `scan`.
@@ -261,6 +270,7 @@ class Admission:
             defaults = {drop.name: self._contents.defaults(drop.name) for drop in drops}
             wanted = [(drop, self._id(drop)) for drop in drops]
             held = {drop.name: held for drop in drops if (held := self._waiting.held(drop.name)) is not None}
+            self.tables.take([table for drop in drops for table in self._contents.tables(drop.name)])
             jobs = self.claims.take(wanted, waited=waited, defaults=defaults, held=held)
         for drop in drops:
             self._turn.jobs += self._contents.jobs(drop.name)

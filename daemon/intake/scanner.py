@@ -11,6 +11,7 @@ manifest that names it settle in the same time, and nothing is read before it is
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -299,9 +300,24 @@ class InboxScanner:
         # Some programs create a file long before they fill it.
         return max(wait, limits.empty_wait_s) if seen.look.size == 0 else wait
 
+    def stays_empty(self, name: str) -> bool:
+        """Return whether a file has been seen empty for longer than it takes to fill one, and may still be filled."""
+        seen = self._seen.get(name)
+        return seen is not None and self._empty_left(seen) <= 0 < self._seconds_left(seen)
+
+    def _empty_left(self, seen: Seen) -> float:
+        """Return the seconds from the last look until a file that is still empty is told of; endless for one that is not."""
+        if seen.look.size > 0 or seen.writing is Writing.OPEN:
+            return math.inf
+        return seen.since + self._settings.intake.settle_s - self.now
+
     def next_still(self) -> float | None:
-        """Return the seconds from the last look until the next file is whole; None if none waits for that."""
-        return min((left for left in map(self._seconds_left, list(self._seen.values())) if left > 0), default=None)
+        """Return the seconds from the last look until the next file is whole, or is told to be empty; None if none waits for
+        that.
+        """
+        known = list(self._seen.values())
+        lefts = (left for wait in (self._seconds_left, self._empty_left) for left in map(wait, known))
+        return min((left for left in lefts if 0 < left < math.inf), default=None)
 
     def forget(self, name: str) -> None:
         """Forget a file that was taken out of the inbox."""

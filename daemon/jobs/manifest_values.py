@@ -46,6 +46,13 @@ _OTHER_FILE = re.compile(r"[^\s/\\]+\.(?:wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov|p
 NO_FILES = frozenset({"none", "no", "off", "false", "null", "n/a", "nothing", "true", "yes", "on"})
 #: Words that are no name of a file: a sentence.
 _SENTENCE = re.compile(r"(?!.*\.\w{1,5}$)(?:.* .*[.!?…]|(?:\S+ ){4,}\S+)")
+#: What is written around or in place of a name: <a.png>, 'a.png', [[a.png]], ![x](a.png), $HOME/a.png, %TEMP%/a.png, a.png?dl=1,
+#: www.x.org/a.png, and a comma for the point of the ending.
+_NO_NAME = re.compile(
+    r"<.*>|([\"'`«“]).*[\"'`»”]|\[.*\]|!?\[.*\]\(.*\)|\$\{?\w+\}?[/\\].*|%\w+%[/\\].*|.*\.\w{2,5}\?\w+=.*|www\..*"
+    r"|[^,.]+,(?:png|jpe?g|webp|wav|mp3|m4a|mp4|mov)",
+    re.IGNORECASE,
+)
 MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
@@ -102,7 +109,7 @@ def _file_name(value: object) -> str:
     """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
     text = str(value).strip()
     parts = text.replace("\\", "/").split("/")
-    if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text):
+    if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text) or _NO_NAME.fullmatch(text):
         raise ValueError("must name a file")
     if _LISTED.search(text):
         raise ValueError("must be one file name")

@@ -107,7 +107,7 @@ class Job:
         since: when the job entered its present queue.
         attempts: starts of each stage, counted on disk before the start.
         crashes: workers that died while they ran this job.
-        interruptions: times that the daemon died while this job ran.
+        interruptions: times that the daemon, or the machine of a worker, died while this job ran.
         facts: what each finished stage reported, among others; `timings`: seconds waited and run, by stage.
         runs: the last attempts, in order.
     """

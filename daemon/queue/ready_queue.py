@@ -33,6 +33,7 @@ class Ticket:
         lane: the lane in which it waits.
         line: who handed it in, and the folder of the inbox that it came from.
         cost_s: seconds of work that its stage is expected to take.
+        portable: whether another machine can run its stage.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Ticket:
     lane: LaneName
     line: Line = ("", "")
     cost_s: float = 1.0
+    portable: bool = True
 
     @property
     def rank(self) -> tuple[float, str]:
@@ -65,6 +67,7 @@ class ReadyQueue:
 
     Args:
         lane_of: chooses the lane in which a job waits for its stage.
+        is_portable: tells whether another machine can run a job's stage.
         longest_delay_s: returns the longest delay in s; it bounds delays in records, since the system clock may have been set.
     """
 
@@ -73,11 +76,12 @@ class ReadyQueue:
         clock: SteadyClock | None = None,
         longest_delay_s: Callable[[], float] = lambda: 3600.0,
         lane_of: Callable[[Job], LaneName] = first_lane,
+        is_portable: Callable[[Job], bool] = lambda _: True,
     ) -> None:
         self._clock = clock or SteadyClock()
         self._longest_s = longest_delay_s
         self._tickets: dict[str, Ticket] = {}
-        self._lane_of = lane_of
+        self._lane_of, self._is_portable = lane_of, is_portable
         self._shares: dict[Stage, dict[LaneName, _Shares]] = {
             stage: {lane: {} for lane in BY_NAME[stage].lanes} for stage in STAGES
         }
@@ -110,7 +114,8 @@ class ReadyQueue:
         # A batch has a turn of its own, so that what its owner drops beside it does not wait behind a thousand rows.
         line = job.by, job.facts.row.batch if job.facts.row else os.path.dirname(job.source)
         cost_s = Work.of_job(job).first_guess_s(job.stage)
-        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, self._lane_of(job), line, cost_s))
+        lane, portable = self._lane_of(job), self._is_portable(job)
+        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, lane, line, cost_s, portable))
 
     def restore(self, ticket: Ticket) -> None:
         """Add a ticket again that was removed."""

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, WorkerDied
+from daemon.errors import AvatarError, JobError, WorkerDied, WorkerLost
 from daemon.events import Events
 from daemon.jobs.facts import BatchCounts, JobFacts
 from daemon.jobs.kinds import KINDS
@@ -260,6 +260,20 @@ class StateMachine:
             return
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
+
+    async def record_loss(self, job: Job, directory: Path, loss: WorkerLost) -> None:
+        """Record that the worker was lost with its machine: the job goes back without an attempt, and is quarantined when it has
+        been interrupted `retry.interruptions` times, since it may be what takes the machines down.
+        """
+        assert job.stage is not None
+        job.interruptions += loss.with_machine
+        job.note("lost", stage=job.stage, code=loss.code, message=loss.reason)
+        if job.interruptions >= self.settings.retry.interruptions:
+            self._record_attempt(job, "crashed")
+            reason = f"The job was interrupted {job.interruptions} times and is quarantined. Last: {loss.reason}"
+            await self.finish(job, directory, "failed", quarantine_error(reason))
+            return
+        await self.put_back(job, directory, "returned")
 
     async def finish_cancelled(self, job: Job, directory: Path, by: str) -> None:
         """End a running job that a person cancelled, after its worker was stopped. `by`: who."""

@@ -125,6 +125,13 @@ class LogWriter(Subscriber):
     def model_changed(self, change: ModelChange) -> None:
         self._log.info(f"model {change.change}", **change.model_dump(exclude={"event", "change"}, exclude_none=True))
 
+    def late_result_refused(self, slot: str) -> None:
+        self._log.warning(
+            "late result refused",
+            slot=slot,
+            why="its worker had been given up, and the job was done elsewhere or waits",
+        )
+
     def worker_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)
 

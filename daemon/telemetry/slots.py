@@ -27,12 +27,13 @@ def slot_state(lane: Lane, slot: Slot) -> State:
 
 
 def gpu_slots(lanes: Sequence[Lane]) -> list[dict[str, Any]]:
-    """Return a record for each slot with a GPU of its own. `gpu`: its number; `device`: what people call it."""
+    """Return a record for each slot with a GPU of its own, or elsewhere. `gpu`: its number; `device`: what people call it."""
     return [
         {
             "lane": lane.title,
             "gpu": lane.device.label,
             "uuid": lane.device.uuid,
+            "remote": lane.is_remote,
             "device": str(lane.device),
             "stages": sorted(slot.stages),
             "state": slot_state(lane, slot),

@@ -21,7 +21,7 @@ from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.workers.lane import Lane
-from daemon.workers.process import START_S
+from daemon.workers.worker import START_S
 
 #: Interval of checks of the state, in s; also the longest interval of watchdog notifications.
 LOOK_S = 5.0

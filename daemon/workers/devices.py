@@ -6,6 +6,7 @@ CUDA by UUID, since CUDA counts them in another order than NVML and `nvidia-smi`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,9 @@ class Device:
     stages: frozenset[Stage] = frozenset(stages_of_lane("gpu"))
 
     def __str__(self) -> str:
-        return f"GPU {self.label} ({', '.join(filter(None, (self.name, self.uuid)))})" if self.uuid else "the GPU"
+        if self.uuid:
+            return f"GPU {self.label} ({', '.join(filter(None, (self.name, self.uuid)))})"
+        return self.name or "the GPU"
 
 
 def find_devices(wanted: GpuDevices, environment: Mapping[str, str], cards: Sequence[Card]) -> list[Device]:
@@ -131,8 +134,16 @@ class DeviceWatch:
         self.device = device
         self._cards = BoundedCall(read, patience_s=PATIENCE_S)
 
+    async def look(self) -> int | None:
+        """Return its free memory, in bytes; None where that is not known.
+
+        Raises:
+            MachineError: `gpu-lost`: it does not answer.
+        """
+        return await asyncio.to_thread(self.free_bytes)
+
     def free_bytes(self) -> int | None:
-        """Return its free memory; None where that is not known. Blocks for a bounded time.
+        """Return what `look` does. Blocks for a bounded time.
 
         Raises:
             MachineError: `gpu-lost`: it does not answer.

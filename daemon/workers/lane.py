@@ -8,24 +8,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
+from daemon.errors import (
+    AvatarError,
+    JobError,
+    MachineError,
+    WorkerDied,
+    WorkerLost,
+    from_exception,
+    traceback_of,
+)
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
 from daemon.wire import ModelChange, Notice, RunRequest
-from daemon.workers.devices import Device, DeviceWatch
+from daemon.workers.devices import Device
 from daemon.workers.preloading import preload_next
-from daemon.workers.process import ElsewhereError, WorkerProcess
+from daemon.workers.process import WorkerProcess
 from daemon.workers.routes import Routes
 from daemon.workers.slot import SOON_S, Slot
 from daemon.workers.slot_models import ModelCosts, SlotModels
 from daemon.workers.time_limits import stage_timeout_s
+from daemon.workers.worker import ElsewhereError, Worker
 
 log = structlog.get_logger()
 
@@ -39,7 +49,20 @@ AFTER_BUG_S = 1.0
 #: Chooses the next ticket for a slot at a monotonic time; None: no job.
 ChooseTicket = Callable[[Slot, float], Ticket | None]
 #: Makes a worker, given its lane's name, the settings, and the receiver of its notices.
-MakeWorker = Callable[[str, Settings, Callable[[Notice], None]], WorkerProcess]
+MakeWorker = Callable[[str, Settings, Callable[[Notice], None]], Worker]
+
+
+class SlotWatch(Protocol):
+    """Looks after what the slot of a lane runs on: a GPU (`devices.DeviceWatch`), or a cluster."""
+
+    device: Device
+
+    async def look(self) -> int | None:
+        """Return the free memory of its GPU, in bytes; None where that is not known.
+
+        Raises:
+            MachineError: it does not answer.
+        """
 
 
 @dataclass
@@ -62,7 +85,8 @@ class Lane:
         make_worker: makes the worker process of a slot.
         costs: learns what loading models costs.
         preloads: stages that the first slot loads ahead of the first job.
-        watch: looks after the GPU of its slot; None: it has none of its own.
+        watch: looks after what its slot runs on; None: on nothing of its own.
+        is_remote: its worker runs on another machine.
     """
 
     def __init__(
@@ -76,9 +100,11 @@ class Lane:
         preloads: Callable[[], list[Stage]] = list,
         costs: ModelCosts | None = None,
         title: str = "",
-        watch: DeviceWatch | None = None,
+        watch: SlotWatch | None = None,
+        is_remote: bool = False,
     ) -> None:
         self.name = name
+        self.is_remote = is_remote
         self.title = title or name
         self.device = watch.device if watch else Device()
         self._watch = watch
@@ -96,7 +122,7 @@ class Lane:
     def _make_slot(self, name: str, make_worker: MakeWorker) -> Slot:
         models = SlotModels(self._costs)
         worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, models))
-        return Slot(name, worker, models, self._stages)
+        return Slot(name, worker, models, self._stages, is_remote=self.is_remote)
 
     def start(self) -> None:
         """Start one task for each slot."""
@@ -155,7 +181,7 @@ class Lane:
         ticket = self._next_ticket(slot)
         may_load = bool(slot.to_preload) and not self._is_paused()
         if (ticket is not None or may_load) and not slot.worker.alive and self._watch is not None:
-            await self._look_at_device(slot)
+            await self._look_at_device(slot, starts=True)
             ticket = self._next_ticket(slot)  # others may have taken the one before
             may_load = may_load and not self._is_paused()
         if ticket is not None:
@@ -173,14 +199,19 @@ class Lane:
         stages = self._preloads()
         return stages if self._watch is None else [stage for stage in stages if stage in self._stages]
 
-    async def _look_at_device(self, slot: Slot) -> None:
+    async def _look_at_device(self, slot: Slot, *, starts: bool = False) -> None:
         """Read the free memory of a slot's GPU; pause if it does not answer. A process that starts without its GPU would
         compute on the processor.
+
+        Args:
+            starts: whether to start a worker that is to be started before it is given a job.
         """
         if self._watch is None:
             return
         try:
-            slot.free_bytes = await asyncio.to_thread(self._watch.free_bytes)
+            slot.free_bytes = await self._watch.look()
+            if starts and slot.worker.starts_first and not self.draining:
+                await slot.worker.start()
         except MachineError as exc:
             self._begin_pause(exc)
 
@@ -319,8 +350,11 @@ class Lane:
     async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
             await self.state_machine.put_back(job, directory, "returned")
+            return
+        self.state_machine.events.worker_died(self.title, death.code)
+        if isinstance(death, WorkerLost):
+            await self.state_machine.record_loss(job, directory, death)
         else:
-            self.state_machine.events.worker_died(self.title, death.code)
             await self.state_machine.record_crash(job, directory, death)
 
     def _has_jobs(self) -> bool:
@@ -346,6 +380,17 @@ class Lane:
             slot.paused_until = self.pause.until
         self.state_machine.events.lane_paused(self.title, error, delay)
         self._tell_of_slots()
+
+    def begin_pause(self, error: MachineError) -> None:
+        """Pause, unless it pauses already, for a fault that concerns it also while it has no job."""
+        if self.pause is None:
+            self._begin_pause(error)
+
+    def end_pause_of(self, *codes: str) -> None:
+        """End a pause after a fault that is mended."""
+        if self.pause is not None and self.pause.error.code in codes:
+            self._end_pause()
+            self.state_machine.changed.notify()
 
     def _end_pause(self) -> None:
         if self.pause is not None:

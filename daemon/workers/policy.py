@@ -199,10 +199,12 @@ def _by_turn(seen: Snapshot, slot: SlotView, queues: Sequence[Queue]) -> Queue |
     def best(turn: Turn) -> Queue | None:
         return min((queue for queue in queues if BY_NAME[queue.stage].turn == turn), key=_order, default=None)
 
-    others = [one.running for one in seen.slots if one.name != slot.name and one.running is not None]
+    # Slots that run long stages only, on other machines, keep no short one waiting.
+    mixed = [one for one in seen.slots if any(BY_NAME[stage].turn != "long" for stage in one.stages)]
+    others = [one.running for one in mixed if one.name != slot.name and one.running is not None]
     long = sum(BY_NAME[stage].turn == "long" for stage in others)
     first, feeds = best("first"), best("feeds")
-    may_be_long = best("long") if long < max(1, len(seen.slots) - 1) else None
+    may_be_long = best("long") if slot not in mixed or long < max(1, len(mixed) - 1) else None
     other = feeds if feeds and (seen.ahead < ENOUGH_AHEAD or not may_be_long) else may_be_long
     if first is None or other is None:
         return first or other

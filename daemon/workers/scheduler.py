@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from daemon.config import Settings
-from daemon.jobs.stages import LaneName, stages_of_lane
+from daemon.jobs.stages import LaneName, Stage, stages_of_lane
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.workers.policy import Queue, SlotState, Snapshot, choose
@@ -47,9 +50,25 @@ class Scheduler:
         loads = asking.preloading_since is not None
         slots.sort(key=lambda slot: (slot is asking) == loads)
         views = [slot.view(self._state(slot, asking, now), costs_nothing=lane not in _WITH_MODELS) for slot in slots]
+        left = self._left_to_others(lane, heads, slots)
+        views = [
+            replace(view, stages=view.stages - left[slot.is_remote]) for slot, view in zip(slots, views, strict=True)
+        ]
         ahead = sum(ready.count(stage) for stage in _BETWEEN) / max(1, len(self.slots.get("gpu", ())))
         seen = Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
         return seen, {head.id: head for head in heads}
+
+    def _left_to_others(
+        self, lane: LaneName, heads: Sequence[Ticket], slots: Sequence[Slot]
+    ) -> dict[bool, frozenset[Stage]]:
+        """Return the stages whose next job is not for the slots here (False) and elsewhere (True): one that cannot travel is for
+        those here, and any other for those with a GPU where `lanes.gpu.devices` says that none is here.
+        """
+        elsewhere = frozenset(stage for slot in slots if slot.is_remote for stage in slot.stages)
+        if lane != "gpu" or self._settings.lanes.gpu.devices != "none":
+            elsewhere = frozenset()
+        portable = frozenset(head.stage for head in heads if head.portable)
+        return {False: elsewhere & portable, True: frozenset(head.stage for head in heads) - portable}
 
     @staticmethod
     def _state(slot: Slot, asking: Slot, now: float) -> SlotState:

@@ -1,7 +1,7 @@
-"""A slot of a lane: a worker process, the models in it, and its present job.
+"""A slot of a lane: a worker, the models in it, and its present job.
 
-A slot is where work can be sent, and all that the lane and the policy know of it: `WorkerProcess` starts, runs, cancels and ends,
-and says by `WorkerDied` that it was lost. A worker on another machine would be another class with these methods.
+A slot is where work can be sent, and all that the lane and the policy know of it: a `Worker` starts, runs, cancels and ends, and
+says by `WorkerDied` that it is gone. It is a child process, or runs on another machine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.workers.policy import SlotState, SlotView
-from daemon.workers.process import WorkerProcess
 from daemon.workers.slot_models import SlotModels
+from daemon.workers.worker import Worker
 
 #: How long a process that preloads counts as soon ready, in s; after that another slot takes the next job.
 SOON_S = 5.0
@@ -34,10 +34,11 @@ class Slot:
         preloading_since: when it began to load one, monotonic, in s; None: it loads none.
         succeeded: it has done a job since it was last told to preload.
         free_bytes: free memory of its GPU when it was last looked at; None: not known.
+        is_remote: its worker runs on another machine, which not every job can go to (`Ticket.portable`).
     """
 
     name: str
-    worker: WorkerProcess
+    worker: Worker
     models: SlotModels
     stages: frozenset[Stage]
     stage: Stage | None = None
@@ -49,6 +50,7 @@ class Slot:
     preloading_since: float | None = None
     succeeded: bool = False
     free_bytes: int | None = None
+    is_remote: bool = False
     #: Seconds of all jobs that have ended, and when the present one began; in one value, as other threads read it.
     _work: tuple[float, float | None] = (0.0, None)
     idle_since: float = field(default_factory=time.monotonic)

@@ -28,6 +28,8 @@ _CLOSE = 1 / 16
 _MOST_STEPS, _PLAIN_STEPS = 24, 4
 #: Width of the tiles, and height of the strips, px; multiples of twice every grid step.
 _TILE_PX, _STRIP_PX = 24, 48
+#: Cells by which a displacement may change over half of a square in which the tiles' content is looked up.
+_BEYOND_SQUARE = 2
 #: Pixels of a band: so many stay in the processor's cache.
 _BAND_PIXELS = 100_000
 
@@ -172,19 +174,21 @@ class FigureSampler:
         height, width = background.frame.height, background.frame.width
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
-        x, y = np.meshgrid(
-            np.arange(cells.left, cells.right, 2, dtype=np.float32),
-            np.arange(cells.top, cells.bottom, 2, dtype=np.float32),
-        )
         beyond = (planes.margin - planes.scale) // (planes.scale * step)  # cells
-        self._every_second = np.dstack([x, y]) + np.float32(beyond)
         self._points = quad_points(planes, cells, step, _PAD)
-        self._coverage = _coverage(planes, step, beyond)
-        #: Strips in a band; and the starts of the strips and of the tiles in every second cell.
+        #: Strips in a band.
         self._strips = max(1, round(_BAND_PIXELS / (self.right - self.left) / _STRIP_PX))
         self._tile = self._strips * _STRIP_PX // step, _TILE_PX // step  # cells
-        rows, columns = self._every_second.shape[:2]
-        self._starts = np.arange(0, rows, _STRIP_PX // step // 2), np.arange(0, columns, self._tile[1] // 2)
+        #: The rows and columns of cells at which the tiles' content is looked up, in the middle of squares of so many cells; and
+        #: where they are in the coverage, in which all that a square may show is seen.
+        square = self._tile[1] // 2
+        rows, columns = (np.minimum(np.arange(0, side, square) + square // 2, side - 1) for side in cells.shape)
+        self._looked_up = rows[:, None], columns
+        x, y = np.meshgrid(columns + cells.left + beyond, rows + cells.top + beyond)
+        self._looked_up_at = np.dstack([x, y]).astype(np.float32)
+        self._coverage = _coverage(planes, step, beyond, square // 2 + _BEYOND_SQUARE)
+        #: The starts of the strips and of the tiles in the squares.
+        self._starts = np.arange(0, len(rows), _STRIP_PX // step // square), np.arange(0, len(columns), 2)
         most = self._strips * _STRIP_PX // 2, (self.right - self.left) // 2  # quads in a band
         self._in_chroma = np.empty((*most, 2), np.float32)
         self._luma, self._alpha, self._chroma = (np.empty((*most, 4), np.uint8) for _ in range(3))
@@ -223,9 +227,10 @@ class FigureSampler:
     def _tiles(self, backward: FloatArray) -> list[BandTiles]:
         """Find what the tiles of each band may show."""
         # As one number of 8 bytes for both channels: numpy takes six times as long to copy them by themselves.
-        places = np.ascontiguousarray(backward.view(np.complex64)[::2, ::2]).view(np.float32)
-        places = places.reshape(self._every_second.shape)
-        cv2.scaleAdd(places, 1 / self._step, self._every_second, places)
+        places = (
+            backward.view(np.complex64)[self._looked_up].squeeze(-1).view(np.float32).reshape(self._looked_up_at.shape)
+        )
+        cv2.scaleAdd(places, 1 / self._step, self._looked_up_at, places)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
         rows, columns = self._starts
         lowest = np.minimum.reduceat(np.minimum.reduceat(found[..., 0], rows, axis=0), columns, axis=1)
@@ -238,15 +243,18 @@ class FigureSampler:
         height, width = _STRIP_PX // 2, _TILE_PX // 2
         column, strip = np.arange(used.shape[1]), np.arange(len(shown)) // self._strips
         inside = ((column >= first[:, None]) & (column < stop[:, None]))[strip]
-        for kind, marks in (("shown", shown), ("mixed", shown & ~whole), ("empty", inside & ~shown)):
-            for number, start, end in _runs(marks):
-                band, row = divmod(number, self._strips)
-                of_band = tiles[band]
-                part = (
+        kinds = [(part.shown, part.mixed, part.empty) for part in tiles]
+        marked = np.concatenate([shown, shown & ~whole, inside & ~shown])
+        for number, start, end in _runs(marked):
+            kind, strip_number = divmod(number, len(shown))
+            band, row = divmod(strip_number, self._strips)
+            first_column = tiles[band].first
+            kinds[band][kind].append(
+                (
                     slice(row * height, (row + 1) * height),
-                    slice((start - of_band.first) * width, (end - of_band.first) * width),
+                    slice((start - first_column) * width, (end - first_column) * width),
                 )
-                getattr(of_band, kind).append(part)
+            )
         for band, start, end in _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even):
             tiles[band].composed.append((start, end))
         return tiles
@@ -328,8 +336,8 @@ def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> 
     return np.asarray(points * np.float32(planes.scale) + np.float32(planes.margin), np.float32)
 
 
-def _coverage(planes: FigurePlanes, step: int, beyond: int) -> Picture:
-    """Lowest alpha, and highest alpha or Y, within three cells of each cell, uint8 [rows, columns, 2], with so many cells beyond
+def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Picture:
+    """Lowest alpha, and highest alpha or Y, `within` so many cells of each cell, uint8 [rows, columns, 2], with cells `beyond`
     each of the picture's borders.
 
     Where alpha is 0 there may still be Y: a strand of hair that the matte missed.
@@ -348,7 +356,7 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int) -> Picture:
         flat = chosen.reduce(whole.reshape(-1, side, whole.shape[1]), axis=1)
         return np.asarray(chosen.reduce(flat.reshape(len(flat), -1, side), axis=2), np.uint8)
 
-    kernel = np.ones((7, 7), np.uint8)
+    kernel = np.ones((2 * within + 1, 2 * within + 1), np.uint8)
     lowest = of_cells(np.minimum, planes.alpha)
     highest = np.maximum(of_cells(np.maximum, planes.alpha), of_cells(np.maximum, planes.luma))
     return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)

@@ -22,8 +22,10 @@ Picture = npt.NDArray[np.uint8]
 _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: Rounded lips stand before the teeth: they cover the lower ones by so many units more, the upper ones, too, and shade these by
 #: so much. A wide opening, of a jaw that is down by the double of `_SMALL` units, covers no more of the upper ones, which visibly
-#: stay in place, and shades them by the fraction `_LIT` less.
+#: stay in place, and shades them by the fraction `_LIT` less. Within `_STRIP` units of a rounded lip they lie in its shadow,
+#: which leaves so much light: a thin strip of them would look like a splinter.
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
+_STRIP, _STRIP_LIGHT = 0.06, 0.35
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: The line between shut lips beside a rounded opening is lightened by this part.
@@ -171,6 +173,10 @@ class InteriorPainter:
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
         light = light * slit.astype(np.float32)[None, :, None]
+        if rounded > 0:
+            strip = np.clip((opening.rows() - opening.upper) / np.float32(_STRIP * unit), 0, 1)
+            strip *= strip
+            light *= on_colours(1 - np.float32(rounded * (1 - _STRIP_LIGHT)) * (1 - strip))
         self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
         return seen
 

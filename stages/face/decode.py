@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def read_picture(
             `image-too-narrow`, `image-too-complex`.
     """
     _check_not_empty(path)
-    with cpu_limit(CPU_S, _too_complex(f"its header alone takes more than {CPU_S:.0f} s to read")):
+    with _header_limit():
         image = _open(path)
         _check_size(image.size, max_pixels)
         # libjpeg works through the whole picture for each scan: `max_pixels` alone does not bound its work.
@@ -101,10 +102,12 @@ def check_header(path: Path, max_pixels: int) -> None:
     """Check what the header of a picture file says, without decoding the picture. Arguments as in `read_picture`.
 
     Raises:
-        JobError: `image-empty`, `image-unreadable`, `image-truncated`, `image-too-large`, `image-too-small`, `image-too-narrow`.
+        JobError: `image-empty`, `image-unreadable`, `image-truncated`, `image-too-large`, `image-too-small`, `image-too-narrow`,
+            `image-too-complex`.
     """
     _check_not_empty(path)
-    _check_size(_open(path).size, max_pixels)
+    with _header_limit():
+        _check_size(_open(path).size, max_pixels)
 
 
 def read_header(path: Path) -> tuple[str, int, int]:
@@ -187,6 +190,10 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
             f"The picture has {width:,} × {height:,} pixels; one side may be at most {MOST_NARROW} times as long as the other.",
             "Crop the picture.",
         )
+
+
+def _header_limit() -> AbstractContextManager[None]:
+    return cpu_limit(CPU_S, _too_complex(f"its header alone takes more than {CPU_S:.0f} s to read"))
 
 
 def _too_complex(why: str) -> JobError:

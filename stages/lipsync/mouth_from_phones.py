@@ -33,13 +33,15 @@ _REST_S = 0.20
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
 _BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.09, 0.60, 0.12, 0.08
-_BREATH_SHAPE = {"jaw": 0.19, "round": 0.23, "pucker": 0.42, "upper_lip": -0.35}
+_BREATH_SHAPE = {"jaw": 0.19, "round": 0.17, "pucker": 0.42, "upper_lip": -0.35}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
 #: Pucker from which the lips are a ring.
-_RING = 0.5
+_RING = 0.34
+#: Pucker of the smallest opening, the opening from which the corners come in sooner, and by how much.
+_FULL, _OPENED, _SOONER = 0.85, 0.25, 0.4
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
 #: Time in which the lips meet before a touch, and part after it. s
@@ -126,6 +128,10 @@ def round_with_lips(mouth: FloatArray) -> None:
     moved = mouth[:, _JAW] * part * part * (3 - 2 * part)
     mouth[:, _ROUND_JAW] += moved
     mouth[:, _JAW] -= moved
+    # Corners come in sooner than the pucker grows, the more the farther the ring is open.
+    pucker = np.minimum(mouth[:, _PUCKER] / _FULL, 1)
+    opened = np.clip(mouth[:, _ROUND_JAW] / _OPENED, 0, 1)
+    mouth[:, _PUCKER] += _SOONER * opened * _FULL * pucker * (1 - pucker)
 
 
 def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 
 _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)")
-#: Sizes that mean "unknown": a program that writes a WAV file to a pipe cannot go back and fill in the length.
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+#: From this size on, and with 0, a length is unknown: a program that writes a WAV file to a pipe cannot go back and fill it in.
+#: ffmpeg writes 0xFFFFFFFF, sox 0x7FFFF000 or so, arecord 0x80000000. No file of 2 GB is accepted.
+_UNKNOWN_SIZE = 0x7FF00000
 _HEADER_BYTES = 1 << 16
 #: Decoded sound may be shorter than declared by this (s, plus a fraction of the length), because encoders pad and round.
 _SLACK_S, _SLACK = 0.5, 0.01
@@ -45,7 +46,7 @@ def _describe_wav_truncation(head: bytes, size: int) -> str | None:
         name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
         if name == b"data":
             missing = at + 8 + length - size
-            if head.startswith(b"RF64") or length in _UNKNOWN_SIZES or missing <= 1:  # 1: a pad byte
+            if head.startswith(b"RF64") or length == 0 or length >= _UNKNOWN_SIZE or missing <= 1:  # 1: a pad byte
                 return None
             return f"{missing:,} of its {length:,} bytes of sound are missing"
         at += 8 + length + length % 2

@@ -26,6 +26,7 @@ from stages.transcode.check_source import check_sound, check_video
 from stages.transcode.command import Conversion, conversion_command
 from stages.transcode.plan import Plan, plan_conversion
 from stages.transcode.read_captions import read_captions
+from stages.transcode.room import check_room
 
 #: Folder for the files that are burned in, inside the job's folder.
 _BURN = ".burn"
@@ -57,6 +58,7 @@ def convert_video(ctx: Context) -> ConversionFacts:
     media, track, own = check_video(ctx)
     new = check_sound(ctx)[1] if ctx.manifest.audio else None
     plan = plan_conversion(ctx.manifest, media, track, own, new)
+    check_room(plan, ctx.source("video"), ctx.job_dir)
     _allow_start(ctx, track)
     _warn(ctx, plan, track)
     cues = read_captions(ctx.source("subtitles")) if ctx.manifest.subtitles else []

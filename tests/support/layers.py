@@ -57,6 +57,7 @@ LONG = (
         f"tests/daemon/queue/test_{name}.py" for name in ("every_call", "kills", "power")
     ),  # longest with AVATAR_ENDURANCE=full
     "tests/stages/tts/engines/test_other_python.py",
+    "tests/daemon/workers/remote/test_cluster.py",
     "tests/daemon/test_service.py",
     "tests/stages/musetalk/",
     "tests/daemon/control/test_spool_requests.py",

@@ -20,7 +20,7 @@ from daemon.cli.commands.avatar_detect import detect
 from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
 from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
-from daemon.doors.shared_files import usual_name
+from daemon.doors.shared_files import usual_name, usual_names
 from daemon.doors.words import with_settings
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
@@ -86,7 +86,7 @@ def add(
         "background": background,
         "aspect": aspect,
         "profile": {"name": name, "consent": consent, "expires": expires},
-        **{key: usual_name(path) for key, path in files.items()},
+        **usual_names(files),
     }
     manifest = check(with_settings(pairs, {"kind": "avatar"} | {key: value for key, value in given.items() if value}))
     _make(shell, manifest, files, name, as_json)
@@ -120,6 +120,7 @@ def generate(
     """Keep the avatar NAME of a person who does not exist, whose portrait is generated from PROMPT. It takes a GPU, or patience.
 
     The model is SDXL, whose licence (CreativeML Open RAIL++-M) restricts what may be made with it: docs/avatars.md.
+
     \b
     Example:
       avatar avatar generate "a smiling woman of 40 in an office" --name guide --seed 7 --aspect 9:16
@@ -279,7 +280,7 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:
-            manifest = check(with_settings(pairs, {"kind": "detect", "image": usual_name(path)}))
+            manifest = check(with_settings(pairs, {"kind": "detect", "image": usual_name(path, "image")}))
             row: dict[str, Any] = {"file": path.name}
             try:
                 with stages.job(manifest, {"image": path}) as job:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import SECONDS, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.make_job import make, result_json, tell_result
+from daemon.cli.numbers import SECONDS
 from daemon.doors.words import with_settings
 from daemon.system import fs
 from daemon.system.permissions import check_right

@@ -40,7 +40,7 @@ def list_batches(shell: Shell, limit: int, as_json: bool) -> None:
     """
     outbox = Outbox(shell.settings.paths.outbox)
     found = reversed(find_rows(shell, Query(kind=["batch"]), limit or ALL))
-    rows = [_counted(outbox, row.name, {"job": row.job, "name": row.name, "state": row.state}) for row in found]
+    rows = [_counted(outbox, {"job": row.job, "name": row.name, "state": row.state}) for row in found]
 
     def text() -> None:
         for row in rows or []:
@@ -102,7 +102,7 @@ def _status(shell: Shell, name: str) -> dict[str, Any]:
     found = None if JOB_ID.fullmatch(name) else outbox.read_status(name)
     if found is None:
         job = find(shell, name)
-        found = outbox.read_status(job.name)
+        found = _status_of(outbox, job.id, job.name)
     if found is None or "batch" not in found:
         raise AvatarError(
             "not-a-batch",
@@ -112,8 +112,14 @@ def _status(shell: Shell, name: str) -> dict[str, Any]:
     return found
 
 
-def _counted(outbox: Outbox, name: str, row: dict[str, Any]) -> dict[str, Any]:
-    counts = (outbox.read_status(name) or {}).get("batch") or {}
+def _status_of(outbox: Outbox, job: str, name: str) -> dict[str, Any] | None:
+    """Return the status of a job; None where another one has its name by now, as after one that failed."""
+    found = outbox.read_status(name)
+    return found if found is not None and found.get("job") == job else None
+
+
+def _counted(outbox: Outbox, row: dict[str, Any]) -> dict[str, Any]:
+    counts = (_status_of(outbox, row["job"], row["name"]) or {}).get("batch") or {}
     return {**row, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "left")}}
 
 

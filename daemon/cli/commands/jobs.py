@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.common import Shell, alias, exit_code, json_option, note, show, tell_error, with_examples
+from daemon.cli.common import Shell, alias, console, exit_code, json_option, note, show, tell_error, with_examples
 from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
@@ -93,12 +93,10 @@ def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any)
         if not on_terminal:  # for grep and cut: nothing shortened, one job a line
             click.echo("".join(map(_line, found)), nl=False)
             return
-        from rich.console import Console
-
         from daemon.cli.job_view import job_table
 
-        console = Console()
-        console.print(job_table(rows, console.width) if rows else "No jobs.")
+        terminal = console()
+        terminal.print(job_table(rows, terminal.width) if rows else "No jobs.")
         if cut and limit is None:
             note(f"These are the newest {most}; --limit 0 lists all.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -16,9 +15,8 @@ from daemon.cli.commands.submit import (
     manifest_of,
 )
 from daemon.cli.common import Shell, json_option
+from daemon.doors.hand_in import next_name
 from daemon.errors import AvatarError
-from daemon.outbox.names import next_version
-from daemon.outbox.outbox import Outbox
 
 
 @click.command()
@@ -51,8 +49,9 @@ def rerun(
     job, before = _job(shell, wanted)
     files = files_of(given)
     manifest = manifest_of(pairs, {"base": job}, files)
-    chosen = checked_name(name) if name is not None else _next_name(shell.settings.paths.outbox, before)
-    hand_in_and_tell(shell, manifest, files, chosen, key or "", (), wait=wait, timeout=timeout, as_json=as_json)
+    result = next_name(shell.settings.paths.outbox, before) if name is None else checked_name(name)
+    hand_in_and_tell(shell, manifest, files, result, key or "", (), chosen=name is None, wait=wait, timeout=timeout,
+                     as_json=as_json)  # fmt: skip
 
 
 def _job(shell: Shell, wanted: str) -> tuple[str, str]:
@@ -73,10 +72,3 @@ def _job(shell: Shell, wanted: str) -> tuple[str, str]:
             "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "Change the manifest there."
         )
     return job.id, job.name
-
-
-def _next_name(folder: Path, before: str) -> str:
-    outbox, name = Outbox(folder), next_version(os.path.basename(before))
-    while not outbox.is_free(name):
-        name = next_version(name)
-    return name

@@ -10,10 +10,13 @@ from typing import Any, Final
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.numbers import Number
 from daemon.errors import ConfigError
 from daemon.jobs.iso_time import iso
 
 DAY_S: Final = 86_400.0
+#: Longest life of a key, in days: a hundred years.
+_DAYS: Final = 36_500.0
 _APP: Final = "daemon.doors.http.app:create_app"
 _NONE_LEFT: Final = (
     "No API key is left, so the server lets nobody in. Make one by `avatar key add NAME`; or, for a server that asks "
@@ -88,13 +91,15 @@ def key() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["submit", "read", "admin"]), default="submit", show_default=True,
               help="read: sees its own jobs; submit: hands in and changes them, too; admin: everybody's.")  # fmt: skip
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days; default: never.")
+@click.option(
+    "--days", type=Number("days", min=0, min_open=True, max=_DAYS), help="Expires after so many days; default: never."
+)
 @click.option("--jobs-per-minute", type=click.IntRange(1), help="Most jobs handed in within a minute.")
 @click.option("--waiting-jobs", type=click.IntRange(1), help="Most jobs that have not ended.")
 @click.option(
     "--speech-per-day",
     "speech_s_per_day",
-    type=click.FloatRange(0, min_open=True),
+    type=Number("seconds", min=0, min_open=True),
     help="Most seconds of speech within a day.",
 )
 @click.option(

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import SECONDS, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_voices
+from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import check, check_name, hand_in
-from daemon.doors.shared_files import usual_name
-from daemon.doors.standstill import standstill
+from daemon.doors.shared_files import usual_names
+from daemon.doors.standstill import Absence, standstill
 from daemon.doors.words import with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
@@ -126,6 +127,7 @@ def hand_in_and_tell(
     key: str,
     defaults: Sequence[FolderDefaults],
     *,
+    chosen: bool = False,
     wait: bool,
     timeout: float,
     as_json: bool,
@@ -136,10 +138,12 @@ def hand_in_and_tell(
         AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
         click.exceptions.Exit: the job ended without a result.
     """
-    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
+    checked_manifest = check({**manifest, **usual_names(files)}, defaults)
     check_text_length(checked_manifest, shell.settings)
     check_notify(checked_manifest.notify, shell.settings.hooks)
-    handed_in = hand_in(manifest, files, key=key, paths=shell.settings.paths, name=name, defaults=defaults)
+    handed_in = hand_in(
+        manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults
+    )
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
     outbox = shell.settings.paths.outbox
@@ -151,7 +155,7 @@ def hand_in_and_tell(
             lambda: click.echo(f"Handed in. Watch {status}"),
         )
         return
-    final = _wait(shell, status, timeout, handed_in.replaced, quiet=as_json)
+    final = _wait(shell, status, handed_in.job, timeout, handed_in.replaced, quiet=as_json)
     show(final, as_json, lambda: _tell(final, outbox))
     if final["state"] != "done":
         raise click.exceptions.Exit(1)
@@ -189,17 +193,19 @@ def _check_needs(manifest: dict[str, Any], files: dict[str, Path], defaults: Seq
         raise click.UsageError(_OPTIONS.get(needs[0][0], f"{needs[0][1]}."))
 
 
-def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:
+def follow(
+    shell: Shell, status: Path, job: str, timeout_s: float, before: str | None = None
+) -> Iterator[dict[str, Any]]:
     """The job's status at every change, until it is finished. `before`: id of a job that failed under the same name earlier, and
     whose status is passed over. Says on standard error why nothing happens with it.
 
     Raises:
-        AvatarError: `daemon-absent` when nobody works, `answer-late` when the time is over.
+        AvatarError: `daemon-absent` when the daemon is gone for a while, `answer-late` when the time is over.
     """
     deadline = time.monotonic() + timeout_s
     outbox, name = Outbox(status.parent), status.name.removesuffix(".json")
     last: dict[str, Any] | None = None
-    notes = StandstillNotes()
+    notes, absence = StandstillNotes(), Absence(shell.may_run, job)
     while True:
         now = checked(name, outbox.read_status(name))
         if now is not None and now["job"] == before:
@@ -209,25 +215,20 @@ def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = No
             yield now
         if now is not None and now["state"] in FINISHED:
             return
-        if not shell.may_run():
-            raise AvatarError(
-                "daemon-absent",
-                "The daemon does not run.",
-                "Start it with `avatar run` or `systemctl start avatard`; the job is kept.",
-            )
         state, next_step = ("waiting", "") if now is None else (now["state"], str(now.get("next") or ""))
         notes.tell(standstill(shell.spool.root, state, next_step))
+        absence.check()
         if time.monotonic() > deadline:
             raise AvatarError(
-                "answer-late", f"The job is not finished after {timeout_s:.0f} s.", f"It goes on; watch {status}."
+                "answer-late", f"The job is not finished after {timeout_s:g} s.", f"It goes on; watch {status}."
             )
         time.sleep(LOOK_S)
 
 
-def _wait(shell: Shell, status: Path, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
+def _wait(shell: Shell, status: Path, job: str, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
     final: dict[str, Any] = {}
     with progress_view(quiet=quiet) as shown:
-        for final in follow(shell, status, timeout_s, before):
+        for final in follow(shell, status, job, timeout_s, before):
             shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
     return final
 

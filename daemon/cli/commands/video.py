@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from daemon.cli.commands.pipeline import finish_job
-from daemon.cli.common import PICTURE_ENDINGS, SECONDS, Shell, json_option, show
+from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
 from daemon.cli.complete import complete_avatars, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
+from daemon.cli.numbers import SECONDS
 from daemon.doors.words import with_settings
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)

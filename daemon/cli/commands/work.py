@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.moments import Moment
+from daemon.cli.numbers import Number
 from daemon.jobs.iso_time import iso
 from daemon.jobs.speech_length import minutes_or_seconds
+from daemon.system.permissions import access_error
 
 if TYPE_CHECKING:
-    from daemon.cli.timeline.records import Past
+    from daemon.telemetry.timeline.records import Past
 
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
@@ -35,7 +37,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.option(
-    "--seconds", "-s", "lengths", type=click.FloatRange(0.1, 36_000), multiple=True, default=(10.0, 30.0, 60.0),
+    "--seconds", "-s", "lengths", type=Number("seconds", min=0.1, max=36_000), multiple=True, default=(10.0, 30.0, 60.0),
     show_default="10, 30 and 60", help="Length of the speech; may be given several times.",
 )  # fmt: skip
 @click.option(
@@ -60,6 +62,8 @@ def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, i
     from daemon.telemetry.state_file import learned_times, read_state
 
     settings = shell.settings
+    if access_error(settings.paths.spool) is not None:
+        note("You may not read the spool, so what was measured here cannot be told.")
     state = read_state(settings.paths.spool / "state.json")
     learned = learned_times(state)
     rows = list(computed(learned, slots_here(state, settings.lanes.cpu.slots), lengths, sizes))
@@ -76,7 +80,7 @@ def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, i
                 f"{NAMES[row.limit]:<18}  {measured:<24}  {engines}"
             )
         if not any(row.measured or row.alike for row in rows):
-            click.echo("Nothing has been measured here yet: these are first guesses for a machine of two cores.")
+            click.echo("Nothing that was measured here is known: these are first guesses for a machine of two cores.")
 
     show([row.to_json() for row in rows], as_json, text)
 
@@ -107,9 +111,9 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
       avatar timeline --since 1h --output night.svg
       avatar timeline --since 24h -o night.json
     """
-    from daemon.cli.timeline.records import read_past
-    from daemon.cli.timeline.summary import summary
     from daemon.queue.spool import Spool
+    from daemon.telemetry.timeline.records import read_past
+    from daemon.telemetry.timeline.summary import summary
 
     ending = output.suffix.lower() if output else ""
     if output is not None and ending not in (".svg", ".png", ".json"):
@@ -134,9 +138,9 @@ def timeline(shell: Shell, since: float, until: float | None, output: Path | Non
 
 
 def _write(past: Past, output: Path, ending: str) -> None:
-    from daemon.cli.timeline.picture import draw
-    from daemon.cli.timeline.trace import trace
-    from daemon.cli.timeline.write import to_svg, write_png
+    from daemon.telemetry.timeline.picture import draw
+    from daemon.telemetry.timeline.trace import trace
+    from daemon.telemetry.timeline.write import to_svg, write_png
 
     if ending == ".json":
         output.write_text(json.dumps(trace(past)), encoding="utf-8")

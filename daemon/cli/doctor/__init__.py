@@ -25,6 +25,7 @@ def doctor(shell: Shell, as_json: bool) -> None:
     """Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.
 
     Exit code 1 when something is bad.
+
     \b
     Example:
       avatar doctor

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 
+from daemon.cli.doctor.cluster_checks import check_cluster
 from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.cli.doctor.folder_checks import access_finding, check_avatars, check_folders, check_free_disk
@@ -161,6 +162,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "free disk": check_free_disk,
     "memory": _memory,
     "gpu": check_gpu,
+    "ray": check_cluster,
 }
 
 

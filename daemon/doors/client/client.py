@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from daemon.config import Settings
 from daemon.config.settings import Intake, Paths
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
-from daemon.doors.hand_in import check_name, hand_in
+from daemon.doors.hand_in import check_name, hand_in, next_name
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError
-from daemon.history.query import STATE_WORDS, STATES
+from daemon.history.entry import Entry
+from daemon.history.query import STATE_WORDS, STATES, Query
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
@@ -33,6 +35,14 @@ from daemon.queue.spool import Spool
 from daemon.system.config_file import config_path
 from daemon.system.permissions import access_error, check_right
 
+#: One text, or several of which one must fit.
+OneOrMore = str | Sequence[str] | None
+#: A datetime, or seconds since the epoch.
+Time = datetime.datetime | float
+#: The end of the year 9999, in seconds since the epoch.
+_LAST_S = 253_402_300_799
+#: Priorities go from -MAX_PRIORITY to this.
+MAX_PRIORITY = 100
 HANDED_IN = "It is taken in when the daemon has seen it."
 
 
@@ -96,28 +106,34 @@ class Client:
             AvatarError: `name-taken`, `key-reused`.
             OSError: a file cannot be read, or the inbox not be written.
         """
-        base = Path()
-        if not isinstance(manifest, Mapping | str | Path | None):
-            raise JobError(
-                "manifest-invalid",
-                f"The manifest is no mapping of keys to values, but Python's {type(manifest).__name__}.",
-                'Give a dict, the path of a manifest file, or the keys themselves, such as text="Hello.".',
-            )
-        if isinstance(manifest, str | Path):
-            base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
-        wanted = dict(manifest or {})
-        files = {field: base / wanted.pop(field) for field in COMPANIONS if _is_file(wanted.get(field), base)}
-        for field, value in keys.items():
-            files.pop(field, None)
-            if field in COMPANIONS and _is_file(value, Path()):
-                wanted.pop(field, None)
-                files[field] = Path(value)
-            else:
-                wanted[field] = value
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=stem, defaults=defaults,
-                       complete=True)  # fmt: skip
+        return self._hand_in(*_wanted(manifest, keys), stem, key, defaults=defaults)
+
+    def rerun(self, job: Job | str, *, name: str | None = None, key: str = "", **keys: Any) -> Job:
+        """Make a job again, with what `keys` say otherwise: a new job with the same files and seeds (docs/again.md).
+
+        Args:
+            job: the earlier one, its id, or the name of its results.
+            name: what the results are to be called; by default the next version of the earlier ones, such as hello-v2.
+            key, keys: as for `submit`.
+
+        Raises:
+            AvatarError: `job-unknown`; `job-waiting`: it is no job yet; as `submit`.
+        """
+        before = (job if isinstance(job, Job) else self.get(job)).status
+        if before.state == "waiting":
+            raise AvatarError(
+                "job-waiting", f"{before.name} is still in the inbox, and no job yet.", "Change the manifest there."
+            )
+        stem = next_name(self.paths.outbox, before.name) if name is None else check_name(name)
+        return self._hand_in(*_wanted({"base": before.job}, keys), stem, key, chosen=name is None)
+
+    def _hand_in(
+        self, wanted: dict[str, Any], files: dict[str, Path], name: str | None, key: str, **options: Any
+    ) -> Job:
+        done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=name, complete=True,
+                       **options)  # fmt: skip
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
@@ -140,28 +156,43 @@ class Client:
         return found
 
     def list(
-        self, *, state: str | None = None, kind: str | None = None, by: str | None = None, limit: int | None = None
+        self,
+        *,
+        search: str = "",
+        state: OneOrMore = (),
+        kind: OneOrMore = (),
+        by: OneOrMore = (),
+        tag: OneOrMore = (),
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
     ) -> list[JobStatus]:
         """Return the status of the jobs that the outbox tells of, the latest first.
 
         Args:
-            state, kind, by: only those; a state is one of those of the status, or a word that stands for some of them:
-                pending, processing, completed.
+            search: words that must all be in the name, the text, the tags or the manifest's path (docs/history.md).
+            state, kind, by: only those, or one of several; a state is one of those of the status, or a word that stands for
+                some of them: pending, processing, completed.
+            tag: only jobs with all of these tags.
+            since, until: accepted since then, and before then; a datetime without a zone is in UTC, a number counts seconds
+                since the epoch.
             limit: at most so many; from 0 on.
 
         Raises:
-            AvatarError: `query-invalid`: there is no such state, or no such number of jobs.
+            AvatarError: `query-invalid`: there is no such state or time, or no such number of jobs.
         """
-        states = None if state is None else _states(state)
+        states = _several(state)
+        for word in states:
+            _check_state(word)
+        query = Query(search, state=states, kind=_several(kind), by=_several(by), tag=_several(tag),
+                      since=_seconds(since), until=_seconds(until))  # fmt: skip
         if limit is not None and limit < 0:
             raise AvatarError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
         found = sorted(
             (
                 status
                 for status in self._history()
-                if (states is None or status.state in states)
-                and (by is None or status.by == by)
-                and (kind is None or status.record.get("kind") == kind)
+                if (entry := Entry.of_status(status.record)) is not None and query.fits(entry)
             ),
             key=lambda status: (status.record.get("accepted") or "", status.job),
             reverse=True,
@@ -230,6 +261,22 @@ class Client:
         """Start a failed or cancelled job again. Errors as for `cancel`."""
         return self._ask("retry", job)
 
+    def priority(self, job: Job | str, value: int) -> str:
+        """Give a job another place among those that wait. Only who may write into the spool can.
+
+        Args:
+            value: from -100 to 100; higher goes first.
+
+        Raises:
+            JobError: `control-invalid`: it is no such number.
+            AvatarError: `not-allowed`; as `cancel`.
+        """
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_PRIORITY:
+            way = f"Give a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+            raise JobError("control-invalid", f"{value!r} is not a priority.", way)
+        check_right(self._spool.root, "write")
+        return self._ask("priority", job, priority=value)
+
     def _ask(self, op: str, job: Job | str, **data: Any) -> str:
         found = job if isinstance(job, Job) else self.get(job)
         status = found.status
@@ -252,14 +299,52 @@ class Client:
             return True  # not allowed to look
 
 
-def _states(word: str) -> tuple[str, ...]:
-    """Return the states that a word means."""
-    if word in STATES:
-        return (word,)
-    if word not in STATE_WORDS:
+def _wanted(
+    manifest: Mapping[str, Any] | Path | str | None, keys: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the keys of a job that name no file which is here, and those files, by their key.
+
+    Raises:
+        JobError: `manifest-invalid`.
+    """
+    base = Path()
+    if not isinstance(manifest, Mapping | str | Path | None):
+        raise JobError(
+            "manifest-invalid",
+            f"The manifest is no mapping of keys to values, but Python's {type(manifest).__name__}.",
+            'Give a dict, the path of a manifest file, or the keys themselves, such as text="Hello.".',
+        )
+    if isinstance(manifest, str | Path):
+        base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
+    wanted = dict(manifest or {})
+    files = {field: base / wanted.pop(field) for field in COMPANIONS if _is_file(wanted.get(field), base)}
+    for field, value in keys.items():
+        files.pop(field, None)
+        if field in COMPANIONS and _is_file(value, Path()):
+            wanted.pop(field, None)
+            files[field] = Path(value)
+        else:
+            wanted[field] = value
+    return wanted, files
+
+
+def _several(given: OneOrMore) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def _check_state(word: str) -> None:
+    if word not in STATES and word not in STATE_WORDS:
         known = ", ".join((*STATES, *STATE_WORDS))
         raise AvatarError("query-invalid", f"There is no state {word!r}.", f"Use one of {known}.")
-    return STATE_WORDS[word]
+
+
+def _seconds(moment: Time | None) -> float | None:
+    """Return a time as seconds since the epoch."""
+    if isinstance(moment, datetime.datetime):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    if moment is not None and not (isinstance(moment, int | float) and 0 <= moment <= _LAST_S):
+        raise AvatarError("query-invalid", f"{moment!r} is no time.", "Give a datetime, or seconds since the epoch.")
+    return moment
 
 
 def load_settings(config: Path | str | None) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daemon.doors.client.status import JobStatus, Result
 from daemon.errors import AvatarError
@@ -107,3 +107,11 @@ class Job:
     def retry(self) -> str:
         """Start it again after it failed or was cancelled."""
         return self._client.retry(self)
+
+    def priority(self, value: int) -> str:
+        """Give it another place among the jobs that wait: -100 to 100, higher goes first."""
+        return self._client.priority(self, value)
+
+    def rerun(self, *, name: str | None = None, key: str = "", **keys: Any) -> Job:
+        """Make it again, with what `keys` say otherwise; see `Client.rerun`."""
+        return self._client.rerun(self, name=name, key=key, **keys)

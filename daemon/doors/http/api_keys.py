@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -32,6 +33,8 @@ _LETTERS = string.ascii_letters + string.digits
 _ID_CHARS, _SECRET_CHARS = 8, 43
 _KEY = re.compile(rf"{PREFIX}_([A-Za-z0-9]{{{_ID_CHARS}}})_([A-Za-z0-9]{{{_SECRET_CHARS}}})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+#: The last moment that a date has, in seconds since the epoch: the end of the year 9999.
+_LAST_S = 253_402_300_799.0
 #: Largest file that is read, in bytes.
 MAX_BYTES = 4 * 2**20
 
@@ -150,7 +153,7 @@ class ApiKeys:
         """Make a key, durably. Returns it, and the text that its owner gives; that is kept nowhere.
 
         Raises:
-            AvatarError: `key-invalid`: the name cannot be one.
+            AvatarError: `key-invalid`: the name cannot be one, or a number is none.
             ConfigError: `keys-unreadable`.
             OSError: the file cannot be written.
         """
@@ -164,6 +167,10 @@ class ApiKeys:
         with self._changing():
             key_id = next(one for one in iter(_new_id, "") if one not in self._keys)
             key = ApiKey(key_id, name, role, _digest(secret), self._clock(), expires, limits or Limits())
+            if not _is_sound(key):
+                raise AvatarError(
+                    "key-invalid", "A limit, or the day on which the key expires, is no number.", "Give another one."
+                )
             self._write({**self._keys, key_id: key})
         return key, f"{PREFIX}_{key_id}_{secret}"
 
@@ -247,6 +254,19 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
+def _is_sound(key: ApiKey) -> bool:
+    """Return whether a key says what a key can say. One that ends on `nan`, or may take `nan`, would have no end and no limit."""
+    limits = (key.limits.jobs_per_minute, key.limits.waiting_jobs, key.limits.speech_s_per_day,
+              key.limits.upload_bytes_per_day, key.limits.priority)  # fmt: skip
+    return (
+        key.role in ROLES
+        and _NAME.fullmatch(key.name) is not None
+        and len(key.sha256) == hashlib.sha256().digest_size * 2
+        and all(moment is None or 0.0 <= moment <= _LAST_S for moment in (key.created, key.expires))
+        and all(limit is None or math.isfinite(limit) for limit in limits)
+    )
+
+
 def _parsed(value: Any) -> dict[str, ApiKey]:
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise ValueError("it is no file of keys of this version")
@@ -256,11 +276,7 @@ def _parsed(value: Any) -> dict[str, ApiKey]:
         if limits.get("kinds") is not None:
             limits["kinds"] = tuple(map(str, limits["kinds"]))
         key = ApiKey(**{**raw, "limits": Limits(**limits)})
-        if (
-            key.role not in ROLES
-            or not _NAME.fullmatch(key.name)
-            or len(key.sha256) != hashlib.sha256().digest_size * 2
-        ):
+        if not _is_sound(key):
             raise ValueError(f"the key {key.id} is none")
         keys[key.id] = key
     return keys

@@ -117,9 +117,19 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
 
 def _pages() -> list[APIRouter]:
     """Return the routers of the page."""
-    from daemon.doors.page import pages, route_job, route_list, route_new, signed_in
+    from daemon.doors.page import (
+        pages,
+        route_batches,
+        route_job,
+        route_list,
+        route_new,
+        route_profiles,
+        route_system,
+        signed_in,
+    )
 
-    return [*(one.router for one in (pages, signed_in, route_list, route_job, route_new)), pages.unknown]
+    shown = (pages, signed_in, route_list, route_job, route_new, route_batches, route_profiles, route_system)
+    return [*(one.router for one in shown), pages.unknown]
 
 
 def _tools(door: Door) -> Tools | None:

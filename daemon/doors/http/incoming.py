@@ -23,6 +23,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.sniff import SNIFF_BYTES, may_be_picture, what_it_is
+from daemon.doors.shared_files import MEDIA_ENDINGS
 from daemon.errors import MachineError, escape_unprintable
 from daemon.jobs.manifest import COMPANIONS
 
@@ -39,14 +40,6 @@ MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-#: Endings that a file keeps. With any other it has none, as what is in the inbox by the name of a manifest, a table or a request
-#: is taken for one, of the server's own user: `x.yaml`, `x.csv`, `x.cancel`.
-_ENDINGS: Final = (
-    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".avi", ".avif", ".bmp", ".caf", ".flac", ".flv", ".gif", ".heic",
-    ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".m2ts", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".png", ".srt", ".tif", ".tiff", ".ts", ".vtt",
-    ".wav", ".weba", ".webm", ".webp", ".wma", ".wmv",
-)  # fmt: skip
 #: Keys that no file is taken for: each row of a table makes a job of its own, and may name files of the server.
 NOT_TAKEN: Final = frozenset({"rows"})
 #: Longest file name that is kept, in characters.
@@ -370,7 +363,7 @@ def plain_name(name: bytes, key: str) -> str:
     stem, ending = os.path.splitext(text)
     stem = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_NAME_CHARS] or key or "file"
     ending = ending.lower()
-    return f"{stem}{ending}" if ending in _ENDINGS else stem
+    return f"{stem}{ending}" if ending in MEDIA_ENDINGS else stem
 
 
 def batch_refused() -> RequestError:

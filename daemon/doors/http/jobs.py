@@ -19,7 +19,7 @@ from daemon.doors.http.incoming import NOT_TAKEN, batch_refused
 from daemon.doors.http.limits import JobLedger, check_amounts, check_manifest, job_ledger, speech_s
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
-from daemon.doors.shared_files import usual_name
+from daemon.doors.shared_files import usual_names
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.history import History
@@ -210,7 +210,7 @@ class Jobs:
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
-        found = check({**wanted, **{key: usual_name(path) for key, path in files.items()}}, defaults)
+        found = check({**wanted, **usual_names(files)}, defaults)
         if found.kind_of_job.makes_jobs:
             raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})

@@ -54,6 +54,7 @@ STATUS: Final[Mapping[str, int]] = {
     "method-unknown": 405,
     "model-unknown": 404,
     "name-taken": 409,
+    "not-a-batch": 404,
     "not-allowed": 403,
     "not-failed": 409,
     "not-finished": 409,
@@ -183,12 +184,16 @@ async def _gone(request: Request, exc: Exception) -> Response:
 
 
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
+    return answer_error(told_of(exc, request), request.scope)
+
+
+def told_of(exc: Exception, request: Request) -> AvatarError:
+    """Return what a caller is told of an exception that was not expected; what went wrong within is the log's business."""
     error = from_exception(exc)
-    if not isinstance(error, JobError | MachineError | ConfigError):
-        log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
-        # What went wrong within is the log's business, not the caller's.
-        error = UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
-    return answer_error(error, request.scope)
+    if isinstance(error, JobError | MachineError | ConfigError):
+        return error
+    log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
+    return UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
 
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:

@@ -58,7 +58,7 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
     """Return the row of a job from its status."""
     state = str(status["state"])
     error = status.get("error")
-    waits = [str(one) for one in status.get("waiting_for") or ()]
+    waits = "; ".join(str(one) for one in status.get("waiting_for") or ())
     left = status.get("eta_s")
     when = shown.ago(status.get("finished")) if state in FINISHED else f"about {shown.length(left)}" if left else ""
     return JobRow(
@@ -71,7 +71,11 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
         percent=round(100 * float(status.get("progress") or 0)) if state == "running" else None,
         when=when,
         thumb=thumb_of(status),
-        why=str(error.get("message") or "") if isinstance(error, Mapping) else "; ".join(waits),
+        why=str(error.get("message") or "")
+        if isinstance(error, Mapping)
+        else f"It waits for: {'; '.join(waits)}"
+        if waits
+        else "",
         actions=actions_of(status),
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from functools import cache
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,9 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from daemon import __version__
-from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.problems import RequestError, status_of, told_of
 from daemon.doors.page import shown
 from daemon.errors import AvatarError
 
@@ -94,6 +97,10 @@ class PageRoute(APIRoute):
                 return error_page(request, problem)
             except AvatarError as exc:
                 return error_page(request, exc)
+            except (HTTPException, ClientDisconnect):
+                raise
+            except Exception as exc:
+                return error_page(request, told_of(exc, request))
 
         return handle
 
@@ -129,7 +136,9 @@ def asset(name: str) -> Response:
 
 @cache
 def _assets() -> dict[str, Path]:
-    carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
+    carried = {}
+    with contextlib.suppress(PackageNotFoundError):  # without it pages are whole, and not live
+        carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
     return carried | {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
 
 

@@ -20,6 +20,7 @@ from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.route_list import act, changing
 from daemon.doors.page.service_state import service_state
+from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking, form_of
 
 router = page_router()
@@ -58,7 +59,13 @@ def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:
     manifest = door.jobs.manifest(job)
     stages = {name: facts for name, facts in (status.get("stages") or {}).items() if isinstance(facts, dict)}
     return {
-        "job": {"waiting_for": [], "warnings": [], "error": None, "next": "", **status},
+        "job": {
+            "waiting_for": [],
+            "warnings": [],
+            "next": "",
+            **status,
+            "error": whole_error(status.get("error")),
+        },
         "row": row_of(status),
         "actions": actions_of(status),
         "outputs": outputs,

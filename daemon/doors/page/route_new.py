@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.page.new_form import FILES, KeptFile, NewForm
 from daemon.doors.page.pages import back, page, page_router
+from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.reports import read_report
 from daemon.doors.voice_list import published_voices
@@ -41,13 +44,13 @@ def root(request: Request) -> Response:
 
 @router.get("/")
 def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
-    """Show an empty form, or one that makes a job again (`?again=JOB`)."""
+    """Show an empty form, or one that makes a job again (`?again=JOB`), or with `?avatar=` or `?voice=`."""
     form, again = NewForm(), request.query_params.get("again", "")
     if again:
         status = door.jobs.status(again, caller)
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
-    elif avatar := request.query_params.get("avatar", ""):
-        form.values["avatar"] = avatar[:100]
+    else:  # from the pages of avatars and voices
+        form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
     return _shown(request, door, form)
 
 
@@ -65,7 +68,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await _checked(request, door, caller, form)
         if action == "hear":
             return await _heard(request, door, caller, form)
-        return await _made(request, door, caller, form)
+        return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
         return await run_in_threadpool(_shown, request, door, form, error=exc)
 
@@ -87,12 +90,24 @@ def _files(door: Door, caller: Caller, manifest: dict[str, Any]) -> dict[str, Pa
     return {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
 
 
-async def _made(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
+async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, draft: bool) -> Response:
+    """Hand the job in, and lead to its page. `draft`: with the quality of a draft, whatever the form says."""
+
     def hand_in() -> str:
         manifest = form.manifest()
+        if draft and manifest.get("kind") != "speech":
+            manifest["quality"] = "draft"
         files = _files(door, caller, manifest)
         name, key = form.values["name"].strip() or None, form.values["key"]
-        return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        try:
+            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        except AvatarError as exc:
+            if exc.code != "key-reused":
+                raise
+        # Whoever goes back to a form that was sent, and changes it, wants another job; who sends it twice, one.
+        return door.jobs.hand_in(
+            manifest, files, caller, name=name, key=f"{key}.{_digest(manifest, files)}", take=False
+        ).job
 
     job = await run_in_threadpool(hand_in)
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
@@ -112,7 +127,7 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
     if status["state"] == "done":
         verdict = (await run_in_threadpool(read_report, door.jobs.paths.outbox, status, ".face.json")).get("verdict")
         verdict = {**(verdict or {}), "warnings": status.get("warnings") or []}
-    elif error := status.get("error"):
+    elif error := whole_error(status.get("error")):
         verdict = {"accepted": False, **error}
     return await run_in_threadpool(_shown, request, door, form, verdict=verdict or {"accepted": None})
 
@@ -127,8 +142,8 @@ async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) ->
         return door.jobs.hand_in(manifest, {}, caller).job
 
     status = await _looked_at(door, caller, await run_in_threadpool(hand_in))
-    if error := status.get("error"):
-        raise JobError(str(error["code"]), str(error["message"]), str(error.get("hint") or ""))
+    if error := whole_error(status.get("error")):
+        raise JobError(error["code"], error["message"], error["hint"])
     return await run_in_threadpool(_shown, request, door, form, heard=status if status["state"] == "done" else {})
 
 
@@ -136,6 +151,11 @@ async def _looked_at(door: Door, caller: Caller, job: str) -> dict[str, Any]:
     if not await run_in_threadpool(door.jobs.may_run):
         return {"state": "waiting"}
     return await wait_for_end(lambda: door.jobs.status(job, caller), LOOK_S)
+
+
+def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
+    told = [manifest, {name: (path.name, path.stat().st_size) for name, path in files.items()}]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _soon(caller: Caller) -> int:

@@ -94,6 +94,13 @@ def size(count: float | None) -> str:
     raise AssertionError
 
 
+def whole_error(error: Any) -> dict[str, Any] | None:
+    """Return an error with all that pages show of one: the index of jobs keeps less than a status file. None without one."""
+    if not isinstance(error, Mapping):
+        return None
+    return {"code": "", "message": "", "hint": "", "fault": "unknown", "stage": None, **error}
+
+
 def fault(value: str) -> str:
     """Return in a sentence whose fault an error is."""
     return _FAULTS.get(value, _FAULTS["unknown"])

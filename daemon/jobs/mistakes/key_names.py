@@ -66,6 +66,16 @@ _IN_OTHER_LANGUAGES: dict[str, str] = {
     "output": "ausgabe dateiname sortie salida uscita saída uitvoer",
     "priority": "priorität priorité prioridad priorità prioridade prioriteit priorytet",
 }
+#: The same for keys that stand below others, in `expressions` and `motion`.
+_BELOW: dict[str, str] = {
+    "at": "time start second seconds timestamp when from",
+    "name": "expression emotion mood type",
+    "head": "all amount strength intensity nodding",
+    "gaze": "eyes eye look looking",
+    "brow": "brows eyebrow eyebrows",
+    "blink": "blinks blinking",
+    "breath": "breathing breathe",
+}
 #: Name → the keys that it may stand for, the likeliest first: which of them it is depends on the kind of job.
 _KEYS_OF: dict[str, list[str]] = {}
 for _table in (_MEANT, _IN_OTHER_LANGUAGES):
@@ -82,6 +92,16 @@ _INSTEAD: dict[str, str] = {
         "A job has no starting time: it starts as soon as it can. An empty file in the inbox keeps it waiting: hello.hold for "
         "the result hello.mp4; hello.release lets it go on."
     ),
+    "font font_size fontsize caption_font captions_font subtitle_font subtitles_font caption_size caption_style captions_style "
+    "subtitle_style caption_color caption_position": "The look of burned captions is not set here: write `captions: srt`, and "
+    "set it in an editor or player.",
+    "text_file textfile script_file text_path input_file": "Nothing is read from a text file: write `text: |`, and under it the "
+    "words, with two blanks before each line.",
+    "audio_url image_url video_url picture_url photo_url url source_url": "Nothing is fetched from the web: download the file, "
+    "put it next to the manifest, and write its name, such as `image: portrait.png`.",
+    "temperature top_p guidance guidance_scale cfg steps similarity_boost style_exaggeration": "Voices here have no such "
+    "setting: leave it out. `speed` sets the pace, and `motion` how much the head moves.",
+    "user by author owner sender": "Who handed a job in is told by the owner of the file: leave this out.",
     "loop repeat": "A video plays once: repeat it in the player or an editor.",
     "pitch tone intonation": "A voice keeps its own pitch: choose a higher or deeper one with `voice`; voices.txt in the outbox "
     "lists them.",
@@ -143,7 +163,7 @@ def is_other_name(name: str) -> bool:
 def _near_key(plain: str, known: list[str], below: Iterable[str]) -> str | None:
     if plain in known:  # written in capitals, or with blanks
         return plain
-    if key := used_key(plain, known, ()):
+    if key := used_key(plain, known, ()) or next((one for one in known if plain in _BELOW.get(one, "").split()), None):
         return key
     for path in below:
         if plain in (path, path.rpartition(".")[2]):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import cast
 
+from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS, how_to_write_entries
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.key_lines import FREE_TEXTS, keys_in_line
 from daemon.jobs.mistakes.proposals import is_allowed
+from daemon.jobs.mistakes.value_mistakes import advice_for_value
 from daemon.jobs.mistakes.yaml_lines import (
     BLOCK,
     LINE,
@@ -185,4 +187,8 @@ def _as_line(found: re.Match[str], otherwise: str = "") -> str:
     line = f"{key}: {value if is_plain else quoted}"
     if is_allowed(f"{key.casefold()}{line[len(key) :]}"):
         return f"Write {shown(line)}"
+    if key.casefold() in COMPANIONS and (
+        advice := advice_for_value(key.casefold(), value, is_number=False, is_file=True)
+    ):
+        return advice
     return otherwise or f"Write one value after `{key}:`. {describe_key((key.casefold(),))}"

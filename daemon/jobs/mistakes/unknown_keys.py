@@ -15,6 +15,7 @@ from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instea
 from daemon.jobs.mistakes.line_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS
 from daemon.jobs.mistakes.proposals import allowed_advice
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
+from daemon.jobs.mistakes.values.rough_values import advice_for_expressions
 from daemon.jobs.mistakes.yaml_mistakes import hint_for_text
 from daemon.jobs.yaml_positions import YamlDocument
 
@@ -30,6 +31,8 @@ def unknown_key_mistake(path: tuple[str | int, ...], value: Any, document: YamlD
         hint = f"A decimal number is written with a point: write `{line}`."
     elif len(path) == 1 and (group := _group_above(key, document)):
         hint = f"It belongs to `{group}` above it: begin its line with {_indent_in(group, document)} blanks."
+    elif path[0] == "expressions" and (advice := advice_for_expressions({path[-1]: value})):
+        hint = advice
     elif len(path) > 1 and not {*str(path[-1])}.isdisjoint("=:;"):
         line = mended_line(str(path[0]), as_flow(document.value.get(path[0], "")))
         hint = f"Write `{line}`." if line else hint

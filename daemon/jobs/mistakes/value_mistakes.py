@@ -8,8 +8,15 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
-from daemon.jobs.mistakes.written_days import advice_for_day
+from daemon.jobs.mistakes.values.rough_values import (
+    advice_among_words,
+    advice_for_expressions,
+    advice_for_rough_value,
+    advice_for_words,
+)
+from daemon.jobs.mistakes.values.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 #: A number that is near none which is meant.
@@ -38,7 +45,8 @@ _WORDS: dict[str, dict[str, str]] = {
     "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
              "voice": "clone profile", "encode": "convert transcode reencode conversion", "info": "probe inspect analyse analyze",
              "lipsync": "lipsync lipsynch dub dubbing", "video": "talkinghead talkingphoto movie clip mp4"},
-    "quality": {"high": "best max maximum ultra highest hd", "medium": "normal standard default", "low": "fast small",
+    "quality": {"high": "best max maximum ultra highest hd hq ultrahigh veryhigh good",
+                "medium": "normal standard default", "low": "fast small",
                 "draft": "preview test"},
     "captions": {"burn": "burned burnt hardcoded embedded open burnedin burnin burntin hardsub hardsubs",
                  "srt": "subrip ass ssa sub soft softsub", "vtt": "webvtt", "none": "no off false"},
@@ -48,15 +56,23 @@ _WORDS: dict[str, dict[str, str]] = {
                          "serious": "sad angry concerned stern 😢 😠 🙁",
                          "surprise": "surprised astonished 😮 😲", "neutral": "calm normal none"},
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
-    "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
+    "speed": {"1.2": "fast faster quick", "1.4": "veryfast", "0.85": "slow slower", "0.7": "veryslow",
+              "1": "normal medium default"},
     "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
     "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd"},
+    "motion.head": {"0.5": "low little subtle slow small", "1": "normal medium default", "1.5": "high strong lively much big"},
     "motion": {"{head: 0, gaze: 0, brow: 0, breath: 0}": "none off still no false",
                "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
 }  # fmt: skip
 _MEANT = {
     key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
 }
+#: Key → the values of which it has one.
+_CHOICES = {
+    "captions": ("srt", "vtt", "burn", "none"), "format": ("mp4", "webm", "mov", "wav", "mp3", "opus", "flac"),
+    "quality": ("draft", "low", "medium", "high"), "face": ("largest", "center"), "fit": ("auto", "crop", "pad"),
+    "kind": tuple(KINDS), "background": ("keep", "blur", "green", "transparent"),
+}  # fmt: skip
 #: Codec that no MP4 here has → the format that has it.
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
 #: A length of time in the form of ISO 8601.
@@ -84,6 +100,11 @@ _LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
 _ONE_OF_THEM = " One job has one of them: write a job for each, and a line --- between two."
 #: Several words where one is expected.
 _WORDS_TOGETHER = re.compile(r"(\w+)(?:\s*[,;+&/]\s*|\s+(?:and|or|und|oder)\s+)\w+.*", re.IGNORECASE)
+_NOTHING_FETCHED = (
+    "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+)
+#: Signs of other programs around the name of a file, or a variable before it.
+_AROUND_NAME = re.compile(r"^[<\[\"'`«“!$%]|\.\w{2,5}\?\w+=")
 _YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
@@ -112,6 +133,9 @@ def advice_for_list(key: str, value: Any) -> str | None:
             "Write `text: |`, and under it the paragraphs, with two blanks before each line and an empty line between two. Text "
             "that begins with [ or { goes in quotes."
         )
+    several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if len(several) > 1 and all(isinstance(one, str) for one in several) and (advice := advice_for_words(key, value)):
+        return advice
     if isinstance(value, dict):
         if key == "size" and {*value} == {"width", "height"}:
             return advice_for_value(key, f"{value['width']}x{value['height']}", is_number=False, is_file=False)
@@ -136,6 +160,17 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_number: the key expects a number.
         is_file: the key expects the name of a file.
     """
+    if key == "expressions" and (advice := advice_for_expressions(value)):
+        return advice
+    word = str(value).strip().casefold()
+    rough = advice_for_rough_value(key, word)
+    known = _advice_for_known(key, value, is_number=is_number, is_file=is_file)
+    # These have words of their own that would be taken for a description, or for the name of a language.
+    advice = known or rough if key in ("background", "captions", "language") else rough or known
+    return advice or (advice_among_words(key, word, _CHOICES[key]) if key in _CHOICES else None)
+
+
+def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -> str | None:
     text = str(value).strip()
     key = re.sub(r"\.\d+(?=\.)", "", key)
     word = text.casefold()
@@ -144,11 +179,11 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
     if is_file:
         return _advice_for_file(key, text)
     if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s_-]", "", word))) is not None:
-        return f"Write `{key.removeprefix('expressions.')}: {meant}`."
+        return f"Write `{key.removeprefix('expressions.').removeprefix('motion.')}: {meant}`."
     if key == "quality" and (size := _advice_for_lines(word)):
         return f"The number of pixels is another key. {size}"
-    if key == "output" and (name := re.split(r"[/\\]", text)[-1]):
-        return f"Results go into the outbox, nowhere else. Write `output: {name}`." if name != text else None
+    if key == "output" and (name := re.split(r"[/\\]", text)[-1]) != text and name:
+        return f"Results go into the outbox, nowhere else. Write `output: {name}`."
     if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
         return None
     if key == "face" and word in ("right", "last", "rightmost"):
@@ -231,6 +266,9 @@ def _advice_for_entries(key: str, value: Any) -> str | None:
         return f"Write `motion: {{head: {value}}}`."
     if key == "lexicon" and (found := re.fullmatch(r"([\w.+#-]+)\s*(?:=>?|[-–—]>|→)\s*([\w -]+)", str(value))):
         return f"Write `lexicon: {{{found[1]}: {found[2]}}}`."
+    if key == "lexicon" and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        entries = ", ".join(f"{word}: {said}" for one in value for word, said in one.items())
+        return f"Write `lexicon: {{{entries}}}`."
     if key == "expressions" and isinstance(value, dict) and {"at", "name"} <= {*value}:
         return f"Write `expressions: [{{at: {value['at']}, name: {value['name']}}}]`."
     return None
@@ -250,11 +288,19 @@ def _advice_for_fraction(key: str, whole: int, above: int, below: int) -> str | 
 def _advice_for_file(key: str, text: str) -> str | None:
     if text.casefold() in NO_FILES:
         return f"Write the name of the file, with its ending, or leave `{key}` out."
+    if text.casefold().startswith("www."):
+        return _NOTHING_FETCHED
+    if _AROUND_NAME.search(text):
+        inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
+        found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
+        return f"Write `{key}: {found[1]}`." if found else "Write the name of the file, with its ending."
+    if found := re.fullmatch(r"([^,.]+),(\w{2,5})", text):
+        return f"Write `{key}: {found[1]}.{found[2]}`."
     if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
         words = " Words that are to be said stand in `text`." if key == "audio" else ""
         return f"Write the name of the file, with its ending.{words}"
     if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
-        return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+        return _NOTHING_FETCHED
     if text.casefold().startswith("data:"):
         return "Nothing is read from the manifest itself: save it as a file next to the manifest, and write its name."
     if found := re.match(r"([^,;]+\.\w{2,5})\s*[,;]\s*(.*)", text):
@@ -322,6 +368,8 @@ def _advice_for_background(word: str) -> str | None:
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
     if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):
         return "Write `background: green`."
+    if re.match(r"blur\W", word):
+        return "Write `background: blur`; how much is blurred is not set."
     if word in ("blurred", "bokeh", "blurry"):
         return "Write `background: blur`."
     near = difflib.get_close_matches(word, BACKGROUNDS, 1, 0.75)

@@ -20,6 +20,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 #: Lowest ratio of blue to green in skin of any tone in white light, and the highest: more is pink or violet light.
 _LEAST_BLUE, _MOST_BLUE = 0.70, 0.88
+#: Cheeks darker than this part of the lips are covered.
+_COVERED = 0.85
 #: The white of an eye that is more saturated than this is in shade, reddened or painted: it does not tell the light's colour.
 _PALE = 0.15
 #: Teeth have at most so many times as much red as green, or they look pink, and as blue, or they look brown.
@@ -59,10 +61,12 @@ class FaceColours:
     @classmethod
     def of(cls, portrait: Picture, landmarks: FloatArray) -> FaceColours:
         """Measure an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px."""
-        skin = np.median(
-            np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0
-        )
+        skin, beside = (_median_around(portrait, landmarks, points) for points in (mesh.CHEEKS, mesh.BESIDE_MOUTH))
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
+        if (
+            luma(skin) < _COVERED * luma(lip) < luma(beside)
+        ):  # lips are darker than skin: these cheeks are behind glasses
+            skin = beside
         warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
         eyes = np.concatenate([_inside(portrait, landmarks, upper, lower) for upper, lower, _ in mesh.EYES])
         white = _white(skin, float(np.percentile(eyes @ LUMA, 97)))
@@ -87,6 +91,13 @@ def _yellow(skin: Colour) -> Colour:
 def _tint(red: float, green: float, blue: float, warmth: float) -> Colour:
     """A tint that fades with `warmth`: in a grey photograph the mouth is grey, too."""
     return 1.0 + warmth * (np.array([red, green, blue]) - 1.0)
+
+
+def _median_around(portrait: Picture, landmarks: FloatArray, points: tuple[int, ...]) -> Colour:
+    """The median colour of small squares around some points of the mesh."""
+    return np.asarray(
+        np.median(np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in points]), axis=0)
+    )
 
 
 def _around(portrait: Picture, point: FloatArray, size: float, landmarks: FloatArray) -> Colour:

@@ -19,30 +19,24 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.100
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.085
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.84, 0.80
-#: The smallest opening is "oo": so strong are "round" and "pucker" in it (stages/lipsync/visemes.py), and its opening is an
-#: ellipse of so many units' height and so many half mouths' half width; the second half width is that of a mouth that is open in
-#: the picture. The pucker presses the lips together so far that this is what is left.
-_OO_ROUND, _OO_PUCKER, _OO_HEIGHT, _OO_HALF = 0.45, 0.85, 0.19, (0.60, 0.68)
-#: The same of a mouth that is wide open in the picture, as most smiles with teeth are: its gap, in units; the half width and its
-#: roundness (the two exponents of its outline, and what they are of another mouth). Lips that were shut beside a smaller opening
-#: would be drawn from teeth and from the dark behind the corners, and look smeared.
-_OPEN, _OPEN_HALF, _OPEN_OUTLINE, _OUTLINE = 0.15, 0.96, (2.2, 0.7), (3.0, 0.5)
+#: down to the least. The third is that of a mouth that is wide open in the picture, as most smiles with teeth are, from the gap
+#: `_OPEN` on, in units: lips that were shut beside a smaller opening would be drawn from teeth and from the dark behind the
+#: corners, and look smeared.
+_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.74, 0.15
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
-_ROUND_CORNER = 0.48
+_ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
 #: Puckered lips come down over the upper teeth, as a whole by half of so many units. A mouth that is open in the picture shows
 #: more of them: all of it comes down by this fraction of its gap more, and at most so many units.
-_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
+_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.75, 0.165
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
@@ -50,9 +44,9 @@ _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 _USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
 #: part is that of a mouth that is open in the picture.
-_LEVELS = 0.6, 0.9
+_LEVELS = 1.0, 1.4
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 1.0
+_UNSMILES = 0.58
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -104,6 +98,10 @@ class ExpressionFields:
         self._above = self._y - np.interp(self._x, upper[:, 0], upper[:, 1])  # < 0 above the upper lip's edge
         self._below = self._y - np.interp(self._x, lower[:, 0], lower[:, 1])  # > 0 below the lower lip's edge
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
+        #: How far the line at which the lips meet lies below its middle, px.
+        line = upper[:, 1] + (1 - lower_closes(float(self._gap.max()), frame.unit)) * (lower[:, 1] - upper[:, 1])
+        middle = (frame.half_mouth[1] - frame.half_mouth[0]) / 2
+        self._slopes = np.interp(self._x, upper[:, 0], line) - float(np.interp(middle, upper[:, 0], line))
         #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
         self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
         #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
@@ -114,8 +112,7 @@ class ExpressionFields:
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
         half += self._is_open * (_OPEN_HALF - half)
-        power, root = (shut + self._is_open * (wide - shut) for shut, wide in zip(_OUTLINE, _OPEN_OUTLINE, strict=True))
-        self._round_lens = np.clip(1.0 - np.abs(self._from_middle / half) ** power, 0.0, 1.0) ** root
+        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
@@ -164,9 +161,9 @@ class ExpressionFields:
         reach = (1 - side) * 0.95 * abs(self._frame.nose) + side * 1.25 * self._frame.unit
         return 1.0 - smoothstep(-self._above / reach)
 
-    def _fade_down(self, lip: float) -> Grid:
-        """1 at the lower lip's edge and above, and down to the part `lip` of its thickness; 0 within the chin."""
-        return 1.0 - smoothstep((self._below - lip * self._frame.lower_lip) / (0.7 * self._frame.chin))
+    def _fade_down(self, lip: float, reach: float = 0.7) -> Grid:
+        """1 at the lower lip's edge and above, and down to the part `lip` of its thickness; 0 within `reach` chins."""
+        return 1.0 - smoothstep((self._below - lip * self._frame.lower_lip) / (reach * self._frame.chin))
 
     def _jaw(self, lens: Grid, corner: float) -> ExpressionField:
         """The jaw drops and opens the lips by `lens`: the chin and the lower lip as one, the corners by the part `corner`, the
@@ -236,36 +233,27 @@ class ExpressionFields:
         half = sum(self._frame.half_mouth) / 2
         broader = max(half - _USUAL_HALF * self._frame.face_width, 0.0)  # than a mouth at rest: a smile
         inward = min(_PUCKER * self._frame.unit + _UNSMILES * broader, _MOST_INWARD * half)
-        lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
+        # In a turned face both sides are narrowed alike, so that an ellipse stays one.
+        share = np.where(self._x < 0, *self._frame.half_mouth) / half
+        lower[..., 0] = upper[..., 0] = -inward * share * self._toward_middle(0.7)
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)
         fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
         fuller *= 1.0 - smoothstep((aside - 0.7) / 0.3)
         lower[..., 1] = fuller * self._behind_lip(self._below, self._frame.lower_lip) + level
         upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
-        # What is left of the opening is round, whatever it was, as both lips come half of the way.
-        press = self._shut_for_oo() / 2
         beside = 1.0 - smoothstep(self._beyond / 1.1)
         down = pucker_lowers(float(self._gap.max()), self._frame.unit) + _COVERS * self._frame.unit / 2
-        upper[..., 1] += (press + down * beside) * self._fade_up()
-        lower[..., 1] += (down * beside - press) * self._fade_down(0.7)
+        upper[..., 1] += down * beside * self._fade_up()
+        lower[..., 1] += down * beside * self._fade_down(0.7, 1.15)
         return ExpressionField(lower, upper)
 
-    def _shut_for_oo(self) -> Grid:
-        """By how much less the lips are apart for the pucker, px: of what "round" opens in "oo", only an ellipse is left."""
-        unit = self._frame.unit
-        half = _OO_HALF[0] + self._is_open * (_OO_HALF[1] - _OO_HALF[0])
-        ellipse = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
-        opened = _OO_ROUND * JAW * self._round_lens
-        return np.asarray(np.maximum(opened - _OO_HEIGHT * ellipse, 0.0) * unit / _OO_PUCKER)
-
     def _level(self) -> Grid:
-        """Move corners that a smile raised (or a frown lowered) towards the height of the lips' middle."""
-        corner = np.where(self._x < 0, self._landmarks[78, 1], self._landmarks[308, 1])
-        middle = (self._landmarks[13, 1] + self._landmarks[14, 1]) / 2
-        fade = np.exp(-((self._y / (0.5 * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
+        """Straighten the line at which the lips meet: a smile's corners would stay raised, and a turned face's opening aslant."""
+        height = np.where(self._y < 0, 0.5, 0.7) * self._frame.unit
+        fade = np.exp(-((self._y / height) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
         levels = _LEVELS[0] + self._is_open * (_LEVELS[1] - _LEVELS[0])
-        return np.asarray(levels * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
+        return np.asarray(-levels * self._slopes * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""

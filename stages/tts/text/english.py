@@ -41,6 +41,7 @@ _SIGNS = {
     "≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus ", "√": " the square root of ",
     "∞": " infinity", "‰": " per mille", "№": " number ", "℃": "°C", "℉": "°F",
 }  # fmt: skip
+_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 #: Abbreviations before a number.
 _BEFORE_NUMBERS = {
     "rm": "room", "ext": "extension", "temp": "temperature", "lat": "latitude", "eq": "equation", "apt": "apartment",
@@ -270,6 +271,9 @@ _TABLE = (
     _rule(r"(?<![\w.])\.(?=\d)", "0."),
     _rule(r"(?<![\w.,:])(\d{1,9})\.(\d{0,7}0)(?!\d|[.,]\d)", _point),
     _rule(rf"(?<=[\ds])/({_PER_WHAT}|{'|'.join(_PER)})\b(?!/)(?:\.(?= [a-z]))?", lambda m: f" per {_PER.get(m[1], m[1])}"),
+    # Marks of lists: "a)" is the letter, "(iii)" a number
+    _rule(r"(?<!\S)\(?[aA]\)(?= )", "A,"),
+    _rule(r"(?<!\S)\(?([ivx]{2,5})\)(?= )", lambda m: f"{_ROMAN[m[1]]}," if m[1] in _ROMAN else None),
     # Shortened words
     _rule(r"(?<=[a-zA-Z] )['’][nN]['’]?(?= [a-zA-Z])", "and"),
     _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),

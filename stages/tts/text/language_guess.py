@@ -40,7 +40,9 @@ _TELLING_WORDS = {
 _TOLD_BY = {language: frozenset(words.split()) for language, words in _TELLING_WORDS.items()}
 #: The English "'s", which alone is a word of Czech.
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s\b")
-_WORD = re.compile(r"[^\W\d_]+")
+#: A word of two letters or more: letters alone are marks of a list, initials, or a word that is spelled. Not "st" of "21st".
+_WORD = re.compile(r"(?<!\d)[^\W\d_]{2,}")
+_LETTER = re.compile(r"(?<!\w)[^\W\d_](?!\w)")
 #: Web and mail addresses are words of no language: "com" is one of Portuguese.
 _ADDRESS = re.compile(
     r"\b(?:https?://|www\.)\S{1,500}|\b[\w%+-]{1,64}(?:[.@][\w-]{1,63}){0,5}[.@][\w-]{1,63}\.[a-z]{2,6}\b",
@@ -48,6 +50,8 @@ _ADDRESS = re.compile(
 )
 #: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
+#: So many different common words tell a language: "la la la" is none. A text with more letters alone than words is spelled.
+_LEAST_DIFFERENT = 3
 #: Up to so many words are judged by greetings, too, where at least this share of them tells the language.
 _FEW_WORDS, _LEAST_TOLD = 16, 0.4
 #: Script, as `stages.tts.text.scripts` names it → the language that is mostly written in it.
@@ -78,7 +82,7 @@ def guess_other_language(text: str, language: str) -> str | None:
     plain = _POSSESSIVE.sub("", _ADDRESS.sub(" ", without_marks(text)))
     words = [word.casefold() for word in _WORD.findall(plain)]
     asked = language.casefold().partition("-")[0]
-    if asked not in _SETS or not words:
+    if asked not in _SETS or len(words) <= len(_LETTER.findall(plain)):
         return None
     if len(words) < _FEW_WORDS and (told := _guess_few(words, asked)):
         return told
@@ -86,6 +90,8 @@ def guess_other_language(text: str, language: str) -> str | None:
         return None
     shares = {name: sum(word in common for word in words) / len(words) for name, common in _SETS.items()}
     best = max(shares, key=shares.__getitem__)
+    if len(_SETS[best].intersection(words)) < _LEAST_DIFFERENT:
+        return None
     if best == asked or shares[best] < _LEAST_SHARE or shares[best] < _TIMES * shares[asked]:
         return None
     return best
@@ -96,7 +102,7 @@ def _guess_few(words: Sequence[str], asked: str) -> str | None:
     if any(word in _SETS[asked] | _TOLD_BY.get(asked, frozenset()) for word in words):
         return None
     told = {
-        name: sum(word in telling or word in _SETS[name] for word in words) * any(word in telling for word in words)
+        name: sum(word in telling or word in _SETS[name] for word in {*words}) * any(word in telling for word in words)
         for name, telling in _TOLD_BY.items()
     }
     best = max(told, key=told.__getitem__)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pynvml
 import pytest
 
 from daemon.cli.doctor.checks import CHECKS
 from daemon.cli.doctor.checks import collect_findings as looked_at
+from daemon.cli.doctor.cluster_checks import check_cluster
 from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
@@ -322,3 +325,22 @@ def test_a_default_voice_that_is_not_there_is_told_before_a_job_needs_it(
     if verdict == "bad":
         assert "Did you mean 'heart'?" in found.remedy
         assert "Did you mean 'heart'?" in checked["warnings"][0]
+
+
+def test_a_cluster_is_looked_at_where_one_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**ray: Any) -> dict[str, str]:
+        settings = Settings.parse({"lanes": {"ray": ray}}, tmp_path / "config.yaml")
+        return {finding.what: finding.verdict for finding in check_cluster(settings)}
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert found() == {}
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        assert found(address=address, gpus=1) == {"ray": "bad"}
+        # Given that Ray is there
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+        assert found(address=address, gpus=1) == {"ray": "good", "ray token": "bad"}
+        (tmp_path / "token").write_text("secret")
+        assert found(address=address, gpus=1) == {"ray": "good"}
+    assert found(address=address, gpus=1) == {"ray": "bad"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -75,6 +76,25 @@ def test_the_examples_are_taken_by_the_command_they_explain(path: tuple[str, ...
     assert block, text
     called = [_parsed(shlex.split(line.partition(" > ")[0].partition(" < ")[0])[1:]) for line in block[1].splitlines()]
     assert {EVERY[one].callback for one in called} == {EVERY[path].callback}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_each_example_is_shown_on_a_line_of_its_own(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output.splitlines()
+    start = next(number for number, line in enumerate(shown) if line.strip() in ("Example:", "Examples:"))
+    examples = list(itertools.takewhile(str.strip, shown[start + 1 :]))
+    assert shown[start - 1] == ""
+    assert shown[start].startswith("  Example")
+    assert all(line.startswith("    avatar ") for line in examples)
+    assert len(examples) == len(re.findall(r"^ *avatar ", EVERY[path].help or "", re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_no_option_takes_nan_for_a_number(path: tuple[str, ...]) -> None:
+    for parameter in EVERY[path].params:
+        if isinstance(parameter.type, click.types.FloatParamType):
+            with pytest.raises(click.BadParameter, match="no number of"):
+                parameter.type("nan", parameter, None)
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

@@ -253,15 +253,33 @@ def test_who_looks_for_a_command_that_is_an_option_is_told_the_option(
     assert "`avatar jobs list --search WORDS`" in installation().avatar("jobs", "search", "hello", code=2).stderr
 
 
-def test_a_reader_that_went_away_ends_a_command_without_a_word(installation: Callable[..., Installation]) -> None:
+@pytest.mark.parametrize("words", [("jobs", "list", "--json"), ("top", "--once")], ids=" ".join)
+def test_a_reader_that_went_away_ends_a_command_without_a_word(
+    installation: Callable[..., Installation], words: tuple[str, ...]
+) -> None:
     one = installation()
     one.drop("early.yaml", SPEECH)
     end, ours = os.pipe()
     os.close(end)
-    command = [sys.executable, "-m", "daemon.cli", "--config", str(one.config), "jobs", "list", "--json"]
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(one.config), *words]
     result = subprocess.run(command, stdout=ours, stderr=subprocess.PIPE, cwd=one.root, check=False)
     os.close(ours)
     assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_a_text_from_a_closed_standard_input_is_refused(house: Installation) -> None:
+    # As `avatar submit - <&-` in a shell
+    call = [sys.executable, "-m", "daemon.cli", "--config", str(house.config), "submit", "-", "--set", "kind=speech"]
+    script = "import os, sys; os.close(0); os.execv(sys.argv[1], sys.argv[1:])"
+    result = subprocess.run(
+        [sys.executable, "-c", script, *call], capture_output=True, text=True, cwd=house.root, check=False
+    )
+    assert (result.returncode, "standard input is closed" in result.stderr) == (2, True), result.stderr
+
+
+def test_the_list_takes_any_number_for_its_length(house: Installation) -> None:
+    result = house.avatar("jobs", "list", "--limit", "9" * 30)
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False), result.stderr
 
 
 def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Path) -> None:
@@ -292,6 +310,19 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert str(control) in told.stderr
     assert "belongs to root:root (mode 755)" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_who_may_not_read_what_was_measured_is_not_told_that_nothing_was(strangers_folder: Path) -> None:
+    one = Installation(strangers_folder)
+    one.spool.mkdir(mode=0o700, exist_ok=True)
+    one.spool.chmod(0o700)
+    manifest = strangers_folder / "hello.yaml"
+    manifest.write_text("kind: speech\ntext: Hello.\n")
+    told = avatar_as(ANNA, one, "capacity")
+    assert "You may not read the spool" in told.stderr
+    assert "is known: these are first guesses" in told.stdout
+    told = avatar_as(ANNA, one, "validate", str(manifest))
+    assert "as nothing that was measured here is known" in told.stdout
 
 
 @pytest.mark.parametrize(

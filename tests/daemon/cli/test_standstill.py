@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from daemon.client import Client
+from daemon.doors import standstill as standing
 from daemon.doors.standstill import standstill
 from daemon.queue.lock import SpoolLock
 from tests.conftest import ROOT, Installation
@@ -58,20 +59,29 @@ def test_who_waits_for_a_job_of_a_paused_service_hears_who_paused_it_and_what_en
     assert Client(one.config).get(job.job).status.standstill == ""
 
 
-def test_who_waits_for_a_service_that_ends_is_told_that_and_that_the_job_is_kept(
-    installation: Callable[..., Installation],
+@pytest.mark.parametrize("command", WAITING)
+def test_who_waits_for_a_service_that_starts_anew_gets_the_result(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     # Given somebody who waits for a job of a paused service
     one = installation()
     one.start()
     one.avatar("pause")
-    waiting = wait_by(one, WAITING["submit"])
+    waiting = wait_by(one, WAITING[command])
     assert waiting.stderr is not None
     next((line for line in waiting.stderr if "paused by" in line), "")
-    # When the service ends / Then so does the wait, with its own exit code
+    # When the service is gone for a moment / Then that is said, and the job is waited for
     one.stop()
-    _, told = waiting.communicate()
-    assert (waiting.returncode, "the job is kept" in told) == (69, True)
+    assert "The daemon does not run" in next((line for line in waiting.stderr if "not run" in line), "nothing")
+    one.start()
+    one.avatar("resume")
+    waiting.communicate()
+    assert waiting.returncode == 0
+    # But where it does not come back, the wait ends with its own exit code, and says that the job is kept
+    one.stop()
+    monkeypatch.setattr(standing, "ABSENT_S", 0.0)
+    told = one.avatar(*WAITING["submit"], code=69).stderr
+    assert "it keeps the job job-" in told
 
 
 def test_each_reason_of_a_standstill_is_told_to_those_whom_it_keeps(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import yaml
 from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
 from daemon.doors import render as rendering
+from daemon.doors import standstill as standing
 from daemon.doors.hand_in import check_name
-from tests.conftest import Installation
+from tests.conftest import Installation, wait_for
 from tests.support.machine.people import ANNA
 
 SPEECH = {"kind": "speech", "text": "Hello."}
@@ -50,6 +53,59 @@ def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
     assert [status.job for status in client.list(state="done", by=job.status.by, limit=5)] == [job.id]
     assert [status.job for status in client.list(state="completed")] == [job.id]
     assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
+
+
+def test_jobs_are_searched_by_the_same_words_as_on_the_command_line(shared: Installation) -> None:
+    client = Client(shared.config)
+    start = time.time()
+    metadata = {"tags": ["spring"], "shelf": 3}
+    job = client.submit(kind="speech", text="A zebra sings.", name="stripes", metadata=metadata)
+    other = client.submit(kind="speech", text="A donkey sings.", metadata={"tags": ["spring", "grey"]})
+    assert (job.wait().success, other.wait().success) == (True, True)
+
+    def found(**asked: Any) -> set[str]:
+        return {status.job for status in client.list(**asked)} & {job.id, other.id}
+
+    both = {job.id, other.id}
+    assert (found(search="ZEBRA sings"), found(search="stripes"), found(search="zebra donkey")) == (
+        {job.id},
+        {job.id},
+        set(),
+    )
+    assert (found(tag="spring"), found(tag=["spring", "grey"]), found(tag="shelf=3")) == (both, {other.id}, {job.id})
+    assert (found(state=["failed", "completed"], kind=["video", "speech"]), found(kind="video")) == (both, set())
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    assert (found(since=start - 1), found(until=later), found(since=later), found(until=start - 1)) == (
+        both,
+        both,
+        set(),
+        set(),
+    )
+    assert found(since=later.replace(tzinfo=None)) == set()
+
+
+def test_a_job_is_made_again_and_gets_another_place_from_python(shared: Installation) -> None:
+    client = Client(shared.config)
+    first = client.submit(kind="speech", text="Once.", name="onceonly")
+    first.wait()
+    # When it is made again, by whichever of its names, with the same key twice
+    again = first.rerun(text="Twice.", key="second")
+    assert again.wait().success
+    assert (again.name, again.status.record["text"], again.status.record["base"]) == ("onceonly-v2", "Twice.", first.id)
+    assert client.rerun("onceonly", text="Twice.", key="second").id == again.id
+    assert client.rerun(first.id, name="thrice").name == "thrice"
+    # And a place in the queue is given, or refused with the reason
+    shared.avatar("pause")
+    waiting = client.submit(kind="speech", text="Later.")
+    wait_for("it to be taken in", lambda: waiting.status.state == "queued")
+    assert "has priority 7" in waiting.priority(7)
+    shared.avatar("resume")
+    waiting.wait()
+    with pytest.raises(AvatarError, match="done already"):
+        client.priority(first, 1)
+    for wrong in (101, True, 1.5):
+        with pytest.raises(JobError, match="not a priority"):
+            client.priority(first, wrong)  # type: ignore[arg-type]
 
 
 LOOP: dict[str, Any] = {}
@@ -121,7 +177,13 @@ def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(
     assert (result.error.fault, bool(result.error.code), bool(result.error.hint)) == ("job", True, True)
     with pytest.raises(JobError, match="txt"):
         client.submit(kind="speech", txt="Hello.")
-    for wrong in ({"state": "faild"}, {"limit": -1}):
+    for wrong in (
+        {"state": "faild"},
+        {"state": ["done", ""]},
+        {"limit": -1},
+        {"since": float("nan")},
+        {"until": 1e300},
+    ):
         with pytest.raises(AvatarError) as query:
             client.list(**wrong)
         assert query.value.code == "query-invalid"
@@ -212,7 +274,7 @@ def test_whoever_waits_hears_that_the_service_has_ended_or_goes_on_and_no_source
         render("Hello.", None, tmp_path / "a.wav", timeout=0, **args)
     assert (late.value.code, "goes on" in (late.value.hint or "")) == ("answer-late", True)
     # When it ends and does not come back
-    monkeypatch.setattr(rendering, "ABSENT_S", 0)
+    monkeypatch.setattr(standing, "ABSENT_S", 0)
 
     def end(status: JobStatus) -> None:
         one.stop()

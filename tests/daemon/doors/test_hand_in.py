@@ -54,6 +54,20 @@ def test_a_job_with_its_files_is_taken_at_the_first_look_under_the_id_that_was_t
     assert records(room) == []
 
 
+@pytest.mark.parametrize(
+    "ending", [".yaml", ".YML", ".csv", ".cancel", ".part", ".json", ".txt", ".webm~", ".yaml.icloud"]
+)
+def test_a_file_that_is_handed_in_is_taken_for_nothing_else_by_its_name(room: Room, ending: str) -> None:
+    evil = room.inbox.parent / f"evil{ending}"
+    evil.write_text("kind: speech\ntext: Hello.\n")
+    job = submit_job({"kind": "info"}, {"video": evil}, "", "", paths=room.settings.paths, name="made")
+    (brought,) = (name for name in visible(room) if name.startswith("evil"))
+    assert "." not in brought
+    (made,) = room.look()
+    assert made.id == job
+    assert made.state != "failed"
+
+
 def test_the_same_key_is_the_same_job_before_during_and_after_its_life(room: Room) -> None:
     paths = room.settings.paths
     first = hand_in(HELLO, key="k1", paths=paths)

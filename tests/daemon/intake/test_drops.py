@@ -225,3 +225,26 @@ def test_a_manifest_that_may_not_be_moved_is_told_of_and_stops_no_other(room: Ro
         assert list((room.inbox / ".claimed").iterdir()) == []
     finally:
         subprocess.run(["chattr", "-i", str(locked)], check=True)
+
+
+def test_a_manifest_that_stays_empty_is_told_of_before_it_is_refused(room: Room) -> None:
+    # Given a manifest that a program has made, and not filled
+    room.put("a.yaml", b"")
+    room.put("b.yaml", b"")
+    assert room.look() == []
+    assert not (room.outbox / "a.json").exists()
+    # When it has been empty for longer than writing one takes / Then people are told, and how long it may be filled
+    assert room.admission.next_look() <= SETTLE_S
+    assert room.settle() == []
+    status = room.status("a")
+    assert status["state"] == "waiting"
+    assert status["warnings"][0].startswith("a.yaml is empty (0 bytes).")
+    # When it is filled / Then it is made, under the id that it was told by
+    room.put("a.yaml")
+    (job,) = room.settle()
+    assert (job.id, job.name) == (status["job"], "a")
+    assert job.manifest_warnings == []
+    # And what stays empty is refused for it
+    room.look(30.0)
+    assert room.status("b")["state"] == "failed"
+    assert "empty" in room.status("b")["error"]["message"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
+from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied, WorkerLost
 from daemon.jobs.record import Job
 from daemon.queue.job_end import KEPT, KEPT_FAILED
 from tests.support.daemon.queue import PowerCut, QueueRoom
@@ -203,6 +203,26 @@ def test_a_job_that_ends_its_processes_is_quarantined_with_its_last_lines(room: 
     assert record.history[-1]["log"] == DEATH.tail[-20:]
 
 
+def test_a_job_whose_machine_is_lost_is_not_charged_until_it_may_be_the_reason(room: QueueRoom) -> None:
+    room.set(retry={"interruptions": 2, "attempts": 1})
+    job = room.accept()
+    by_itself = WorkerLost("The cluster was lost.", "ray-lost", with_machine=False)
+    with_machine = WorkerLost("The machine was lost.", "node-lost", with_machine=True)
+
+    async def live() -> None:
+        for loss in (by_itself, by_itself, with_machine):
+            await room.state_machine.record_loss(*await room.take(job), loss)
+            assert room.where(job) == "tts/ready"
+            assert room.on_disk(job).attempts["tts"] == 0
+        await room.state_machine.record_loss(*await room.take(job), with_machine)
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert record.error is not None
+    assert (record.error["code"], record.crashes) == ("quarantined", 0)
+    assert [entry["code"] for entry in record.history if entry["event"] == "lost"][-2:] == ["node-lost", "node-lost"]
+
+
 def test_a_running_job_that_is_cancelled_keeps_what_a_retry_needs(room: QueueRoom) -> None:
     job = room.accept()
 
@@ -310,6 +330,9 @@ STEPS: dict[str, Step] = {
     "advance": lambda room, job, place: room.state_machine.advance(job, place, {}, []),
     "put back": lambda room, job, place: room.state_machine.put_back(job, place),
     "fail": lambda room, job, place: room.state_machine.fail_attempt(job, place, UNKNOWN),
+    "lose": lambda room, job, place: room.state_machine.record_loss(
+        job, place, WorkerLost("The machine was lost.", "node-lost", with_machine=True)
+    ),
     "crash": lambda room, job, place: room.state_machine.record_crash(job, place, DEATH),
     "hold": lambda room, job, place: room.state_machine.hold(job, place, "ann", ""),
     "release": lambda room, job, place: room.state_machine.release(job, place, "ann"),

@@ -150,3 +150,28 @@ def test_memory_that_a_process_shares_with_its_copy_counts_once() -> None:
         assert process.stdout.readline() == b"ready\n"
         found = process_memory_mb(process.pid)
     assert 200 < found < 300
+
+
+_HOLES = """
+from daemon.system.memory import process_memory_mb, return_large_blocks
+import os
+
+return_large_blocks()
+large = b"." * 30_000_000
+del large
+before = process_memory_mb(os.getpid())
+blocks, small = [], []
+for _ in range(20):
+    blocks.append(b"." * 4_000_000)
+    small.append(b"." * 100_000)
+blocks.clear()
+print(process_memory_mb(os.getpid()) - before)
+"""
+
+
+@pytest.mark.usefixtures("processes")
+def test_large_blocks_go_back_to_the_system_as_soon_as_they_are_freed() -> None:
+    # Given a process that has freed a large block before, and whose small blocks lie between its large ones
+    made = subprocess.run([sys.executable, "-c", _HOLES], capture_output=True, text=True, check=True)
+    # Then of 80 MB that it has freed, hardly any is left
+    assert float(made.stdout) < 20

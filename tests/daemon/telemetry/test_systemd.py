@@ -17,7 +17,7 @@ from daemon.config import Settings
 from daemon.jobs.record import Job
 from daemon.service import Service
 from daemon.telemetry.journald import JournalSocket, journal_fields
-from daemon.workers.process import START_S
+from daemon.workers.worker import START_S
 from tests.conftest import PORTRAIT, Installation, wait_for
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.settings import GpuLane
 from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.queue.pauses import Pauses
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.wire import ModelChange, Result, RunRequest, TimeLeft
 from daemon.workers.scheduler import Scheduler
 from daemon.workers.slot import Slot
@@ -184,6 +186,33 @@ def test_of_slots_that_are_alike_the_one_that_asks_takes_the_job_and_one_that_is
     # And one that pauses is no reason to wait
     second.paused_until = time.monotonic() + 1000.0
     assert asks(first) == job.id
+
+
+@pytest.mark.parametrize(
+    ("devices", "portable", "paused", "goes"),
+    [
+        ("all", True, False, ("here", "there")),
+        ("all", False, False, ("here",)),
+        ("none", True, False, ("there",)),  # which has a GPU
+        ("none", False, False, ("here",)),
+        ("none", True, True, ("here",)),  # the cluster is gone
+    ],
+)
+def test_a_job_goes_elsewhere_where_it_can_and_where_the_gpus_are(
+    room: QueueRoom, tmp_path: Path, devices: str, portable: bool, paused: bool, goes: tuple[str, ...]
+) -> None:
+    room.set(lanes={"gpu": GpuLane.model_validate({"devices": devices})})
+    ready = ReadyQueue(lane_of=lambda _: "gpu", is_portable=lambda _: portable)
+    scheduler = Scheduler(room.settings, ready, Pauses(tmp_path / "paused.json"))
+    here, there = PlayedLane(room, slots=2, name="gpu").slots
+    here.name, there.name, there.is_remote = "here", "there", True
+    if paused:
+        there.paused_until = time.monotonic() + 1000.0
+    scheduler.slots["gpu"] = [here, there]
+    ready.add(room.accept())
+    asking = (here,) if paused else (here, there)
+    takes = tuple(slot.name for slot in asking if scheduler.next_ticket("gpu", slot, time.monotonic()) is not None)
+    assert takes == goes
 
 
 @pytest.mark.parametrize(("gpus", "stage"), [(1, "encode"), (2, "face")])

@@ -105,6 +105,18 @@ def test_cpu_delivers_first_and_keeps_a_process_free_for_short_stages() -> None:
     assert on_cpu(encode, long=0, slots=1, ahead=9) == "encode"
 
 
+def test_slots_elsewhere_that_only_draw_leave_one_here_free_of_videos() -> None:
+    # Given two slots here and four on other machines, which only draw, and more videos than slots
+    there = [SlotView(f"ray {n}", frozenset({"encode"}), "free", None, frozenset({"encode"})) for n in range(4)]
+    here = [SlotView("cpu 0", CPU, "busy", "encode", CPU), SlotView("cpu 1", CPU, "free", None, CPU)]
+    videos = Queue("encode", "a", 9)
+    # Then the second one here takes none, and each one there does
+    assert choose(Snapshot(10.0, [videos], [*here, *there], ahead=9.0)) == Choice("ray 0", "encode", "a")
+    assert choose(Snapshot(10.0, [videos], here, ahead=9.0)) is None
+    busy = [replace(slot, state="busy", running="encode") for slot in there]
+    assert choose(Snapshot(10.0, [videos], [*here, *busy], ahead=9.0)) is None
+
+
 def test_short_stages_of_a_batch_do_not_keep_others_from_their_videos() -> None:
     # Given thousands of short stages of one line, and an encoding of another one
     def first(served_s: float, priority: int = 0) -> Stage | None:

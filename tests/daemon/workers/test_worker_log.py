@@ -75,7 +75,7 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
         LogCapture()
     )  # not `capture_logs`, which neither a logger that was used before nor another test's level lets see
     every = structlog.make_filtering_bound_logger(0)
-    monkeypatch.setattr("daemon.workers.process.log", structlog.wrap_logger(None, [logs], wrapper_class=every))
+    monkeypatch.setattr("daemon.workers.worker.log", structlog.wrap_logger(None, [logs], wrapper_class=every))
     asyncio.run(work())
     return [line for line in logs.entries if line["event"] == "worker log"]
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 import stages.check
+import stages.face
 import stages.tts
 from daemon.errors import JobError
 from stages.context import Context
+from tests.support.stages.picture_jobs import drawn
+from tests.support.stages.picture_jobs import job as picture_job
 from tests.support.stages.sound_jobs import ffmpeg, job
 
 
@@ -94,14 +97,40 @@ def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None
     assert refused(ctx, stages.check.run)[0] == "audio-too-long"
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"%PDF-1.7 of a portrait", "a PDF document"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"PK\x03\x04" + bytes(60), "office document"),
+        (b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
+        (b"\0\0\0\x18ftypmp42" + bytes(64), "an MP4 video"),
+        (b"ID3" + bytes(64), "an MP3"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_refused_before_the_job_waits_for_its_turn(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    ctx = picture_job(tmp_path / "job", content, text="Hello.")
+    told = refused(ctx, stages.check.run)
+    assert says in told[1]
+    # And the stage that would have decoded it says the same
+    assert told == refused(ctx, stages.face.run)
+    # And so is what is to stand behind the person
+    ctx = picture_job(tmp_path / "behind", drawn(), text="Hello.", background="b.png")
+    ctx.source("background").write_bytes(content)
+    assert refused(ctx, stages.check.run) == (told[0], f"background: {told[1]}", told[2])
+
+
 @pytest.mark.usefixtures("processes")
 def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
-    text = job(tmp_path / "text", text="Hello there, dear friends.")
+    text = job(tmp_path / "text", kind="speech", text="Hello there, dear friends.")
     facts = stages.check.run(text)
     assert facts["engines"] == {"tts": "hibari"}
     assert (facts["voice"], facts["why"]) == ("hibari/heart", stages.check.run(text)["why"])
     assert 1.0 < facts["speech_s"] < 4.0
-    sound = job(tmp_path / "sound", audio="a.wav")
+    sound = job(tmp_path / "sound", kind="speech", audio="a.wav")
     ffmpeg("-f", "lavfi", "-i", "sine=f=200:d=1.5", "-f", "wav", str(sound.source("audio")))
     assert stages.check.run(sound) == {"speech_s": 1.5}
     # And nothing is left in the job's folder
@@ -109,11 +138,11 @@ def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_voice_that_the_machine_lacks_pauses_no_lane_but_its_own(tmp_path: Path) -> None:
-    ctx = job(tmp_path, {"stages": {"tts": {"voice": "nobody"}}}, text="Hello.")
+    ctx = job(tmp_path, {"stages": {"tts": {"voice": "nobody"}}}, kind="speech", text="Hello.")
     assert set(stages.check.run(ctx)) == {"speech_s"}  # tts finds `voice-missing`, and pauses the lane of the voices
 
 
 def test_no_avatar_is_made_with_a_voice_that_there_is_not(tmp_path: Path) -> None:
-    assert stages.check.run(job(tmp_path, kind="avatar")) == {}
-    assert stages.check.run(job(tmp_path, kind="avatar", voice="heart"))["voice"] == "hibari/heart"
+    assert stages.check.run(picture_job(tmp_path, drawn(), kind="avatar")) == {}
+    assert stages.check.run(picture_job(tmp_path, drawn(), kind="avatar", voice="heart"))["voice"] == "hibari/heart"
     assert refused(job(tmp_path, kind="avatar", voice="nobody-has-this"), stages.check.run)[0] == "voice-unknown"

@@ -120,6 +120,28 @@ def test_the_upper_teeth_stay_where_they_are_when_the_lips_round(ready: Context)
     assert abs(lower_end(1.0) - lower_end(0.0)) <= 1
 
 
+def test_a_thin_strip_of_teeth_under_a_rounded_lip_lies_in_its_shadow(ready: Context) -> None:
+    # Given a wide opening whose upper lip covers all but the ends of the upper teeth
+    rig = rig_of(ready)
+    unit, (height, width) = rig.frame.unit, portrait_of(ready).shape[:2]
+    painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
+    rows = np.arange(rig.oral.skull.shape[0])[:, None]
+    end = np.where(rig.oral.skull[..., 3] > 128, rows, 0).max() + rig.oral.origin[1] - 0.035 * unit
+    upper = np.stack([rig.curve_upper[:, 0], np.full(len(rig.curve_upper), end)], axis=1).astype(np.float32)
+    opening = MouthOpening.between(
+        upper, upper + np.array([0, 0.3 * unit], np.float32), unit, (width, height)
+    ).visible()
+    assert opening is not None
+
+    def brightest(rounded: float) -> float:
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (0.4 * unit, 0.0), 0.0, rounded)
+        below = opening.rows()[:, 0] - end
+        return float(inside[(below > 0) & (below < 0.035 * unit)].mean(axis=-1).max())
+
+    # When they are drawn behind flat and behind rounded lips / Then the strip is no bright splinter behind these
+    assert brightest(1.0) < 0.6 * brightest(0.0)
+
+
 def test_no_rest_of_the_pictures_teeth_is_seen_between_shut_lips(ready: Context) -> None:
     # Given shut lips with a line of tooth-coloured pixels where they touch
     rig = rig_of(ready)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import stages.transcode
-from daemon.errors import JobError
+from daemon.errors import JobError, MachineError
 from daemon.jobs.companions import copy_name
 from stages.context import Context
+from stages.transcode import room
+from stages.transcode.plan import Plan
+from stages.transcode.room import least_bytes
 from tests.support.stages.sound_jobs import ffmpeg, job, look
 
 pytestmark = pytest.mark.usefixtures("processes")
@@ -346,3 +351,29 @@ def test_a_track_that_begins_late_is_no_damage(tmp_path: Path) -> None:
     late.rename(source)
     facts = stages.transcode.run(ctx)
     assert facts["duration_s"] == pytest.approx(2.5, abs=0.1)
+
+
+@pytest.mark.parametrize("changes", [{"format": "mov"}, {"quality": "low"}, {}], ids=["prores", "h264", "copied"])
+def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    # Given a disk with less room than the least that the result takes, and then a little more
+    ctx = encode_job(tmp_path, **changes)
+    asked: list[int] = []
+
+    def usage(folder: Path) -> Any:
+        return SimpleNamespace(free=asked[-1])
+
+    def least(plan: Plan, source: Path) -> int:
+        asked.append(least_bytes(plan, source) - 1)
+        return least_bytes(plan, source)
+
+    monkeypatch.setattr(room, "least_bytes", least)
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(MachineError, match="needs at least") as refused:
+        stages.transcode.run(ctx)
+    assert (refused.value.code, [path.name for path in tmp_path.glob("video.*")]) == ("disk-full", [])
+    # Then it is made, and is no smaller than that
+    monkeypatch.undo()
+    stages.transcode.run(ctx)
+    assert result(ctx).stat().st_size >= asked[-1] + 1 > 1

@@ -31,8 +31,9 @@ def said_by_job(shell: Shell, manifest: dict[str, Any], output: Path, as_json: b
     """
     outbox = shell.settings.paths.outbox
     note("You may not read the files of the voices, so the service speaks: a job is handed in and waited for.")
-    name = hand_in(manifest, paths=shell.settings.paths, name=made_up_name(f"voice {manifest['voice']}")).name
-    final = deque(follow(shell, outbox / f"{name}.json", WAIT_S), maxlen=1)[0]
+    handed_in = hand_in(manifest, paths=shell.settings.paths, name=made_up_name(f"voice {manifest['voice']}"))
+    name = handed_in.name
+    final = deque(follow(shell, outbox / f"{name}.json", handed_in.job, WAIT_S), maxlen=1)[0]
     if final["state"] != "done":
         error = final.get("error") or {}
         raise AvatarError(str(error.get("code", "")), str(error.get("message", "")), str(error.get("hint", "")))

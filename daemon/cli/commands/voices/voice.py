@@ -14,6 +14,7 @@ from daemon.cli.commands.voices import profiles
 from daemon.cli.commands.voices.jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, alias, json_option, show
 from daemon.cli.complete import complete_voices
+from daemon.cli.numbers import Number
 from daemon.cli.stage_process import StageProcess
 from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
@@ -61,7 +62,7 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
     help="The WAV file to write; one that is there is replaced.",
 )  # fmt: skip
 @click.option("--language", "-l", metavar="TAG", help="Language of the text; default: English, or the voice's own.")
-@click.option("--speed", type=float, help="1 is the voice's own pace.")
+@click.option("--speed", type=Number("times the usual pace"), help="1 is the voice's own pace.")
 @json_option
 @click.pass_obj
 def speak(
@@ -71,6 +72,7 @@ def speak(
 
     VOICE is a name or a description such as "british female". Without TEXT it says a sample in its language. Who may not read
     the voices' files hands in a job for it, and takes the sound out of the outbox.
+
     \b
     Examples:
       avatar voice speak emma "Good morning." -o morning.wav

@@ -16,6 +16,7 @@ if (form) {
 			for (const field of form.querySelectorAll(kinds)) if (!field.value && held[field.name]) field.value = held[field.name];
 		} catch { forget(); }
 	}
+	for (const hint of form.querySelectorAll("[data-scripts]")) hint.hidden = false;
 	form.addEventListener("input", keep);
 	one("#problem")?.focus();
 
@@ -70,14 +71,14 @@ if (form) {
 	const zone = one("#portrait");
 	document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
 	document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
-	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (!put(event.dataTransfer.files)) say("Only pictures and sounds can be dropped here."); });
+	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (put(event.dataTransfer.files)) return; say([...event.dataTransfer.files].some((given) => /\.(csv|tsv|jsonl)$/i.test(given.name)) ? "A table makes a batch: put it into the inbox folder, and follow it here under Jobs." : "Only pictures and sounds can be dropped here."); });
 	document.addEventListener("paste", (event) => { if (event.clipboardData.files.length && put(event.clipboardData.files)) event.preventDefault(); });
 
 	// Sends the form with a bar; the page stays as it is until the answer is there.
 	form.addEventListener("submit", (event) => {
 		event.preventDefault();
 		const request = new XMLHttpRequest(), data = new FormData(form), bar = one("#sent");
-		data.set("do", "make");
+		data.set("do", event.submitter?.value || "make");
 		const end = () => { one("#sending").hidden = true; one("#make").disabled = false; };
 		request.upload.onprogress = (sent) => { if (sent.lengthComputable) bar.value = 100 * sent.loaded / sent.total; };
 		request.onload = () => {

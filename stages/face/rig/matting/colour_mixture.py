@@ -5,6 +5,7 @@ How much that is believed depends on how far the two colours are apart, measured
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ _NEAR = 0.05
 #: Distance outside the outline over which what holds outside begins to hold; of the shorter side.
 _EDGE = 0.002
 
+#: Pixels that are looked at together: what is found on the way then takes little memory.
+_PIECE = 1 << 16
+
 #: The colour of the hair, [3], and its variance.
 HairColour = tuple[FloatArray, float]
 
@@ -45,6 +49,10 @@ class Colours:
         """The colours, [height, width, 3], and variances, [height, width], of a whole picture."""
         return cls(np.ascontiguousarray(model[0].reshape(-1, 3).T), model[1].ravel())
 
+    def of(self, piece: slice) -> Colours:
+        """Those of some of the pixels."""
+        return Colours(self.mean[:, piece], self.variance[piece])
+
 
 @dataclass(frozen=True)
 class SideColours:
@@ -53,6 +61,15 @@ class SideColours:
     person: Colours
     wall: Colours
     hair: HairColour | None
+
+    def of(self, piece: slice) -> SideColours:
+        """Those at some of the pixels."""
+        return SideColours(self.person.of(piece), self.wall.of(piece), self.hair)
+
+
+def pieces(count: int) -> Iterator[slice]:
+    """Divide so many pixels into pieces that can be looked at one after the other."""
+    return (slice(start, start + _PIECE) for start in range(0, max(count, 1), _PIECE))
 
 
 def mixture(
@@ -71,6 +88,18 @@ def mixture(
     Returns:
         The person's share, how much it is to be believed, and the share of something that is neither; 0 to 1, [n].
     """
+    found = [
+        _mixture(own[:, piece], sides.of(piece), (seen[0][piece], seen[1][piece]), side)
+        for piece in pieces(own.shape[1])
+    ]
+    share, belief, odd = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return share, belief, odd
+
+
+def _mixture(
+    own: FloatArray, sides: SideColours, seen: tuple[FloatArray, FloatArray], side: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`mixture` of a piece."""
     front, behind, hair = sides.person, sides.wall, sides.hair
     apart, (outwards, probability) = own - behind.mean, seen
     share, belief, misfit = project(apart, front.mean - behind.mean, front.variance, behind.variance)

@@ -70,15 +70,17 @@ def move_strands(picture: Picture, matte: Matte) -> Matte:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * around + 1,) * 2)
     share = blur(np.asarray(cv2.dilate(strands.astype(np.float32), kernel), np.float32), around / 2)
     clean = spread(plate.astype(np.float32), (share < _LEAST).astype(np.float32))
-    share, clean = (
-        np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        for one in (share, clean)
-    )
+    del soft, detail, sharp, most, own, away, strands
+    share = np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     rows, columns = np.nonzero(share > _LEAST)
     where = rows, columns
+    # Channel by channel, and only what is looked at is kept: all of it would take more memory than what came before.
+    behind = [
+        cv2.resize(channel, (width, height), interpolation=cv2.INTER_LINEAR)[where] for channel in cv2.split(clean)
+    ]
     grainy = noise(matte.alpha.shape, grain_strength(picture, matte.alpha == 0))[where]
     own_plate = matte.plate[where].astype(np.float32)
-    wanted = own_plate + share[where][:, None] * (clean[where] + grainy[:, None] - own_plate)
+    wanted = own_plate + share[where][:, None] * (np.stack(behind, axis=-1) + grainy[:, None] - own_plate)
     return _composing(picture, matte, where, np.asarray(np.clip(wanted + 0.5, 0, 255), np.uint8))
 
 

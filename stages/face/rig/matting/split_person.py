@@ -40,14 +40,19 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     )
     if regions is None:
         return Matte.empty()
-    pixels = DoubtfulPixels(portrait, small, regions, to_small)
+    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks))
+
+
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray) -> Matte:
+    """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
+    small, regions = pixels.small, pixels.regions
     hair = _hair(pixels, landmarks)
     colours, variance = spread_colours(small, regions.background)
     behind = colours, variance + arbitrariness(small, regions.background, colours)
     front = spread_colours(small, regions.sure)
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
-    return move_strands(portrait, fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own))
+    return fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own)
 
 
 def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:

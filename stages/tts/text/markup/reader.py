@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
+from stages.tts.text.markup.markdown_signs import find_footnotes, find_latex, without_escapes, without_markdown
 from stages.tts.text.markup.placeholders import find_placeholders
 from stages.tts.text.markup.speaker_names import find_speakers, without_speakers
 from stages.tts.text.markup.stage_directions import find_directions, without_directions
@@ -57,10 +58,15 @@ def read_markup(text: str) -> str:
 
 def markup_warnings(text: str) -> Iterator[str]:
     """Yield a warning for what `read_markup` leaves out of a text, and for what it leaves in it though that may be wrong."""
+    text = without_escapes(text)
     if dropped := dict.fromkeys(f"<{name.lower()}>" for name in _TAG_NAMES.findall(text)):
         yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
     if pictures := dict.fromkeys(_PICTURE.findall(text)):
         yield f"Pictures in the text are not spoken or shown: {_some(pictures)}. The manifest names its picture with `image`."
+    if notes := dict.fromkeys(find_footnotes(text)):
+        yield f"Footnotes and their marks are not spoken: {_some(notes)}."
+    if commands := dict.fromkeys(find_latex(text)):
+        yield f"Commands of LaTeX are not read as formulas: {_some(commands)}. Write in words what is to be said."
     plain = _plain(text)
     found = list(find_directions(plain))
     if left_out := dict.fromkeys(one.text for one in found if not one.spoken):
@@ -98,8 +104,9 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return the text with pauses as marks, and without the marks of subtitle files, SSML and Markdown's tasks and pictures."""
-    text = _ESCAPED_LINE.sub(lambda found: "\n" if found["line"] else found[0], without_cues(text))
+    """Return the text with pauses as marks, and without the marks of subtitle files, SSML and Markdown."""
+    text = without_markdown(without_cues(without_escapes(text)))
+    text = _ESCAPED_LINE.sub(lambda found: "\n" if found["line"] else found[0], text)
     text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
     text = _TASK_BOX.sub(r"\1", _PICTURE.sub("", text))
     return _TAG.sub("", _OTHER_PAUSE.sub(_other_pause_mark, text))
@@ -110,7 +117,7 @@ def _speaker_warnings(text: str) -> Iterator[str]:
     if names := dict.fromkeys(one.name for one in speakers if not one.spoken):
         yield (
             f"The names of speakers before their lines are not spoken: {_some(names)}. One voice says all the lines. To have a "
-            "name spoken, write it without the colon."
+            "name spoken, write it within a sentence."
         )
     if names := dict.fromkeys(f"“{one.name}:”" for one in speakers if one.spoken):
         yield (
@@ -123,7 +130,7 @@ def _some(written: Iterable[str]) -> str:
     """Return the first few of what was written."""
     shown = list(written)
     more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
-    return ", ".join(shown[:_MOST_SHOWN]) + more
+    return (", ".join(shown[:_MOST_SHOWN]) + more).removesuffix(".")  # a sentence ends after it
 
 
 def _other_pause_mark(found: re.Match[str]) -> str:

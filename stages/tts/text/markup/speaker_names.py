@@ -5,16 +5,19 @@ Such names are left out where the text is clearly a dialogue: at least two lines
 - all the names are in capitals: `ANNA: Hello.`, `BEN: Hi.`; or
 - a name comes back, and most of these lines are sentences: `Anna: Hello.`, `Ben: Hi.`, `Anna: Bye.`
 
-The name of a narrator (`Narrator:`, `Voiceover:`, `Speaker 1:`) is left out anywhere. A single name in capitals is spoken, with a
-warning, and so are names of which none comes back. Words before a colon that introduce what follows (`Note:`, `Question:`,
-`STEP 1:`) are part of the text.
+With other signs (`Anna - Hello.`, `Anna> Hello.`, `(Anna) Hello.`, `ANNA` in the line before) they are left out where two
+people speak, a name comes back, and most of the lines are theirs, because much else stands before a dash.
+
+The name of a narrator (`Narrator:`, `Voiceover:`, `Speaker 1:`) is left out before a colon anywhere. A single name in capitals is
+spoken, with a warning, and so are names of which none comes back. Words before a colon that introduce what follows (`Note:`,
+`Question:`, `STEP 1:`) are part of the text.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +31,21 @@ _LABEL = re.compile(
     rf"^[^\S\n]*(?:[-–—•>]{{1,2}}[^\S\n]*)?(?:\*\*|__|\[)?(?P<name>{_NAME})(?:\*\*|__|\])?"
     r"(?:[^\S\n]*\([^()\n]{1,60}\))?(?:\*\*|__)?[^\S\n]*[:：](?:\*\*|__)?"
     r"(?=[^\S\n]|\n|[^\W\d_])[^\S\n]*(?P<line>[^\n]*)",
+    re.MULTILINE,
+)
+#: Other ways to set a name before its line.
+_OTHER_LABELS = tuple(
+    re.compile(rf"^[^\S\n]*{shape}(?P<line>[^\s-][^\n]*)", re.MULTILINE)
+    for shape in (
+        rf"(?:\*\*|__)?(?P<name>{_NAME})(?:\*\*|__)?(?:[^\S\n]*\([^()\n]{{1,60}}\))?[^\S\n]+[-–—~]{{1,2}}[^\S\n]+",
+        rf"(?P<name>{_NAME})[^\S\n]*(?:>{{1,2}}|[|»→])[^\S\n]*",
+        rf"[<(](?P<name>{_NAME})[>)][^\S\n]+",
+        rf"(?:\*\*|__)(?P<name>{_NAME})(?:\*\*|__)[^\S\n]+",
+    )
+)
+#: A name in capitals in a line of its own, as in a screenplay; the line after it is hers.
+_NAME_LINE = re.compile(
+    rf"^[^\S\n]*(?P<name>(?=[^a-zß-öø-ÿ\n]{{2}}){_NAME})(?:[^\S\n]*\([^()\n]{{1,60}}\))?[^\S\n]*\n(?:[^\S\n]*\n)?(?P<line>[^\n]*[a-zß-öø-ÿ][^\n]*)",
     re.MULTILINE,
 )
 _NARRATORS = re.compile(
@@ -76,18 +94,45 @@ class Speaker:
 
 def find_speakers(text: str) -> Iterator[Speaker]:
     """Yield what may be names of speakers, in order."""
+    found = _before_colons(text)
+    if not any(not one.spoken for one in found):
+        found += next(filter(None, (_before_other_signs(text, shape) for shape in (*_OTHER_LABELS, _NAME_LINE))), [])
+    yield from sorted(found, key=lambda one: one.start)
+
+
+def _before_colons(text: str) -> list[Speaker]:
     labels = [found for found in _LABEL.finditer(text) if not _introduces(found["name"])]
     several = len(labels) > 1
     in_capitals = bool(labels) and all(found["name"].isupper() and len(found["name"]) > 1 for found in labels)
-    before_sentences = several and 2 * sum(_SENTENCE_END.search(found["line"]) is not None for found in labels) > len(
-        labels
-    )
-    comes_back = max(Counter(found["name"].casefold() for found in labels).values(), default=0) > 1
-    is_dialogue = several and (in_capitals or (before_sentences and comes_back))
-    for found in labels:
-        spoken = not (is_dialogue or _NARRATORS.fullmatch(found["name"]))
-        if not spoken or in_capitals or before_sentences:
-            yield Speaker(found.start(), found.start("line"), found["name"], spoken)
+    before_sentences = several and _mostly_sentences(labels)
+    is_dialogue = several and (in_capitals or (before_sentences and _comes_back(labels)))
+    return [
+        Speaker(found.start(), found.start("line"), found["name"], spoken)
+        for found in labels
+        if not (spoken := not (is_dialogue or _NARRATORS.fullmatch(found["name"]))) or in_capitals or before_sentences
+    ]
+
+
+def _before_other_signs(text: str, shape: re.Pattern[str]) -> list[Speaker]:
+    """Return the names that stand in one of the other shapes; none where the text is not clearly a dialogue of this shape."""
+    labels = [found for found in shape.finditer(text) if not _introduces(found["name"])]
+    of_names = len(labels) * (2 if shape is _NAME_LINE else 1)
+    if (
+        len({found["name"].casefold() for found in labels}) < 2
+        or not _comes_back(labels)
+        or not _mostly_sentences(labels)
+        or 2 * of_names < sum(map(bool, map(str.strip, text.split("\n"))))
+    ):
+        return []
+    return [Speaker(found.start(), found.start("line"), found["name"], spoken=False) for found in labels]
+
+
+def _mostly_sentences(labels: Sequence[re.Match[str]]) -> bool:
+    return 2 * sum(_SENTENCE_END.search(found["line"]) is not None for found in labels) > len(labels)
+
+
+def _comes_back(labels: Sequence[re.Match[str]]) -> bool:
+    return max(Counter(found["name"].casefold() for found in labels).values(), default=0) > 1
 
 
 def without_speakers(text: str) -> str:

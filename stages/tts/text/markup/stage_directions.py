@@ -5,7 +5,8 @@
 - what consists of known words for acts and sounds, in any brackets, wherever it stands: `[laughs]`, `(sighs softly)`;
 - a phrase that stands alone, as a line or between sentences, and names an act or a sound: `(door slams)`, `*bows*`;
 - a line between dashes or notes that names one: `- applause -`, `♪ music ♪`;
-- a phrase in square brackets that stands alone, of any words: `[gate creaks]`.
+- a phrase in square brackets that stands alone, of any words: `[gate creaks]`;
+- what a script says of its pictures (`script_lines`): `INT. GARDEN - DAY`, `FADE IN:`, `[Slide 1]`.
 
 What could be a direction, but could be meant to be spoken as well, is told apart: it is spoken, with a warning.
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stages.tts.text.markup.placeholders import is_placeholder
+from stages.tts.text.markup.script_lines import find_script_lines, is_script_cue
 
 
 def _words(text: str) -> frozenset[str]:
@@ -95,8 +97,6 @@ _ENCLOSED = re.compile(
     r"|^[^\S\n]*(?P<sign>[-–—~♪♫]{1,3})[^\S\n]*(?P<dashed>[^\W\d_][^\n]{0,78}?)[^\S\n]*(?P=sign)[^\S\n]*$",
     re.MULTILINE,
 )
-#: A line that names its sound or picture, as scripts do: SFX: door slams.
-_CUE_LINE = re.compile(r"^[^\S\n]*(?:SFX|FX|VFX|SOUND EFFECTS?|B-ROLL)[^\S\n]*:[^\n]*$", re.MULTILINE)
 #: What ends a sentence or a direction, before one that stands alone; a speaker's name, too.
 _BEFORE_ALONE = '.!?…:;。！？।"”’»]*】'
 _OPENERS = "\"'“‘«([*（【¿¡"
@@ -120,7 +120,7 @@ class Direction:
 
 def find_directions(text: str) -> Iterator[Direction]:
     """Yield what looks like a stage direction. Pauses are no directions: they are marks (`[pause]`) already."""
-    lines = [found.span() for found in _CUE_LINE.finditer(text)]
+    lines = find_script_lines(text)
     for start, end in lines:
         yield Direction(start, end, text[start:end].strip(), spoken=False)
     for found in _ENCLOSED.finditer(text):
@@ -147,6 +147,8 @@ def _judge(kind: str, inner: str, written: str, alone: bool, begins_sentence: bo
         alone: whether it is a line or a sentence of its own.
         begins_sentence: whether a capital letter follows.
     """
+    if kind == "square" and is_script_cue(inner) and not is_placeholder(written):
+        return False
     plain = inner.rstrip(".!…")
     words = [word.casefold().replace("’", "'") for word in _WORD.findall(plain)]
     if not 0 < len(words) <= _MOST_WORDS or _PHRASE.fullmatch(plain) is None:

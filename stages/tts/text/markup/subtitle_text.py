@@ -25,6 +25,10 @@ _ASS_TAG = re.compile(r"\{\\[^{}\n]{0,300}\}")
 _LRC_TIME = re.compile(rf"^[^\S\n]*(?:\[{_CLOCK}(?:[.:]\d{{1,3}})?\][^\S\n]*){{1,9}}", re.MULTILINE)
 #: A transcript begins in its first minute, and each of its lines or pairs of lines begins with a time.
 _TRANSCRIPT = re.compile(r"\A\s*(?:0?0:)?0{1,2}:\d{2}(?:[^\S\n]+(?=[^\W\d_])(?![a-z])|[^\S\n]*\n)")
+#: From when to when, in a script that begins at 0: "(0:00 - 0:05) Hello", "00:00–00:05 | Hello".
+_FROM_TO = rf"[\[(]?{_CLOCK}[^\S\n]*[-–—][^\S\n]*{_CLOCK}[\])]?[^\S\n]*[|:]?[^\S\n]*"
+_SCRIPT_TIMES = re.compile(rf"\A\s*(?=[\[(]?(?:0?0:)?0{{1,2}}:\d{{2}}){_FROM_TO}")
+_FROM_TO_LINE = re.compile(rf"^[^\S\n]*{_FROM_TO}", re.MULTILINE)
 _LINE_TIME = re.compile(rf"^[^\S\n]*{_CLOCK}(?:[^\S\n]+|[^\S\n]*(?:\n|$))", re.MULTILINE)
 
 
@@ -38,5 +42,7 @@ def without_cues(text: str) -> str:
         text = _VTT_BLOCK.sub("", text[head.end() :])
     if head or _CUE_TIMES.search(text):
         return _VTT_TAG.sub("", _CUE_TIMES.sub("", text))
+    if _SCRIPT_TIMES.match(text):
+        return _FROM_TO_LINE.sub("", text)
     text = _LRC_TIME.sub("", text)
     return _LINE_TIME.sub("", text) if _TRANSCRIPT.match(text) else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import math
 import os
 import socket
 import threading
@@ -20,7 +21,7 @@ from daemon.doors.http.app import create_app
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import RequestError
-from daemon.errors import ConfigError
+from daemon.errors import AvatarError, ConfigError
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -202,6 +203,24 @@ def test_a_key_is_kept_as_a_digest_expires_and_is_revoked_at_once(tmp_path: Path
     now = 1000.0
     keys.revoke("anna")
     assert other.find(text) is None
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1e300])
+def test_no_key_has_an_end_or_a_limit_that_is_no_number(tmp_path: Path, wrong: float) -> None:
+    keys = ApiKeys(tmp_path / "keys.json")
+    keys.add("anna", "submit", expires=2000.0, limits=Limits(speech_s_per_day=3000.0))
+    with pytest.raises(AvatarError, match="no number"):
+        keys.add("bert", "submit", expires=wrong)
+    assert [key.name for key in keys.all()] == ["anna"]
+    # And a file that says so lets nobody in
+    text = keys.path.read_text()
+    keys.path.write_text(text.replace("2000.0", json.dumps(wrong)))
+    with pytest.raises(ConfigError, match="is none"):
+        keys.all()
+    if not math.isfinite(wrong):
+        keys.path.write_text(text.replace("3000.0", json.dumps(wrong)))
+        with pytest.raises(ConfigError, match="is none"):
+            keys.all()
 
 
 def test_keys_that_are_made_at_once_are_all_kept(tmp_path: Path) -> None:

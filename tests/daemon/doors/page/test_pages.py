@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.page import route_list
 from daemon.doors.page.job_rows import new_priority
+from daemon.history import store
+from daemon.history.database import open_to_write, set_meta
+from daemon.history.entry import Entry
+from daemon.jobs.record import Job
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import Answer, Caller
@@ -141,3 +146,58 @@ def test_a_move_puts_a_job_where_its_button_says(present: int, others: list[int]
     passed = [one for one in others if present <= one < up]
     assert len(set(passed)) <= 1
     assert down <= present <= up
+
+
+def test_a_form_that_was_sent_and_is_changed_after_going_back_makes_another_job(door: Door) -> None:
+    key = fields_of(door.open.get("/ui/").body.decode())["key"]
+
+    def send(text: bytes, do: bytes = b"make") -> str:
+        answer = door.open.post_parts("/ui/", ("text", None, text), ("key", None, key.encode()), ("do", None, do))
+        assert answer.status == 303, answer.body
+        return answer.headers["location"]
+
+    first = send(b"Hello.")
+    assert send(b"Hello, all.") == send(b"Hello, all.") != first
+    assert send(b"Hello.") == first
+    assert len(door.manifests) == 2
+
+
+def test_a_draft_is_the_same_job_in_the_quality_of_a_draft(door: Door) -> None:
+    parts = [
+        ("text", None, b"Hello."),
+        ("image", "anna.png", PICTURE),
+        ("quality", None, b"high"),
+        ("do", None, b"draft"),
+    ]
+    assert door.open.post_parts("/ui/", *parts).status == 303
+    (manifest,) = door.manifests
+    assert yaml.safe_load((door.inbox / manifest).read_text())["quality"] == "draft"
+
+
+def test_a_failed_job_of_which_only_the_index_tells_has_its_page(door: Door) -> None:
+    # Given a job whose status file is that of a later one of its name, or gone
+    job = Job(
+        id="job-20260102T030405Z-0a1b2c3d", name="hello", source="hello.yaml", by="anna", state="failed", stages=("tts",),
+        accepted=1.0, finished=2.0, manifest={"kind": "speech", "text": "Hello."},
+    )  # fmt: skip
+    job.error = {"code": "text-empty", "message": "There is nothing to speak.", "hint": "Write words.", "fault": "job"}
+    folder = door.settings.paths.history
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = open_to_write(folder)
+    store.apply(connection, [(job.id, Entry.of_job(job))])
+    set_meta(connection, "complete", 1)
+    connection.close()
+    # Then its page tells what is known
+    answer = door.open.get(f"/ui/jobs/{job.id}")
+    assert answer.status == 200
+    assert "There is nothing to speak." in answer.body.decode()
+
+
+def test_what_goes_wrong_within_is_told_as_a_page_and_without_its_innards(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route_list, "_values", lambda *_: 1 / 0)
+    answer = door.open.get("/ui/jobs")
+    assert (answer.status, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "The server made an error." in answer.body.decode()
+    assert "division" not in answer.body.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from daemon.doors.hand_in import submit_job
+from daemon.intake.batches.dropped_tables import ALONE_S
 from tests.conftest import PORTRAIT, Installation, wait_for
+from tests.support.daemon.intake import Room
 
 #: A voice engine that never gets ready.
 DEAF = [sys.executable, "-c", "import sys; sys.stdin.read()"]
@@ -92,6 +96,17 @@ def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(sh
     assert any("partial.errors.csv" in warning for warning in shared.finished("partial")["warnings"])
 
 
+def test_a_batch_that_failed_is_not_told_the_rows_of_the_next_one_of_its_name(shared: Installation) -> None:
+    drop(shared, "twice", table("a,p.png"), "template: {kind: info}\n", p__png=PORTRAIT)
+    failed = shared.finished("twice")
+    drop(shared, "twice", table("a,p.png"))
+    wait_for("the next one", lambda: shared.finished("twice")["state"] == "done")
+    rows = [row for row in json.loads(shared.avatar("batch", "list", "--json").stdout) if row["name"] == "twice"]
+    assert [(row["state"], row["rows"]) for row in rows] == [("failed", None), ("done", 1)]
+    told = shared.avatar("batch", "show", failed["job"], code=1).stderr
+    assert "no batch whose rows have become jobs" in told
+
+
 def test_failed_rows_stop_no_others_and_are_tried_again_by_one_request(shared: Installation) -> None:
     # Given a row whose picture is none
     drop(shared, "again", table("good,p.png", "bad,again.png"), p__png=PORTRAIT, again__png=b"no picture")
@@ -128,6 +143,25 @@ def test_a_table_whose_columns_are_keys_is_a_batch_of_its_own(shared: Installati
     shared.drop("alone.csv", table("info,p.png,first", header="kind,image,output"), p__png=PORTRAIT)
     assert shared.finished("alone")["batch"]["done"] == 1
     assert (shared.outbox / "alone" / "first.info.json").exists()
+
+
+def test_a_table_that_a_manifest_was_taken_with_is_no_batch_of_its_own(room: Room) -> None:
+    def later(room: Room) -> list[str]:
+        """Look until everything has settled and no table waits for a manifest any more."""
+        return [job.name for _ in range(3) for job in room.look(2 * ALONE_S)]
+
+    room.put("named.yaml", "kind: batch\nrows: named.csv\ntemplate: {kind: speech}\n")
+    room.put("named.csv", "text\nHello.\n")
+    assert later(room) == ["named"]
+    # Neither after a restart, nor from a door
+    again = Room(room.inbox.parent)
+    brought = room.inbox.parent / "brought.csv"
+    brought.write_text("text\nHello, too.\n")
+    submit_job({"kind": "batch"}, {"rows": brought}, "", "", paths=again.settings.paths, name="door")
+    assert later(again) == ["door"]
+    # But one that was written anew is
+    again.put("named.csv", "text\nGood evening.\n")
+    assert later(again) == ["named-v2"]
 
 
 def test_a_table_that_is_wrong_is_given_back_as_it_was(shared: Installation) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.cli.timeline.idle import idle_times
-from daemon.cli.timeline.records import Past
+from daemon.telemetry.timeline.idle import idle_times
+from daemon.telemetry.timeline.records import Past
 
 #: The one process of the trace, and how its threads are numbered: two for each slot, what ran and why nothing did.
 _PROCESS = 1

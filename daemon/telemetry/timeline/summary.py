@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.cli.timeline.idle import REASONS, idle_times, merged
-from daemon.cli.timeline.records import Past
+from daemon.telemetry.timeline.idle import REASONS, idle_times, merged
+from daemon.telemetry.timeline.records import Past
 
 
 def summary(past: Past) -> list[dict[str, Any]]:

@@ -12,7 +12,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from daemon.cli.timeline.idle import (
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.record import Job, StageRun
+from daemon.queue.spool import Spool
+from daemon.telemetry.lane_log import LANE_LOG
+from daemon.telemetry.timeline.idle import (
     EARLIER,
     KEPT_FREE,
     LOADING,
@@ -22,15 +26,11 @@ from daemon.cli.timeline.idle import (
     STOPPED,
     idle_times,
 )  # fmt: skip
-from daemon.cli.timeline.picture import draw
-from daemon.cli.timeline.records import Past, read_past
-from daemon.cli.timeline.summary import summary
-from daemon.cli.timeline.trace import trace
-from daemon.cli.timeline.write import to_svg, write_png
-from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, StageRun
-from daemon.queue.spool import Spool
-from daemon.telemetry.lane_log import LANE_LOG
+from daemon.telemetry.timeline.picture import draw
+from daemon.telemetry.timeline.records import Past, read_past
+from daemon.telemetry.timeline.summary import summary
+from daemon.telemetry.timeline.trace import trace
+from daemon.telemetry.timeline.write import to_svg, write_png
 from tests.conftest import Installation
 
 #: A moment long ago, so that nothing here depends on the present; seconds since the epoch.

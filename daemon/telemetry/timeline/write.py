@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from daemon.cli.timeline.picture import Picture, Rect
+from daemon.telemetry.timeline.picture import Picture, Rect
 
 #: Pixels of a PNG for each pixel of the picture, so that small text is sharp.
 _SCALE = 2

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from daemon.cli.timeline.idle import REASONS, idle_times
-from daemon.cli.timeline.records import Past, Span
-from daemon.cli.timeline.summary import summary
 from daemon.jobs.stages import STAGES
+from daemon.telemetry.timeline.idle import REASONS, idle_times
+from daemon.telemetry.timeline.records import Past, Span
+from daemon.telemetry.timeline.summary import summary
 
 WIDTH: Final = 1600
 _LEFT, _RIGHT, _TOP = 96, 76, 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from daemon.cli.timeline.records import Interval, Past, lane_of
 from daemon.jobs.stages import BY_NAME
+from daemon.telemetry.timeline.records import Interval, Past, lane_of
 
 STOPPED: Final = "daemon stopped"
 PAUSED: Final = "paused"

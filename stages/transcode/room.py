@@ -1,0 +1,41 @@
+"""Refuses a conversion for whose result the disk has no room, before ffmpeg has filled it for every other job."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from daemon.errors import MachineError
+from stages.encode.formats.encoders import PRORES
+from stages.transcode.plan import Plan
+
+#: Bits for a pixel of a frame that a result has at least. ProRes takes 6 for a talking head, and much even for a still picture;
+#: H.264, HEVC and VP9 take 0.06 to 0.13, but next to nothing for slides.
+_PRORES_BITS: Final = 2.0
+_OTHER_BITS: Final = 0.005
+#: Part of a source that is copied which its result has at least: other tracks and the old sound do not come along.
+_COPIED: Final = 0.5
+
+
+def least_bytes(plan: Plan, source: Path) -> int:
+    """Return how many bytes a result has at least.
+
+    Args:
+        source: the video file.
+    """
+    if plan.copy_picture:
+        return int(source.stat().st_size * _COPIED)
+    bits = _PRORES_BITS if plan.form.encoder is PRORES else _OTHER_BITS
+    return int(plan.frames * plan.shape.width * plan.shape.height * bits / 8)
+
+
+def check_room(plan: Plan, source: Path, folder: Path) -> None:
+    """See that the disk of a job's folder has room for the least that a conversion makes.
+
+    Raises:
+        MachineError: `disk-full`.
+    """
+    if (need := least_bytes(plan, source)) > (free := shutil.disk_usage(folder).free):
+        what = f"at least {need / 1e6:,.0f} MB; only {free / 1e6:,.0f} MB are free"
+        raise MachineError("disk-full", f"The converted video needs {what}.", "Free some space.")
