@@ -15,8 +15,16 @@ from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.incoming import NOT_TAKEN, batch_refused
-from daemon.doors.http.limits import JobLedger, check_amounts, check_manifest, job_ledger, speech_s
+from daemon.doors.http.incoming import ROWS, batch_refused
+from daemon.doors.http.limits import (
+    Amount,
+    JobLedger,
+    check_amounts,
+    check_manifest,
+    check_priority,
+    job_ledger,
+    speech_s,
+)
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
 from daemon.doors.shared_files import usual_names
@@ -189,12 +197,12 @@ class Jobs:
 
     def checked(
         self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
-    ) -> tuple[dict[str, Any], Manifest]:
-        """Return a manifest as it may be handed in, and as the daemon would read it.
+    ) -> tuple[dict[str, Any], Manifest, Amount]:
+        """Return a manifest as it may be handed in, as the daemon would read it, and what it takes.
 
         Raises:
             RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
-                `batch-refused`; `not-allowed`; `job-unknown`: its `base` is not the caller's.
+                `batch-refused`; `rows-wrong`; `not-allowed`; `job-unknown`: its `base` is not the caller's.
             JobError: what is wrong with it.
         """
         if remarks := older_keys(dict(manifest)):
@@ -205,24 +213,42 @@ class Jobs:
                 errors=remarks,
             )
         wanted = dict(manifest)
-        if NOT_TAKEN & {*wanted, *files}:
+        if ROWS in wanted:
             raise batch_refused()
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         found = check({**wanted, **usual_names(files)}, defaults)
-        if found.kind_of_job.makes_jobs:
+        makes_jobs = found.kind_of_job.makes_jobs
+        if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
             raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
         check_notify(found.notify, self.settings.hooks)
-        if found.base is not None and not caller.sees_all:
-            self.status(str(found.base), caller)
-        check_manifest(caller.limits, caller.name, found)
-        return wanted, found
+        if found.base is not None:
+            if makes_jobs:
+                raise batch_refused()
+            self._check_base(str(found.base), caller)
+        if not makes_jobs:
+            check_manifest(caller.limits, caller.name, found)
+            return wanted, found, Amount(1, speech_s(found))
+        from daemon.doors.http.batches.wanted_rows import check_rows
 
-    def check_amounts(self, manifest: Manifest | None, caller: Caller, ledger: JobLedger | None = None) -> None:
-        """Refuse a job that would be more than its key may take. `manifest`: None for a job that starts again.
+        check_priority(caller.limits, caller.name, found)
+        amount = check_rows(found, files[ROWS], caller, self.settings, lambda base: self._check_base(base, caller))
+        return wanted, found, amount
+
+    def _check_base(self, base: str, caller: Caller) -> None:
+        """Refuse an earlier job that the caller may not see, and a batch, whose rows nobody would check again.
+
+        Raises:
+            RequestError: `job-unknown`, `batch-refused`.
+        """
+        if not caller.sees_all and self.status(base, caller).get("kind") == "batch":
+            raise batch_refused()
+
+    def check_amounts(self, wanted: Amount, caller: Caller, ledger: JobLedger | None = None) -> None:
+        """Refuse what would be more than its key may take.
 
         Raises:
             RequestError: `limit-reached`.
@@ -230,14 +256,14 @@ class Jobs:
         if ledger is None:
             with job_ledger(self.paths.inbox, caller) as ledger:
                 if ledger is not None:
-                    self.check_amounts(manifest, caller, ledger)
+                    self.check_amounts(wanted, caller, ledger)
             return
 
         def rows(since: float | None, states: Sequence[str]) -> list[Row]:
             return self._rows(Query(by=[caller.name], since=since, state=states))
 
         unseen = {one["job"] for one in self._handed_in(caller) if one["by"] == caller.name}
-        check_amounts(caller.limits, caller.name, manifest, ledger, rows, unseen)
+        check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
 
     def _rows(self, query: Query) -> list[Row]:
         try:
@@ -265,7 +291,7 @@ class Jobs:
             AvatarError: as `daemon.doors.hand_in.hand_in`.
         """
         caller.check_may_submit()
-        wanted, found = self.checked(manifest, files, caller)
+        wanted, found, amount = self.checked(manifest, files, caller)
         stem = None if name is None else check_name(name)
         with job_ledger(self.paths.inbox, caller) as ledger:
             done = hand_in(
@@ -279,10 +305,10 @@ class Jobs:
                 complete=True,
                 take=take,
                 wait=False,
-                admit=lambda: None if ledger is None else self.check_amounts(found, caller, ledger),
+                admit=lambda: None if ledger is None else self.check_amounts(amount, caller, ledger),
             )
             if ledger is not None and not done.again:
-                ledger.add(done.job, speech_s(found))
+                ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
         return done
 
     # -- change ----------------------------------------------------------------------------------------------------
@@ -300,8 +326,9 @@ class Jobs:
         if op == "retry":
             with job_ledger(self.paths.inbox, caller) as ledger:
                 if ledger is not None:
-                    self.check_amounts(None, caller, ledger)
-                    ledger.add(job, 0.0)
+                    amount = self._again(status)
+                    self.check_amounts(amount, caller, ledger)
+                    ledger.add(job, amount)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
             raise AvatarError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
@@ -311,6 +338,13 @@ class Jobs:
         unseen = status["state"] == "waiting" and status.get("accepted") is None
         where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
         return str(ask(self._spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+
+    @staticmethod
+    def _again(status: Mapping[str, Any]) -> Amount:
+        """Return what starts again with a job: the failed rows of a batch. Its speech was counted before."""
+        counts = status.get("batch")
+        failed = [counts.get(key) or 0 for key in ("failed", "cancelled")] if isinstance(counts, Mapping) else []
+        return Amount(max(1, sum(failed)))
 
     def _may_ask(self) -> bool:
         """Return whether requests can be put into the spool: their folder may be all of it that this process may write."""

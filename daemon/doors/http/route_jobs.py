@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_uploads
+from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
-from daemon.doors.http.incoming import NOT_TAKEN, FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
@@ -49,7 +50,7 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         kept: a job is made, so that an idempotency key counts.
         required: there must be a body.
     """
-    kinds = [name for name, one in KINDS.items() if not one.makes_jobs]
+    kinds = list(KINDS)
     properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": kinds}}
     manifest = {
         "type": "object",
@@ -57,7 +58,7 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         "properties": {**properties, "name": {"type": "string"}, "text": {"type": "string"}},
         "additionalProperties": True,
     }
-    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS if key not in NOT_TAKEN}
+    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS}
     parts = {
         "type": "object",
         "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
@@ -155,7 +156,7 @@ def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Respo
 @router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409))
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
-    return _changed(request, door, caller, job, door.jobs.ask("cancel", job, caller))
+    return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
 
 
 class Change(BaseModel):
@@ -193,7 +194,7 @@ def change_job(
     if "held" in given:
         data = {"reason": change.reason} if change.held else {}
         said.append(door.jobs.ask("hold" if change.held else "release", job, caller, **data))
-    return _changed(request, door, caller, job, " ".join(said))
+    return answer_change(request, door, caller, job, " ".join(said))
 
 
 @router.post(
@@ -201,7 +202,7 @@ def change_job(
 )
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
-    return _changed(request, door, caller, job, door.jobs.ask("retry", job, caller))
+    return answer_change(request, door, caller, job, door.jobs.ask("retry", job, caller))
 
 
 @router.post(
@@ -274,8 +275,8 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             files = got.files | await run_in_threadpool(
                 take_uploads, manifest, lambda one: kept(door).find(one, caller)
             )
-            _, found = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
-            await run_in_threadpool(door.jobs.check_amounts, found, caller)
+            _, found, amount = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+            await run_in_threadpool(door.jobs.check_amounts, amount, caller)
         except JobError as exc:
             return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
         except RequestError as exc:
@@ -288,7 +289,9 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             "warnings": list(found.warnings),
             "manifest": found.model_dump(mode="json"),
         }
-        if found.base is None:
+        if found.kind_of_job.makes_jobs:
+            told["rows"] = amount.jobs
+        elif found.base is None:
             told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
         return JSONResponse(told)
 
@@ -338,7 +341,8 @@ def delete_upload(upload: str, door: TheDoor, caller: Calling) -> Response:
     return Response(status_code=204)
 
 
-def _changed(request: Request, door: Door, caller: Any, job: str, message: str) -> JSONResponse:
+def answer_change(request: Request, door: Door, caller: Caller, job: str, message: str) -> JSONResponse:
+    """Answer that a change of a job was asked for. `message`: what the daemon said."""
     try:
         status = with_links(door.jobs.status(job, caller), to_root(request))
     except AvatarError:  # a manifest that was withdrawn before it became a job

@@ -115,19 +115,6 @@ def test_no_file_of_a_request_is_taken_for_a_manifest_a_table_or_a_request(door:
     assert door.manifests == ["a.yaml", "b.yaml"]
 
 
-def test_no_batch_is_taken_whose_rows_could_name_files_of_the_server(door: Door) -> None:
-    (door.inbox / "other.png").write_bytes(PORTRAIT.read_bytes())
-    table = ("rows", "t.csv", b"kind,image\ndetect,other.png\n")
-    for kind in (b"batch", b"speech"):
-        assert (
-            door.open.post_parts("/jobs", ("kind", None, kind), ("text", None, b"Hi."), table).code == "batch-refused"
-        )
-    told = door.open.send("POST", "/uploads?filename=t.csv", table[2])
-    for rows in (told.json["ref"], "t.csv"):
-        assert door.open.post("/jobs", {"kind": "batch", "rows": rows}).code == "batch-refused"
-    assert (door.manifests, [path.name for path in door.inbox.glob("t*")]) == ([], [])
-
-
 @pytest.mark.parametrize(
     ("path", "value", "status", "code"),
     [
