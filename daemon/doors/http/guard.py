@@ -155,7 +155,7 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["method"] != "HEAD":
+        if scope.get("method") != "HEAD":  # the start and end of the app have none
             await self._app(scope, receive, send)
             return
         ended = asyncio.Event()
