@@ -189,9 +189,14 @@ def test_a_full_disk_hands_in_nothing(room: Room, monkeypatch: pytest.MonkeyPatc
 
 def test_a_job_without_files_costs_three_flushes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its record, its manifest, and their folder once: a job of a program costs the disk no more than that."""
-    flushes = []
+    flushes: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (flushes.append(fd), real(fd)))
+
+    def flush(fd: int) -> None:
+        flushes.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flush)
     hand_in(HELLO, paths=room.settings.paths)
     assert len(flushes) == 3
 
