@@ -178,7 +178,7 @@ def main() -> None:
             row("floor: two files, flushed, and their folder", floor, len(floor) / sum(floor))
             before = server.memory_info().rss
             for _ in range(args.uploads):
-                kept = client.send("POST", "/uploads?filename=a.wav", os.urandom(50_000), "audio/wav")
+                kept = client.send("POST", "/uploads?filename=a.wav", b"RIFF" + os.urandom(50_000), "audio/wav")
                 client.send("DELETE", f"/uploads/{kept['id']}", b"", "")
             after = server.memory_info().rss
             print(f"\nmemory: {before / 2**20:.0f} MiB, and {after / 2**20:.0f} MiB after {args.uploads} uploads")

@@ -1,7 +1,9 @@
 """Hands in jobs. Every door does it by `hand_in`, and needs only to write into the inbox; the daemon may be down.
 
-Steps, each durable before the next: the record of the job (`daemon/jobs/hand_in_record.py`), the files, the record with the names
-that the files got, and last the manifest, by a rename. What is cut short leaves no job, and litter that the daemon clears.
+Steps: the record of the job (`daemon/jobs/hand_in_record.py`), the files, the record with the names that the files got, and last
+the manifest, by a rename. Each is durable before the next where there are files, or a key that must find its job again; else the
+folder is flushed once for both, as nothing was promised of a job that was never confirmed. What is cut short leaves no job, and
+litter that the daemon clears.
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ def hand_in(
     name: str | None = None,
     chosen: bool = False,
     defaults: Sequence[FolderDefaults] = (),
+    checked: Manifest | None = None,
     complete: bool = False,
     take: bool = False,
     wait: bool = True,
@@ -98,6 +101,7 @@ def hand_in(
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
         chosen: whether the door chose `name`; another one then does not make it another job of its key.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
+        checked: what `check` returned for the manifest and the files; by default it is checked here.
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
         wait: whether to wait while somebody else hands in with the same key.
@@ -113,7 +117,8 @@ def hand_in(
     _check_label("by", by, MAX_BY)
     _check_label("key", key, MAX_KEY)
     _check_files(files)
-    checked = check({**manifest, **usual_names(files)}, defaults)
+    if checked is None:
+        checked = check({**manifest, **usual_names(files)}, defaults)
     output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
@@ -252,7 +257,7 @@ class _Submission:
 
     def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
         record = self._record(stem, names)
-        replace_readable(self.paths.inbox / record.name, record.to_bytes())
+        replace_readable(self.paths.inbox / record.name, record.to_bytes(), durable=bool(self.key or self.files))
 
 
 def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
@@ -302,7 +307,15 @@ def _can_name(name: str) -> bool:
 
 def dump(manifest: Mapping[str, Any]) -> bytes:
     """Return a manifest as YAML."""
-    return yaml.safe_dump(dict(manifest), allow_unicode=True, sort_keys=False).encode()
+
+    def dumped(dumper: type) -> bytes:
+        text = yaml.dump(dict(manifest), Dumper=dumper, allow_unicode=True, sort_keys=False)
+        return str(text).encode()
+
+    try:
+        return dumped(yaml.CSafeDumper)
+    except UnicodeEncodeError:  # half a pair: only the slower one writes it, as an escape that the check refuses
+        return dumped(yaml.SafeDumper)
 
 
 def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:

@@ -123,15 +123,20 @@ def write_readable(temporary: Path, data: bytes) -> None:
     _let_the_group_read(temporary)
 
 
-def replace_readable(path: Path, data: bytes) -> None:
-    """Replace a file's content atomically and durably by one that the service can read, whatever the user's umask."""
+def replace_readable(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace a file's content atomically by one that the service can read, whatever the user's umask.
+
+    Args:
+        durable: its name is flushed, too; else the caller flushes the folder.
+    """
     temporary = temporary_name(path.parent)
     try:
         write_readable(temporary, data)
         fs.rename(temporary, path)
     finally:
         fs.remove(temporary)
-    fs.OPS.sync_dir(path.parent)
+    if durable:
+        fs.OPS.sync_dir(path.parent)
 
 
 def _let_the_group_read(path: Path) -> None:

@@ -141,7 +141,10 @@ class Admission:
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         drops = self._with_records(drops)
         # A manifest that was not read yet may name a table.
-        drops += self.tables.find(self._contents.files(), are_known=all(map(self._contents.is_read, drops)))
+        named = self._contents.files()
+        if self.inbox.records:
+            named = named | self._hand_ins.brought(self.inbox.last_look)
+        drops += self.tables.find(named, are_known=all(map(self._contents.is_read, drops)))
         self._present = {drop.name: drop for drop in drops}
         self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
         self.results.keep(set(self._present))

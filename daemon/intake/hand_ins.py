@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +68,21 @@ class HandIns:
                     found.setdefault(drop.name, record)
             self._read[name] = read
         return found
+
+    def brought(self, last_look: Callable[[str], Look | None]) -> set[str]:
+        """Return the files that doors bring for manifests which are not there yet, or never come: a table among them is no batch
+        of its own. Only the record's own user can say so of a file.
+
+        Args:
+            last_look: what the last look found under a path below the inbox.
+        """
+        return {
+            file
+            for read in self._read.values()
+            if read.record is not None
+            for file in read.record.files
+            if (look := last_look(file)) is not None and look.uid == read.look.uid
+        }
 
     def _parse(self, name: str, look: Look) -> HandInRecord | None:
         if not 0 < look.size <= MAX_BYTES:

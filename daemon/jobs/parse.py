@@ -41,6 +41,7 @@ _DOCUMENTS = (
     (b"pk\x03\x04", "a Word or other office document"), (b"\xd0\xcf\x11\xe0", "a Word or other office document"),
     (b"%pdf", "a PDF document"),
 )  # fmt: skip
+_MARK_BYTES = max(len(mark) for mark, _ in _DOCUMENTS)
 _KEYS_OF_GROUPS = {name: group.model_fields for name, group in GROUPS.items()}
 
 
@@ -196,7 +197,8 @@ def decode(data: bytes) -> str:
     Raises:
         JobError: `manifest-not-text`.
     """
-    if (kind := next((kind for mark, kind in _DOCUMENTS if data.lstrip().lower().startswith(mark)), None)) is not None:
+    head = data.lstrip()[:_MARK_BYTES].lower()
+    if (kind := next((kind for mark, kind in _DOCUMENTS if head.startswith(mark)), None)) is not None:
         raise JobError("manifest-not-text", f"The manifest is {kind}, not plain text.", _PLAIN_TEXT)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)

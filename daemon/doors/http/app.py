@@ -25,6 +25,7 @@ from daemon.config import Settings
 from daemon.doors.http import docs_pages, route_jobs, route_kinds, route_server
 from daemon.doors.http.answers import BEARER, Door, Problem
 from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.batches import routes as batch_routes
 from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Callers
 from daemon.doors.http.guard import Guard
@@ -96,12 +97,12 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         redoc_url=None,
         lifespan=life,
         generate_unique_id_function=_operation,
-        openapi_tags=[{"name": name} for name in ("jobs", "voice", "avatar", "video", "openai", "server")],
+        openapi_tags=[{"name": name} for name in ("jobs", "batches", "voice", "avatar", "video", "openai", "server")],
         redirect_slashes=False,
     )
     app.state.door, app.state.routes = door, []
     add_handlers(app)
-    keyed = (route_jobs, route_kinds, openai_routes)
+    keyed = (route_jobs, route_kinds, batch_routes, openai_routes)
     for module in (route_server, *keyed, docs_pages):
         app.include_router(module.router, dependencies=[Security(BEARER)] if module in keyed else [])
         app.state.routes += module.router.routes

@@ -1,11 +1,14 @@
 """Looks at every request before it is routed: which host it names, from which site it comes, how large its body may be.
 
 A page of another site that a user has open can send requests to this machine. So the host must be one that this server is called
-by (DNS rebinding), and whatever changes something must not come from another site's page.
+by (DNS rebinding), and whatever changes something must not come from another site's page. HEAD is answered for every route that
+answers GET, by the same answer without its body.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -58,7 +61,7 @@ class Guard:
     def __init__(
         self, app: ASGIApp, hosts: Collection[str], seen: Callable[[str, str, int, float, str], None] = lambda *_: None
     ) -> None:
-        self._app = app
+        self._app = HeadAsGet(app)
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
         self._seen = seen
 
@@ -138,3 +141,44 @@ class Guard:
             code=code,
             key=scope.get("state", {}).get("caller", ""),
         )
+
+
+class HeadAsGet:
+    """Answers HEAD as GET without the body, of which nothing is made that need not be: a stream is ended at its first part.
+
+    Args:
+        app: what answers GET.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope.get("method") != "HEAD":  # the start and end of the app have none
+            await self._app(scope, receive, send)
+            return
+        ended = asyncio.Event()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not ended.is_set():
+                await send({"type": "http.response.body", "body": b""})
+                ended.set()
+
+        # What HEAD of a range would be is not defined (RFC 9110, 14.2).
+        headers = [one for one in scope["headers"] if one[0] not in (b"range", b"if-range")]
+        asked = {**scope, "method": "GET", "headers": headers}
+        served = asyncio.ensure_future(self._app(asked, receive, answer))
+        enough = asyncio.ensure_future(ended.wait())
+        try:
+            await asyncio.wait({served, enough}, return_when=asyncio.FIRST_COMPLETED)
+            if served.done():
+                await served  # for its error
+        finally:
+            for task in (served, enough):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await served
+            scope["route"] = asked.get("route")

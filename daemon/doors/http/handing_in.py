@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Request
@@ -16,6 +15,7 @@ from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
 from daemon.doors.http.body import content_length, received, take_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
+from daemon.doors.http.jobs import handed_in
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError
 from daemon.jobs.record import FINISHED
@@ -52,7 +52,8 @@ async def make_job(
     caller.check_may_submit()
     key = idempotency_key(request)
     inbox = door.jobs.paths.inbox
-    await run_in_threadpool(door.ledger.check, caller, content_length(request))
+    if caller.limits.upload_bytes_per_day is not None:
+        await run_in_threadpool(door.ledger.check, caller, content_length(request))
     async with received(request, inbox, door.bounds, door.uploads, may_be_empty=may_be_empty) as (manifest, got):
         name = manifest.pop("name", None)
         if name is not None and not isinstance(name, str):
@@ -64,20 +65,24 @@ async def make_job(
                     f"`{field}` cannot be {str(manifest[field])[:40]!r} here: this address makes it {value!r}.",
                     "Leave it out, or use POST /jobs.",
                 )
-        sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
-        await run_in_threadpool(door.ledger.add, caller, sent)
-        kept = await run_in_threadpool(take_uploads, manifest, lambda one: uploads.find(one, caller))
-        files: dict[str, Path] = {**got.files, **kept}
-        done = await run_in_threadpool(
-            lambda: door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=not kept)
-        )
+
+        def hand_in() -> HandedIn:
+            door.ledger.add(caller, sum(path.stat().st_size for path in got.files.values()))
+            kept = take_uploads(manifest, lambda one: uploads.find(one, caller))
+            return door.jobs.hand_in(manifest, {**got.files, **kept}, caller, name=name, key=key, take=not kept)
+
+        # One hop to another thread: each waits for a processor, which a daemon that renders has.
+        done = await run_in_threadpool(hand_in)
     return await answer(request, door, caller, done, wait)
 
 
 async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, wait: float | None) -> JSONResponse:
     """Answer with a job that was handed in, after waiting for its end as long as the client wants; as `make_job`."""
     seconds = wait_wanted(request, wait)
-    status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
+    if seconds or done.again:
+        status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
+    else:
+        status = handed_in(done, caller)
     ended = bool(seconds) and status["state"] in FINISHED
     root = to_root(request)
     headers = {"Location": f"{root}jobs/{done.job}", "Cache-Control": "no-store"}

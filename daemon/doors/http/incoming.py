@@ -25,6 +25,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.http.sniff import SNIFF_BYTES, may_be_picture, what_it_is
 from daemon.doors.shared_files import MEDIA_ENDINGS
 from daemon.errors import MachineError, escape_unprintable
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.manifest import COMPANIONS
 
 #: Folder in the inbox that holds what has not become a job yet.
@@ -40,8 +41,8 @@ MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-#: Keys that no file is taken for: each row of a table makes a job of its own, and may name files of the server.
-NOT_TAKEN: Final = frozenset({"rows"})
+#: Key of the table of a batch, and part that brings it.
+ROWS: Final = "rows"
 #: Longest file name that is kept, in characters.
 _NAME_CHARS: Final = 80
 
@@ -189,7 +190,7 @@ class FileWriter:
 
     def _sniff(self) -> None:
         self._sniffed = True
-        what = "" if self._key == "rows" else what_it_is(self._head)
+        what = "" if self._key == ROWS else what_it_is(self._head)
         if not what and self._key in _PICTURES and not may_be_picture(self._head):
             what = "no picture"
         if what:
@@ -310,8 +311,6 @@ class MultipartReader:
                     "too-large", f"There are more than {MAX_FIELDS} fields.", "Put them into `manifest`."
                 )
             return
-        if self._key in NOT_TAKEN:
-            raise batch_refused()
         if self._key not in COMPANIONS:
             raise RequestError(
                 "request-invalid",
@@ -363,15 +362,15 @@ def plain_name(name: bytes, key: str) -> str:
     stem, ending = os.path.splitext(text)
     stem = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_NAME_CHARS] or key or "file"
     ending = ending.lower()
-    return f"{stem}{ending}" if ending in MEDIA_ENDINGS else stem
+    return f"{stem}{ending}" if ending in (TABLE_ENDINGS if key == ROWS else MEDIA_ENDINGS) else stem
 
 
 def batch_refused() -> RequestError:
-    """Return the error of a job that makes other jobs."""
+    """Return the error of a table that does not come as it must, so that its rows cannot be checked."""
     return RequestError(
         "batch-refused",
-        "No batch is taken by HTTP: its rows could name files of the server, and no limit of a key would hold for them.",
-        "Hand in a job for each row, or put the table into the inbox.",
+        "A batch is only taken with its table in the request: its rows are checked before.",
+        "Send `kind: batch` and the table as the part `rows` of a multipart body, a .csv, .tsv or .jsonl.",
     )
 
 

@@ -15,8 +15,16 @@ from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.incoming import NOT_TAKEN, batch_refused
-from daemon.doors.http.limits import JobLedger, check_amounts, check_manifest, job_ledger, speech_s
+from daemon.doors.http.incoming import ROWS, batch_refused
+from daemon.doors.http.limits import (
+    Amount,
+    JobLedger,
+    check_amounts,
+    check_manifest,
+    check_priority,
+    job_ledger,
+    speech_s,
+)
 from daemon.doors.http.problems import RequestError
 from daemon.doors.requests import ask
 from daemon.doors.shared_files import usual_names
@@ -38,6 +46,8 @@ from daemon.system.permissions import access_error
 
 #: What follows for a job that the daemon has not seen.
 HANDED_IN: Final = "It is taken in when the daemon has seen it."
+#: The same for one whose end was asked for before the daemon looked.
+CANCEL_ASKED: Final = "It is cancelled when the daemon has seen that this was asked for."
 
 
 class Jobs:
@@ -67,7 +77,27 @@ class Jobs:
         found = self._by_index(job) or self._by_record(job) or self._by_outbox(job)
         if found is None or not caller.owns(found.get("by")):
             raise _unknown(job)
+        if found["state"] not in FINISHED and self._cancel_asked(found):
+            found = {**found, "next": CANCEL_ASKED}
         return found
+
+    def _cancel_asked(self, status: Mapping[str, Any]) -> bool:
+        """Return whether somebody asked for a job's end and the daemon, which may be down, has not looked at that yet."""
+        with contextlib.suppress(OSError):
+            if (self.paths.inbox / f"{status['name']}.cancel").exists():
+                return True
+            with os.scandir(self._spool.control) as entries:
+                asked = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[:1] != "."]
+            for name in asked:
+                with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+                    with open(self._spool.control / name, "rb", opener=_no_link) as file:
+                        request = json.loads(file.read(MAX_BYTES))
+                    named = request.get("job") == status["job"] or (
+                        status.get("source") is not None and request.get("manifest") == status["source"]
+                    )
+                    if request.get("op") == "cancel" and named:
+                        return True
+        return False
 
     def find(
         self, query: Query, caller: Caller, *, limit: int, after: int | None
@@ -139,7 +169,7 @@ class Jobs:
     def _by_record(self, job: str) -> dict[str, Any] | None:
         """Return the status of a job that the daemon has not seen."""
         record = self._record(record_name(job))
-        return None if record is None else _waiting(record)
+        return None if record is None else _waiting(record.job, record.manifest, record.by)
 
     def _record(self, name: str) -> HandInRecord | None:
         try:
@@ -156,7 +186,7 @@ class Jobs:
             for entry in entries:
                 record = self._record(entry.name) if job_of(entry.name) else None
                 if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
-                    yield _waiting(record)
+                    yield _waiting(record.job, record.manifest, record.by)
 
     def _by_outbox(self, job: str) -> dict[str, Any] | None:
         name = self.outbox.name_of(job)
@@ -167,12 +197,12 @@ class Jobs:
 
     def checked(
         self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
-    ) -> tuple[dict[str, Any], Manifest]:
-        """Return a manifest as it may be handed in, and as the daemon would read it.
+    ) -> tuple[dict[str, Any], Manifest, Amount]:
+        """Return a manifest as it may be handed in, as the daemon would read it, and what it takes.
 
         Raises:
             RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
-                `batch-refused`; `not-allowed`; `job-unknown`: its `base` is not the caller's.
+                `batch-refused`; `rows-wrong`; `not-allowed`; `job-unknown`: its `base` is not the caller's.
             JobError: what is wrong with it.
         """
         if remarks := older_keys(dict(manifest)):
@@ -183,24 +213,42 @@ class Jobs:
                 errors=remarks,
             )
         wanted = dict(manifest)
-        if NOT_TAKEN & {*wanted, *files}:
+        if ROWS in wanted:
             raise batch_refused()
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
         found = check({**wanted, **usual_names(files)}, defaults)
-        if found.kind_of_job.makes_jobs:
+        makes_jobs = found.kind_of_job.makes_jobs
+        if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
             raise batch_refused()
         _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
         check_text_length(found, self.settings)
         check_notify(found.notify, self.settings.hooks)
-        if found.base is not None and not caller.sees_all:
-            self.status(str(found.base), caller)
-        check_manifest(caller.limits, caller.name, found)
-        return wanted, found
+        if found.base is not None:
+            if makes_jobs:
+                raise batch_refused()
+            self._check_base(str(found.base), caller)
+        if not makes_jobs:
+            check_manifest(caller.limits, caller.name, found)
+            return wanted, found, Amount(1, speech_s(found))
+        from daemon.doors.http.batches.wanted_rows import check_rows
 
-    def check_amounts(self, manifest: Manifest, caller: Caller, ledger: JobLedger | None = None) -> None:
-        """Refuse a job that would be more than its key may take.
+        check_priority(caller.limits, caller.name, found)
+        amount = check_rows(found, files[ROWS], caller, self.settings, lambda base: self._check_base(base, caller))
+        return wanted, found, amount
+
+    def _check_base(self, base: str, caller: Caller) -> None:
+        """Refuse an earlier job that the caller may not see, and a batch, whose rows nobody would check again.
+
+        Raises:
+            RequestError: `job-unknown`, `batch-refused`.
+        """
+        if not caller.sees_all and self.status(base, caller).get("kind") == "batch":
+            raise batch_refused()
+
+    def check_amounts(self, wanted: Amount, caller: Caller, ledger: JobLedger | None = None) -> None:
+        """Refuse what would be more than its key may take.
 
         Raises:
             RequestError: `limit-reached`.
@@ -208,14 +256,14 @@ class Jobs:
         if ledger is None:
             with job_ledger(self.paths.inbox, caller) as ledger:
                 if ledger is not None:
-                    self.check_amounts(manifest, caller, ledger)
+                    self.check_amounts(wanted, caller, ledger)
             return
 
         def rows(since: float | None, states: Sequence[str]) -> list[Row]:
             return self._rows(Query(by=[caller.name], since=since, state=states))
 
         unseen = {one["job"] for one in self._handed_in(caller) if one["by"] == caller.name}
-        check_amounts(caller.limits, caller.name, manifest, ledger, rows, unseen)
+        check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
 
     def _rows(self, query: Query) -> list[Row]:
         try:
@@ -243,8 +291,7 @@ class Jobs:
             AvatarError: as `daemon.doors.hand_in.hand_in`.
         """
         caller.check_may_submit()
-        wanted, found = self.checked(manifest, files, caller)
-        defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
+        wanted, found, amount = self.checked(manifest, files, caller)
         stem = None if name is None else check_name(name)
         with job_ledger(self.paths.inbox, caller) as ledger:
             done = hand_in(
@@ -254,14 +301,14 @@ class Jobs:
                 key,
                 paths=self.paths,
                 name=stem,
-                defaults=defaults,
+                checked=found,
                 complete=True,
                 take=take,
                 wait=False,
-                admit=lambda: None if ledger is None else self.check_amounts(found, caller, ledger),
+                admit=lambda: None if ledger is None else self.check_amounts(amount, caller, ledger),
             )
             if ledger is not None and not done.again:
-                ledger.add(done.job, speech_s(found))
+                ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
         return done
 
     # -- change ----------------------------------------------------------------------------------------------------
@@ -270,11 +317,18 @@ class Jobs:
         """Have the daemon change a job; returns its answer, a sentence.
 
         Raises:
-            RequestError: `job-unknown`, `not-allowed`, `job-finished`.
+            RequestError: `job-unknown`, `not-allowed`, `job-finished`; `limit-reached`: a job that starts again is a job of the
+                key's minute, too.
             AvatarError: what the daemon answers.
         """
         caller.check_may_submit()
         status = self.status(job, caller)
+        if op == "retry":
+            with job_ledger(self.paths.inbox, caller) as ledger:
+                if ledger is not None:
+                    amount = self._again(status)
+                    self.check_amounts(amount, caller, ledger)
+                    ledger.add(job, amount)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
             raise AvatarError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
@@ -284,6 +338,13 @@ class Jobs:
         unseen = status["state"] == "waiting" and status.get("accepted") is None
         where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
         return str(ask(self._spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+
+    @staticmethod
+    def _again(status: Mapping[str, Any]) -> Amount:
+        """Return what starts again with a job: the failed rows of a batch. Its speech was counted before."""
+        counts = status.get("batch")
+        failed = [counts.get(key) or 0 for key in ("failed", "cancelled")] if isinstance(counts, Mapping) else []
+        return Amount(max(1, sum(failed)))
 
     def _may_ask(self) -> bool:
         """Return whether requests can be put into the spool: their folder may be all of it that this process may write."""
@@ -326,18 +387,28 @@ def _refuse_names(named: Mapping[str, str]) -> None:
         )
 
 
-def _waiting(record: HandInRecord) -> dict[str, Any]:
-    """Return the status of a job that the daemon has not seen."""
+def handed_in(done: HandedIn, caller: Caller) -> dict[str, Any]:
+    """Return the status of a job that has just been handed in, without a look at the disk."""
+    return _waiting(done.job, done.manifest.name, caller.name)
+
+
+def _waiting(job: str, manifest: str, by: str) -> dict[str, Any]:
+    """Return the status of a job that the daemon has not seen.
+
+    Args:
+        manifest: its name in the inbox.
+        by: who handed it in; empty: the user of this process.
+    """
     return {
-        "job": record.job,
-        "name": record.manifest.removesuffix(".yaml"),
+        "job": job,
+        "name": manifest.removesuffix(".yaml"),
         "state": "waiting",
         "stage": None,
         "progress": 0.0,
         "eta_s": None,
         "queue_position": None,
-        "source": record.manifest,
-        "by": record.by or None,
+        "source": manifest,
+        "by": by or None,
         "accepted": None,
         "next": HANDED_IN,
     }

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.callers import Caller
@@ -29,6 +29,13 @@ Rows = Callable[[float | None, Sequence[str]], Sequence[Row]]
 _LEDGER_BYTES: Final = 4096
 
 
+class Amount(NamedTuple):
+    """What is to be handed in at once. `jobs`: how many; `speech_s`: their estimated speech in all."""
+
+    jobs: int = 1
+    speech_s: float = 0.0
+
+
 def check_manifest(limits: Limits, name: str, manifest: Manifest) -> None:
     """Refuse a job that a key may not make.
 
@@ -44,10 +51,33 @@ def check_manifest(limits: Limits, name: str, manifest: Manifest) -> None:
             f"The key of {name} makes no job of the kind {manifest.kind}.",
             f"It makes {', '.join(limits.kinds)}.",
         )
+    check_priority(limits, name, manifest)
+
+
+def check_priority(limits: Limits, name: str, manifest: Manifest) -> None:
+    """Refuse a job of a higher priority than a key may ask for. Args and errors as `check_manifest`."""
     if limits.priority is not None and manifest.priority > limits.priority:
         raise RequestError(
             "not-allowed", f"The key of {name} has no priority above {limits.priority}.", "Ask for a lower one."
         )
+
+
+class Entry(NamedTuple):
+    """What one request handed in.
+
+    Attributes:
+        at: when, seconds since the epoch.
+        job: its id.
+        speech_s: its estimated speech.
+        jobs: how many jobs it makes; more than one for a batch.
+        source: the manifest of a batch, by which its rows are known in the index; empty else.
+    """
+
+    at: float
+    job: str
+    speech_s: float
+    jobs: int = 1
+    source: str = ""
 
 
 class JobLedger:
@@ -56,21 +86,20 @@ class JobLedger:
     The index of jobs lags behind what is handed in, and stands still while the daemon is down.
 
     Attributes:
-        entries: time in seconds since the epoch, id of the job, and its estimated speech in s.
+        entries: what was handed in.
     """
 
     def __init__(self, fd: int, now: float) -> None:
         self._fd = fd
         self.now = now
-        self.entries: list[tuple[float, str, float]] = []
+        self.entries: list[Entry] = []
         with contextlib.suppress(ValueError, TypeError):  # cut off by a crash
             data = os.pread(fd, os.fstat(fd).st_size, 0)
-            found = [(float(at), str(job), float(speech_s)) for at, job, speech_s in json.loads(data)]
-            self.entries = [one for one in found if one[0] > now - DAY_S]
+            self.entries = [one for one in (Entry(*values) for values in json.loads(data)) if one.at > now - DAY_S]
 
-    def add(self, job: str, speech_s: float) -> None:
-        """Note a job that was handed in. `speech_s`: its estimated speech, in s."""
-        self.entries.append((self.now, job, speech_s))
+    def add(self, job: str, amount: Amount, source: str = "") -> None:
+        """Note what was handed in. `source`: as in `Entry`."""
+        self.entries.append(Entry(self.now, job, amount.speech_s, amount.jobs, source))
         data = json.dumps(self.entries).encode()
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, data, 0)
@@ -87,13 +116,12 @@ def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
         yield JobLedger(fd, time.time())
 
 
-def check_amounts(
-    limits: Limits, name: str, manifest: Manifest, ledger: JobLedger, rows: Rows, unseen: set[str]
-) -> None:
+def check_amounts(limits: Limits, name: str, wanted: Amount, ledger: JobLedger, rows: Rows, unseen: set[str]) -> None:
     """Refuse a job that would be more than a key may take.
 
     Args:
         name: of the key.
+        wanted: what is to be handed in.
         rows: returns its jobs in the index that were accepted since a time in seconds since the epoch, and are in some states.
         unseen: ids of its jobs that the daemon has not seen yet.
 
@@ -101,33 +129,53 @@ def check_amounts(
         RequestError: `limit-reached`.
     """
     now = ledger.now
-    minute = sum(at > now - 60 for at, _, _ in ledger.entries)
-    if limits.jobs_per_minute is not None and minute >= limits.jobs_per_minute:
+    minute = sum(one.jobs for one in ledger.entries if one.at > now - 60)
+    if limits.jobs_per_minute is not None and minute + wanted.jobs > limits.jobs_per_minute:
         raise RequestError(
-            "limit-reached", f"{name} has handed in {limits.jobs_per_minute} jobs within a minute.", "Wait a little."
+            "limit-reached",
+            f"{name} has handed in {limits.jobs_per_minute} jobs within a minute."
+            if wanted.jobs == 1
+            else f"These are {wanted.jobs} jobs, and {name} may hand in {limits.jobs_per_minute} within a minute.",
+            "Wait a little." if wanted.jobs == 1 else "Hand in fewer rows at once.",
         )
     if limits.waiting_jobs is None and limits.speech_s_per_day is None:
         return
     today = rows(now - DAY_S, ())
     known = {row.job for row in today}
-    fresh = [one for one in ledger.entries if one[1] not in known]
+    batches = {one.source: one for one in ledger.entries if one.source}
+    fresh = [one for one in ledger.entries if one.source or one.job not in known]
     if limits.waiting_jobs is not None:
-        waiting = {row.job for row in rows(None, STATES[:4])} | (unseen - known)
-        waiting |= {job for at, job, _ in fresh if at > now - INDEXED_S}
-        if len(waiting) >= limits.waiting_jobs:
-            raise RequestError(
-                "limit-reached", f"{limits.waiting_jobs} jobs of {name} have not ended.", "Wait until one has."
-            )
-    if limits.speech_s_per_day is not None:
-        spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in today) + sum(one[2] for one in fresh)
-        wanted = speech_s(manifest)
-        if spoken + wanted > limits.speech_s_per_day:
+        waiting = {row.job for row in rows(None, STATES[:4]) if row.source not in batches} | (unseen - known)
+        waiting |= {one.job for one in fresh if not one.source and one.at > now - INDEXED_S}
+        waiting -= {one.job for one in batches.values()}
+        left = sum(_left(one, today) for one in batches.values())
+        if len(waiting) + left + wanted.jobs > limits.waiting_jobs:
             raise RequestError(
                 "limit-reached",
-                f"This text takes about {wanted:.0f} s, and {name} has had {spoken:.0f} s of {limits.speech_s_per_day:g} s of "
-                "speech within a day.",
+                f"{limits.waiting_jobs} jobs of {name} have not ended."
+                if wanted.jobs == 1
+                else f"These are {wanted.jobs} jobs, {len(waiting) + left} of {name} have not ended, and it may have "
+                f"{limits.waiting_jobs}.",
+                "Wait until one has." if wanted.jobs == 1 else "Hand in fewer rows at once.",
+            )
+    if limits.speech_s_per_day is not None and wanted.speech_s:
+        singles = (row for row in today if row.source not in batches)
+        spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in singles) + sum(one.speech_s for one in fresh)
+        if spoken + wanted.speech_s > limits.speech_s_per_day:
+            raise RequestError(
+                "limit-reached",
+                f"This text takes about {wanted.speech_s:.0f} s, and {name} has had {spoken:.0f} s of "
+                f"{limits.speech_s_per_day:g} s of speech within a day.",
                 "Wait, or hand in a shorter text.",
             )
+
+
+def _left(batch: Entry, today: Sequence[Row]) -> int:
+    """Return how many jobs of a batch have not ended. `today`: the jobs of its key that were accepted within a day."""
+    own = [row for row in today if row.source == batch.source]
+    if any(row.job == batch.job and row.state in STATES[4:] for row in own):
+        return 0
+    return max(0, batch.jobs - sum(row.state in STATES[4:] for row in own if row.job != batch.job))
 
 
 def speech_s(manifest: Manifest) -> float:

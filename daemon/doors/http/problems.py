@@ -238,4 +238,5 @@ async def _framework(request: Request, exc: Exception) -> JSONResponse:
 def _methods(request: Request) -> list[str]:
     """Return every method of a path: the framework names those of one route alone."""
     fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in fitting if route.path == fitting[0].path for method in route.methods})
+    found = {method for route in fitting if route.path == fitting[0].path for method in route.methods}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))

@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
-from daemon.doors.http.body import received, take_uploads
+from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_uploads
+from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
-from daemon.doors.http.incoming import NOT_TAKEN, FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
@@ -49,7 +50,7 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         kept: a job is made, so that an idempotency key counts.
         required: there must be a body.
     """
-    kinds = [name for name, one in KINDS.items() if not one.makes_jobs]
+    kinds = list(KINDS)
     properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": kinds}}
     manifest = {
         "type": "object",
@@ -57,7 +58,7 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         "properties": {**properties, "name": {"type": "string"}, "text": {"type": "string"}},
         "additionalProperties": True,
     }
-    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS if key not in NOT_TAKEN}
+    files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS}
     parts = {
         "type": "object",
         "description": "Files by the key that names them, and other keys as fields; or all of these in `manifest`.",
@@ -155,7 +156,7 @@ def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Respo
 @router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409))
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
-    return _changed(request, door, caller, job, door.jobs.ask("cancel", job, caller))
+    return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
 
 
 class Change(BaseModel):
@@ -193,13 +194,15 @@ def change_job(
     if "held" in given:
         data = {"reason": change.reason} if change.held else {}
         said.append(door.jobs.ask("hold" if change.held else "release", job, caller, **data))
-    return _changed(request, door, caller, job, " ".join(said))
+    return answer_change(request, door, caller, job, " ".join(said))
 
 
-@router.post("/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409))
+@router.post(
+    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429)
+)
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
-    return _changed(request, door, caller, job, door.jobs.ask("retry", job, caller))
+    return answer_change(request, door, caller, job, door.jobs.ask("retry", job, caller))
 
 
 @router.post(
@@ -238,14 +241,12 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/jobs/{job}/result", summary="The result of a job", response_class=Response, responses=_RESULT)
-@router.head("/jobs/{job}/result", include_in_schema=False)
 def get_result(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the main result, whole or in ranges; its ETag is its SHA-256."""
     return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), None))
 
 
 @router.get("/jobs/{job}/result/{file}", summary="One of the results", response_class=Response, responses=_RESULT)
-@router.head("/jobs/{job}/result/{file}", include_in_schema=False)
 def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller: Calling) -> Response:
     """Return one of the results by its name, such as the captions."""
     return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
@@ -255,18 +256,27 @@ def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller
     "/validate",
     summary="Check a job without handing it in",
     openapi_extra=body(None, _TEXT, kept=False),
-    responses=may_answer(404, 413, 415, 507),
+    responses=may_answer(404, 413, 415, 429, 507),
 )
 async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:
-    """Check what POST /jobs would check, and say how long it would take. Nothing is kept."""
+    """Check what POST /jobs would check, and say how long it would take. Nothing is kept; files count as uploads."""
+    if caller.role == "read" and media_type(request) == MULTIPART:
+        raise RequestError(
+            "not-allowed",
+            f"The key of {caller.name} may only read, and sends no files.",
+            "Send the manifest as JSON or YAML, or use a key whose role is submit or admin.",
+        )
+    await run_in_threadpool(door.ledger.check, caller, content_length(request))
     async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (manifest, got):
+        sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
+        await run_in_threadpool(door.ledger.add, caller, sent)
         try:
             manifest.pop("name", None)
             files = got.files | await run_in_threadpool(
                 take_uploads, manifest, lambda one: kept(door).find(one, caller)
             )
-            _, found = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
-            await run_in_threadpool(door.jobs.check_amounts, found, caller)
+            _, found, amount = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+            await run_in_threadpool(door.jobs.check_amounts, amount, caller)
         except JobError as exc:
             return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
         except RequestError as exc:
@@ -279,7 +289,9 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             "warnings": list(found.warnings),
             "manifest": found.model_dump(mode="json"),
         }
-        if found.base is None:
+        if found.kind_of_job.makes_jobs:
+            told["rows"] = amount.jobs
+        elif found.base is None:
             told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
         return JSONResponse(told)
 
@@ -294,7 +306,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
-    responses=may_answer(413, 415, 507),
+    responses=may_answer(413, 415, 429, 507),
 )
 async def post_upload(
     request: Request,
@@ -303,8 +315,6 @@ async def post_upload(
     filename: Annotated[str, Query(max_length=255, description="What the file is called; its ending counts.")] = "",
 ) -> Response:
     """Upload one file as the whole body. A job names it as `upload:ID` within a day."""
-    from daemon.doors.http.body import chunks, content_length
-
     caller.check_may_submit()
     inbox, bounds = door.jobs.paths.inbox, door.bounds
     with door.uploads.one():
@@ -331,7 +341,8 @@ def delete_upload(upload: str, door: TheDoor, caller: Calling) -> Response:
     return Response(status_code=204)
 
 
-def _changed(request: Request, door: Door, caller: Any, job: str, message: str) -> JSONResponse:
+def answer_change(request: Request, door: Door, caller: Caller, job: str, message: str) -> JSONResponse:
+    """Answer that a change of a job was asked for. `message`: what the daemon said."""
     try:
         status = with_links(door.jobs.status(job, caller), to_root(request))
     except AvatarError:  # a manifest that was withdrawn before it became a job

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from daemon.doors.http.batches.report_rows import BatchRow, all_rows, report_of
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.results import open_result
-from daemon.doors.page.batch_rows import BatchRow, all_rows, report_of
 from daemon.errors import AvatarError, JobError
 from daemon.system.safe_open import open_inside
 

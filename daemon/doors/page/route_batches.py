@@ -11,19 +11,26 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from daemon.doors.http.answers import Door, TheDoor
+from daemon.doors.http.batches.report_rows import (
+    FAILED,
+    actions_of,
+    batch_status,
+    counts_of,
+    open_report,
+    report_of,
+    rows_of,
+    words_of,
+)
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.results import OpenFileResponse
-from daemon.doors.page.batch_rows import FAILED, actions_of, batch_status, counts_of, report_of, rows_of, words_of
 from daemon.doors.page.batch_zip import zip_name, zip_of
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.route_list import changing
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
-from daemon.errors import JobError
 from daemon.history.query import Query as JobQuery
-from daemon.system.safe_open import open_inside
 
 router = page_router()
 #: What may be asked for a whole batch, as it is said in the address of the page.
@@ -75,7 +82,7 @@ def batch_live(
 
 def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict[str, Any]:
     status = batch_status(door.jobs, job, caller)
-    rows, behind = rows_of(door.jobs.paths.outbox, status, failed=show == "failed", after=after)
+    rows, behind = rows_of(door.jobs.paths.outbox, status, states=FAILED if show == "failed" else (), after=after)
     query = {"show": show}
     return {
         "batch": {"warnings": [], "error": None, "next": "", "eta_s": None, **status},
@@ -105,16 +112,7 @@ async def do_with_batch(request: Request, job: str, door: TheDoor, caller: Looki
 def batch_report(job: str, door: TheDoor, caller: Looking) -> Response:
     """Give out the report, to be saved."""
     status = batch_status(door.jobs, job, caller)
-    report = report_of(status)
-    try:
-        if not report:
-            raise FileNotFoundError
-        with open_inside(door.jobs.paths.outbox, report) as opened:
-            fd = os.dup(opened)
-    except (JobError, OSError) as exc:
-        raise RequestError(
-            "not-ready", f"{status['name']} has no report yet.", "It comes when rows have ended."
-        ) from exc
+    report, fd = open_report(door.jobs.paths.outbox, status)
     return OpenFileResponse(
         fd, headers=_SAVED, media_type="text/csv; charset=utf-8", filename=os.path.basename(report)
     )  # fmt: skip

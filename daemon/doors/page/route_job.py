@@ -88,7 +88,6 @@ async def do_one(request: Request, job: str, door: TheDoor, caller: Looking) -> 
 
 
 @router.get("/jobs/{job}/files/{file}")
-@router.head("/jobs/{job}/files/{file}")
 def job_file(request: Request, job: str, file: str, door: TheDoor, caller: Looking) -> Response:
     """Give out a result. `?save`: to be saved, not shown."""
     answer = serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))

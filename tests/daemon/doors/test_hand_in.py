@@ -187,6 +187,26 @@ def test_a_full_disk_hands_in_nothing(room: Room, monkeypatch: pytest.MonkeyPatc
     assert visible(room) == []
 
 
+def test_a_job_without_files_costs_three_flushes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record, its manifest, and their folder once: a job of a program costs the disk no more than that."""
+    flushes: list[int] = []
+    real = os.fsync
+
+    def flush(fd: int) -> None:
+        flushes.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    hand_in(HELLO, paths=room.settings.paths)
+    assert len(flushes) == 3
+
+
+def test_half_a_pair_in_a_text_is_refused_as_a_mistake_of_the_manifest(room: Room) -> None:
+    with pytest.raises(JobError, match="manifest"):
+        hand_in({**HELLO, "text": "a\ud800b"}, paths=room.settings.paths)
+    assert visible(room) == []
+
+
 def test_a_share_without_hard_links_and_exclusive_renames_takes_jobs(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,7 @@ def test_memory_stays_flat_over_many_uploads(server: Server) -> None:
 
     def upload(times: int) -> None:
         for _ in range(times):
-            connection.request("POST", "/uploads?filename=a.wav", os.urandom(50_000))
+            connection.request("POST", "/uploads?filename=a.wav", b"RIFF" + os.urandom(50_000))
             answer = connection.getresponse()
             told = json.loads(answer.read())
             assert answer.status == 201, told

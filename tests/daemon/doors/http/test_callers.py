@@ -142,6 +142,25 @@ def test_a_key_sends_and_says_no_more_in_a_day_than_its_limits(door: Door) -> No
     assert short.post("/jobs", SPEECH).status == 202
 
 
+def test_a_retry_is_a_job_of_the_minute(door: Door) -> None:
+    few = door.key("few", jobs_per_minute=2)
+    job = few.post("/jobs", SPEECH).json["job"]
+    assert few.post(f"/jobs/{job}/retry").status == 202
+    assert few.post(f"/jobs/{job}/retry").code == "limit-reached"
+    assert few.post("/jobs", SPEECH).code == "limit-reached"
+
+
+@pytest.mark.usefixtures("processes")
+def test_files_to_validate_are_uploads(door: Door) -> None:
+    parts = ("kind", None, b"voice"), ("audio", "a.wav", b"RIFF" + bytes(600))
+    reader = door.key("reader", "read")
+    assert reader.post_parts("/validate", *parts).code == "not-allowed"
+    assert reader.post("/validate", SPEECH).json["ok"]
+    few = door.key("few", upload_bytes_per_day=1000)
+    assert few.post_parts("/validate", *parts).status == 200
+    assert few.post_parts("/validate", *parts).code == "limit-reached"
+
+
 def test_limits_hold_for_requests_at_once_and_before_the_daemon_has_seen_them(door: Door) -> None:
     for limits in ({"jobs_per_minute": 2}, {"waiting_jobs": 2}, {"speech_s_per_day": 12.0}):
         few = door.key(next(iter(limits)).replace("_", ""), **limits)
@@ -236,7 +255,7 @@ def test_a_server_that_others_reach_wants_a_key_and_keys_want_a_daemon_that_beli
 def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     assert door.open.get("/nothing").code == "page-unknown"
     wrong = door.open.send("PUT", "/jobs")
-    assert (wrong.code, wrong.headers["allow"]) == ("method-unknown", "GET, POST")
+    assert (wrong.code, wrong.headers["allow"]) == ("method-unknown", "GET, HEAD, POST")
     assert door.open.get("/jobs?limit=0").code == "query-invalid"
     for since in ("nan", "inf", "-1e308", "1e308"):
         assert door.open.get(f"/jobs?since={since}").code == "query-invalid"
@@ -268,6 +287,19 @@ def test_requests_are_counted_by_route_for_admins_alone(door: Door) -> None:
     ):
         assert line in text.splitlines(), text
     assert anna.get("/metrics").code == "not-allowed"
+
+
+def test_head_is_answered_as_get_without_the_body(door: Door) -> None:
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    for path in ("/", "/health", "/jobs", f"/jobs/{job}", "/voice/profiles", "/openapi.json", "/jobs/none", "/ui/"):
+        get, head = door.open.get(path), door.open.send("HEAD", path)
+        assert (head.status, head.body) == (get.status, b""), path
+        same = ("content-length", "content-type", "etag")
+        assert [head.headers.get(one) for one in same] == [get.headers.get(one) for one in same], path
+    # A stream that would not end is not begun, and what nothing gets has no head
+    assert door.open.send("HEAD", f"/jobs/{job}/events").headers["content-type"].startswith("text/event-stream")
+    refused = door.open.send("HEAD", "/validate")
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
 
 
 def test_headers_that_come_too_slowly_end_the_connection(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,19 +115,6 @@ def test_no_file_of_a_request_is_taken_for_a_manifest_a_table_or_a_request(door:
     assert door.manifests == ["a.yaml", "b.yaml"]
 
 
-def test_no_batch_is_taken_whose_rows_could_name_files_of_the_server(door: Door) -> None:
-    (door.inbox / "other.png").write_bytes(PORTRAIT.read_bytes())
-    table = ("rows", "t.csv", b"kind,image\ndetect,other.png\n")
-    for kind in (b"batch", b"speech"):
-        assert (
-            door.open.post_parts("/jobs", ("kind", None, kind), ("text", None, b"Hi."), table).code == "batch-refused"
-        )
-    told = door.open.send("POST", "/uploads?filename=t.csv", table[2])
-    for rows in (told.json["ref"], "t.csv"):
-        assert door.open.post("/jobs", {"kind": "batch", "rows": rows}).code == "batch-refused"
-    assert (door.manifests, [path.name for path in door.inbox.glob("t*")]) == ([], [])
-
-
 @pytest.mark.parametrize(
     ("path", "value", "status", "code"),
     [
@@ -230,3 +217,10 @@ def test_validation_says_what_would_happen_and_keeps_nothing(door: Door) -> None
     wrong = door.open.post("/validate", {"kind": "speech", "txet": "x"})
     assert (wrong.status, wrong.json["ok"], wrong.json["errors"][0]["code"]) == (200, False, "manifest-unknown-key")
     assert (door.manifests, door.left_over) == ([], [])
+
+
+def test_a_cancel_that_the_daemon_has_not_seen_shows_in_the_status(door: Door) -> None:
+    job, other = (door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"] for _ in range(2))
+    assert "is cancelled" in door.open.send("DELETE", f"/jobs/{job}").json["next"]
+    assert "is cancelled" in door.open.get(f"/jobs/{job}").json["next"]
+    assert "is cancelled" not in door.open.get(f"/jobs/{other}").json["next"]

@@ -173,6 +173,28 @@ def test_behind_a_proxy_at_a_path_of_its_own_events_flow_and_links_lead_to_resul
         house.one.avatar("resume")
 
 
+def test_a_batch_makes_a_job_of_each_row_in_the_senders_name_and_says_what_became_of_them(house: House) -> None:
+    template = json.dumps({"template": {"kind": "speech", "text": "Hello {{name}}."}, "name": "names"})
+    table = b"name\nAnna\nBen\n"
+    made = house.anna.post_parts(
+        "/batches", ("manifest", None, template.encode()), ("rows", "names.csv", table), Prefer="wait=60"
+    )
+    assert (made.status, made.json["state"]) == (200, "done"), made.body
+    at = f"/batches/{made.json['job']}"
+    assert house.anna.get(at).json["batch"]["done"] == 2
+    assert [one["job"] for one in house.anna.get("/batches").json["batches"]] == [made.json["job"]]
+    first = house.anna.get(f"{at}/rows?state=done&limit=1").json
+    (row,) = first["rows"]
+    assert (row["row"], row["state"], first["next"]) == (1, "done", 1)
+    assert house.anna.get(f"/jobs/{row['job']}").json["by"] == "anna"
+    assert house.anna.get(f"{at}/rows?state=failed").json == {"rows": [], "next": None}
+    report = house.anna.get(f"{at}/report")
+    assert (report.headers["content-type"], b"Ben" in report.body) == ("text/csv; charset=utf-8", True)
+    assert house.anna.post(f"{at}/retry-failed").code == "job-not-failed"
+    assert house.anna.post(f"/jobs/{made.json['job']}/rerun", {}).code == "batch-refused"
+    assert house.ben.get(at).code == "job-unknown"
+
+
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
     made = {
         house.ben.post("/jobs", {"kind": "speech", "text": f"Number {word}."}).json["job"]

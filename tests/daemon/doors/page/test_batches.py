@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from daemon.doors.http.batches.report_rows import FAILED, BatchCounts, actions_of, counts_of, rows_of, words_of
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.page.batch_rows import BatchCounts, actions_of, counts_of, rows_of, words_of
 from daemon.doors.page.batch_zip import MISSING, zip_of
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_pages import post_form, signed_in
@@ -93,16 +93,16 @@ def welcome(door: Door) -> Welcome:
 
 def test_the_rows_are_those_of_the_report_and_those_that_failed_can_be_seen_alone(welcome: Welcome) -> None:
     status = welcome.status()
-    rows, more = rows_of(welcome.outbox, status, failed=False, after=0)
+    rows, more = rows_of(welcome.outbox, status, after=0)
     assert [row.number for row in rows] == [1, 2, 3, 4, 5]
     assert (rows[1].title, rows[1].words, rows[1].seconds) == ("Ben · Maths; advanced", "Done", 3.0)
     assert more is None
-    failed, _ = rows_of(welcome.outbox, status, failed=True, after=0)
+    failed, _ = rows_of(welcome.outbox, status, states=FAILED, after=0)
     assert [(row.number, row.code) for row in failed] == [(4, "no-face")]
     # And a page of them begins where the one before ended
-    first, more = rows_of(welcome.outbox, status, failed=False, after=0, limit=3)
+    first, more = rows_of(welcome.outbox, status, after=0, limit=3)
     assert more is not None
-    rest, end = rows_of(welcome.outbox, status, failed=False, after=more, limit=3)
+    rest, end = rows_of(welcome.outbox, status, after=more, limit=3)
     assert [row.number for row in first + rest] == [1, 2, 3, 4, 5]
     assert end is None
     assert counts_of(status).words == "3 of 5 rows are done, 1 failed, 1 left."

@@ -14,6 +14,8 @@ import pytest
 
 from daemon.doors.hand_in import submit_job
 from daemon.intake.batches.dropped_tables import ALONE_S
+from daemon.jobs.hand_in_record import HandInRecord, digest_of
+from daemon.jobs.record import new_job_id
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.daemon.intake import Room
 
@@ -162,6 +164,14 @@ def test_a_table_that_a_manifest_was_taken_with_is_no_batch_of_its_own(room: Roo
     # But one that was written anew is
     again.put("named.csv", "text\nGood evening.\n")
     assert later(again) == ["named-v2"]
+
+
+def test_a_table_whose_door_died_before_its_manifest_is_no_batch_of_its_own(room: Room) -> None:
+    record = HandInRecord(new_job_id(), "rows.yaml", digest_of(b""), files={"brought.csv": 11})
+    (room.inbox / record.name).write_bytes(record.to_bytes())
+    for name in ("brought.csv", "other.csv"):
+        room.put(name, "text\nHello.\n")
+    assert [job.name for _ in range(3) for job in room.look(2 * ALONE_S)] == ["other"]
 
 
 def test_a_table_that_is_wrong_is_given_back_as_it_was(shared: Installation) -> None:

@@ -1,11 +1,11 @@
-"""What the page of a batch shows: its counts, and its rows as the report in the outbox has them."""
+"""Reads how far a batch is: its counts, and its rows as the report in the outbox has them."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,7 +100,11 @@ def batch_status(jobs: Jobs, job: str, caller: Caller) -> dict[str, Any]:
     """
     status = jobs.status(job, caller)
     if status.get("kind") != "batch" and "batch" not in status:
-        raise RequestError("not-a-batch", f"{status['name']} is no batch.", "It has a page among the jobs.")
+        raise RequestError(
+            "not-a-batch",
+            f"{status['name']} is no batch.",
+            "It is a job of its own; look for it there.",
+        )
     return status
 
 
@@ -137,16 +141,34 @@ def report_of(status: Mapping[str, Any]) -> str:
     return path if isinstance(path, str) else ""
 
 
+def open_report(outbox: Path, status: Mapping[str, Any]) -> tuple[str, int]:
+    """Open the report of a batch; returns its path below the outbox, and its file descriptor, which the caller closes.
+
+    Raises:
+        RequestError: `not-ready`.
+    """
+    report = report_of(status)
+    try:
+        if not report:
+            raise FileNotFoundError
+        with open_inside(outbox, report) as opened:
+            return report, os.dup(opened)
+    except (JobError, OSError) as exc:
+        raise RequestError(
+            "not-ready", f"{status['name']} has no report yet.", "It comes when rows have ended."
+        ) from exc
+
+
 def rows_of(
-    outbox: Path, status: Mapping[str, Any], *, failed: bool, after: int, limit: int = ROWS
+    outbox: Path, status: Mapping[str, Any], *, states: Collection[str] = (), after: int, limit: int = ROWS
 ) -> tuple[list[BatchRow], int | None]:
     """Return a page of the rows of a batch, and where the next one begins; None on the last.
 
     Args:
-        failed: only those that failed, were cancelled, or are wrong.
+        states: only those in one of these states, such as `FAILED`; empty: all.
         after: how many such rows are passed over.
     """
-    wanted = (row for row in all_rows(outbox, status) if not failed or row.state in FAILED)
+    wanted = (row for row in all_rows(outbox, status) if not states or row.state in states)
     found = list(islice(wanted, after, after + limit + 1))
     return found[:limit], after + limit if len(found) > limit else None
 

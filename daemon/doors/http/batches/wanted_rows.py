@@ -1,0 +1,84 @@
+"""Checks the rows of a batch that a request hands in, by the code with which the daemon makes jobs of them.
+
+Each row makes a job of its own. So each is looked at as a job that is handed in: it may name no file of the server, and no job of
+somebody else, and its kind and priority are what the key may make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from daemon.config import Settings
+from daemon.config.hooks import check_notify
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.limits import Amount, check_manifest, speech_s
+from daemon.doors.http.problems import RequestError
+from daemon.errors import AvatarError, JobError
+from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
+from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.jobs.speech_length import check_text_length
+
+
+def check_rows(
+    batch: Manifest, table: Path, caller: Caller, settings: Settings, check_base: Callable[[str], object]
+) -> Amount:
+    """Check every row of a batch; returns what all of them take together.
+
+    Args:
+        batch: its manifest, with the defaults of the inbox.
+        table: its table.
+        check_base: refuses a job that a row names as its `base` and that the caller may not see.
+
+    Raises:
+        RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
+            the key may not make it. Each says the number of the row.
+        JobError: the table as a whole cannot be used; see `BatchRows`.
+    """
+    rows = BatchRows(batch, table, batch.inherited)
+    rows.check_columns()
+    jobs, spoken = 0, 0.0
+    for row in rows.rows():
+        found = rows.resolve(row)
+        if isinstance(found, RowMistake):
+            raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
+        _refuse_files(found)
+        manifest = found.manifest
+        try:
+            check_text_length(manifest, settings)
+            check_notify(manifest.notify, settings.hooks)
+            if manifest.base is not None:
+                check_base(str(manifest.base))
+            check_manifest(caller.limits, caller.name, manifest)
+        except JobError as exc:
+            raise _wrong(row.number, "", exc.message, exc.hint, exc.code) from exc
+        except AvatarError as exc:
+            raise RequestError(exc.code, f"Row {row.number}: {exc.message}", exc.hint) from exc
+        jobs, spoken = jobs + 1, spoken + speech_s(manifest)
+    return Amount(jobs, spoken)
+
+
+def _refuse_files(found: ResolvedRow) -> None:
+    """Refuse a row that names a file. What its kind has no use for is refused as well: another default could change the kind."""
+    manifest = found.manifest
+    named = set(manifest.companions()) | {
+        key for key in COMPANIONS if key != "background" and found.values.get(key) is not None
+    }
+    if files := sorted(named - set(manifest.inherited)):
+        number, key = found.row.number, files[0]
+        raise RequestError(
+            "path-refused",
+            f"Row {number} names {str(found.values.get(key))[:80]} (`{key}`), and this door takes no file of the server.",
+            "Let the rows name avatar profiles (`avatar`), or hand in a job with its files for each row.",
+            errors=[{"pointer": f"#/rows/{number}/{one}", "detail": "rows name no file here"} for one in files],
+        )
+
+
+def _wrong(number: int, column: str, message: str, hint: str, code: str) -> RequestError:
+    told = message if message.startswith("Row ") or f"row {number}" in message else f"Row {number}: {message}"
+    return RequestError(
+        "rows-wrong",
+        f"A row is wrong, so no job was made of any. {told}",
+        hint or "Mend the table, and send it again.",
+        errors=[{"pointer": f"#/rows/{number}{'/' * bool(column)}{column}", "detail": code}],
+    )

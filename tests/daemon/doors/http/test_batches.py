@@ -1,0 +1,91 @@
+"""A batch by HTTP: its rows are checked at the door, and a key's limits hold for all of them together."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import PORTRAIT
+from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import Answer, Caller
+
+NAMES = b"name\nAnna\nBen\nCarl\n"
+HELLO: dict[str, object] = {"kind": "speech", "text": "Hello {{name}}."}
+
+
+def send(caller: Caller, table: bytes, template: dict[str, object] | None = None, path: str = "/batches") -> Answer:
+    manifest = {"template": template} if template else {}
+    return caller.post_parts(path, ("manifest", None, json.dumps(manifest).encode()), ("rows", "names.csv", table))
+
+
+def inbox(door: Door) -> list[str]:
+    return [path.name for path in door.inbox.iterdir() if not path.name.startswith(".")]
+
+
+def test_a_table_is_taken_with_its_manifest_and_checked_without_being_kept(door: Door) -> None:
+    checked = door.open.post_parts(
+        "/validate", ("kind", None, b"batch"), ("manifest", None, json.dumps({"template": HELLO}).encode()),
+        ("rows", "names.csv", NAMES),
+    )  # fmt: skip
+    assert (checked.json["ok"], checked.json["rows"], inbox(door)) == (True, 3, [])
+    told = send(door.open, NAMES, HELLO)
+    assert told.status == 202, told.body
+    (manifest,) = door.manifests
+    (table,) = door.inbox.glob("*.csv")
+    assert f"rows: {table.name}" in (door.inbox / manifest).read_text()
+    assert table.read_bytes() == NAMES
+    assert send(door.open, b"text,avatar\nHi.,anna\n").status == 202
+
+
+@pytest.mark.parametrize(
+    ("table", "template", "code", "row"),
+    [
+        (b"kind,image\ndetect,other.png\n", None, "path-refused", "Row 1"),
+        (b"text,image,kind\nHi,,speech\nHi,other.png,speech\n", None, "path-refused", "Row 2"),
+        (b"name,face\nAnna,other.png\n", {"text": "Hi {{name}}", "image": "{{face}}"}, "path-refused", "Row 1"),
+        (b"kind,text,base\nspeech,Hi.,job-20260102T030405Z-0a1b2c3d\n", None, "job-unknown", "Row 1"),
+        (b"kind,text,speed\nspeech,Hi.,1\nspeech,Hi.,fast\n", None, "rows-wrong", "row 2"),
+        (b"kind,text\nspeech,Hi.\nbatch,Hi.\n", None, "rows-wrong", "Row 2"),
+        (b"kind,text,priority\nspeech,Hi.,0\nspeech,Hi.,50\n", None, "not-allowed", "Row 2"),
+        (b"kind,text,avatar\nspeech,Hi.,\nvideo,Hi.,anna\n", None, "not-allowed", "Row 2"),
+    ],
+)
+def test_a_row_that_the_key_may_not_make_is_named(
+    door: Door, table: bytes, template: dict[str, object] | None, code: str, row: str
+) -> None:
+    (door.inbox / "other.png").write_bytes(PORTRAIT.read_bytes())
+    anna = door.key("anna", priority=10, kinds=["speech"])
+    told = send(anna, table, template)
+    assert (told.code, row in told.json["detail"]) == (code, True), told.json
+    assert inbox(door) == ["other.png"]
+
+
+def test_a_table_comes_only_as_the_part_of_a_batch(door: Door) -> None:
+    for kind in (b"speech", b"encode"):
+        told = door.open.post_parts("/jobs", ("kind", None, kind), ("text", None, b"Hi."), ("rows", "t.csv", NAMES))
+        assert told.status == 422
+    kept = door.open.send("POST", "/uploads?filename=t.csv", NAMES).json["ref"]
+    (door.inbox / "t.csv").write_bytes(b"kind,text\nspeech,Hi.\n")
+    for rows in (kept, "t.csv"):
+        assert door.open.post("/batches", {"rows": rows, "template": HELLO}).status == 422
+    assert door.open.post_parts("/batches", ("rows", "t.yaml", NAMES)).status == 422
+    assert inbox(door) == ["t.csv"]
+
+
+def test_limits_hold_for_the_sum_of_the_rows(door: Door) -> None:
+    for limits in ({"jobs_per_minute": 5}, {"waiting_jobs": 5}, {"speech_s_per_day": 3.0}):
+        few = door.key(next(iter(limits)).replace("_", ""), **limits)
+        assert send(few, NAMES, HELLO).status == 202
+        assert send(few, NAMES, HELLO).code == "limit-reached", limits
+
+
+def test_a_batch_is_only_its_owners(door: Door) -> None:
+    anna, ben = door.key("anna"), door.key("ben")
+    job = send(anna, NAMES, HELLO).json["job"]
+    for path in ("", "/rows", "/report"):
+        assert ben.get(f"/batches/{job}{path}").code == "job-unknown"
+    assert ben.post(f"/batches/{job}/retry-failed").code == "job-unknown"
+    single = anna.post("/jobs", {"kind": "speech", "text": "Hi."}).json["job"]
+    assert ben.get("/batches").json == {"batches": [], "next": None}
+    assert anna.get(f"/batches/{single}").code == "not-a-batch"
