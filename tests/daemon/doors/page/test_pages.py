@@ -201,3 +201,23 @@ def test_what_goes_wrong_within_is_told_as_a_page_and_without_its_innards(
     assert (answer.status, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
     assert "The server made an error." in answer.body.decode()
     assert "division" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    "place", ["login", "jobs/do", "jobs/job-1/do", "batches/job-1/do", "system/pause", "voices/hear"]
+)
+def test_a_form_with_too_many_fields_is_refused_and_is_no_fault_of_the_server(door: Door, place: str) -> None:
+    answer = post_form(door.open, f"/ui/{place}", {f"job{number}": "x" for number in range(2001)})
+    assert answer.status == 413
+    assert "more than 2000 fields" in answer.body.decode()
+
+
+@pytest.mark.parametrize("place", ["", "avatars", "voices"])
+def test_a_form_that_could_not_be_read_is_not_said_to_be_still_there(door: Door, place: str) -> None:
+    answer = door.open.post_parts(f"/ui/{place}", ("name", None, b"Anna"), ("text", None, b"\xff"))
+    page = answer.body.decode()
+    assert answer.status == 400
+    assert "is still here" not in page
+    assert "go back: your browser still has them" in page
+    # And scripts leave in the open page what the server has of it
+    assert place or re.search(r'id="problem"[^>]* data-unread', page)
