@@ -344,7 +344,7 @@ def _waiting(record: HandInRecord) -> dict[str, Any]:
 
 
 def _unknown(job: str) -> RequestError:
-    return RequestError("job-unknown", f"There is no job {job[:80]}.", "GET /jobs lists those there are.")
+    return RequestError("job-unknown", f"There is no job {job[:80]}.", "The list of jobs shows those there are.")
 
 
 def etag_of(value: Any) -> str:

@@ -30,6 +30,7 @@ from daemon.profiles.avatars import AvatarStore
 router = page_router()
 #: Longest wait for a look at a picture or a voice, s.
 LOOK_S: Final = 20.0
+_ACTIONS: Final = ("make", "draft", "check", "hear")
 #: These are looked at before what only has to be finished some day.
 _SOON: Final = 50
 
@@ -63,6 +64,10 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
         async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (given, got):
             form, action, read = NewForm.of(given), str(given.get("do") or "make"), True
             caller.check_may_submit()
+            if action not in _ACTIONS:
+                raise RequestError(
+                    "request-invalid", f"Nothing is called {action[:40]!r} here.", "Use the buttons of the page."
+                )
             await run_in_threadpool(_keep, door, caller, form, got)
         if action == "check":
             return await _checked(request, door, caller, form)

@@ -221,3 +221,25 @@ def test_a_form_that_could_not_be_read_is_not_said_to_be_still_there(door: Door,
     assert "go back: your browser still has them" in page
     # And scripts leave in the open page what the server has of it
     assert place or re.search(r'id="problem"[^>]* data-unread', page)
+
+
+def test_an_unknown_button_makes_no_job_and_a_page_speaks_of_what_is_on_pages(door: Door) -> None:
+    answer = door.open.post_parts("/ui/", ("text", None, b"Hello."), ("do", None, b"mkae"))
+    assert answer.status == 400
+    assert "Nothing is called &#39;mkae&#39; here." in answer.body.decode()
+    assert door.manifests == []
+    # And of many jobs that are marked, none is passed over; a long search does not lead to a page that refuses it
+    marked = [("job", f"job-{number}") for number in range(1001)]
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode([("op", "cancel"), ("q", "x" * 5000), *marked]).encode()
+    led = door.open.send("POST", "/ui/jobs/do", body, headers).headers["location"]
+    assert "1001%20could%20not%20be%20changed" in led
+    page = door.open.get(f"/ui/{led.removeprefix('../')}")
+    assert page.status == 200
+    assert "GET /jobs" not in page.body.decode()
+    assert "The list of jobs shows those there are." in page.body.decode()
+    # And a name is refused in one short sentence
+    long = door.open.post_parts("/ui/", ("text", None, b"Hello."), ("name", None, b"n" * 5000))
+    message = re.search(r'id="problem".*?</strong>', long.body.decode(), re.DOTALL)
+    assert message is not None
+    assert len(message[0]) < 300
