@@ -297,7 +297,9 @@ def check_name(name: str) -> str:
     if not _can_name(name):
         plain = clean_stem(name).lstrip("~$_") or "job"
         other = plain if _can_name(plain) else clean_stem(f"job-{plain}")
-        raise JobError("manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {other!r}, for example.")
+        raise JobError(
+            "manifest-invalid", f"{name[:100]!r} cannot name a file everywhere.", f"Use {other!r}, for example."
+        )
     return name
 
 

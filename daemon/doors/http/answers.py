@@ -88,7 +88,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=["There is no job job-20260102T030405Z-0a1b2c3d."])
     instance: str | None = None
     code: str = Field(examples=["job-unknown"], description="Stable; docs/errors.md lists them.")
-    hint: str = Field(examples=["GET /jobs lists those there are."], description="What to do; may be empty.")
+    hint: str = Field(examples=["The list of jobs shows those there are."], description="What to do; may be empty.")
     fault: str = Field(examples=["job"], description="job, machine, config or unknown.")
     errors: list[dict[str, str]] | None = Field(None, description="Parts that are wrong: `pointer`, `detail`.")
 

@@ -200,20 +200,27 @@ def _yaml(data: bytes) -> dict[str, Any]:
 
 
 def _json(data: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            double = next(key for key, _ in pairs if [one for one, _ in pairs].count(key) > 1)
-            raise ValueError(f"the key {double!r} comes twice")
-        return found
-
     try:
-        value = json.loads(data, object_pairs_hook=unique, parse_constant=_no_number)
+        value = json.loads(data, object_pairs_hook=once_each, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
         why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
         raise RequestError("request-invalid", f"The body is no JSON: {why}.", "Correct it.") from exc
     return _mapping(value)
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a mapping, in time that grows as their number does: it runs where all requests are read.
+
+    Raises:
+        ValueError: a key comes twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:80]!r} comes twice")
+        found[key] = value
+    return found
 
 
 def _no_number(text: str) -> Any:

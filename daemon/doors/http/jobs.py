@@ -415,7 +415,7 @@ def _waiting(job: str, manifest: str, by: str) -> dict[str, Any]:
 
 
 def _unknown(job: str) -> RequestError:
-    return RequestError("job-unknown", f"There is no job {job[:80]}.", "GET /jobs lists those there are.")
+    return RequestError("job-unknown", f"There is no job {job[:80]}.", "The list of jobs shows those there are.")
 
 
 def etag_of(value: Any) -> str:

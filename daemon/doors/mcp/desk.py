@@ -16,6 +16,8 @@ from daemon.errors import JobError
 #: Largest file that comes within a request, in bytes, as it is and as the text of a data URI.
 MAX_DATA_BYTES: Final = 4 * 2**20
 _DATA: Final = re.compile(r"data:[\w.+/-]+(?:;[\w=.-]+)*;base64,", re.ASCII)
+#: What a tool calls a key of the manifest that names a file.
+_ARGUMENTS: Final = {"image": "portrait"}
 _ENDINGS: Final = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".wav"), (b"ID3", ".mp3"), (b"OggS", ".ogg"))
 
 
@@ -42,7 +44,7 @@ class Desk(Protocol):
         """Return the status of a job, by its id or name."""
 
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
-        """Return jobs, the newest first. `state`, `search`: empty for all."""
+        """Return jobs with their whole statuses, the newest first. `state`, `search`: empty for all."""
 
     def cancel(self, job: str) -> str:
         """Cancel a job; returns the answer, a sentence."""
@@ -70,17 +72,17 @@ def files_of(desk: Desk, references: Mapping[str, str]) -> Iterator[dict[str, Pa
 
 
 def _unpacked(key: str, reference: str, folder: Path) -> Path:
-    begin = _DATA.match(reference)
+    name, begin = _ARGUMENTS.get(key, key), _DATA.match(reference)
     if begin is None:
-        raise JobError("request-invalid", f"`{key}` is no data URI in Base64.", "Write data:image/png;base64,…")
-    if (len(reference) - begin.end()) * 3 // 4 > MAX_DATA_BYTES:
+        raise JobError("request-invalid", f"`{name}` is no data URI in Base64.", "Write data:image/png;base64,…")
+    if (len(reference) - begin.end()) * 3 // 4 - reference[-2:].count("=") > MAX_DATA_BYTES:
         raise JobError(
-            "too-large", f"`{key}` has more than {MAX_DATA_BYTES // 2**20} MiB.", "Give the file's path, or upload it."
+            "too-large", f"`{name}` has more than {MAX_DATA_BYTES // 2**20} MiB.", "Give the file's path, or upload it."
         )
     try:
         content = base64.b64decode(reference[begin.end() :], validate=True)
     except (binascii.Error, ValueError):
-        raise JobError("request-invalid", f"The Base64 of `{key}` is damaged.", "Send the whole file again.") from None
+        raise JobError("request-invalid", f"The Base64 of `{name}` is damaged.", "Send the whole file again.") from None
     ending = next((ending for mark, ending in _ENDINGS if content.startswith(mark)), ".bin")
     path = folder / f"{key}{ending}"
     path.write_bytes(content)

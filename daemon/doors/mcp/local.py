@@ -10,6 +10,8 @@ from daemon.doors.client.client import Client
 from daemon.errors import JobError
 from daemon.history.history import History
 from daemon.history.query import Query
+from daemon.outbox.checked_status import checked
+from daemon.outbox.outbox import Outbox
 
 
 class LocalDesk:
@@ -36,11 +38,14 @@ class LocalDesk:
         Raises:
             JobError: `path-refused`, `file-missing`.
         """
-        path = (self._roots[0] / Path(reference).expanduser()).resolve()
+        try:
+            path = (self._roots[0] / Path(reference).expanduser()).resolve()
+        except (ValueError, RuntimeError) as exc:  # a NUL in it, a ring of links, or the home of nobody
+            raise JobError("file-missing", f"{reference[:200]!r} cannot name a file.", "Check its name.") from exc
         if not any(path.is_relative_to(root) for root in self._roots):
             raise JobError(
                 "path-refused",
-                f"{reference} lies outside the folders that may be read: {', '.join(map(str, self._roots))}.",
+                f"{reference[:200]} lies outside the folders that may be read: {', '.join(map(str, self._roots))}.",
                 "Copy the file there, or start `avatar mcp` with --root and the file's folder.",
             )
         if not path.is_file():
@@ -56,7 +61,12 @@ class LocalDesk:
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
         """Return jobs; see `Desk`."""
         rows = self._history.find(Query(state=[state] if state else [], search=search), limit=limit)
-        return [row.to_json() for row in rows]
+        return [self._full(row.to_json()) for row in rows]
+
+    def _full(self, row: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the status of a job of a list, with what only its status file says."""
+        status = checked(row["name"], Outbox(self.outbox).read_status(row["name"])) if row["job"] else None
+        return status if status is not None and status["job"] == row["job"] else row
 
     def cancel(self, job: str) -> str:
         """Cancel a job; see `Desk`."""

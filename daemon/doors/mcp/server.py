@@ -73,7 +73,9 @@ class ServerDesk:
         """Return this caller's jobs; see `Desk`."""
         own = [] if self._caller.sees_all else [self._caller.name]
         query = Query(state=[state] if state else [], search=search, by=own)
-        return list(self._door.jobs.find(query, self._caller, limit=limit, after=None)[0])
+        return [
+            self._door.jobs.full(row) for row in self._door.jobs.find(query, self._caller, limit=limit, after=None)[0]
+        ]
 
     def cancel(self, job: str) -> str:
         """Cancel a job; see `Desk`."""

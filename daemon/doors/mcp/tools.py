@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final
 
 from anyio import current_time, sleep, to_thread
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from daemon import __version__
 from daemon.doors.mcp.answers import JobAnswer, JobList, Verdict, Voices, job_answer, job_view
+from daemon.doors.mcp.arguments import StrictServer
 from daemon.doors.mcp.desk import Desk, files_of
 from daemon.doors.reports import read_report
 from daemon.doors.voice_list import published_voices
@@ -42,7 +43,7 @@ JobName = Annotated[str, Field(description="Id of a job, or the name of its resu
 
 def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]:
     """Return the server of the tools. `desk_of`: the desk of whoever sends a request."""
-    server: MCPServer[Any] = MCPServer("avatard", version=__version__, instructions=_ABOUT, log_level="WARNING")
+    server = StrictServer("avatard", version=__version__, instructions=_ABOUT, log_level="WARNING")
 
     @server.tool(title="Make a video", annotations=_MAKES)
     async def make_video(
@@ -57,6 +58,8 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         wait_s: Seconds = 0,
     ) -> JobAnswer:
         """Have a portrait say a text, or move it by a recording. Returns the job, which may still wait or run."""
+        if not (portrait or avatar) or not (text or audio):
+            raise ToolError("request-invalid: make_video needs `portrait` or `avatar`, and `text` or `audio`.")
         keys = {"text": text, "avatar": avatar, "voice": voice, "captions": captions}
         return await _made(desk_of(ctx), keys, {"image": portrait, "audio": audio}, name, wait_s)
 
@@ -72,7 +75,7 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         return await _made(desk_of(ctx), {"kind": "speech", "text": text, "voice": voice}, {}, name, wait_s)
 
     @server.tool(title="Check a portrait", annotations=_MAKES)
-    async def check_portrait(ctx: Context[Any, Any], portrait: File) -> Verdict:
+    async def check_portrait(ctx: Context[Any, Any], portrait: Annotated[File, Field(min_length=1)]) -> Verdict:
         """Say whether a picture can be animated, and what may spoil the video."""
         desk = desk_of(ctx)
         status = await _ended(desk, {"kind": "detect"}, {"image": portrait}, "", _PORTRAIT_S)
@@ -139,8 +142,11 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
     async def job_status(job: str, ctx: Context[Any, Any]) -> str:
         """The status of a job, as a record."""
         desk = desk_of(ctx)
-        with _told():
-            return job_view(desk, await to_thread.run_sync(desk.status, job)).model_dump_json()
+        try:
+            with _told():
+                return job_view(desk, await to_thread.run_sync(desk.status, job)).model_dump_json()
+        except ToolError as exc:
+            raise ResourceError(str(exc)) from exc
 
     return server
 
@@ -183,7 +189,7 @@ def _told() -> Iterator[None]:
         hint = "list_jobs lists those there are." if exc.code == "job-unknown" else exc.hint
         raise ToolError(f"{exc.code}: {exc.message} {hint}".strip()) from exc
     except OSError as exc:
-        raise ToolError(f"io-error: {exc.strerror or exc}: {exc.filename or ''}".rstrip(": ")) from exc
+        raise ToolError(f"io-error: {exc.strerror or exc}: {str(exc.filename or '')[:200]}".rstrip(": ")) from exc
 
 
 def _tongues(voice: dict[str, Any]) -> list[str]:

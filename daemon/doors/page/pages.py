@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
@@ -28,6 +27,9 @@ PATH: Final = "/ui"
 #: htmx comes from this package, of which only these files are used; it is never imported.
 PACKAGE: Final = "django-htmx"
 SCRIPTS: Final = ("htmx-4.min.js", "hx-sse-4.min.js")
+#: Both are served as one script of this name: htmx looks at the page a moment after it is there itself, and passes over what belongs
+#: to an extension that comes later, as on a slow line.
+_LIVE: Final = "live.js"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -35,6 +37,7 @@ POLICY: Final = (
 HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 #: Query of a page that says a sentence about what was just done.
 SAID: Final = "said"
+_ASSET_HEADERS: Final = {"Cache-Control": "public, max-age=3600"}
 
 
 @cache
@@ -127,19 +130,28 @@ router = page_router()
 @router.get("/static/{name}")
 def asset(name: str) -> Response:
     """Serve a script or style of the pages."""
-    path = _assets().get(name)
+    if name == _LIVE:
+        return Response(_live_script(), media_type="text/javascript", headers=_ASSET_HEADERS)
+    path = _own_assets().get(name)
     if path is None:
         raise RequestError("page-unknown", f"There is no {name[:40]} here.", "Go to the list of jobs.")
     kind = "text/css" if name.endswith(".css") else "image/svg+xml" if name.endswith(".svg") else "text/javascript"
-    return FileResponse(path, media_type=kind, headers={"Cache-Control": "public, max-age=3600"})
+    return FileResponse(path, media_type=kind, headers=_ASSET_HEADERS)
 
 
 @cache
-def _assets() -> dict[str, Path]:
-    carried = {}
-    with contextlib.suppress(PackageNotFoundError):  # without it pages are whole, and not live
+def _own_assets() -> dict[str, Path]:
+    return {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
+
+
+@cache
+def _live_script() -> bytes:
+    """Return htmx and its extension for streams; empty without the package that carries them: pages are whole, and not live."""
+    try:
         carried = {path.name: Path(str(path.locate())) for path in files(PACKAGE) or [] if path.name in SCRIPTS}
-    return carried | {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
+    except PackageNotFoundError:
+        return b""
+    return b";\n".join(carried[name].read_bytes() for name in SCRIPTS)
 
 
 #: Answers whatever no other page does; it comes last.

@@ -34,7 +34,8 @@ _DONE: Final = {
     "last": "put last",
 }
 Tab = Annotated[str, Query(pattern=f"^({'|'.join(TABS)})$")]
-Search = Annotated[str, Query(max_length=400)]
+_SEARCH_CHARS: Final = 400
+Search = Annotated[str, Query(max_length=_SEARCH_CHARS)]
 After = Annotated[int | None, Query(ge=0, le=2**62)]
 
 
@@ -72,7 +73,8 @@ def _values(door: Door, caller: Caller, tab: str, search: str, after: int | None
         found = None  # it is being made
     query = {"tab": tab, **({"q": search} if search else {})}
     return {
-        "tabs": TABS, "tab": tab, "search": search, "found": found, "after": after, "service": service_state(door),
+        "tabs": TABS, "tab": tab, "search": search, "search_chars": _SEARCH_CHARS,
+        "found": found, "after": after, "service": service_state(door),
         "query": urlencode(query), "page_query": urlencode({**query, **({"after": after} if after is not None else {})}),
         "older": None if found is None or found.after is None else urlencode({**query, "after": found.after}),
     }  # fmt: skip
@@ -82,7 +84,7 @@ def _values(door: Door, caller: Caller, tab: str, search: str, after: int | None
 async def do_several(request: Request, door: TheDoor, caller: Looking) -> Response:
     """Do the same with each job that is marked, or something with one (`one`: `operation:job`)."""
     form = await form_of(request)
-    place = "jobs?" + urlencode({"tab": _tab(form.get("tab", [""])[-1]), "q": form.get("q", [""])[-1]})
+    place = "jobs?" + urlencode({"tab": _tab(form.get("tab", [""])[-1]), "q": form.get("q", [""])[-1][:_SEARCH_CHARS]})
     one = form.get("one", [""])[-1]
     op, _, job = one.partition(":")
     marked = [job] if one else form.get("job", [])
@@ -90,7 +92,7 @@ async def do_several(request: Request, door: TheDoor, caller: Looking) -> Respon
     if not marked:
         return back(request, place, "No job is marked. Mark some at the left, and try again.")
     done, wrong = 0, []
-    for job in marked[:1000]:
+    for job in marked:
         try:
             await run_in_threadpool(act, door, caller, op, job)
             done += 1

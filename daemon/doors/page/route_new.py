@@ -30,6 +30,7 @@ from daemon.profiles.avatars import AvatarStore
 router = page_router()
 #: Longest wait for a look at a picture or a voice, s.
 LOOK_S: Final = 20.0
+_ACTIONS: Final = ("make", "draft", "check", "hear")
 #: These are looked at before what only has to be finished some day.
 _SOON: Final = 50
 
@@ -56,13 +57,17 @@ def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
 
 @router.post("/")
 async def post_form(request: Request, door: TheDoor, caller: Looking) -> Response:
-    """Do what the button of the form says. What was typed and sent stays, whatever is wrong."""
-    form, action = NewForm(), "make"
+    """Do what the button of the form says. What was typed and sent stays, or the page says that only the browser has it."""
+    form, action, read = NewForm(), "make", False
     try:
         await run_in_threadpool(door.ledger.check, caller, content_length(request))
         async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (given, got):
-            form, action = NewForm.of(given), str(given.get("do") or "make")
+            form, action, read = NewForm.of(given), str(given.get("do") or "make"), True
             caller.check_may_submit()
+            if action not in _ACTIONS:
+                raise RequestError(
+                    "request-invalid", f"Nothing is called {action[:40]!r} here.", "Use the buttons of the page."
+                )
             await run_in_threadpool(_keep, door, caller, form, got)
         if action == "check":
             return await _checked(request, door, caller, form)
@@ -70,7 +75,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await _heard(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
-        return await run_in_threadpool(_shown, request, door, form, error=exc)
+        return await run_in_threadpool(_shown, request, door, form, error=exc, read=read)
 
 
 def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
@@ -169,6 +174,7 @@ def _shown(
     form: NewForm,
     *,
     error: AvatarError | None = None,
+    read: bool = True,
     verdict: dict[str, Any] | None = None,
     heard: dict[str, Any] | None = None,
 ) -> Response:
@@ -182,6 +188,7 @@ def _shown(
         200 if error is None else status_of(error),
         form=form,
         error=error,
+        read=read,
         verdict=verdict,
         heard=heard,
         voices=voices,

@@ -57,7 +57,7 @@ def _avatars(
     except PermissionError:
         cards = None
     return {
-        "cards": cards, "error": error, "form": form or _EMPTY, "service": service_state(door),
+        "cards": cards, "error": error, "form": form or _EMPTY, "read": form is not None, "service": service_state(door),
         "consent_wanted": door.settings.stages.face.require_consent, "waiting": _being_made(door, caller, "avatar"),
     }  # fmt: skip
 
@@ -117,7 +117,7 @@ def _voices(
         "cards": [card for card in shown if not card.lacking], "lacking": [card for card in shown if card.lacking],
         "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags],
         "all_languages": sorted(LANGUAGE_NAMES.items(), key=lambda one: one[1]), "language": language,
-        "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY,
+        "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY, "read": form is not None,
         "service": service_state(door), "consent_wanted": door.settings.stages.tts.require_consent,
         "listed": bool(cards), "waiting": _being_made(door, caller, "voice"),
     }  # fmt: skip
@@ -209,12 +209,12 @@ async def add_voice(request: Request, door: TheDoor, caller: Looking) -> Respons
 
 
 async def _add(request: Request, door: Door, caller: Caller, place: Sort, kind: str, part: str) -> Response:
-    form = dict(_EMPTY)
+    form, read = dict(_EMPTY), False
     try:
         caller.check_may_submit()
         await run_in_threadpool(door.ledger.check, caller, content_length(request))
         async with received(request, door.jobs.paths.inbox, door.bounds, door.uploads) as (given, got):
-            form = {key: str(given.get(key) or "").strip() for key in _EMPTY}
+            form, read = {key: str(given.get(key) or "").strip() for key in _EMPTY}, True
             path = got.files.get(part)
             if path is None:
                 what = "picture" if part == "image" else "recording"
@@ -226,7 +226,9 @@ async def _add(request: Request, door: Door, caller: Caller, place: Sort, kind: 
             await run_in_threadpool(lambda: door.ledger.add(caller, path.stat().st_size))
             job = (await run_in_threadpool(door.jobs.hand_in, manifest, {part: path}, caller)).job
     except AvatarError as exc:
-        made = partial(_avatars if place == "avatars" else _voices, door, caller, error=exc, form=form)
+        made = partial(
+            _avatars if place == "avatars" else _voices, door, caller, error=exc, form=form if read else None
+        )
         return page(request, f"{place}.html", status_of(exc), **await run_in_threadpool(made))
     return back(request, f"jobs/{job}", f"{form['name'] or 'It'} is being made.")
 

@@ -17,6 +17,7 @@ from daemon.doors.page.sessions import COOKIE, LASTS_S, Sessions
 
 router = page_router()
 _FORM_BYTES: Final = 200_000
+_FIELDS: Final = 2000
 
 
 def sessions(door: Door) -> Sessions:
@@ -52,7 +53,12 @@ async def form_of(request: Request) -> dict[str, list[str]]:
         RequestError: `too-large`, `request-invalid`.
     """
     body = (await small_body(request, _FORM_BYTES)).decode("utf-8", "replace")
-    return parse_qs(body, keep_blank_values=True, max_num_fields=2000)
+    try:
+        return parse_qs(body, keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError as exc:
+        raise RequestError(
+            "too-large", f"The form has more than {_FIELDS} fields.", "Go back, and mark fewer at once."
+        ) from exc
 
 
 @router.get("/login")

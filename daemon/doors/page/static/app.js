@@ -38,6 +38,8 @@ if (form) {
 	// Takes over parts of an answer: what the server says of the picture and the voice, and which files it has already.
 	const take = (html, ids) => {
 		const page = new DOMParser().parseFromString(html, "text/html");
+		// The answer to a form that was not read to its end says nothing of the files that the server has already.
+		if (page.querySelector("[data-unread]")) return page;
 		for (const id of ids) { const fresh = page.getElementById(id), old = document.getElementById(id); if (fresh && old) old.replaceWith(document.adoptNode(fresh)); }
 		return page;
 	};

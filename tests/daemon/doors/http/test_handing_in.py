@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon.doors.http.body import once_each
 from daemon.jobs.record import JOB_ID
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
@@ -224,3 +225,26 @@ def test_a_cancel_that_the_daemon_has_not_seen_shows_in_the_status(door: Door) -
     assert "is cancelled" in door.open.send("DELETE", f"/jobs/{job}").json["next"]
     assert "is cancelled" in door.open.get(f"/jobs/{job}").json["next"]
     assert "is cancelled" not in door.open.get(f"/jobs/{other}").json["next"]
+
+
+def test_a_key_that_comes_twice_among_many_is_found_without_comparing_each_with_all(door: Door) -> None:
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, str(other))
+
+        __hash__ = str.__hash__
+
+    names = [*range(2000), 1999]
+    with pytest.raises(ValueError, match="the key 'f1999' comes twice"):
+        once_each([(Key(f"f{number}"), number) for number in names])
+    assert compared < 10 * len(names)
+    # And the server says so
+    answer = door.open.send("POST", "/jobs", b'{"text": "a", "text": "b"}', {"Content-Type": "application/json"})
+    assert (answer.status, answer.code) == (400, "request-invalid")
+    assert "'text' comes twice" in answer.json["detail"]

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ResourceLink
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
+from daemon.doors.mcp.desk import MAX_DATA_BYTES
 from tests.conftest import PATIENCE_S, PORTRAIT, Installation
 from tests.support.http_door import Caller, serving
 
@@ -143,7 +144,7 @@ def test_a_failure_is_seen_through_the_tools_with_what_to_do(house: House) -> No
 
 
 def test_a_portrait_is_checked_and_voices_are_listed(house: House) -> None:
-    picture = "data:image/png;base64," + base64.b64encode(PORTRAIT.read_bytes()).decode()
+    picture = "data:image/png;base64," + base64.b64encode(PORTRAIT.read_bytes().ljust(MAX_DATA_BYTES, b"\0")).decode()
 
     async def ask(client: Client) -> tuple[CallToolResult, CallToolResult, CallToolResult]:
         good = await client.call_tool("check_portrait", {"portrait": picture})
@@ -183,3 +184,63 @@ def test_at_the_server_each_key_has_its_own_jobs_and_nobody_without_one_gets_in(
     assert code(house.remote(house.anna, path)) == "path-refused"
     refused = Caller(house.anna.port).post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
     assert (refused.status, refused.code) == (401, "key-missing")
+
+
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_an_argument_that_a_tool_does_not_have_or_that_is_wrong_is_named_as_the_tool_calls_it(
+    house: House, place: str
+) -> None:
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        (
+            "make_video",
+            {"text": "Hi.", "image": "anna.png"},
+            "make_video has no argument `image`. It takes text, audio, p",
+        ),
+        ("make_video", {"text": "Hi."}, "needs `portrait` or `avatar`"),
+        ("make_video", {"text": "Hi.", "portrait": "data:image/png;base64,!"}, "The Base64 of `portrait` is damaged."),
+        ("speak", {"text": "Hi.", "wait_s": 31}, "`wait_s` of speak: Input should be less than or equal to 30."),
+        ("check_portrait", {"portrait": ""}, "`portrait` of check_portrait: "),
+    ]
+
+    async def ask(client: Client) -> list[CallToolResult]:
+        assert all(tool.input_schema["additionalProperties"] is False for tool in (await client.list_tools()).tools)
+        return [await client.call_tool(tool, arguments) for tool, arguments, _ in wrong]
+
+    answers = house.local(ask) if place == "local" else house.remote(house.anna, ask)
+    for answer, (_, _, said) in zip(answers, wrong, strict=True):
+        assert code(answer) == "request-invalid"
+        assert said in words(answer)
+        assert "pydantic" not in words(answer)
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "ring.png", "~nobody-of-this-name/a.png", "x" * 5000])
+def test_a_name_that_can_be_none_of_a_file_is_refused_in_words(house: House, name: str) -> None:
+    if name == "ring.png":
+        (house.files / name).symlink_to(house.files / name)
+
+    async def ask(client: Client) -> CallToolResult:
+        return await client.call_tool("check_portrait", {"portrait": name})
+
+    answer = house.local(ask)
+    assert code(answer) in ("file-missing", "io-error")
+    assert len(words(answer)) < 1000
+
+
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_a_list_says_of_a_job_that_is_done_what_the_job_itself_says(house: House, place: str) -> None:
+    async def ask(client: Client) -> tuple[CallToolResult, CallToolResult]:
+        made = await finished(client, await client.call_tool("speak", {"text": "Listed."}))
+        return made, await client.call_tool("list_jobs", {"state": "done", "limit": 5})
+
+    made, listed = house.local(ask) if place == "local" else house.remote(house.anna, ask)
+    (found,) = [one for one in told(listed)["jobs"] if one["job"] == told(made)["job"]]
+    assert found["progress"] == 1
+    assert found["results"] == told(made)["results"] != []
+
+
+def test_the_resource_of_a_job_that_is_not_there_says_so(house: House) -> None:
+    async def ask(client: Client) -> None:
+        with pytest.raises(MCPError, match="job-unknown: There is no job job-20260101T000000Z-00000000"):
+            await client.read_resource("avatard://jobs/job-20260101T000000Z-00000000")
+
+    house.remote(house.anna, ask)

@@ -63,6 +63,13 @@ def test_every_address_in_a_page_is_relative_and_nothing_in_it_needs_a_laxer_pol
     assert "unsafe" not in policy
 
 
+def test_the_script_of_streams_cannot_come_later_than_htmx_which_would_pass_over_every_stream(door: Door) -> None:
+    scripts = re.findall(r'<script src="([^"]*)"', door.open.get("/ui/jobs").body.decode())
+    assert scripts == ["./static/live.js", "./static/app.js"]
+    live = door.open.get("/ui/static/live.js").body
+    assert 0 <= live.find(b"registerExtension") < live.find(b'registerExtension("sse"')
+
+
 def test_a_key_begins_a_session_that_ends_with_the_key_and_at_the_sign_out(door: Door) -> None:
     anna = door.key("anna")
     # Nobody who is not signed in sees a page, and is led to the sign-in and back
@@ -201,3 +208,45 @@ def test_what_goes_wrong_within_is_told_as_a_page_and_without_its_innards(
     assert (answer.status, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
     assert "The server made an error." in answer.body.decode()
     assert "division" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    "place", ["login", "jobs/do", "jobs/job-1/do", "batches/job-1/do", "system/pause", "voices/hear"]
+)
+def test_a_form_with_too_many_fields_is_refused_and_is_no_fault_of_the_server(door: Door, place: str) -> None:
+    answer = post_form(door.open, f"/ui/{place}", {f"job{number}": "x" for number in range(2001)})
+    assert answer.status == 413
+    assert "more than 2000 fields" in answer.body.decode()
+
+
+@pytest.mark.parametrize("place", ["", "avatars", "voices"])
+def test_a_form_that_could_not_be_read_is_not_said_to_be_still_there(door: Door, place: str) -> None:
+    answer = door.open.post_parts(f"/ui/{place}", ("name", None, b"Anna"), ("text", None, b"\xff"))
+    page = answer.body.decode()
+    assert answer.status == 400
+    assert "is still here" not in page
+    assert "go back: your browser still has them" in page
+    # And scripts leave in the open page what the server has of it
+    assert place or re.search(r'id="problem"[^>]* data-unread', page)
+
+
+def test_an_unknown_button_makes_no_job_and_a_page_speaks_of_what_is_on_pages(door: Door) -> None:
+    answer = door.open.post_parts("/ui/", ("text", None, b"Hello."), ("do", None, b"mkae"))
+    assert answer.status == 400
+    assert "Nothing is called &#39;mkae&#39; here." in answer.body.decode()
+    assert door.manifests == []
+    # And of many jobs that are marked, none is passed over; a long search does not lead to a page that refuses it
+    marked = [("job", f"job-{number}") for number in range(1001)]
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode([("op", "cancel"), ("q", "x" * 5000), *marked]).encode()
+    led = door.open.send("POST", "/ui/jobs/do", body, headers).headers["location"]
+    assert "1001%20could%20not%20be%20changed" in led
+    page = door.open.get(f"/ui/{led.removeprefix('../')}")
+    assert page.status == 200
+    assert "GET /jobs" not in page.body.decode()
+    assert "The list of jobs shows those there are." in page.body.decode()
+    # And a name is refused in one short sentence
+    long = door.open.post_parts("/ui/", ("text", None, b"Hello."), ("name", None, b"n" * 5000))
+    message = re.search(r'id="problem".*?</strong>', long.body.decode(), re.DOTALL)
+    assert message is not None
+    assert len(message[0]) < 300
