@@ -27,8 +27,8 @@ PATH: Final = "/ui"
 #: htmx comes from this package, of which only these files are used; it is never imported.
 PACKAGE: Final = "django-htmx"
 SCRIPTS: Final = ("htmx-4.min.js", "hx-sse-4.min.js")
-#: Both are served as one script of this name: htmx looks at the page a moment after it is there itself, and passes over what belongs
-#: to an extension that comes later, as on a slow line.
+#: Both are served as one script of this name: htmx looks at the page a moment after it is there itself, and passes over what
+#: belongs to an extension that comes later, as on a slow line.
 _LIVE: Final = "live.js"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
