@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon.cli.commands.submit import follow
@@ -107,10 +108,19 @@ def page_hint() -> str:
 
 def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:
     """Until the daemon holds its spool, or has ended with an error."""
+    wait_until(lambda: shell.daemon() is not None, daemon, LOG)
+
+
+def wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until what a process brings is there.
+
+    Raises:
+        SystemExit: it ended before, or did not start in time; the message is its log.
+    """
     deadline = time.monotonic() + START_S
-    while shell.daemon() is None:
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(LOG.read_text(errors="replace") or "demo: the daemon did not start")
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(log.read_text(errors="replace") or f"demo: the process of {log.name} did not start")
         time.sleep(0.05)
 
 

@@ -7,11 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import webbrowser
-from pathlib import Path
 
-from demo import LOG, ROOT, START_S, start, wait_for_lock
+from demo import LOG, ROOT, start, wait_for_lock, wait_until
 
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
@@ -22,9 +20,8 @@ FIRST_PORT, PORTS = 8000, 50
 def free_port() -> int:
     """Return the first port from 8000 on that nobody uses."""
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+        if not _answers(port):
+            return port
     raise SystemExit(f"demo: no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
 
 
@@ -41,7 +38,7 @@ def main() -> int:
     try:
         if daemon is not None:
             wait_for_lock(shell, daemon)
-        _wait(server, port, log)
+        wait_until(lambda: _answers(port), server, log)
         address = f"http://127.0.0.1:{port}/ui/"
         print(f"demo: the page is {address} (examples/portrait.png is a picture to try). Ctrl-C ends it.", flush=True)
         # Without a display, a browser in the terminal would hide what is said here.
@@ -57,15 +54,9 @@ def main() -> int:
                 process.wait(60)
 
 
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(log.read_text(errors="replace") or "demo: the server did not start")
-        time.sleep(0.05)
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":
