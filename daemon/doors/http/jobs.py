@@ -160,11 +160,7 @@ class Jobs:
             row = self._history.get(job)
         except HistoryError:
             return None
-        return None if row is None else self._full(row)
-
-    def _full(self, row: Row) -> dict[str, Any]:
-        status = checked(row.name, self.outbox.read_status(row.name))
-        return status if status is not None and status["job"] == row.job else row.to_json()
+        return None if row is None else self.full(row.to_json())
 
     def _by_record(self, job: str) -> dict[str, Any] | None:
         """Return the status of a job that the daemon has not seen."""
