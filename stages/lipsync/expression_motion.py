@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from daemon.jobs.manifest_values import Expression
 from daemon.jobs.named_words import word_places
+from stages.lipsync.inner_grid import frame_times
 from stages.lipsync.motion_track import MOUTH, PARAMETERS
-from stages.lipsync.mouth_from_phones import frame_times
 from stages.tts.timing import Word
 from stages.tts.timing_file import TimedSentence, Timing
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from stages.lipsync.inner_grid import frame_times, frames_between
 from stages.lipsync.motion_track import PARAMETERS
-from stages.lipsync.mouth_from_phones import frame_times, frames_between
 
 FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]

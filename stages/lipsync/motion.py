@@ -20,6 +20,7 @@ from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.eye_motion import EyeMotion, add_eye_motion
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
+from stages.lipsync.inner_grid import frame_times
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 from stages.lipsync.mouth_from_sound import mouth_from_sound
 from stages.lipsync.unknown_speech import fill_gaps, find_unknown_speech
@@ -102,10 +103,7 @@ def _from_phones(
 ) -> FloatArray:
     duration = float(audio.duration)
     segments = mouth_from_phones.segments_of(phones, duration)
-    course = mouth_from_phones.blend_visemes(segments, duration)
-    mouth_from_phones.round_with_lips(course)
-    mouth_from_phones.scale_jaw_by_loudness(course, audio)
-    mouth = mouth_from_phones.to_frames(mouth_from_phones.smooth_columns(course), frames, fps)
+    mouth = mouth_from_phones.mouth_from_segments(segments, audio, frames, fps)
     mouth_from_phones.rest_in_pauses(mouth, segments, fps)
     mouth_from_phones.add_breaths(mouth, segments, fps, breath)
     mouth_from_phones.close_open_mouth(mouth, fps, (phones[0].start, phones[-1].end))
@@ -114,7 +112,7 @@ def _from_phones(
 
 
 def _from_sound(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
-    mouth = mouth_from_phones.to_frames(mouth_from_sound(audio), frames, fps)
+    mouth = mouth_from_sound(audio, frames, fps)
     heard = np.flatnonzero(audio.loudness > 0)
     if len(heard):
         mouth_from_phones.close_open_mouth(mouth, fps, (heard[0] / READINGS_PER_S, heard[-1] / READINGS_PER_S))
@@ -168,7 +166,7 @@ def _last_sound(audio: AudioFeatures) -> float:
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:
     """Make the first and the last frame equal to the portrait, so that clips can be joined and looped."""
-    time = mouth_from_phones.frame_times(len(values), fps)
+    time = frame_times(len(values), fps)
     edge = np.clip(np.minimum(time, duration - time) / _END_S, 0, 1).astype(np.float32)
     values *= edge[:, None]
     if len(values):

@@ -7,27 +7,30 @@ lips meet and part within some hundredths of a second, while the jaw goes on as 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
+from stages.lipsync.inner_grid import GRID_PER_S, frame_times, frames_between, smooth, to_frames
 from stages.lipsync.motion_track import MOUTH
 from stages.lipsync.visemes import FIRST_PART, PHONES, REST, UNKNOWN, VOWELS, Viseme
 from stages.tts.timing import Phone
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Inner time grid, readings per second.
-GRID_PER_S = 200
 #: A phone is held until the next one over a gap up to the first; before a longer gap it ends after the second. s
 _HOLD_S, _RELEASE_S = 0.24, 0.06
 #: A shape sets in over this fraction of its viseme's spread, and fades over the whole: mouths open fast and close slowly.
 _ONSET = 0.6
 _REACH_S = 0.3
+#: The parameters of sounds that follow each other are smoothed by this sigma; the loudness that scales the jaw by the second. s
+_SMOOTH_S, _LOUDNESS_S = 0.012, 0.05
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
@@ -93,20 +96,37 @@ def _visemes(phone: Phone, start: float, end: float) -> list[VisemeSegment]:
     return [VisemeSegment(start, turn, parts[0], strength), VisemeSegment(turn, end, parts[1], strength)]
 
 
-def blend_visemes(segments: list[VisemeSegment], duration: float) -> FloatArray:
-    """Blend visemes to mouth parameters on the inner grid (GRID_PER_S readings per second), [readings, len(MOUTH)]."""
-    count = int(duration * GRID_PER_S) + 2
-    total = np.full((count, len(MOUTH)), 1e-6, np.float32)
-    value = np.zeros((count, len(MOUTH)), np.float32)
-    for segment in segments:
-        low = max(int((segment.start - _REACH_S) * GRID_PER_S), 0)
-        high = min(int((segment.end + _REACH_S) * GRID_PER_S) + 1, count)
+def mouth_from_segments(segments: list[VisemeSegment], audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
+    """Compute the mouth's parameters for visemes, the jaw by the loudness, too, [frames, len(MOUTH)]."""
+    loudness = smooth(audio.loudness, _LOUDNESS_S * READINGS_PER_S) if len(audio.loudness) else audio.loudness
+
+    def course(first: int, stop: int) -> FloatArray:
+        mouth = _blend(segments, first, stop)
+        _round_with_lips(mouth)
+        if len(loudness):
+            _scale_jaw(mouth, loudness, first)
+        return mouth
+
+    return to_frames(course, _SMOOTH_S, float(audio.duration), frames, fps)
+
+
+def _blend(segments: list[VisemeSegment], first: int, stop: int) -> FloatArray:
+    """Blend visemes to mouth parameters at the readings from `first` up to but without `stop`, [readings, len(MOUTH)]."""
+    total = np.full((stop - first, len(MOUTH)), 1e-6, np.float32)
+    value = np.zeros_like(total)
+    heard = slice(
+        bisect_left(segments, first / GRID_PER_S - _REACH_S, key=attrgetter("end")),
+        bisect_right(segments, stop / GRID_PER_S + _REACH_S, key=attrgetter("start")),
+    )
+    for segment in segments[heard]:
+        low = max(int((segment.start - _REACH_S) * GRID_PER_S), first)
+        high = min(int((segment.end + _REACH_S) * GRID_PER_S) + 1, stop)
         time = np.arange(low, high) / GRID_PER_S
         early, late = np.maximum(segment.start - time, 0), np.maximum(time - segment.end, 0)
         hold = np.exp(-early / (_ONSET * segment.viseme.spread_s) - late / segment.viseme.spread_s)
         firm = _firmness(segment.viseme)[None] * hold[:, None].astype(np.float32)
-        total[low:high] += firm
-        value[low:high] += firm * _target(segment)[None]
+        total[low - first : high - first] += firm
+        value[low - first : high - first] += firm * _target(segment)[None]
     value /= total
     return value
 
@@ -122,7 +142,7 @@ def _target(segment: VisemeSegment) -> FloatArray:
     return np.array([segment.viseme.shape.get(name, 0.0) for name in MOUTH], np.float32) * segment.strength
 
 
-def round_with_lips(mouth: FloatArray) -> None:
+def _round_with_lips(mouth: FloatArray) -> None:
     """Let the jaw open puckered lips roundly, in place: between "oo" and another sound, too, they are a ring."""
     part = np.clip(mouth[:, _PUCKER] / _RING, 0, 1)
     moved = mouth[:, _JAW] * part * part * (3 - 2 * part)
@@ -134,51 +154,11 @@ def round_with_lips(mouth: FloatArray) -> None:
     mouth[:, _PUCKER] += _SOONER * opened * _FULL * pucker * (1 - pucker)
 
 
-def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:
-    """Scale the jaw's opening by loudness (0.6 to 1.15), in place."""
-    if not len(audio.loudness):
-        return
-    time = np.arange(len(mouth)) / GRID_PER_S
-    slow = _smooth(audio.loudness, 0.05 * READINGS_PER_S)
-    level = np.interp(time, np.arange(len(slow)) / READINGS_PER_S, slow)
+def _scale_jaw(mouth: FloatArray, loudness: FloatArray, first: int) -> None:
+    """Scale the jaw's opening by the smoothed loudness (0.6 to 1.15), in place; `first`: the number of the first reading."""
+    time = np.arange(first, first + len(mouth)) / GRID_PER_S
+    level = np.interp(time, np.arange(len(loudness)) / READINGS_PER_S, loudness)
     mouth[:, _JAWS] *= (0.6 + 0.55 * np.clip(level / 0.8, 0, 1)).astype(np.float32)[:, None]
-
-
-def _smooth(values: FloatArray, sigma: float) -> FloatArray:
-    reach = np.arange(-int(3 * sigma), int(3 * sigma) + 1)
-    kernel = np.exp(-0.5 * (reach / sigma) ** 2)
-    padded = np.pad(values, int(3 * sigma), mode="edge")
-    return np.convolve(padded, kernel / kernel.sum(), mode="valid").astype(np.float32)
-
-
-def smooth_columns(mouth: FloatArray, sigma_s: float = 0.012) -> FloatArray:
-    """Smooth every parameter over time (Gaussian, sigma in s)."""
-    smooth = np.empty_like(mouth)
-    for number, column in enumerate(mouth.T):
-        smooth[:, number] = _smooth(column, sigma_s * GRID_PER_S)
-    return smooth
-
-
-def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
-    """Resample the inner grid to the times of the frames, [frames, len(MOUTH)]."""
-    time = frame_times(frames, fps)
-    grid = np.arange(len(mouth)) / GRID_PER_S
-    found = np.empty((frames, mouth.shape[1]), np.float32)
-    for number, column in enumerate(mouth.T):
-        found[:, number] = np.interp(time, grid, column)
-    return found
-
-
-def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
-    """Return the time at which each frame is shown, s, [frames]."""
-    return np.arange(frames) * float(1 / fps)
-
-
-def frames_between(time: npt.NDArray[np.float64], start: float, end: float) -> slice:
-    """Return the frames shown from `start` to `end`, s, both included. A motion is added to these alone, so that a second of
-    speech costs the same in a lecture as in a greeting.
-    """
-    return slice(int(np.searchsorted(time, start, "left")), int(np.searchsorted(time, end, "right")))
 
 
 def rest_in_pauses(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
-from stages.lipsync.mouth_from_phones import frame_times, frames_between
+from stages.lipsync.inner_grid import frame_times, frames_between
 from stages.tts.timing import Phone
 
 FloatArray = npt.NDArray[np.float32]

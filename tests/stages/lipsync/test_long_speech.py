@@ -1,17 +1,24 @@
-"""A second of speech costs the same in a lecture as in a greeting: no step looks at all frames of the video for each sound."""
+"""A lecture costs no more than a greeting: neither time for each second of speech, as no step looks at all frames of the video
+for each sound, nor memory, as the fine grid of times is made piece by piece.
+"""
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from stages.lipsync import mouth_from_phones
+from stages.lipsync import inner_grid, mouth_from_phones
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.eye_motion import EyeMotion, add_eye_motion
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
 from stages.lipsync.motion_track import PARAMETERS
+from stages.lipsync.mouth_from_sound import mouth_from_sound
 from stages.lipsync.unknown_speech import fill_gaps
 from stages.tts.timing import Phone
 
@@ -30,6 +37,12 @@ def phones(duration: float) -> list[Phone]:
     return found
 
 
+def sound(duration: float) -> AudioFeatures:
+    random = np.random.default_rng(7)
+    bands = random.random((int(duration * READINGS_PER_S), 5), np.float32)
+    return AudioFeatures(Fraction(int(duration)), bands[:, 0] * np.float32(1.2), bands)
+
+
 def elements(monkeypatch: pytest.MonkeyPatch, minutes: float) -> int:
     """How many numbers are clipped while the motion of so many minutes is made: every motion's course is clipped."""
     duration, count = 60.0 * minutes, 0
@@ -44,7 +57,7 @@ def elements(monkeypatch: pytest.MonkeyPatch, minutes: float) -> int:
     with monkeypatch.context() as patch:
         patch.setattr(np, "clip", counted)
         segments = mouth_from_phones.segments_of(said, duration)
-        mouth = mouth_from_phones.to_frames(mouth_from_phones.blend_visemes(segments, duration), frames, FPS)
+        mouth = mouth_from_phones.mouth_from_segments(segments, sound(duration), frames, FPS)
         mouth_from_phones.rest_in_pauses(mouth, segments, FPS)
         mouth_from_phones.add_breaths(mouth, segments, FPS, 1.0)
         mouth_from_phones.enforce_touches(mouth, segments, FPS)
@@ -61,3 +74,33 @@ def elements(monkeypatch: pytest.MonkeyPatch, minutes: float) -> int:
 def test_the_work_grows_as_the_speech_does(monkeypatch: pytest.MonkeyPatch) -> None:
     short, long = elements(monkeypatch, 1), elements(monkeypatch, 8)
     assert long < 8 * 1.15 * short
+
+
+def mouths(duration: float) -> list[Callable[[], npt.NDArray[np.float32]]]:
+    """Make the mouth of so many seconds from phones, and from the sound alone."""
+    heard, segments = sound(duration), mouth_from_phones.segments_of(phones(duration), duration)
+    frames = int(duration * FPS)
+    return [
+        lambda: mouth_from_phones.mouth_from_segments(segments, heard, frames, FPS),
+        lambda: mouth_from_sound(heard, frames, FPS),
+    ]
+
+
+def test_the_memory_stays_as_it_is() -> None:
+    def bytes_for_a_frame(make: Callable[[], npt.NDArray[np.float32]]) -> float:
+        make()
+        tracemalloc.start()
+        mouth = make()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return (peak - mouth.nbytes) / len(mouth)
+
+    for short, long in zip(mouths(60.0), mouths(960.0), strict=True):
+        assert bytes_for_a_frame(long) < bytes_for_a_frame(short) / 4
+
+
+def test_a_piece_begins_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [make() for make in mouths(95.3)]
+    monkeypatch.setattr(inner_grid, "_PIECE", 1_000_000)
+    for made, whole in zip(pieces, (make() for make in mouths(95.3)), strict=True):
+        assert np.abs(made - whole).max() < 1e-6
