@@ -175,7 +175,10 @@ class FigureSampler:
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
         beyond = (planes.margin - planes.scale) // (planes.scale * step)  # cells
-        self._points = quad_points(planes, cells, step, _PAD)
+        #: Cells added before and after the rows and the columns; an even number of cells is the result, see `_enlarge_map`.
+        self._beside = [(_PAD, _PAD + side % 2) for side in cells.shape]
+        even = CellBlock(cells.top, cells.left, cells.bottom + cells.shape[0] % 2, cells.right + cells.shape[1] % 2)
+        self._points = quad_points(planes, even, step, _PAD)
         #: Strips in a band.
         self._strips = max(1, round(_BAND_PIXELS / (self.right - self.left) / _STRIP_PX))
         self._tile = self._strips * _STRIP_PX // step, _TILE_PX // step  # cells
@@ -207,7 +210,7 @@ class FigureSampler:
             backward: displacement from each destination to its source, px, float32 [rows, columns, 2].
             frame: the frame to draw into.
         """
-        padded = cv2.copyMakeBorder(backward, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(backward, *self._beside[0], *self._beside[1], cv2.BORDER_REPLICATE)
         quads = np.asarray(cv2.scaleAdd(padded, self._planes.scale, self._points), np.float32)
         for band, tiles in enumerate(self._tiles(backward)):
             self._show_background(band, frame)
@@ -310,9 +313,9 @@ class FigureSampler:
         scale = self._step / 2
         rows, columns = ((side.stop - side.start) // 2 for side in box)
         top, left = band * height, first * width
-        part = coarse[
-            top : top + math.ceil(rows / scale) + 2 * _PAD, left : left + math.ceil(columns / scale) + 2 * _PAD
-        ]
+        # Where a side does not become a whole number, OpenCV's resizing (4.11, with IPP) never frees some kilobytes.
+        bottom, right = (-(-math.ceil(side / scale) // 2) * 2 + 2 * _PAD for side in (rows, columns))
+        part = coarse[top : top + bottom, left : left + right]
         fine = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         margin = round(_PAD * scale)
         return np.asarray(fine[margin : margin + rows, margin : margin + columns], np.float32)
