@@ -17,13 +17,13 @@ from typing import Any
 import click
 
 from daemon.cli.commands.avatar_detect import detect
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
+from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name, usual_names
 from daemon.doors.words import with_settings
 from daemon.errors import JobError
-from daemon.jobs.companions import copy_name
+from daemon.jobs.companions import PICTURE_ENDINGS, copy_name
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import DELIVER, LaneName, Stage

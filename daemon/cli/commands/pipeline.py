@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_avatars, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
 from daemon.doors.words import with_settings, words_of
+from daemon.jobs.companions import PICTURE_ENDINGS
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from daemon.cli.commands.pipeline import finish_job
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_avatars, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
 from daemon.doors.words import with_settings
+from daemon.jobs.companions import PICTURE_ENDINGS
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _output = click.Path(dir_okay=False, path_type=Path)
