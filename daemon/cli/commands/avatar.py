@@ -21,7 +21,7 @@ from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_avatars, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name, usual_names
-from daemon.doors.words import with_settings
+from daemon.doors.words import option_of, with_settings
 from daemon.errors import JobError
 from daemon.jobs.companions import PICTURE_ENDINGS, copy_name
 from daemon.jobs.generated import GENERATED_SHAPES
@@ -88,7 +88,8 @@ def add(
         "profile": {"name": name, "consent": consent, "expires": expires},
         **usual_names(files),
     }
-    manifest = check(with_settings(pairs, {"kind": "avatar"} | {key: value for key, value in given.items() if value}))
+    given = {key: value for key, value in given.items() if value}
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | given), (), option_of(given, image="PICTURE"))
     _make(shell, manifest, files, name, as_json)
 
 
@@ -133,7 +134,7 @@ def generate(
         "voice": voice,
         "profile": {"name": name, "expires": expires},
     }
-    manifest = check(with_settings(pairs, {"kind": "avatar"} | given))
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | given), (), option_of(given, prompt="PROMPT"))
     _make(shell, manifest, {}, name, as_json)
 
 
@@ -280,7 +281,9 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:
-            manifest = check(with_settings(pairs, {"kind": "detect", "image": usual_name(path, "image")}))
+            manifest = check(
+                with_settings(pairs, {"kind": "detect", "image": usual_name(path, "image")}), (), option_of({})
+            )
             row: dict[str, Any] = {"file": path.name}
             try:
                 with stages.job(manifest, {"image": path}) as job:

@@ -15,7 +15,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_avatars, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
-from daemon.doors.words import with_settings
+from daemon.doors.words import option_of, with_settings
 from daemon.jobs.companions import PICTURE_ENDINGS
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -80,9 +80,8 @@ def lipsync(
     Example:
       avatar video lipsync --image portrait.png --audio speech.wav -o out.mp4
     """
-    finish_job(
-        shell, pairs, {"kind": "lipsync", "audio": audio, "quality": quality}, text, face, output, timeout, as_json
-    )
+    given = {"kind": "lipsync", "audio": audio, "quality": quality}
+    finish_job(shell, pairs, given, text, face, output, timeout, as_json, option="--image")
 
 
 def _encode_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,11 +115,13 @@ def encode(
       avatar video encode in.mp4 -o out.webm --quality high
       avatar video encode in.mp4 -o tall.mp4 --aspect 9:16 --fit blur --subtitles words.srt
     """
-    keys = with_settings(pairs, {"kind": "encode", "video": source, **given})
+    given = {"kind": "encode", "video": source, **given}
+    keys = with_settings(pairs, given)
     if "subtitles" in keys:
         keys.setdefault("captions", "burn")
     keys |= format_of(output, keys)
-    result = make(shell, keys, output, quiet=as_json, timeout=timeout)
+    place = option_of(given, video="VIDEO")
+    result = make(shell, keys, output, place, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)
@@ -144,7 +145,7 @@ def info(shell: Shell, file: Path, timeout: float | None, as_json: bool) -> None
     key = "image" if file.suffix.lower() in PICTURE_ENDINGS else "video"
     with tempfile.TemporaryDirectory(prefix="avatar-info-") as folder:
         target = Path(folder) / "info.json"
-        result = make(shell, {"kind": "info", key: file}, target, quiet=True, timeout=timeout)
+        result = make(shell, {"kind": "info", key: file}, target, lambda path: "FILE", quiet=True, timeout=timeout)
         if not result.success:
             show(result_json(result), as_json, lambda: tell_result(result))
             raise click.exceptions.Exit(1)

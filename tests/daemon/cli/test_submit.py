@@ -36,6 +36,10 @@ IMAGE = ("--image", str(PORTRAIT))
         (["", *IMAGE], "text", 1),
         (["Hello."], "--image FILE", 2),
         ([*IMAGE], "--audio FILE", 2),
+        (["Hello.", *IMAGE, "--set", "fps=31"], "not “31” (--set fps).", 1),
+        (["Hello.", *IMAGE, "--set", "motion.head=7"], "not “7” (--set motion.head).", 1),
+        (["Hello.", *IMAGE, "--set", "fit=crop", "--voice", "v" * 101], "(--voice)", 1),
+        (["Hello.", "--set", "image=absent.png"], "`image` names absent.png, which is neither here nor in the inbox", 1),
     ],
     ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else None,
 )
@@ -53,6 +57,14 @@ def test_a_sound_can_be_handed_in_in_place_of_a_text(shared: Installation) -> No
     (shared.root / "My Voice.WAV").write_bytes(sound(0.4))
     told = shared.avatar("submit", "--audio", "My Voice.WAV", "--set", "kind=speech", "--wait", "--json").stdout
     assert json.loads(told)["state"] == "done"
+
+
+def test_a_file_that_set_names_is_brought_and_one_of_the_inbox_is_used(shared: Installation) -> None:
+    (shared.root / "here.wav").write_bytes(sound(0.4))
+    (shared.inbox / "there.wav").write_bytes(sound(0.4))
+    for named in ("here.wav", "there.wav", "there"):
+        told = shared.avatar("submit", "--set", "kind=speech", "--set", f"audio={named}", "--wait", "--json").stdout
+        assert json.loads(told)["state"] == "done"
 
 
 def test_what_is_submitted_needs_no_settling(installation: Callable[..., Installation]) -> None:

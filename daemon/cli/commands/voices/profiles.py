@@ -11,6 +11,7 @@ import click
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_voices
 from daemon.doors.hand_in import check
+from daemon.doors.words import option_of
 
 if TYPE_CHECKING:
     from stages.tts.profile_store import Profile, ProfileStore
@@ -47,9 +48,8 @@ def clone(
     from stages.tts.profile_store import WORDS
     from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
-    wanted = check(
-        {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
-    )
+    given = {"language": language, "profile": {"consent": consent or None}}
+    wanted = check({"kind": "voice", "audio": "sample.wav", **given}, (), option_of(given))
     request = ProfileRequest(
         id=WORDS.new_id(),
         name=name,

@@ -18,7 +18,7 @@ from daemon.cli.numbers import Number
 from daemon.cli.stage_process import StageProcess
 from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
-from daemon.doors.words import words_of
+from daemon.doors.words import option_of, words_of
 from daemon.wire import RunRequest
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def speak(
     text = _sample(language or "en") if text is None else words_of(text)
     wanted = {"kind": "speech", "text": text, "voice": name, "language": language, "speed": speed}
     wanted = {key: value for key, value in wanted.items() if value is not None}
-    manifest = check(wanted)
+    manifest = check(wanted, (), option_of(wanted, voice="VOICE"))
     if outbox_view.voices_closed(shell):
         said_by_job(shell, wanted, output, as_json)
         return
