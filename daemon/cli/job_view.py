@@ -122,7 +122,11 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _entry(entry: Mapping[str, Any]) -> str:
     """Return an entry of the history in one line; tracebacks and logs are shown elsewhere."""
-    more = [f"{key}: {value}" for key, value in entry.items() if key not in ("at", "event", "traceback", "log")]
+    more = [
+        f"{key}: {value if isinstance(value, str) else _flow(value)}"
+        for key, value in entry.items()
+        if key not in ("at", "event", "traceback", "log")
+    ]
     return f"{entry.get('event')} {', '.join(more)}".rstrip()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.numbers import Number
 from daemon.errors import ConfigError
 from daemon.jobs.iso_time import iso
@@ -126,11 +126,18 @@ def add(
         if kind not in KINDS:
             raise AvatarError("key-invalid", f"There is no kind of job {kind!r}.", f"Use one of {', '.join(KINDS)}.")
     expires = None if days is None else time.time() + days * DAY_S
-    made, text = ApiKeys(shell.settings.server.keys).add(name, role, expires, Limits(**limits, kinds=kinds or None))
+    keys = ApiKeys(shell.settings.server.keys)
+    others = [one.id for one in keys.all() if one.name == name]
+    made, text = keys.add(name, role, expires, Limits(**limits, kinds=kinds or None))
 
     def tell() -> None:
         click.echo(text)
         click.echo(f"This is the key of {made.name} ({made.role}). It is not shown again.", err=True)
+        if others:
+            note(
+                f"{name} has {'another key' if len(others) == 1 else 'other keys'} already: {', '.join(others)}. All of them are "
+                f"valid; `avatar key revoke {others[0]}` removes one."
+            )
 
     show(
         {"id": made.id, "name": made.name, "role": made.role, "expires": iso(made.expires), "key": text}, as_json, tell

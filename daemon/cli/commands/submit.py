@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
@@ -244,8 +244,12 @@ def follow(
 def _wait(shell: Shell, status: Path, job: str, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
     final: dict[str, Any] = {}
     with progress_view(quiet=quiet) as shown:
-        for final in follow(shell, status, job, timeout_s, before):
-            shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
+        try:
+            for final in follow(shell, status, job, timeout_s, before):
+                shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
+        except KeyboardInterrupt:
+            note(f"The job goes on, and its results come into {status.parent}. `avatar jobs cancel {job}` ends it.")
+            raise
     return final
 
 
