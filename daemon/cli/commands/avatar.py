@@ -18,7 +18,7 @@ import click
 
 from daemon.cli.commands.avatar_detect import detect
 from daemon.cli.common import Shell, json_option, note, show
-from daemon.cli.complete import complete_avatars, complete_voices
+from daemon.cli.complete import complete_avatars, complete_value, complete_voices, or_files
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name, usual_names
 from daemon.doors.words import option_of, with_settings
@@ -52,8 +52,13 @@ avatar.add_command(detect)
 @click.option(
     "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
 )
-@click.option("--background", "-b", help="What is behind the person: a picture file, or a word such as blur.")
-@click.option("--aspect", help="Shape of its videos, such as 9:16.")
+@click.option(
+    "--background",
+    "-b",
+    shell_complete=or_files(complete_value("background")),
+    help="What is behind the person: a picture file, or a word such as blur.",
+)
+@click.option("--aspect", shell_complete=complete_value("aspect"), help="Shape of its videos, such as 9:16.")
 @click.option("--consent", help="Who agreed that this portrait is kept, when, and on what basis.")
 @click.option("--expires", metavar="YYYY-MM-DD", help="Last day on which it may be used.")
 @_set

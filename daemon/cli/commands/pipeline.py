@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.complete import complete_avatars, complete_voices, or_files
+from daemon.cli.complete import complete_avatars, complete_value, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
 from daemon.doors.words import option_of, with_settings, words_of
@@ -37,8 +37,8 @@ def pipeline() -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
     help="Its ending names the format. Default: avatar.mp4.",
 )  # fmt: skip
-@click.option("--quality", "-q", help="draft, low, medium or high.")
-@click.option("--fps", help="Frames per second.")
+@click.option("--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high.")
+@click.option("--fps", shell_complete=complete_value("fps"), help="Frames per second.")
 @click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
 @click.option("--timeout", type=SECONDS, help="Longest wait, in seconds; default: without end.")
 @json_option

@@ -15,13 +15,14 @@ from daemon.cli.commands.submit import (
     manifest_of,
 )
 from daemon.cli.common import Shell, json_option
+from daemon.cli.complete import complete_jobs
 from daemon.doors.hand_in import next_name
 from daemon.doors.words import option_of
 from daemon.errors import AvatarError
 
 
 @click.command()
-@click.argument("wanted", metavar="JOB")
+@click.argument("wanted", metavar="JOB", shell_complete=complete_jobs)
 @file_options
 @click.option(
     "--name", "-n", help="Name of the result; default: the next version of the earlier one, such as hello-v2."

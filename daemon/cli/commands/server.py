@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.complete import complete_keys, complete_value
 from daemon.cli.numbers import Number
 from daemon.errors import ConfigError
 from daemon.jobs.iso_time import iso
@@ -106,7 +107,13 @@ def key() -> None:
     "--bytes-per-day", "upload_bytes_per_day", type=click.IntRange(1), help="Most bytes of files within a day."
 )
 @click.option("--priority", type=click.IntRange(-100, 100), help="Highest priority of its jobs.")
-@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; may be given several times.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    shell_complete=complete_value("kind"),
+    help="Only jobs of this kind; may be given several times.",
+)
 @json_option
 @click.pass_obj
 def add(
@@ -187,7 +194,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument("wanted", metavar="KEY")
+@click.argument("wanted", metavar="KEY", shell_complete=complete_keys)
 @json_option
 @click.pass_obj
 def revoke(shell: Shell, wanted: str, as_json: bool) -> None:

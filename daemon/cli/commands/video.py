@@ -12,7 +12,7 @@ import click
 
 from daemon.cli.commands.pipeline import finish_job
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.complete import complete_avatars, or_files
+from daemon.cli.complete import complete_avatars, complete_value, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
 from daemon.doors.words import option_of, with_settings
@@ -24,24 +24,44 @@ _timeout = click.option("--timeout", type=SECONDS, help="Longest wait, in second
 _set = click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
 #: Options of `encode`, by the key of the manifest, in the order of the help.
 ENCODE_OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "quality": click.option("--quality", "-q", help="draft, low, medium or high."),
-    "codec": click.option("--codec", help="Of an MP4: h264 or hevc."),
-    "fps": click.option("--fps", help="Frames per second."),
+    "quality": click.option(
+        "--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high."
+    ),
+    "codec": click.option("--codec", shell_complete=complete_value("codec"), help="Of an MP4: h264 or hevc."),
+    "fps": click.option("--fps", shell_complete=complete_value("fps"), help="Frames per second."),
     "crop": click.option(
         "--crop", metavar="WIDTHxHEIGHT+LEFT+TOP", help="The part that is kept, in px of the upright picture."
     ),
     "size": click.option("--size", metavar="WIDTHxHEIGHT", help="Of the video, in px."),
-    "aspect": click.option("--aspect", metavar="WIDTH:HEIGHT", help="Shape of the video, such as 9:16."),
-    "fit": click.option("--fit", help="How a picture of another shape fills the video: crop, pad or blur."),
+    "aspect": click.option(
+        "--aspect",
+        shell_complete=complete_value("aspect"),
+        metavar="WIDTH:HEIGHT",
+        help="Shape of the video, such as 9:16.",
+    ),
+    "fit": click.option(
+        "--fit",
+        shell_complete=complete_value("fit"),
+        help="How a picture of another shape fills the video: crop, pad or blur.",
+    ),
     "audio": click.option("--audio", "-a", type=_file, help="The new sound."),
     "sync_mode": click.option(
-        "--sync-mode", help="Where the new sound is longer or shorter: longest, cut or loop (docs/manifest.md)."
+        "--sync-mode",
+        shell_complete=complete_value("sync_mode"),
+        help="Where the new sound is longer or shorter: longest, cut or loop (docs/manifest.md).",
     ),
     "subtitles": click.option("--subtitles", type=_file, help="A caption file, .srt or .vtt."),
     "captions": click.option(
-        "--captions", help="Where the captions go: burn, or srt or vtt for a file beside the video. Default: burn."
+        "--captions",
+        shell_complete=complete_value("captions"),
+        help="Where the captions go: burn, or srt or vtt for a file beside the video. Default: burn.",
     ),
-    "language": click.option("--language", metavar="TAG", help="Language of the captions, such as en or ja."),
+    "language": click.option(
+        "--language",
+        shell_complete=complete_value("language"),
+        metavar="TAG",
+        help="Language of the captions, such as en or ja.",
+    ),
     "title": click.option("--title", help="Title that players show."),
 }
 
@@ -58,7 +78,7 @@ def video() -> None:
 @click.option("--audio", "-a", required=True, type=_file, help="The recording of one person who speaks.")
 @click.option("--text", help="What is said in it, for captions and exact lips; `-`: standard input.")
 @click.option("--output", "-o", type=_output, help="Its ending names the format. Default: avatar.mp4.")
-@click.option("--quality", "-q", help="draft, low, medium or high.")
+@click.option("--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high.")
 @_set
 @_timeout
 @json_option

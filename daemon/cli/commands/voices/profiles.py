@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.complete import complete_voices
+from daemon.cli.complete import complete_value, complete_voices
 from daemon.doors.hand_in import check
 from daemon.doors.words import option_of
 
@@ -25,7 +25,13 @@ _UNITS = {
 @click.command()
 @click.argument("name")
 @click.argument("samples", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--language", default="en", show_default=True, help="Language of the recording.")
+@click.option(
+    "--language",
+    shell_complete=complete_value("language"),
+    default="en",
+    show_default=True,
+    help="Language of the recording.",
+)
 @click.option("--consent", default="", help="Who agreed that this voice is copied, when, and on what basis.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it may be spoken with.")
 @json_option
