@@ -346,7 +346,9 @@ def _mistakes(read: _Given, values: Mapping[str, Any], errors: Sequence[ErrorDet
 
 
 def _conflicts_of_written(given: Mapping[str, Any]) -> list[Conflict]:
-    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking."""
-    kind = kind_of(given)
+    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking, and of a
+    job that takes over what it does not say from another (`base`), nothing is known.
+    """
+    kind = None if "base" in given else kind_of(given)
     meant = {meant_key(key, Manifest.model_fields) for key in given if key not in Manifest.model_fields}
     return [] if kind is None else list(kind_conflicts(kind, given.__contains__, {*given, *meant}.__contains__))
