@@ -140,8 +140,9 @@ def test_a_file_in_the_inbox(room: Room, row: list[str]) -> None:
 
 @rows("A picture that is named otherwise")
 def test_a_picture_that_is_named_otherwise(room: Room, row: list[str]) -> None:
-    names = row[0].strip("`").split("` ")[0].split("⏎")
-    wanted = "Zoë.png" if names[0].startswith("Zo") else "anna.png"
+    there, _, note = row[0].strip("`").partition("`")
+    names = there.split("⏎")
+    wanted = "Zoë.png" if names[0].startswith("Zo") else "anna" if "image: anna" in note else "anna.png"
     for name in names:
         room.put(unicodedata.normalize("NFD", name), PORTRAIT.read_bytes())
     room.put("a.yaml", f"kind: detect\nimage: {wanted}\n")

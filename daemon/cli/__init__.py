@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+# Nothing here has plugins for pydantic, and the search for them costs each command 20 ms.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+
+
 class _ReaderGoneError(Exception):
     """Whoever read the output has gone, as in `avatar jobs list | head`."""
 

@@ -23,10 +23,6 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
     from daemon.config import Settings
     from daemon.queue.spool import Spool
 
-#: Endings of picture files, in small letters.
-PICTURE_ENDINGS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
-)  # fmt: skip
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 EXIT_CODES = {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
-from daemon.history.history import History
-from daemon.history.query import Query, Row
+from daemon.history.history import MOST_COUNTED, History
+from daemon.history.query import STATES, Query, Row
 from daemon.system.permissions import access_error, check_right, explain_refusal
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ def find_rows(shell: Shell, query: Query, limit: int = ALL) -> list[Row]:
 
 
 def count(shell: Shell, since: float | None) -> dict[str, Any]:
-    """Return what `History.stats` says.
+    """Return what `History.stats` says; counted in the folders where the index cannot be used.
 
     Raises:
-        HistoryError: the index cannot be used.
         AvatarError: `not-allowed`: it may not be read.
     """
     folder = shell.settings.paths.history
@@ -53,7 +53,29 @@ def count(shell: Shell, since: float | None) -> dict[str, Any]:
     except HistoryError as exc:
         if (file := folder / FILE).exists() and not os.access(file, os.R_OK):
             raise explain_refusal(PermissionError(errno.EACCES, "", str(file)), "read") from exc
-        raise HistoryError(exc.message, "The daemon makes it when it starts; ask again then.") from exc
+        _tell(shell, exc)
+        return _count_rows(list(_from_folders(shell, Query(since=since))))
+
+
+def _count_rows(rows: list[Row]) -> dict[str, Any]:
+    """Return what `History.stats` says of these jobs."""
+
+    def most_frequent(values: Iterable[str]) -> dict[str, int]:
+        return dict(sorted(Counter(values).items(), key=lambda one: (-one[1], one[0]))[:MOST_COUNTED])
+
+    done = [row for row in rows if row.state == "done"]
+    return {
+        "jobs": len(rows),
+        "states": most_frequent(row.state for row in rows),
+        "kinds": most_frequent(row.kind for row in rows if row.kind),
+        "owners": most_frequent(row.by for row in rows if row.by),
+        "errors": most_frequent(
+            str(row.error.get("code")) for row in rows if row.error and row.state in ("failed", "cancelled")
+        ),
+        "audio_s": round(sum(row.audio_s for row in done), 1),
+        "work_s": round(sum(row.work_s for row in done), 1),
+        "oldest": min((row.accepted for row in rows if row.state in STATES[:4]), default=None),
+    }
 
 
 def _refuse_old(shell: Shell, folder: Path) -> None:

@@ -80,8 +80,11 @@ def describe(job: Mapping[str, Any], width: int) -> Iterator[str]:
         yield from _block(f"facts of {stage}", facts, width)
     if job.get("metadata"):
         yield from _block("metadata", job["metadata"], width)
-    for key in job.keys() - _SHOWN:
-        yield from _block(key, job[key], width)
+    for key in (one for one in job if one not in _SHOWN):
+        if isinstance(job[key], dict | list):
+            yield from _block(key, job[key], width)
+        else:
+            yield from _wrapped(f"{key} ", str(job[key]), width)
     if job.get("history"):
         yield "history"
         for entry in job["history"]:
@@ -122,7 +125,11 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _entry(entry: Mapping[str, Any]) -> str:
     """Return an entry of the history in one line; tracebacks and logs are shown elsewhere."""
-    more = [f"{key}: {value}" for key, value in entry.items() if key not in ("at", "event", "traceback", "log")]
+    more = [
+        f"{key}: {value if isinstance(value, str) else _flow(value)}"
+        for key, value in entry.items()
+        if key not in ("at", "event", "traceback", "log")
+    ]
     return f"{entry.get('event')} {', '.join(more)}".rstrip()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ def make(
     shell: Shell,
     keys: Mapping[str, Any],
     target: Path,
+    place: Callable[[tuple[str | int, ...]], str],
     *,
     quiet: bool,
     timeout: float | None = None,
@@ -29,6 +30,7 @@ def make(
 
     Args:
         keys: of its manifest; files are paths.
+        place: as for `daemon.doors.hand_in.check`.
         quiet: no progress is shown.
         timeout: longest wait, s; None: without end.
         beside: as for `render`.
@@ -37,11 +39,17 @@ def make(
         click.UsageError: a result would replace a file that it is made from.
         AvatarError, OSError: as `render`.
     """
+    from daemon.doors.hand_in import check
     from daemon.doors.render import render
     from daemon.doors.replaced_source import replaced_source
+    from daemon.doors.shared_files import usual_names
 
-    if (place := replaced_source(keys, target, beside)) is not None:
-        raise click.UsageError(f"The result is made from {place}, which would be replaced: name another --output.")
+    if (replaced := replaced_source(keys, target, beside)) is not None:
+        raise click.UsageError(f"The result is made from {replaced}, which would be replaced: name another --output.")
+
+    given = {key: value for key, value in keys.items() if value is not None}
+    files = {key: value for key, value in given.items() if isinstance(value, Path)}
+    check({**given, **usual_names(files)}, (), place)
 
     others = {key: value for key, value in keys.items() if key not in ("text", "image")}
     notes = StandstillNotes()

@@ -30,6 +30,7 @@ from daemon.doors.shared_files import (
     write_readable,
 )
 from daemon.errors import AvatarError, JobError
+from daemon.intake.companion_names import CompanionNames
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
@@ -40,7 +41,6 @@ from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
-from daemon.system.spelling import folded
 
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
@@ -260,13 +260,21 @@ class _Submission:
         replace_readable(self.paths.inbox / record.name, record.to_bytes(), durable=bool(self.key or self.files))
 
 
-def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
-    """Return the manifest as the daemon would read it. `defaults`: those of its folder.
+def check(
+    manifest: dict[str, Any],
+    defaults: Sequence[FolderDefaults] = (),
+    place: Callable[[tuple[str | int, ...]], str] = lambda path: "in the job",
+) -> Manifest:
+    """Return the manifest as the daemon would read it.
+
+    Args:
+        defaults: those of its folder.
+        place: says where the value at a path comes from, such as `--set fps`: there is no file with lines to name.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse_manifest(dump(manifest), 1, defaults)[0]
+    checked = parse_manifest(dump(manifest), 1, defaults, place)[0]
     if isinstance(checked, JobError):
         raise checked
     return checked
@@ -341,12 +349,12 @@ def _check_files(files: Mapping[str, Path]) -> None:
 
 def _check_there(named: Mapping[str, str], inbox: Path) -> None:
     """Refuse what would wait for a file that nobody brings. `named`: key of the manifest → name in the inbox."""
+    names = CompanionNames(inbox)
     for key, name in named.items():
-        folder = (inbox / name).parent
-        there = {folded(path.name) for path in folder.iterdir()} if folder.is_dir() else set()
-        if folded(Path(name).name) not in there:
+        found = names.find(name, key)
+        if not os.path.lexists(inbox / found.name):
             raise JobError(
                 "file-missing",
                 f"`{key}` names {name}, which is neither here nor in the inbox.",
-                "Name a file that is there and can be read.",
+                found.hint("") or "Name a file that is there and can be read.",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -57,6 +57,26 @@ def _join(manifest: dict[str, Any], given: Mapping[str, Any], above: str) -> Non
             )
         elif value is not None:
             manifest[key] = value
+
+
+def option_of(given: Mapping[str, Any], **arguments: str) -> Callable[[tuple[str | int, ...]], str]:
+    """Return what says which option of a command the value at a path of its manifest comes from.
+
+    Args:
+        given: what the options besides `--set` say, as for `with_settings`.
+        arguments: key of the manifest → the argument that gives it.
+    """
+    named = {"text": "TEXT", **arguments}
+
+    def option(path: tuple[str | int, ...]) -> str:
+        keys = [str(part) for part in path if isinstance(part, str)]
+        if not keys:
+            return "in this command"
+        if given.get(keys[0]) is None:
+            return f"--set {'.'.join(keys)}"
+        return named.get(keys[0], f"--{keys[-1].replace('_', '-')}")
+
+    return option
 
 
 def words_of(text: str) -> str:

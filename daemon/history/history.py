@@ -14,6 +14,8 @@ from daemon.history.find_rows import find_rows
 from daemon.history.freshness import wait_for_noted_changes
 from daemon.history.query import STATES, Query, Row
 
+#: Most states, kinds, owners and errors that are counted one by one.
+MOST_COUNTED = 20
 #: Most rows of an answer: SQLite knows no larger number.
 MOST = 2**63 - 1
 
@@ -56,7 +58,7 @@ class History:
             ).fetchone()
         return None if row is None else Row.of_columns(row)
 
-    def stats(self, *, since: float | None = None, by: str = "", most: int = 20) -> dict[str, Any]:
+    def stats(self, *, since: float | None = None, by: str = "", most: int = MOST_COUNTED) -> dict[str, Any]:
         """Count the jobs accepted since a time, all by default.
 
         Args:

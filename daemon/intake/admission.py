@@ -30,6 +30,7 @@ from daemon.intake.scanner import InboxScanner
 from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
 from daemon.jobs.batch.table import TABLE_ENDINGS
+from daemon.jobs.companions import NamedFile
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
@@ -424,7 +425,7 @@ class Admission:
         contents = self._contents.of(drop)
         if contents.held:
             return self._waited_enough(self._wait(drop, [], [contents.held]))
-        spelled = (self.inbox.spelled(name) for name in contents.files)
+        spelled = (self.inbox.spelled(*file) for file in contents.files)
         lacking = list(islice((one for one in spelled if not self.inbox.still(one.name)), MISSING))
         unready = [one.name for one in lacking]
         if not unready:
@@ -442,8 +443,8 @@ class Admission:
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, contents.files))
 
-    def _is_moving(self, named: str) -> bool:
-        name = self.inbox.spelled(named).name
+    def _is_moving(self, named: NamedFile) -> bool:
+        name = self.inbox.spelled(*named).name
         return not self.inbox.still(name) and self.inbox.last_look(name) is not None
 
     def _waited_enough(self, since: float) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from daemon.errors import JobError, Postponed
 from daemon.intake.inbox_names import HAVE_IT_BROUGHT, MANIFESTS, PLACEHOLDER, REQUEST_ENDINGS, ignored, stands_for
+from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.untrusted import printable
 from daemon.jobs.yaml_positions import DocumentError
 from daemon.system.safe_open import open_below, open_inside, opened_root
@@ -44,9 +45,14 @@ class Spelled(NamedTuple):
 
     @property
     def warning(self) -> str | None:
-        """What to say where a file was taken whose name differs in capital letters."""
+        """What to say where a file was taken whose name differs in capital letters, or whose ending is not written."""
         if composed(self.name) == composed(self.asked):
             return None
+        if folded(self.name) != folded(self.asked):
+            return (
+                f"{_shown(self.asked)} has no ending; {_shown(self.name)} was taken, the only such file of that name. Write its "
+                "whole name in the manifest."
+            )
         return (
             f"{_shown(self.asked)} is not there; {_shown(self.name)} was taken, the only file of that name but for capital "
             "letters."
@@ -99,12 +105,13 @@ class CompanionNames:
         #: Files in these folders that only have a placeholder, in the same form.
         self._placeholders: dict[str, set[str]] = {}
 
-    def find(self, name: str) -> Spelled:
+    def find(self, name: str, key: str) -> Spelled:
         """Find a file that a manifest names, also where its name is written otherwise: with letters composed or not, or, where
-        only one such file is there, with other capitals.
+        only one such file is there, with other capitals or without its ending.
 
         Args:
             name: path below the inbox.
+            key: the key of the manifest that names it.
         """
         folder = ""
         *above, last = name.split("/")
@@ -119,6 +126,11 @@ class CompanionNames:
         if folded(last) in self._placeholders.get(folder, ()):
             return Spelled(name, name, is_placeholder=True)
         similar = tuple(found) or self._of_other_kinds(folder, last)
+        if not os.path.splitext(last)[1]:
+            meant = [one for one in similar if one.lower().endswith(COMPANIONS[key].endings)]
+            if len(meant) == 1:
+                return Spelled(name, os.path.join(folder, meant[0]))
+            similar = tuple(meant) or similar
         return Spelled(name, name, similar, others=() if similar else self._of_this_kind(folder, last))
 
     def _like(self, folder: str, part: str) -> list[str]:
@@ -250,7 +262,7 @@ def with_missing_files(
     error: JobError,
     inbox: Path,
     folder: str,
-    spelled: Callable[[str], Spelled],
+    spelled: Callable[[str, str], Spelled],
     resembling: Callable[[str], tuple[str, ...]],
 ) -> JobError:
     """Return the error of a manifest with mistakes, with the files that it names and that are not there either.
@@ -264,7 +276,7 @@ def with_missing_files(
         return error
     hints = [error.hint]
     for key, name in error.named.items():
-        found = spelled(os.path.join(folder, name))
+        found = spelled(os.path.join(folder, name), key)
         with contextlib.suppress(Postponed):
             try:
                 with open_inside(inbox, found.name):

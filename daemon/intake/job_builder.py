@@ -74,7 +74,7 @@ class FileFacts(Protocol):
         """Return whether it is whole, and looks like it did at the last look; True where it was not looked at."""
         ...
 
-    def spelled(self, name: str) -> Spelled:
+    def spelled(self, name: str, key: str) -> Spelled:
         """Return the file as it is there, where its name is written a little otherwise."""
         ...
 
@@ -303,8 +303,8 @@ class JobBuilder:
         """Return bytes of the files that a manifest names, each counted once."""
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
-        names = {path for manifest in manifests for path in manifest.companion_paths(folder).values()}
-        return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
+        named = {file for manifest in manifests for file in manifest.named_files(folder)}
+        return sum(map(self._facts().size, {self._facts().spelled(*file).name for file in named}))
 
     def _is_due(self, build: _Build) -> bool:
         """Return whether something is left to do for a job that an earlier try may have made."""
@@ -464,7 +464,7 @@ class JobBuilder:
                 fs.OPS.write(building / target, build.claimed.table, sync=False)
                 copies.append(building / target)
                 continue
-            found = self._facts().spelled(path)
+            found = self._facts().spelled(path, field)
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")

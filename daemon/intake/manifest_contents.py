@@ -18,6 +18,7 @@ from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.batch.rows import BatchRows
+from daemon.jobs.companions import NamedFile
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
@@ -36,7 +37,7 @@ class Contents(NamedTuple):
     """
 
     look: Look
-    files: list[str]
+    files: list[NamedFile]
     output: str
     jobs: int
     spoken: int = 0
@@ -76,7 +77,7 @@ class ManifestContents:
         """Return the paths below the inbox of all files that the manifests which were read name. A table that is a batch of its
         own does not name itself.
         """
-        return {file for name, known in self._known.items() for file in known.files if file != name}
+        return {file.path for name, known in self._known.items() for file in known.files if file.path != name}
 
     def tables(self, name: str) -> tuple[str, ...]:
         """Return the paths below the inbox of the tables of rows that a manifest names."""
@@ -95,7 +96,7 @@ class ManifestContents:
         known = self._known.get(drop.name)
         if known is None:
             return 0
-        files = sum(self._inbox().size(self._inbox().spelled(name).name) for name in known.files)
+        files = sum(map(self._inbox().size, {self._inbox().spelled(*file).name for file in known.files}))
         return files + known.look.size + known.jobs * JOB_BYTES + known.spoken
 
     def of(self, drop: Drop) -> Contents:
@@ -104,7 +105,8 @@ class ManifestContents:
         inbox = self._inbox()
         paths = [path for folder in folders_above(drop.name) for path in sorted(inbox.defaults.get(folder, ()))]
         if unsettled := [path for path in paths if not inbox.still(path)]:
-            return Contents(drop.look, unsettled, "", 1)  # the manifest's own files follow when these have settled
+            # The manifest's own files follow when these have settled.
+            return Contents(drop.look, [NamedFile(path, "") for path in unsettled], "", 1)
         looks = tuple(inbox.last_look(path) for path in paths)
         tables = tuple(map(self._look_of_table, known.tables)) if known else ()
         is_known = known is not None and self.is_read(drop) and not known.held
@@ -123,7 +125,7 @@ class ManifestContents:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]
                 able = [manifest for manifest in manifests if self._fits_settings(manifest)]  # the others fail at once
-                files = dict.fromkeys(path for manifest in able for path in manifest.companion_paths(base).values())
+                files = dict.fromkeys(file for manifest in able for file in manifest.named_files(base))
                 spoken = max(map(bytes_while_spoken, able), default=0)  # one text is spoken after the other
                 outputs = [manifest.output for manifest in manifests if manifest.output]
                 known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)), spoken)
@@ -136,7 +138,7 @@ class ManifestContents:
     def _with_rows(self, contents: Contents, batches: Sequence[Manifest], folder: str) -> Contents:
         """Add the files that the rows of batches name, as far as their tables are there and whole."""
         inbox = self._inbox()
-        tables = [inbox.spelled(one.companion_paths(folder)["rows"]).name for one in batches]
+        tables = [inbox.spelled(one.companion_paths(folder)["rows"], "rows").name for one in batches]
         files = dict.fromkeys(contents.files)
         looks = tuple(map(self._look_of_table, tables))
         for batch, table, look in zip(batches, tables, looks, strict=True):

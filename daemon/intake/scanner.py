@@ -241,13 +241,14 @@ class InboxScanner:
         self._asked.add(name)
         return self._seconds_left(self._seen[name]) <= 0
 
-    def spelled(self, name: str) -> Spelled:
+    def spelled(self, name: str, key: str) -> Spelled:
         """Find a file that a manifest names, also where its name is written otherwise (see `CompanionNames.find`).
 
         Args:
             name: path below the inbox.
+            key: the key that names it.
         """
-        return Spelled(name, name) if name in self._seen else self._names.find(name)
+        return Spelled(name, name) if name in self._seen else self._names.find(name, key)
 
     def resembling(self, name: str) -> tuple[str, ...]:
         """Return the names of files in the folder of `name` that resemble it, the most alike first."""

@@ -9,5 +9,6 @@ def iso(seconds: float | None) -> str | None:
     """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
     if seconds is None:
         return None
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+    year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
+    part = int(seconds % 1 * 1000)
+    return f"{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{part:03d}Z"

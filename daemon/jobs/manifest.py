@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from pydantic import Field, JsonValue, PrivateAttr, model_validator
 
 from daemon.jobs.batch.template import has_placeholder
-from daemon.jobs.companions import Companion, companion_marks
+from daemon.jobs.companions import PICTURE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS, Companion, NamedFile, companion_marks
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest_conflicts import ConflictsError, conflicts_of
 from daemon.jobs.manifest_values import (
@@ -63,8 +63,16 @@ else:
 
 
 #: A value of `background` names a file only where it is no colour, no word and something is drawn.
-_BACKGROUND_FILE = Companion(lambda value, manifest: manifest.background_file is not None, option="")
-_AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
+_BACKGROUND_FILE = Companion(
+    lambda value, manifest: manifest.background_file is not None, option="", endings=PICTURE_ENDINGS
+)
+_AUDIO_FILE = Companion(
+    option="A sound file to be spoken to; TEXT is then what is said in it.",
+    letter="a",
+    endings=SOUND_ENDINGS + VIDEO_ENDINGS,
+)
+_VIDEO_FILE = Companion(option="A video, for a job of kind encode or info.", endings=VIDEO_ENDINGS)
+_CAPTION_FILE = Companion(option="A caption file, .srt or .vtt, for a job of kind encode.", endings=(".srt", ".vtt"))
 
 
 class Manifest(StrictModel):
@@ -78,7 +86,7 @@ class Manifest(StrictModel):
         description='What is said, as plain text, up to about an hour (60,000 characters: docs/voices.md, "How long a text may '
         'be"); `[pause 0.5s]` is a pause. Beside `audio`: its words.',
     )
-    audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
+    audio: Annotated[FileName, _AUDIO_FILE] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
         "captions, and in en, es, fr, hi, it and pt also lips that close where they must (in other languages the mouth follows "
@@ -102,10 +110,10 @@ class Manifest(StrictModel):
         description="How long the speech, and with it the video, is to be: seconds such as 15, or 0:15. It is spoken at 0.85 to "
         "1.2 times `speed`, then with shorter or longer pauses (docs/voices.md).",
     )
-    image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
+    image: Annotated[FileName, Companion(option="The portrait.", letter="i", endings=PICTURE_ENDINGS)] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
-    video: Annotated[FileName, Companion(option="A video, for a job of kind encode or info.")] | None = Field(
+    video: Annotated[FileName, _VIDEO_FILE] | None = Field(
         None, description="For `kind: encode` and `info`: a video file next to the manifest."
     )
     avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
@@ -180,9 +188,7 @@ class Manifest(StrictModel):
         "the last picture stays, or silence follows. cut: the shorter one decides. loop: the sound decides, and the picture "
         "begins again.",
     )
-    subtitles: (
-        Annotated[FileName, Companion(option="A caption file, .srt or .vtt, for a job of kind encode.")] | None
-    ) = Field(
+    subtitles: Annotated[FileName, _CAPTION_FILE] | None = Field(
         None,
         description="For `kind: encode`: a caption file, .srt or .vtt, next to the manifest; `captions` says where they go.",
     )
@@ -361,6 +367,10 @@ class Manifest(StrictModel):
             folder: in which the manifest lies, below the inbox. A file that folder defaults name lies beside these.
         """
         return {key: os.path.join(self._folder_of(key, folder), name) for key, name in self.companions().items()}
+
+    def named_files(self, folder: str) -> list[NamedFile]:
+        """Return the files that this job needs; `folder` as for `companion_paths`."""
+        return [NamedFile(path, key) for key, path in self.companion_paths(folder).items()]
 
     def _folder_of(self, key: str, folder: str) -> str:
         return os.path.dirname(self._inherited[key]) if key in self._inherited else folder

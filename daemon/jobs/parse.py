@@ -76,13 +76,18 @@ class _Given(NamedTuple):
 
 
 def parse_manifest(
-    data: bytes, max_documents: int = 1000, defaults: Sequence[FolderDefaults] = ()
+    data: bytes,
+    max_documents: int = 1000,
+    defaults: Sequence[FolderDefaults] = (),
+    place: Callable[[tuple[str | int, ...]], str] | None = None,
 ) -> list[Manifest | JobError]:
     """Parse a manifest file; returns one entry for each document: the manifest, or the error if it is invalid.
 
     Args:
         max_documents: most documents in it.
         defaults: those of its folder and of the folders above, the nearest last.
+        place: for a manifest that nobody wrote as a file: says where the value at a path comes from; it takes the place of line
+            and column in messages.
 
     Raises:
         JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
@@ -101,6 +106,8 @@ def parse_manifest(
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
             "Split the file.",
         )
+    if place is not None:
+        documents = [one if isinstance(one, JobError) else yaml_positions.with_places(one, place) for one in documents]
     found = (document if isinstance(document, JobError) else _validate(document, defaults) for document in documents)
     return [_with_names(item) if isinstance(item, DocumentError) else item for item in found]
 
@@ -339,7 +346,9 @@ def _mistakes(read: _Given, values: Mapping[str, Any], errors: Sequence[ErrorDet
 
 
 def _conflicts_of_written(given: Mapping[str, Any]) -> list[Conflict]:
-    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking."""
-    kind = kind_of(given)
+    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking, and of a
+    job that takes over what it does not say from another (`base`), nothing is known.
+    """
+    kind = None if "base" in given else kind_of(given)
     meant = {meant_key(key, Manifest.model_fields) for key in given if key not in Manifest.model_fields}
     return [] if kind is None else list(kind_conflicts(kind, given.__contains__, {*given, *meant}.__contains__))

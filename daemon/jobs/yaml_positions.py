@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -86,6 +86,15 @@ class DocumentError(JobError):
     lines: Sequence[str] = ()
     named: Mapping[str, str] = {}
     key: str = ""
+
+
+def with_places(document: YamlDocument, place: Callable[[Path], str]) -> YamlDocument:
+    """Return a document that nobody wrote as a file; messages say where the value at a path comes from by `place`."""
+
+    def placed(marks: Mapping[Path, Position]) -> dict[Path, Position]:
+        return {path: Place(mark.line, mark.column, place(path)) for path, mark in marks.items()}
+
+    return replace(document, values=placed(document.values), keys=placed(document.keys))
 
 
 def _position(node: Any) -> Position:

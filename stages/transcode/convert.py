@@ -58,7 +58,7 @@ def convert_video(ctx: Context) -> ConversionFacts:
     media, track, own = check_video(ctx)
     new = check_sound(ctx)[1] if ctx.manifest.audio else None
     plan = plan_conversion(ctx.manifest, media, track, own, new)
-    check_room(plan, ctx.source("video"), ctx.job_dir)
+    check_room(plan, ctx.source("video"), track, ctx.job_dir)
     _allow_start(ctx, track)
     _warn(ctx, plan, track)
     cues = read_captions(ctx.source("subtitles")) if ctx.manifest.subtitles else []

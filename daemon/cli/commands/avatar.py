@@ -17,13 +17,13 @@ from typing import Any
 import click
 
 from daemon.cli.commands.avatar_detect import detect
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, note, show
-from daemon.cli.complete import complete_avatars, complete_voices
+from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.complete import complete_avatars, complete_value, complete_voices, or_files
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name, usual_names
-from daemon.doors.words import with_settings
+from daemon.doors.words import option_of, with_settings
 from daemon.errors import JobError
-from daemon.jobs.companions import copy_name
+from daemon.jobs.companions import PICTURE_ENDINGS, copy_name
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import DELIVER, LaneName, Stage
@@ -52,8 +52,13 @@ avatar.add_command(detect)
 @click.option(
     "--voice", "-v", shell_complete=complete_voices, help="Who speaks in its videos; see `avatar voice list`."
 )
-@click.option("--background", "-b", help="What is behind the person: a picture file, or a word such as blur.")
-@click.option("--aspect", help="Shape of its videos, such as 9:16.")
+@click.option(
+    "--background",
+    "-b",
+    shell_complete=or_files(complete_value("background")),
+    help="What is behind the person: a picture file, or a word such as blur.",
+)
+@click.option("--aspect", shell_complete=complete_value("aspect"), help="Shape of its videos, such as 9:16.")
 @click.option("--consent", help="Who agreed that this portrait is kept, when, and on what basis.")
 @click.option("--expires", metavar="YYYY-MM-DD", help="Last day on which it may be used.")
 @_set
@@ -88,7 +93,8 @@ def add(
         "profile": {"name": name, "consent": consent, "expires": expires},
         **usual_names(files),
     }
-    manifest = check(with_settings(pairs, {"kind": "avatar"} | {key: value for key, value in given.items() if value}))
+    given = {key: value for key, value in given.items() if value}
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | given), (), option_of(given, image="PICTURE"))
     _make(shell, manifest, files, name, as_json)
 
 
@@ -133,7 +139,7 @@ def generate(
         "voice": voice,
         "profile": {"name": name, "expires": expires},
     }
-    manifest = check(with_settings(pairs, {"kind": "avatar"} | given))
+    manifest = check(with_settings(pairs, {"kind": "avatar"} | given), (), option_of(given, prompt="PROMPT"))
     _make(shell, manifest, {}, name, as_json)
 
 
@@ -280,7 +286,9 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     rows: list[dict[str, Any]] = []
     with _stages(shell, "cpu") as stages:
         for path in pictures:
-            manifest = check(with_settings(pairs, {"kind": "detect", "image": usual_name(path, "image")}))
+            manifest = check(
+                with_settings(pairs, {"kind": "detect", "image": usual_name(path, "image")}), (), option_of({})
+            )
             row: dict[str, Any] = {"file": path.name}
             try:
                 with stages.job(manifest, {"image": path}) as job:

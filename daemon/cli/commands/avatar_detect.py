@@ -12,7 +12,7 @@ import click
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.make_job import make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
-from daemon.doors.words import with_settings
+from daemon.doors.words import option_of, with_settings
 from daemon.system import fs
 from daemon.system.permissions import check_right
 
@@ -52,7 +52,15 @@ def detect(
     keys = with_settings(pairs, {"kind": "detect", "image": picture})
     with tempfile.TemporaryDirectory(prefix="avatar-detect-") as folder:
         report = Path(folder) / f"{picture.stem}.json"
-        result = make(shell, keys, report, quiet=True, timeout=timeout, beside=(ANNOTATED,))
+        result = make(
+            shell,
+            keys,
+            report,
+            option_of({"image": picture}, image="PICTURE"),
+            quiet=True,
+            timeout=timeout,
+            beside=(ANNOTATED,),
+        )
         if not result.success:
             show(result_json(result), as_json, lambda: tell_result(result))
             raise click.exceptions.Exit(1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_hooks
 from daemon.errors import AvatarError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(shell: Shell) -> None:
 
 @hooks.command("list")
 @click.option("--state", type=click.Choice(["waiting", "delivered", "dead"]), help="Only deliveries in this state.")
-@click.option("--hook", default="", help="Only deliveries of this hook.")
+@click.option("--hook", default="", shell_complete=complete_hooks, help="Only deliveries of this hook.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=SHOWN, show_default=True, help="The newest only.")
 @json_option
 @click.pass_obj
@@ -118,7 +119,7 @@ def show_delivery(shell: Shell, wanted: str, as_json: bool) -> None:
 
 @hooks.command()
 @click.argument("wanted", metavar="DELIVERY", required=False, default="")
-@click.option("--hook", default="", help="All that this hook has not delivered.")
+@click.option("--hook", default="", shell_complete=complete_hooks, help="All that this hook has not delivered.")
 @json_option
 @click.pass_obj
 def retry(shell: Shell, wanted: str, hook: str, as_json: bool) -> None:
@@ -149,7 +150,7 @@ def retry(shell: Shell, wanted: str, hook: str, as_json: bool) -> None:
 
 
 @hooks.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_hooks)
 @json_option
 @click.pass_obj
 def test(shell: Shell, name: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.common import Shell, alias, console, exit_code, json_option, note, show, tell_error, with_examples
-from daemon.cli.complete import complete_jobs
+from daemon.cli.complete import complete_jobs, complete_value
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
@@ -58,7 +58,9 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
             "--since", type=Moment(), help="Accepted since 2026-01-31, 2026-01-31T09:30 (UTC), or 90m, 24h, 7d, 2w ago."
         ),
         click.option("--by", multiple=True, metavar="USER", help="Handed in by this user."),
-        click.option("--kind", multiple=True, help="Kind of job, such as video or speech."),
+        click.option(
+            "--kind", multiple=True, shell_complete=complete_value("kind"), help="Kind of job, such as video or speech."
+        ),
         click.option("--state", "--status", "state", multiple=True, type=states, help=meant),
         click.option("--search", default="", metavar="WORDS", help="All in the name, text, tags or manifest's path."),
     ):

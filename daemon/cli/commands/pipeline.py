@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
-from daemon.cli.complete import complete_avatars, complete_voices, or_files
+from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_avatars, complete_value, complete_voices, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
-from daemon.doors.words import with_settings, words_of
+from daemon.doors.words import option_of, with_settings, words_of
+from daemon.jobs.companions import PICTURE_ENDINGS
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -36,8 +37,8 @@ def pipeline() -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
     help="Its ending names the format. Default: avatar.mp4.",
 )  # fmt: skip
-@click.option("--quality", "-q", help="draft, low, medium or high.")
-@click.option("--fps", help="Frames per second.")
+@click.option("--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high.")
+@click.option("--fps", shell_complete=complete_value("fps"), help="Frames per second.")
 @click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
 @click.option("--timeout", type=SECONDS, help="Longest wait, in seconds; default: without end.")
 @json_option
@@ -69,7 +70,7 @@ def run(
     if text is None and audio is None:
         raise click.UsageError("Give a TEXT, or a recording with --audio FILE.")
     given = {"voice": voice, "audio": audio, "quality": quality, "fps": fps}
-    finish_job(shell, pairs, given, text, avatar, output, timeout, as_json)
+    finish_job(shell, pairs, given, text, avatar, output, timeout, as_json, option="--avatar")
 
 
 def finish_job(
@@ -81,12 +82,15 @@ def finish_job(
     output: Path | None,
     timeout: float | None,
     as_json: bool,
+    *,
+    option: str,
 ) -> None:
     """Make a video of a face, given as a picture file or an avatar profile, and tell how it ended.
 
     Args:
         pairs: what `--set` says.
         given: what other options say, by the manifest's keys.
+        option: the option that says whose face it is.
 
     Raises:
         click.BadParameter: there is no such picture; `pairs` say something else than an option.
@@ -102,11 +106,13 @@ def finish_job(
         )
     else:
         face = {"avatar": avatar}
-    keys = with_settings(pairs, {**given, **face, "text": None if text is None else words_of(text)})
+    given = {**given, **face, "text": None if text is None else words_of(text)}
+    keys = with_settings(pairs, given)
     if output is not None:
         keys |= format_of(output, keys)
     target = output or Path(f"avatar.{keys.get('format') or _usual_format(keys)}")
-    result = make(shell, keys, target, quiet=as_json, timeout=timeout)
+    place = option_of(given, **dict.fromkeys(face, option))
+    result = make(shell, keys, target, place, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)

@@ -64,8 +64,9 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
     if unwatched := value["unwatched"]:
         yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
     yield from (f"HOOKS    {line}" for line in describe_hook_troubles(value))
+    width = max(8, *map(len, value["queues"]))
     for stage, sides in value["queues"].items():
-        yield f"{stage:8} {sides['ready']} waiting, {sides['active']} running"
+        yield f"{stage:{width}} {sides['ready']} waiting, {sides['active']} running"
     for slot in value["slots"] if len(value["slots"]) > 1 else ():
         yield f"{slot['lane']:8} {describe_slot(slot)}"
     # A job that was cancelled rests in the folder of those that failed.

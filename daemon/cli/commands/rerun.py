@@ -15,12 +15,14 @@ from daemon.cli.commands.submit import (
     manifest_of,
 )
 from daemon.cli.common import Shell, json_option
+from daemon.cli.complete import complete_jobs
 from daemon.doors.hand_in import next_name
+from daemon.doors.words import option_of
 from daemon.errors import AvatarError
 
 
 @click.command()
-@click.argument("wanted", metavar="JOB")
+@click.argument("wanted", metavar="JOB", shell_complete=complete_jobs)
 @file_options
 @click.option(
     "--name", "-n", help="Name of the result; default: the next version of the earlier one, such as hello-v2."
@@ -48,10 +50,11 @@ def rerun(
     """
     job, before = _job(shell, wanted)
     files = files_of(given)
-    manifest = manifest_of(pairs, {"base": job}, files)
+    place = option_of(files)
+    manifest, files = manifest_of(pairs, {"base": job}, files)
     result = next_name(shell.settings.paths.outbox, before) if name is None else checked_name(name)
-    hand_in_and_tell(shell, manifest, files, result, key or "", (), chosen=name is None, wait=wait, timeout=timeout,
-                     as_json=as_json)  # fmt: skip
+    hand_in_and_tell(shell, manifest, files, result, key or "", (), place, chosen=name is None, wait=wait,
+                     timeout=timeout, as_json=as_json)  # fmt: skip
 
 
 def _job(shell: Shell, wanted: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.complete import complete_keys, complete_value
 from daemon.cli.numbers import Number
 from daemon.errors import ConfigError
 from daemon.jobs.iso_time import iso
@@ -106,7 +107,13 @@ def key() -> None:
     "--bytes-per-day", "upload_bytes_per_day", type=click.IntRange(1), help="Most bytes of files within a day."
 )
 @click.option("--priority", type=click.IntRange(-100, 100), help="Highest priority of its jobs.")
-@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; may be given several times.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    shell_complete=complete_value("kind"),
+    help="Only jobs of this kind; may be given several times.",
+)
 @json_option
 @click.pass_obj
 def add(
@@ -126,11 +133,18 @@ def add(
         if kind not in KINDS:
             raise AvatarError("key-invalid", f"There is no kind of job {kind!r}.", f"Use one of {', '.join(KINDS)}.")
     expires = None if days is None else time.time() + days * DAY_S
-    made, text = ApiKeys(shell.settings.server.keys).add(name, role, expires, Limits(**limits, kinds=kinds or None))
+    keys = ApiKeys(shell.settings.server.keys)
+    others = [one.id for one in keys.all() if one.name == name]
+    made, text = keys.add(name, role, expires, Limits(**limits, kinds=kinds or None))
 
     def tell() -> None:
         click.echo(text)
         click.echo(f"This is the key of {made.name} ({made.role}). It is not shown again.", err=True)
+        if others:
+            note(
+                f"{name} has {'another key' if len(others) == 1 else 'other keys'} already: {', '.join(others)}. All of them are "
+                f"valid; `avatar key revoke {others[0]}` removes one."
+            )
 
     show(
         {"id": made.id, "name": made.name, "role": made.role, "expires": iso(made.expires), "key": text}, as_json, tell
@@ -180,7 +194,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument("wanted", metavar="KEY")
+@click.argument("wanted", metavar="KEY", shell_complete=complete_keys)
 @json_option
 @click.pass_obj
 def revoke(shell: Shell, wanted: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
@@ -18,7 +18,7 @@ from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
-from daemon.doors.words import with_settings, words_of
+from daemon.doors.words import option_of, with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults, merge_values
@@ -97,11 +97,13 @@ def submit(
     """
     files = files_of(given)
     words = None if text is None else words_of(text)
-    manifest = manifest_of(pairs, {"voice": voice, "text": words}, files)
+    place = option_of({"voice": voice, "text": words, **files})
+    manifest, files = manifest_of(pairs, {"voice": voice, "text": words}, files)
     defaults = read_defaults(shell.settings.paths.inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
     _check_needs(manifest, files, defaults)
     wanted = None if name is None else checked_name(name)
-    hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, wait=wait, timeout=timeout, as_json=as_json)
+    hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, place, wait=wait, timeout=timeout,
+                     as_json=as_json)  # fmt: skip
 
 
 def files_of(given: Mapping[str, Path | None]) -> dict[str, Path]:
@@ -109,14 +111,25 @@ def files_of(given: Mapping[str, Path | None]) -> dict[str, Path]:
     return {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
 
 
-def manifest_of(pairs: tuple[str, ...], given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the manifest that `--set` and the options describe, without the keys that files are brought for.
+def manifest_of(
+    pairs: tuple[str, ...], given: Mapping[str, Any], files: Mapping[str, Path]
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the manifest that `--set` and the options describe, without the keys that files are brought for, and these files.
+
+    `--set image=portrait.png` brings a file that is here as `--image portrait.png` does.
 
     Raises:
         click.BadParameter: as `with_settings`.
     """
     manifest = with_settings(pairs, {**given, **files})
-    return {key: value for key, value in manifest.items() if key not in files}
+    here = {key: Path(value) for key, value in manifest.items() if key in COMPANIONS and is_file_here(key, value)}
+    brought = {**here, **files}
+    return {key: value for key, value in manifest.items() if key not in brought}, brought
+
+
+def is_file_here(key: str, value: Any) -> bool:
+    """Return whether the value of a key that may name a file names one that is here, by its ending too."""
+    return isinstance(value, str) and value.lower().endswith(COMPANIONS[key].endings) and Path(value).is_file()
 
 
 def hand_in_and_tell(
@@ -126,6 +139,7 @@ def hand_in_and_tell(
     name: str | None,
     key: str,
     defaults: Sequence[FolderDefaults],
+    place: Callable[[tuple[str | int, ...]], str],
     *,
     chosen: bool = False,
     wait: bool,
@@ -134,15 +148,17 @@ def hand_in_and_tell(
 ) -> None:
     """Hand in a job as `daemon.doors.hand_in.hand_in` does, and say where its status is; with `wait`, follow it to its end.
 
+    `place` as for `daemon.doors.hand_in.check`.
+
     Raises:
         AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
         click.exceptions.Exit: the job ended without a result.
     """
-    checked_manifest = check({**manifest, **usual_names(files)}, defaults)
+    checked_manifest = check({**manifest, **usual_names(files)}, defaults, place)
     check_text_length(checked_manifest, shell.settings)
     check_notify(checked_manifest.notify, shell.settings.hooks)
     handed_in = hand_in(
-        manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults
+        manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults, complete=True
     )
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
@@ -228,8 +244,12 @@ def follow(
 def _wait(shell: Shell, status: Path, job: str, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
     final: dict[str, Any] = {}
     with progress_view(quiet=quiet) as shown:
-        for final in follow(shell, status, job, timeout_s, before):
-            shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
+        try:
+            for final in follow(shell, status, job, timeout_s, before):
+                shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
+        except KeyboardInterrupt:
+            note(f"The job goes on, and its results come into {status.parent}. `avatar jobs cancel {job}` ends it.")
+            raise
     return final
 
 

@@ -107,7 +107,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         if isinstance(item, JobError):
             raise with_missing_files(item, root, folder, scanner.spelled, scanner.resembling)
         for key, path in item.companion_paths(folder).items():
-            found = scanner.spelled(path)
+            found = scanner.spelled(path, key)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
             files[key] = root / found.name
             with opened_companion(root, found, scanner.resembling, folder, item.inherited.get(key, "")):

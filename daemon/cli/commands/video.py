@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from daemon.cli.commands.pipeline import finish_job
-from daemon.cli.common import PICTURE_ENDINGS, Shell, json_option, show
-from daemon.cli.complete import complete_avatars, or_files
+from daemon.cli.common import Shell, json_option, show
+from daemon.cli.complete import complete_avatars, complete_value, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
-from daemon.doors.words import with_settings
+from daemon.doors.words import option_of, with_settings
+from daemon.jobs.companions import PICTURE_ENDINGS
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _output = click.Path(dir_okay=False, path_type=Path)
@@ -23,24 +24,44 @@ _timeout = click.option("--timeout", type=SECONDS, help="Longest wait, in second
 _set = click.option("--set", "-s", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other key of the manifest.")
 #: Options of `encode`, by the key of the manifest, in the order of the help.
 ENCODE_OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "quality": click.option("--quality", "-q", help="draft, low, medium or high."),
-    "codec": click.option("--codec", help="Of an MP4: h264 or hevc."),
-    "fps": click.option("--fps", help="Frames per second."),
+    "quality": click.option(
+        "--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high."
+    ),
+    "codec": click.option("--codec", shell_complete=complete_value("codec"), help="Of an MP4: h264 or hevc."),
+    "fps": click.option("--fps", shell_complete=complete_value("fps"), help="Frames per second."),
     "crop": click.option(
         "--crop", metavar="WIDTHxHEIGHT+LEFT+TOP", help="The part that is kept, in px of the upright picture."
     ),
     "size": click.option("--size", metavar="WIDTHxHEIGHT", help="Of the video, in px."),
-    "aspect": click.option("--aspect", metavar="WIDTH:HEIGHT", help="Shape of the video, such as 9:16."),
-    "fit": click.option("--fit", help="How a picture of another shape fills the video: crop, pad or blur."),
+    "aspect": click.option(
+        "--aspect",
+        shell_complete=complete_value("aspect"),
+        metavar="WIDTH:HEIGHT",
+        help="Shape of the video, such as 9:16.",
+    ),
+    "fit": click.option(
+        "--fit",
+        shell_complete=complete_value("fit"),
+        help="How a picture of another shape fills the video: crop, pad or blur.",
+    ),
     "audio": click.option("--audio", "-a", type=_file, help="The new sound."),
     "sync_mode": click.option(
-        "--sync-mode", help="Where the new sound is longer or shorter: longest, cut or loop (docs/manifest.md)."
+        "--sync-mode",
+        shell_complete=complete_value("sync_mode"),
+        help="Where the new sound is longer or shorter: longest, cut or loop (docs/manifest.md).",
     ),
     "subtitles": click.option("--subtitles", type=_file, help="A caption file, .srt or .vtt."),
     "captions": click.option(
-        "--captions", help="Where the captions go: burn, or srt or vtt for a file beside the video. Default: burn."
+        "--captions",
+        shell_complete=complete_value("captions"),
+        help="Where the captions go: burn, or srt or vtt for a file beside the video. Default: burn.",
     ),
-    "language": click.option("--language", metavar="TAG", help="Language of the captions, such as en or ja."),
+    "language": click.option(
+        "--language",
+        shell_complete=complete_value("language"),
+        metavar="TAG",
+        help="Language of the captions, such as en or ja.",
+    ),
     "title": click.option("--title", help="Title that players show."),
 }
 
@@ -57,7 +78,7 @@ def video() -> None:
 @click.option("--audio", "-a", required=True, type=_file, help="The recording of one person who speaks.")
 @click.option("--text", help="What is said in it, for captions and exact lips; `-`: standard input.")
 @click.option("--output", "-o", type=_output, help="Its ending names the format. Default: avatar.mp4.")
-@click.option("--quality", "-q", help="draft, low, medium or high.")
+@click.option("--quality", "-q", shell_complete=complete_value("quality"), help="draft, low, medium or high.")
 @_set
 @_timeout
 @json_option
@@ -79,9 +100,8 @@ def lipsync(
     Example:
       avatar video lipsync --image portrait.png --audio speech.wav -o out.mp4
     """
-    finish_job(
-        shell, pairs, {"kind": "lipsync", "audio": audio, "quality": quality}, text, face, output, timeout, as_json
-    )
+    given = {"kind": "lipsync", "audio": audio, "quality": quality}
+    finish_job(shell, pairs, given, text, face, output, timeout, as_json, option="--image")
 
 
 def _encode_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,11 +135,13 @@ def encode(
       avatar video encode in.mp4 -o out.webm --quality high
       avatar video encode in.mp4 -o tall.mp4 --aspect 9:16 --fit blur --subtitles words.srt
     """
-    keys = with_settings(pairs, {"kind": "encode", "video": source, **given})
+    given = {"kind": "encode", "video": source, **given}
+    keys = with_settings(pairs, given)
     if "subtitles" in keys:
         keys.setdefault("captions", "burn")
     keys |= format_of(output, keys)
-    result = make(shell, keys, output, quiet=as_json, timeout=timeout)
+    place = option_of(given, video="VIDEO")
+    result = make(shell, keys, output, place, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)
@@ -143,7 +165,7 @@ def info(shell: Shell, file: Path, timeout: float | None, as_json: bool) -> None
     key = "image" if file.suffix.lower() in PICTURE_ENDINGS else "video"
     with tempfile.TemporaryDirectory(prefix="avatar-info-") as folder:
         target = Path(folder) / "info.json"
-        result = make(shell, {"kind": "info", key: file}, target, quiet=True, timeout=timeout)
+        result = make(shell, {"kind": "info", key: file}, target, lambda path: "FILE", quiet=True, timeout=timeout)
         if not result.success:
             show(result_json(result), as_json, lambda: tell_result(result))
             raise click.exceptions.Exit(1)

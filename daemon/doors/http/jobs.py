@@ -214,7 +214,7 @@ class Jobs:
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
-        found = check({**wanted, **usual_names(files)}, defaults)
+        found = check({**wanted, **usual_names(files)}, defaults, lambda path: "in the request")
         makes_jobs = found.kind_of_job.makes_jobs
         if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
             raise batch_refused()

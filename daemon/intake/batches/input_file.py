@@ -21,8 +21,8 @@ from daemon.system.safe_open import open_inside
 class FileNames(Protocol):
     """Finds files of the inbox by names that may be written otherwise."""
 
-    def spelled(self, name: str) -> Spelled:
-        """The file as it is there; `name`: its path below the inbox."""
+    def spelled(self, name: str, key: str) -> Spelled:
+        """The file as it is there; `name`: its path below the inbox, `key`: the key that names it."""
         ...
 
 
@@ -48,8 +48,8 @@ def input_of(manifest: Manifest, source: str, table: Path, names: FileNames, inb
     above = os.path.dirname(source)
     missing: dict[str, str] = {}
     with contextlib.suppress(JobError):  # a table that cannot be read is refused by the check stage
-        for path in BatchRows(manifest, table, manifest.inherited).files(above):
-            found = names.spelled(path)
+        for path, key in BatchRows(manifest, table, manifest.inherited).files(above):
+            found = names.spelled(path, key)
             try:
                 with open_inside(inbox, found.name):
                     pass

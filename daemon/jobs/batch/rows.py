@@ -19,6 +19,7 @@ from daemon.errors import JobError
 from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
 from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values, unfinished_placeholders
+from daemon.jobs.companions import NamedFile
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.kinds import BATCH_KEYS, KINDS, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, KEYS_BELOW, Manifest
@@ -232,8 +233,8 @@ class BatchRows:
         inherited = {key: file for key, file in self._inherited.items() if key not in self._own_keys(row)}
         return ResolvedRow(row, values, found.with_defaults((), inherited))
 
-    def files(self, folder: str) -> list[str]:
-        """Return the paths below the inbox of the files that the rows name, each once, without checking the rest of the rows.
+    def files(self, folder: str) -> list[NamedFile]:
+        """Return the files that the rows name, each once, without checking the rest of the rows.
 
         Args:
             folder: in which the manifest of the batch lies, below the inbox.
@@ -242,7 +243,7 @@ class BatchRows:
             JobError: as `rows`.
         """
         template = {**(self._manifest.template or {})}
-        known: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        known: dict[tuple[Any, ...], tuple[NamedFile, ...]] = {}
         for row in self.rows():
             try:
                 values = self._values(row) if not row.error else {}
@@ -252,7 +253,7 @@ class BatchRows:
             if asked not in known:
                 inherited = {key: file for key, file in self._inherited.items() if values.get(key) == template.get(key)}
                 known[asked] = tuple(named_paths(values, folder, inherited))
-        return list(dict.fromkeys(path for paths in known.values() for path in paths))
+        return list(dict.fromkeys(file for files in known.values() for file in files))
 
     def columns_of(self, key: str) -> str:
         """Return the columns that a key of the rows' manifests comes from; empty where it is the same in all."""
@@ -283,8 +284,8 @@ class BatchRows:
         return f"row {row.number}, column {', '.join(columns)}"
 
 
-def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, str]) -> Iterator[str]:
-    """Yield the paths below the inbox of the files that a manifest names which is not checked; those without use are left out.
+def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, str]) -> Iterator[NamedFile]:
+    """Yield the files that a manifest names which is not checked; those without use are left out.
 
     Args:
         folder: of the manifest, below the inbox.
@@ -297,7 +298,8 @@ def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, 
         if key in unused or not isinstance(value, str) or (key == "background" and "." not in value):
             continue
         with contextlib.suppress(ValidationError):
-            yield os.path.join(os.path.dirname(inherited[key]) if key in inherited else folder, _file_name(value))
+            beside = os.path.dirname(inherited[key]) if key in inherited else folder
+            yield NamedFile(os.path.join(beside, _file_name(value)), key)
 
 
 @functools.lru_cache(maxsize=10_000)

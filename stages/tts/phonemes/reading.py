@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 from hibari.g2p import ASSETS, G2P
 from hibari.g2p.lexicon import Lexicon
 from hibari.g2p.tagger import Tagger
+from hibari.g2p.token import Tok
 from hibari.g2p.tokenize import Tokenizer
 
 from daemon.errors import JobError
@@ -26,6 +27,10 @@ NO_WORD = -1
 
 # The front end treats square brackets as markup ("[word](/phonemes/)"), so they become round ones.
 _BRACKETS = str.maketrans("[]", "()")
+#: Quotation marks that its tagger does not know: it takes them for words, and then looks `"maybe"` up as one word, marks and all.
+_QUOTES = frozenset('"“”„«»')
+#: Tags of signs after which a quotation mark opens.
+_OPENING = frozenset({"``", "-LRB-", ":"})
 _WORD_END = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
 _VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY")
 _NO_SOUNDS: Mapping[int, str] = MappingProxyType({})
@@ -112,6 +117,16 @@ class _G2P(G2P):  # type: ignore[misc]  # hibari is not typed
         self.tagger = Tagger(DictionaryFile(Path(ASSETS, "tagger.json.gz"), large=("tagdict", "weights")).read())
         self._oov = None  # the network for words that stand in none: it is loaded when the first one is asked for
         self.unk, self.british = "", british
+
+    def _tokens(self, text: str) -> list[Tok]:
+        """Return the words and signs of a text with their part of speech; quotation marks are tagged as such."""
+        pairs = self.tokenizer(text)
+        tags = self.tagger(["'" if part in _QUOTES else part for part, _ in pairs]) if pairs else []
+        tokens = [Tok(part, tag, blank) for (part, blank), tag in zip(pairs, tags, strict=True)]
+        for before, token in pairwise([None, *tokens]):
+            if token is not None and token.text in _QUOTES:
+                token.tag = "``" if before is None or before.whitespace or before.tag in _OPENING else "''"
+        return tokens
 
 
 @lru_cache(maxsize=2)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import JobError
+from daemon.jobs.language import LANGUAGE_NAMES
 from daemon.profiles.profile_folders import now_utc
 from daemon.system.json_files import replace_json
 from stages.context import Context
 from stages.facts import ProfileFacts
 from stages.media.wav import open_wav_writer, to_pcm
+from stages.tts.engines.base import primary_language
 from stages.tts.engines.voices import list_voices
 from stages.tts.profile_store import WORDS, Profile, ProfileStore
 from stages.tts.profiles.sample import RATE, make_reference
@@ -72,7 +74,8 @@ def make_profile(
         progress: called with the finished share, 0 to 1.
 
     Raises:
-        JobError: `consent-missing`, `profile-name`, or what `sample.make_reference` raises; nothing is saved then.
+        JobError: `consent-missing`, `profile-name`, `language-unsupported`, or what `sample.make_reference` raises; nothing is
+            saved then.
         MachineError: `folder-unusable`; ffmpeg is missing; the disk is full.
     """
     store = ProfileStore(settings.paths.profiles)
@@ -81,6 +84,7 @@ def make_profile(
     store.check_name(request.name, request.id)
     _check_no_engine_voice(request.name, settings)
     store.check_expiry(request.expires)
+    _check_language(request.language, settings)
     found = make_reference(samples, by_name=request.source == COMMAND)
     progress(0.8)
     profile = Profile(
@@ -95,6 +99,22 @@ def make_profile(
         folder=settings.paths.profiles / request.id,
     )
     return store.save_profile(profile, _wav(found.samples)), found.warnings
+
+
+def _check_language(tag: str, settings: Settings) -> None:
+    """Check that a voice can speak the language, as a profile of another could not be used.
+
+    Raises:
+        JobError: `language-unsupported`.
+    """
+    primary = primary_language(tag)
+    spoken = {primary_language(one) for voice in list_voices(settings) for one in voice.languages}
+    if primary not in LANGUAGE_NAMES and primary not in spoken:
+        raise JobError(
+            "language-unsupported",
+            f"No voice speaks a language '{tag}'.",
+            f"`language` is what is spoken in the recording: {', '.join(sorted({*LANGUAGE_NAMES, *spoken}))}.",
+        )
 
 
 def _check_no_engine_voice(name: str, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from stages.tts.text.rules import Rule
 #: Words not pronounced as spelled; the lexicon in config.yaml has precedence.
 WORDS = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "C#": "C sharp", "F#": "F sharp", "CO2": "C O 2",
-    "JSON": "Jason", "WWI": "World War 1", "WWII": "World War 2",
+    "JSON": "Jason", "WWI": "World War 1", "WWII": "World War 2", "résumé": "/ɹˈɛzəmˌA/", "résumés": "/ɹˈɛzəmˌAz/",
 }  # fmt: skip
 #: Tags of regions where "12/5/2024" means the fifth of December.
 _MONTH_FIRST = frozenset({"en", "en-us", "en-ca", "en-ph"})
@@ -30,10 +30,16 @@ _UNITS = {
     "m/s": "meter per second", "m²": "square meter", "km²": "square kilometer", "cm²": "square centimeter",
     "m³": "cubic meter", "cm³": "cubic centimeter", "ft²": "square foot", "rpm": "revolution per minute",
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "lb": "pound", "ft": "foot", "mi": "mile",
-    "min": "minute", "GB": "gigabyte", "TB": "terabyte", "tbsp": "tablespoon", "tsp": "teaspoon",
+    "min": "minute", "GB": "gigabyte", "TB": "terabyte", "tbsp": "tablespoon", "tsp": "teaspoon", "kbps": "kilobit per second",
+    "hPa": "hectopascal", "kPa": "kilopascal", "kJ": "kilojoule", "kN": "kilonewton", "Nm": "newton meter", "mA": "milliampere",
 }  # fmt: skip
 _PER = {"mo": "month", "yr": "year", "wk": "week", "hr": "hour", "h": "hour", "min": "minute", "sec": "second",
         "s": "second", "lb": "pound", "kg": "kilogram"}  # fmt: skip
+#: Units of a rate, before its slash and after it: "20 MB/s", "30 l/min".
+_RATES = {**_UNITS, "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit",
+          "mg": "milligram", "ml": "milliliter", "kWh": "kilowatt hour", "kW": "kilowatt", "t": "ton"}  # fmt: skip
+_RATES_PER = {**_PER, "d": "day", "l": "liter", "L": "liter", "dl": "deciliter", "km": "kilometer", "m²": "square meter",
+              "m³": "cubic meter", "ha": "hectare"}  # fmt: skip
 _PER_WHAT = "month|year|week|day|hour|night|minute|second|person|user|seat|unit|item|mile|gallon"
 _MANY = "people|users|views|followers|subscribers|downloads|customers|visitors|homes|jobs|dollars|pounds|euros"
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
@@ -64,6 +70,8 @@ _MACROS = {
     r"|Nov(?:ember)?|Dec(?:ember)?",
     "TH": r"(?:st|nd|rd|th)",
     "UNIT": "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))),
+    "RATE": "|".join(map(re.escape, sorted(_RATES.keys() - {"m/s", "rpm", "kbps"}, key=len, reverse=True))),
+    "PER": "|".join(map(re.escape, sorted(_RATES_PER, key=len, reverse=True))),
 }
 
 
@@ -111,6 +119,13 @@ def _unit(found: re.Match[str]) -> str | None:
         return f"{number} {name.replace('foot', 'feet')}"
     counted, _, rest = name.partition(" per ")
     return f"{number} {counted}s per {rest}" if rest else f"{number} {name}s"
+
+
+def _rate(found: re.Match[str]) -> str:
+    number, unit, per = found.groups()
+    name = _RATES[unit].replace("foot", "feet")
+    many = "" if number == "1" or _counts_one(found) or name.endswith("feet") else "s"
+    return f"{number} {name}{many} per {_RATES_PER[per]}"
 
 
 def _counts_one(found: re.Match[str]) -> bool:
@@ -231,6 +246,7 @@ _TABLE = (
     _rule(r"{<}(\d{1,2}:\d\d) ?{-} ?(?=\d{1,2}:\d\d(?!\w))", r"\1 to "),
     _rule(r"{<}((?:1[0-2]|0?\d)(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
     # Figures that are said one by one
+    _rule(r"(?<=[Cc]all |[Dd]ial )(?:000|101|11[0-9]|911|988|999)(?![\w,.-]\d|\w)", lambda m: n.digits(m[0]), each=True),
     _rule(r"(?<!\w)\+(?=(?:[ ./()-]{0,3}\d){7})\d{1,3}(?:[ .-]?\(\d{1,4}\)\d{0,5}|[ .-]\d{1,5})(?:[ ./-]\d{1,9}){1,5}{>}",
           lambda m: n.digits(m[0]), each=True),
     _rule(r"(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}{>}", lambda m: n.digits(m[0]), each=True),
@@ -255,6 +271,7 @@ _TABLE = (
     _rule(r"(?<![\w.])(\d{1,3})(?:in\b(?!-)| in\.(?= [a-z]))", r"\1 inches"),
     _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))(\+)?",
           lambda m: f"{m[1]} {n.large_number(m[2])}{' plus' if m[3] else ''}"),
+    _rule(r"(?<![\w.,/:$€£])({NUM}) ?({RATE})/({PER})(?![\w²³/'’])", _rate),
     _rule(r"(?<![\w.,/:$€£])({NUM})( ?)({UNIT})(?![\w²³/'’])", _unit),
     # Fractions and proportions
     _rule(r"(?<=\d) ?([½¼¾⅓⅔⅛⅜⅝⅞])", lambda m: f" {_VULGAR[m[1]]}"),
@@ -267,6 +284,8 @@ _TABLE = (
     _rule(r"(?<![\w:.,])(\d{1,3}):(\d)(?![\w:]|\.\d)", _ratio),
     _rule(r"{<}(\d{1,4}(?:\.\d{1,3})?)(%)?{-}(\d{1,4}(?:\.\d{1,3})?)(?!\w|-\w|[.,/:-]\d|=)", _span),
     # Figures that would be lost
+    _rule(r"(?<=\d) [*∗] (?=\d)", " times "),
+    _rule(r"(?<![\w.-])([A-Za-z]{2,6})(\d{1,2}\.\d)(?!\w|[.,]\d)", r"\1 \2"),
     _rule(r"{<}(\d{1,3}(?:\.\d{1,6})?)[eE]([-+]?\d{1,3}){>}", _power),
     _rule(r"(?<![\w.])\.(?=\d)", "0."),
     _rule(r"(?<![\w.,:])(\d{1,9})\.(\d{0,7}0)(?!\d|[.,]\d)", _point),
@@ -274,7 +293,12 @@ _TABLE = (
     # Marks of lists: "a)" is the letter, "(iii)" a number
     _rule(r"(?<!\S)\(?[aA]\)(?= )", "A,"),
     _rule(r"(?<!\S)\(?([ivx]{2,5})\)(?= )", lambda m: f"{_ROMAN[m[1]]}," if m[1] in _ROMAN else None),
+    # The letter A, which is no article
+    _rule(r"(?<![\w'’.])A(?: ?[-–] ?| to )(?=[B-Z](?!\w|['’.]))", "A. to "),
+    _rule(r"(?<=[\"“‘'])A(?=[\"”’'])", "A."),
     # Shortened words
+    _rule(r"(?<=\b(?:on|at|of|to) )([A-Z][a-z]{1,20}) Dr\.?(?= [a-z]|[,;)]|$)", r"\1 Drive"),
+    _rule(r"(?<=\d )((?:[A-Z][a-z]{1,20} ){1,2})Dr\.?(?= [a-z]|[,;)]|$)", r"\1Drive"),
     _rule(r"(?<=[a-zA-Z] )['’][nN]['’]?(?= [a-zA-Z])", "and"),
     _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),
     _rule(r"\bNr\.? ?(?=\d)", "number "),

@@ -19,7 +19,10 @@ MAX_PIECE_CHARS = 280
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
 _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|[^\S\n]*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
-_LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})\))\s+\S|[・①-⑳]")
+#: An item begins with a sign or a small picture, such as ▪, ✓ or →, a number or a letter.
+_LIST_ITEM = re.compile(
+    r"(?:[^\w\s\"'“”‘’«»()\[\]{}¿¡#$€£¥₹.,;:!?…&/=<>%|~^@\\`+—]{1,3}|\+(?=\s+[^\W\d])|—(?=\s+[A-ZÀ-ÖØ-Þ])|\d\ufe0f?\u20e3|\d{1,3}[.)]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})\))\s+\S|[・①-⑳]"
+)
 #: A shorter line before a capital letter is a heading or an item of a list, and not broken by wrapping.
 _WRAPPED_WIDTH = 40
 #: Most words of a line that may be an item of a list in small letters.

@@ -25,7 +25,7 @@ _LONG_WORD = re.compile(r"\S{1,48}")
 _SILENT_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
-BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
+BULLET = re.compile(r"[-*•–+>▪▫◦●○■□‣⁃◆►▶➔➤→⇒✓✔✗✘★☆]|\[[ xX]?\]")
 #: Marks of headings, tables and lines: "##", "---", "|", and any three signs that are not a pause.
 LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*|[^\w\s.,;:!?…'\"“”‘’()$€£%]{3,}|[―─━═⎯⸺⸻—–-]{2,}")
 # Not "83", "8)" or "XP", which are a number, a list's item and a name.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from daemon.cli import cli
 from tests.conftest import ROOT, Installation
 
 
@@ -61,6 +64,43 @@ def test_commands_options_and_what_is_there_are_completed(installation: Callable
     # And what cannot be read has no names, and says nothing
     one.config.write_text("nonsense: 1")
     assert offered(one, "jobs", "cancel", "mor") == []
+
+
+def _options(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Option]]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from _options(command, *path, name)
+        elif command is not None:
+            yield from (((*path, name), option) for option in command.params if isinstance(option, click.Option))
+
+
+#: Option → a value that every command with it offers.
+FIXED = {
+    "--quality": "draft", "--codec": "hevc", "--fps": "29.97", "--fit": "pad", "--sync-mode": "loop", "--captions": "burn",
+    "--kind": "speech", "--language": "de", "--background": "blur", "--aspect": "9:16", "--engine": "kokoro",
+    "--role": "submit",
+}  # fmt: skip
+
+
+def test_every_option_with_fixed_values_offers_them() -> None:
+    seen = set()
+    for path, option in _options(cli):
+        if (value := next((FIXED[name] for name in option.opts if name in FIXED), None)) is not None:
+            seen |= FIXED.keys() & {*option.opts}
+            context = click.Context(click.Command(path[-1]), obj=None)
+            assert value in [item.value for item in option.shell_complete(context, "")], (path, option.opts)
+    assert seen == FIXED.keys()
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_zsh_and_fish_are_offered_the_values_too(installation: Callable[..., Installation], shell: str) -> None:
+    typed = ["avatar", "video", "encode", "in.mp4", "--quality", ""]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_AVATAR_COMPLETE": f"{shell}_complete"}
+    environment |= {"COMP_WORDS": " ".join(typed), "COMP_CWORD": "" if shell == "fish" else str(len(typed) - 1)}
+    code = "import sys; sys.argv[0] = 'avatar'; from daemon.cli import main; main()"
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert {"draft", "low", "medium", "high"} <= set(re.split(r"[\n,\t]", told.stdout))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -52,7 +52,7 @@ def test_a_failed_job_is_shown_in_sentences() -> None:
         "stage": "tts",
     }
     failed.manifest = {"metadata": {"order": 7, "note": "red\x1b[31m"}}
-    failed.note("error", code="no-face", stage="tts", traceback="a\nb")
+    failed.note("error", code="no-face", stage="tts", traceback="a\nb", asked={"head": 0.5})
     known = {**status_of(failed), "history": with_iso_times(failed.history), "new_key": [1]}
     text = "\n".join(describe(known, 80))
     # Then the reason and the remedy come first, in words, and nothing that is known is left out but the traceback
@@ -62,7 +62,7 @@ def test_a_failed_job_is_shown_in_sentences() -> None:
     assert "accepted        2026-11-28 13:00:47Z" in text
     assert "  order             7" in text
     assert "new_key" in text
-    assert "error code: no-face, stage: tts" in text
+    assert "error code: no-face, stage: tts, asked: {head:" in text
     # And it is no Python, and nothing in it can control the terminal
     assert "{'" not in text
     assert "traceback" not in text

@@ -17,6 +17,7 @@ import pytest
 from daemon.cli.job_lookup import which_is_meant
 from daemon.control.spool_requests import send_request
 from daemon.events import Subscriber
+from daemon.history.database import FILE
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.system import fs
@@ -275,6 +276,19 @@ def test_a_text_from_a_closed_standard_input_is_refused(house: Installation) -> 
         [sys.executable, "-c", script, *call], capture_output=True, text=True, cwd=house.root, check=False
     )
     assert (result.returncode, "standard input is closed" in result.stderr) == (2, True), result.stderr
+
+
+def test_jobs_are_counted_in_the_folders_where_the_index_cannot_be_used(house: Installation) -> None:
+    house.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--wait")
+    house.drop("wrong.yaml", "kind: speech\ntext: Hello.\nvoice: nobody\n")
+    house.finished("wrong")
+    known = json.loads(house.avatar("jobs", "stats", "--json").stdout)
+    assert (known["states"], known["kinds"]) == ({"done": 1, "failed": 1}, {"speech": 2})
+    house.stop()
+    (house.spool / "history" / FILE).write_bytes(b"no index")
+    told = house.avatar("jobs", "stats", "--json")
+    assert json.loads(told.stdout) == known
+    assert "this was read from the folders" in told.stderr
 
 
 def test_the_list_takes_any_number_for_its_length(house: Installation) -> None:

@@ -31,6 +31,9 @@ def test_an_earlier_job_is_made_again_with_what_is_different(house: Installation
     assert told["name"] == "hello-v4"
     # And what cannot be is told, and hands in nothing
     wrong = house.avatar("jobs", "rerun", "hello", "--set", "fps=31", code=1).stderr
-    assert "`fps`" in wrong
+    assert "not “31” (--set fps)" in wrong
+    wrong = house.avatar("jobs", "rerun", "hello", "--set", "unknown=1", code=1).stderr
+    assert "`unknown` is not a known key (--set unknown)" in wrong
+    assert "is missing" not in wrong  # the earlier job has it
     assert "There is no job nobody" in house.avatar("jobs", "rerun", "nobody", code=3).stderr
     assert not list(house.inbox.glob("*.yaml"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from daemon.cli.commands import submit
 from tests.conftest import PORTRAIT, Installation
 from tests.support.daemon.ledger import sound
 from tests.support.machine.people import ANNA, BERT, DROPPERS, avatar_as, give
@@ -36,6 +39,14 @@ IMAGE = ("--image", str(PORTRAIT))
         (["", *IMAGE], "text", 1),
         (["Hello."], "--image FILE", 2),
         ([*IMAGE], "--audio FILE", 2),
+        (["Hello.", *IMAGE, "--set", "fps=31"], "not “31” (--set fps).", 1),
+        (["Hello.", *IMAGE, "--set", "motion.head=7"], "not “7” (--set motion.head).", 1),
+        (["Hello.", *IMAGE, "--set", "fit=crop", "--voice", "v" * 101], "(--voice)", 1),
+        (
+            ["Hello.", "--set", "image=absent.png"],
+            "`image` names absent.png, which is neither here nor in the inbox",
+            1,
+        ),
     ],
     ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else None,
 )
@@ -53,6 +64,31 @@ def test_a_sound_can_be_handed_in_in_place_of_a_text(shared: Installation) -> No
     (shared.root / "My Voice.WAV").write_bytes(sound(0.4))
     told = shared.avatar("submit", "--audio", "My Voice.WAV", "--set", "kind=speech", "--wait", "--json").stdout
     assert json.loads(told)["state"] == "done"
+
+
+def test_a_file_that_set_names_is_brought_and_one_of_the_inbox_is_used(shared: Installation) -> None:
+    (shared.root / "here.wav").write_bytes(sound(0.4))
+    (shared.inbox / "there.wav").write_bytes(sound(0.4))
+    for named in ("here.wav", "there.wav", "there"):
+        told = shared.avatar("submit", "--set", "kind=speech", "--set", f"audio={named}", "--wait", "--json").stdout
+        assert json.loads(told)["state"] == "done"
+
+
+def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_how_to_end_it(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> Iterator[dict[str, Any]]:
+        raise KeyboardInterrupt
+        yield {}
+
+    monkeypatch.setattr(submit, "follow", interrupted)
+    one = installation()
+    told = one.avatar("submit", "Hello.", "--set", "kind=speech", "--wait", code=130).stderr
+    assert "The job goes on" in told
+    (job,) = re.findall(r"`avatar jobs cancel (job-\S+)` ends it", told)
+    assert json.loads(one.avatar("jobs", "list", "--json").stdout)
+    one.start()
+    one.avatar("jobs", "cancel", job)
 
 
 def test_what_is_submitted_needs_no_settling(installation: Callable[..., Installation]) -> None:

@@ -44,6 +44,26 @@ def test_a_voice_is_heard_without_the_daemon(installation: Callable[..., Install
     assert not house.spool.exists()
 
 
+def test_a_voice_of_an_engine_is_shown_and_is_not_removed(installation: Callable[..., Installation]) -> None:
+    house = installation()
+    assert "Apache-2.0" in house.avatar("voice", "show", "heart").stdout
+    assert json.loads(house.avatar("voice", "show", "hibari/heart", "--json").stdout)["installed"] is True
+    told = house.avatar("voice", "remove", "heart", code=1).stderr
+    assert "is a voice of the engine hibari" in told
+
+
+def test_the_ending_of_the_file_names_the_format_of_the_sound(installation: Callable[..., Installation]) -> None:
+    house = installation()
+    begins = {"mp3": b"ID3", "flac": b"fLaC", "opus": b"OggS", "WAV": b"RIFF"}
+    for ending, head in begins.items():
+        out = house.root / f"hello.{ending}"
+        house.avatar("voice", "speak", "heart", "Hello.", "-o", str(out))
+        assert out.read_bytes()[: len(head)] == head
+    told = house.avatar("voice", "speak", "heart", "Hello.", "-o", str(house.root / "hello.ogg"), code=2).stderr
+    assert "end it in .wav, .mp3, .opus, .flac" in told
+    assert not (house.root / "hello.ogg").exists()
+
+
 def test_without_a_text_a_voice_says_a_sample(installation: Callable[..., Installation]) -> None:
     house = installation()
     out = str(house.root / "sample.wav")

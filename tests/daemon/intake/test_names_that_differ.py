@@ -46,6 +46,27 @@ def test_a_file_of_exactly_the_name_is_taken_whatever_else_is_there(room: Room) 
     assert (room.copy_of(job), job.manifest_warnings) == (PICTURE + b"Anna.png", [])
 
 
+@pytest.mark.parametrize("beside", [[], ["portrait.wav", "portrait.txt"]])
+def test_a_name_without_ending_means_the_only_picture_of_that_name(room: Room, beside: list[str]) -> None:
+    for name in beside:
+        room.put(name, b"no picture")
+    room.put("Portrait.JPG", PICTURE)
+    room.put("a.yaml", detect("portrait"))
+    (job,) = room.settle()
+    assert room.copy_of(job) == PICTURE
+    (warning,) = room.status("a")["warnings"]
+    assert "portrait has no ending; Portrait.JPG was taken" in warning
+
+
+def test_a_name_without_ending_that_several_pictures_have_says_at_once_which_are_there(room: Room) -> None:
+    for name in ("portrait.jpg", "portrait.png", "portrait.wav"):
+        room.put(name, PICTURE)
+    room.put("a.yaml", detect("portrait"))
+    assert room.settle() == []
+    (hint,) = room.status("a")["warnings"]
+    assert "portrait is not there, but portrait.jpg, portrait.png are" in hint
+
+
 @pytest.mark.parametrize("there", [["Anna.PNG", "ANNA.png"], ["anna.jpeg"], ["anna.png.jpg"]])
 def test_the_status_names_at_once_what_may_be_meant_and_takes_it_when_it_is_mended(
     room: Room, there: list[str]

@@ -353,6 +353,23 @@ def test_a_track_that_begins_late_is_no_damage(tmp_path: Path) -> None:
     assert facts["duration_s"] == pytest.approx(2.5, abs=0.1)
 
 
+def test_frames_that_do_not_fit_into_memory_are_refused_before_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a machine with too little memory for a few frames of 4096x4096 px
+    ctx = encode_job(tmp_path, size="4096x4096")
+    monkeypatch.setattr(room, "available_mb", lambda: 100.0)
+    with pytest.raises(MachineError, match="need at least 101 MB of memory; only 100 MB are left") as refused:
+        stages.transcode.run(ctx)
+    assert (refused.value.code, [path.name for path in tmp_path.glob("video.*")]) == ("out-of-memory", [])
+    # Then what is only copied goes through
+    (tmp_path / "copied").mkdir()
+    copied = encode_job(tmp_path / "copied")
+    monkeypatch.setattr(room, "available_mb", lambda: 0.0)
+    stages.transcode.run(copied)
+    assert result(copied).exists()
+
+
 @pytest.mark.parametrize("changes", [{"format": "mov"}, {"quality": "low"}, {}], ids=["prores", "h264", "copied"])
 def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]

@@ -7,6 +7,7 @@ import os
 import stat
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,12 @@ def test_a_name_must_be_a_name(name: str, recording: Path, tmp_path: Path) -> No
     with pytest.raises(JobError) as error:
         make_profile([recording], profile_request(name), settings(tmp_path))
     assert error.value.code == "profile-name"
+
+
+def test_a_language_that_no_voice_speaks_is_refused(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="No voice speaks a language 'xx'") as error:
+        make_profile([recording], replace(profile_request(), language="xx"), settings(tmp_path))
+    assert (error.value.code, kept(tmp_path)) == ("language-unsupported", [])
 
 
 def test_a_name_is_given_once(anna: Profile, recording: Path, tmp_path: Path) -> None:

@@ -37,11 +37,12 @@ def said_by_job(shell: Shell, manifest: dict[str, Any], output: Path, as_json: b
     if final["state"] != "done":
         error = final.get("error") or {}
         raise AvatarError(str(error.get("code", "")), str(error.get("message", "")), str(error.get("hint", "")))
-    with open_inside(outbox, f"{name}.wav") as sound:
+    ending = f".{manifest.get('format', 'wav')}"
+    with open_inside(outbox, f"{name}{ending}") as sound:
         hand_over(Path(f"/proc/self/fd/{sound}"), output)
-    for ending in (".wav", ".timing.json", ".json"):
+    for made in (ending, ".timing.json", ".json"):
         with contextlib.suppress(OSError):  # somebody cleared it
-            os.unlink(outbox / f"{name}{ending}")
+            os.unlink(outbox / f"{name}{made}")
     facts = (final.get("stages") or {}).get("tts")
     facts = facts if isinstance(facts, dict) else {}
     warnings = [str(warning) for warning in final.get("warnings") or []]

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.complete import complete_voices
+from daemon.cli.complete import complete_value, complete_voices
+from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
+from daemon.doors.words import option_of
+from daemon.errors import AvatarError
 
 if TYPE_CHECKING:
+    from stages.tts.engines.voice_list import VoiceRow
     from stages.tts.profile_store import Profile, ProfileStore
 
 _UNITS = {
@@ -24,7 +28,13 @@ _UNITS = {
 @click.command()
 @click.argument("name")
 @click.argument("samples", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--language", default="en", show_default=True, help="Language of the recording.")
+@click.option(
+    "--language",
+    shell_complete=complete_value("language"),
+    default="en",
+    show_default=True,
+    help="Language of the recording.",
+)
 @click.option("--consent", default="", help="Who agreed that this voice is copied, when, and on what basis.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it may be spoken with.")
 @json_option
@@ -47,9 +57,8 @@ def clone(
     from stages.tts.profile_store import WORDS
     from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
-    wanted = check(
-        {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
-    )
+    given = {"language": language, "profile": {"consent": consent or None}}
+    wanted = check({"kind": "voice", "audio": "sample.wav", **given}, (), option_of(given))
     request = ProfileRequest(
         id=WORDS.new_id(),
         name=name,
@@ -73,12 +82,15 @@ def clone(
 @json_option
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
-    """What is known of a voice profile. VOICE is its id or name.
+    """What is known of a voice: of a profile with its recording, or of an engine's voice. VOICE is its id or name.
 
     \b
     Example:
       avatar voice show anna
     """
+    if (row := _engine_voice(shell, voice)) is not None:
+        show(row.model_dump(), as_json, lambda: _tell_row(row))
+        return
     profile = _store(shell).find_profile(voice)
     show(
         {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
@@ -96,10 +108,26 @@ def remove(shell: Shell, voice: str, as_json: bool) -> None:
     Example:
       avatar voice remove anna
     """
+    if (row := _engine_voice(shell, voice)) is not None:
+        what = f"{row.id} is a voice of the engine {row.engine}, and no profile."
+        raise AvatarError("profile-unknown", what, "Only profiles can be removed: `avatar voice clone` makes them.")
     store = _store(shell)
     profile = store.find_profile(voice)
     store.remove_profile(profile)
     show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
+
+
+def _engine_voice(shell: Shell, name: str) -> VoiceRow | None:
+    """Return the voice of an engine that is called so; None for the name or id of a profile, or of nothing."""
+    rows = [row for row in voice_rows(shell) if row.is_called(name)]
+    return rows[0] if rows and not any(row.profile for row in rows) else None
+
+
+def _tell_row(row: VoiceRow) -> None:
+    click.echo(row.id)
+    click.echo(f"  sounds    {row.description}")
+    click.echo(f"  licence   {row.licence}")
+    click.echo(f"  installed {'yes' if row.installed else f'no: {row.lacking}. {row.remedy}'}")
 
 
 def _store(shell: Shell) -> ProfileStore:

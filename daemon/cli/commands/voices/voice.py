@@ -13,12 +13,14 @@ from daemon.cli import outbox_view
 from daemon.cli.commands.voices import profiles
 from daemon.cli.commands.voices.jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, alias, json_option, show
-from daemon.cli.complete import complete_voices
+from daemon.cli.complete import complete_engines, complete_value, complete_voices
+from daemon.cli.make_job import format_of
 from daemon.cli.numbers import Number
 from daemon.cli.stage_process import StageProcess
 from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
-from daemon.doors.words import words_of
+from daemon.doors.words import option_of, words_of
+from daemon.jobs.video_files import choose_sound_format, sound_file
 from daemon.wire import RunRequest
 
 if TYPE_CHECKING:
@@ -35,8 +37,14 @@ for command in profiles.COMMANDS:
 
 
 @voice.command("list")
-@click.option("--engine", "-e", help="Only this engine's.")
-@click.option("--language", "-l", metavar="TAG", help="Only those that speak this language, such as en-GB.")
+@click.option("--engine", "-e", shell_complete=complete_engines, help="Only this engine's.")
+@click.option(
+    "--language",
+    "-l",
+    shell_complete=complete_value("language"),
+    metavar="TAG",
+    help="Only those that speak this language, such as en-GB.",
+)
 @json_option
 @click.pass_obj
 def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
@@ -59,30 +67,37 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
 @click.argument("text", required=False)
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default="speech.wav", show_default=True,
-    help="The WAV file to write; one that is there is replaced.",
+    help="The file to write: .wav, .mp3, .opus or .flac; one that is there is replaced.",
 )  # fmt: skip
-@click.option("--language", "-l", metavar="TAG", help="Language of the text; default: English, or the voice's own.")
+@click.option(
+    "--language",
+    "-l",
+    shell_complete=complete_value("language"),
+    metavar="TAG",
+    help="Language of the text; default: English, or the voice's own.",
+)
 @click.option("--speed", type=Number("times the usual pace"), help="1 is the voice's own pace.")
 @json_option
 @click.pass_obj
 def speak(
     shell: Shell, name: str, text: str | None, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
-    """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input.
+    """Say TEXT with VOICE into a sound file, at once and without the daemon. TEXT may be - for standard input.
 
     VOICE is a name or a description such as "british female". Without TEXT it says a sample in its language. Who may not read
     the voices' files hands in a job for it, and takes the sound out of the outbox.
 
     \b
     Examples:
-      avatar voice speak emma "Good morning." -o morning.wav
+      avatar voice speak emma "Good morning." -o morning.mp3
       avatar voice speak "british female" - < speech.txt
     """
     language = language or _own_language(name, voice_rows(shell))
     text = _sample(language or "en") if text is None else words_of(text)
     wanted = {"kind": "speech", "text": text, "voice": name, "language": language, "speed": speed}
     wanted = {key: value for key, value in wanted.items() if value is not None}
-    manifest = check(wanted)
+    wanted |= format_of(output, wanted)
+    manifest = check(wanted, (), option_of(wanted, voice="VOICE"))
     if outbox_view.voices_closed(shell):
         said_by_job(shell, wanted, output, as_json)
         return
@@ -91,7 +106,7 @@ def speak(
         request = RunRequest(job="voice", name="speech", stage="tts", dir=Path(folder), manifest=content)
         with StageProcess(shell.settings, "gpu") as process:
             answer = process.run(request)
-        hand_over(Path(folder) / "speech.wav", output)
+        hand_over(Path(folder) / sound_file(f".{choose_sound_format(manifest.format)}"), output)
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
     facts = answer.facts
     result = {"file": str(output), **facts, "warnings": answer.warnings, "timing": timing}

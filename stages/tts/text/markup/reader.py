@@ -6,7 +6,14 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from stages.tts.text.markup.markdown_signs import find_footnotes, find_latex, without_escapes, without_markdown
+from stages.tts.text.markup.markdown_signs import (
+    find_footnotes,
+    find_latex,
+    front_matter,
+    has_table,
+    without_escapes,
+    without_markdown,
+)
 from stages.tts.text.markup.placeholders import find_placeholders
 from stages.tts.text.markup.speaker_names import find_speakers, without_speakers
 from stages.tts.text.markup.stage_directions import find_directions, without_directions
@@ -28,6 +35,10 @@ _TAG_NAMES = re.compile(rf"<({_DROPPED})(?:\s{_ATTRIBUTES})?/?>", re.IGNORECASE)
 _TASK_BOX = re.compile(r"^([^\S\n]*(?:[-*+•]|\d{1,2}[.)])[^\S\n]+)\[[ xX]?\][^\S\n]+", re.MULTILINE)
 #: A picture of Markdown: `![a cat](cat.png)`.
 _PICTURE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\s]{1,500}(?:[^\S\n]+\"[^\"\n]{0,200}\")?\)")
+#: The code of an emoji, as chats have it: `:smile:`, `:+1:`, `<:party:123456789>`.
+_EMOJI_CODE = re.compile(
+    r"[^\S\n]{0,3}(?P<code>(?<![\w:/]):(?:[a-z][a-z0-9_+-]{1,40}|[+-]1|100|1234):(?![\w:/])|<a?:\w{2,40}:\d{5,25}>)"
+)
 #: Other ways to write a pause: [2s], [wait 2s], (pause), (beat), [long pause], <pause 1s>, <#0.5#>, [Pause 2 Sekunden].
 _OTHER_PAUSE = re.compile(
     r"[\[(<]\s*(?:(?:a|short|brief|dramatic|(?P<long>long))\s+)?(?:beat|(?<=\s)pause)\s*[\])>]|"
@@ -53,7 +64,7 @@ _LOST_PATH = re.compile(r"\b[C-Z]:(?=[\t\n][a-z])")
 
 def read_markup(text: str) -> str:
     """Return a text in which breaks are pause marks, substitutes stand for what they replace, and other markup is left out."""
-    return without_speakers(without_directions(_plain(text)))
+    return without_directions(without_speakers(without_directions(_plain(text), beside_names=False)))
 
 
 def markup_warnings(text: str) -> Iterator[str]:
@@ -65,10 +76,17 @@ def markup_warnings(text: str) -> Iterator[str]:
         yield f"Pictures in the text are not spoken or shown: {_some(pictures)}. The manifest names its picture with `image`."
     if notes := dict.fromkeys(find_footnotes(text)):
         yield f"Footnotes and their marks are not spoken: {_some(notes)}."
+    if codes := dict.fromkeys(found["code"] for found in _EMOJI_CODE.finditer(without_cues(text))):
+        yield f"Codes of emoji are not spoken: {_some(codes)}."
+    if page := front_matter(text):
+        yield f"What stands between lines of three hyphens at the beginning is not spoken: {_some(page.splitlines()[1:-1])}."
+    if has_table(text):
+        yield "A table is read row by row, each as a sentence."
     if commands := dict.fromkeys(find_latex(text)):
         yield f"Commands of LaTeX are not read as formulas: {_some(commands)}. Write in words what is to be said."
     plain = _plain(text)
-    found = list(find_directions(plain))
+    plain_of_names = without_directions(plain, beside_names=False)
+    found = [*find_directions(plain, beside_names=False), *find_directions(without_speakers(plain_of_names))]
     if left_out := dict.fromkeys(one.text for one in found if not one.spoken):
         yield f"Stage directions are not spoken: {_some(left_out)}. To have them spoken, write them as plain sentences."
     if spoken := dict.fromkeys(one.text for one in found if one.spoken):
@@ -76,7 +94,7 @@ def markup_warnings(text: str) -> Iterator[str]:
             f"Words that may be stage directions are spoken: {_some(spoken)}. If they are not to be spoken, remove them, or "
             "write them in square brackets on a line of their own."
         )
-    yield from _speaker_warnings(without_directions(plain))
+    yield from _speaker_warnings(plain_of_names)
     if (words := without_cues(text)) != text:
         yield "The text comes from a subtitle file: its numbers and times are not spoken."
     if any(found["line"] for found in _ESCAPED_LINE.finditer(words)):
@@ -96,9 +114,9 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
     if found:
         yield f"{', '.join(found)} in `text` has no effect, because the sound file `audio` is heard with its own pauses."
     plain = _plain(text)
-    if directions := dict.fromkeys(one.text for one in find_directions(plain) if not one.spoken):
+    if directions := dict.fromkeys(one.text for one in find_directions(plain, beside_names=False) if not one.spoken):
         yield f"Stage directions are not looked for in the sound, and captions leave them out: {_some(directions)}."
-    speakers = find_speakers(without_directions(plain))
+    speakers = find_speakers(without_directions(plain, beside_names=False))
     if names := dict.fromkeys(one.name for one in speakers if not one.spoken):
         yield f"The names of speakers are not looked for in the sound, and captions leave them out: {_some(names)}."
 
@@ -108,7 +126,7 @@ def _plain(text: str) -> str:
     text = without_markdown(without_cues(without_escapes(text)))
     text = _ESCAPED_LINE.sub(lambda found: "\n" if found["line"] else found[0], text)
     text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
-    text = _TASK_BOX.sub(r"\1", _PICTURE.sub("", text))
+    text = _EMOJI_CODE.sub("", _TASK_BOX.sub(r"\1", _PICTURE.sub("", text)))
     return _TAG.sub("", _OTHER_PAUSE.sub(_other_pause_mark, text))
 
 

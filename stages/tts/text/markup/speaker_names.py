@@ -5,6 +5,8 @@ Such names are left out where the text is clearly a dialogue: at least two lines
 - all the names are in capitals: `ANNA: Hello.`, `BEN: Hi.`; or
 - a name comes back, and most of these lines are sentences: `Anna: Hello.`, `Ben: Hi.`, `Anna: Bye.`
 
+and wherever a name cannot be anything else: `@anna: Hello.`, `Anna (laughing): Hello.`, `ANNA (V.O.)` in the line before.
+
 With other signs (`Anna - Hello.`, `Anna> Hello.`, `(Anna) Hello.`, `ANNA` in the line before) they are left out where two
 people speak, a name comes back, and most of the lines are theirs, because much else stands before a dash.
 
@@ -20,16 +22,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stages.tts.text.markup.stage_directions import is_cue
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 _NAME = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}(?:[^\S\n](?:[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,30}|\d{1,2})){0,2}"
-#: `Anna:`, `**Anna:**`, `[Anna]:`, `- Anna:`, `>> ANNA:`, `ANNA (V.O.):`, `Anna (smiles, to Ben):` at the beginning of a line.
+#: What stands behind a name in brackets: `(V.O.)`, `(smiles, to Ben)`, `[laughing]`.
+_CUE = r"(?:[^\S\n]*(?P<cue>\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"
+#: `Anna:`, `**Anna:**`, `[Anna]:`, `- Anna:`, `1. Anna:`, `>> ANNA:`, `@anna:`, `ANNA (V.O.):` at the beginning of a line.
 _LABEL = re.compile(
-    rf"^[^\S\n]*(?:[-–—•>]{{1,2}}[^\S\n]*)?(?:\*\*|__|\[)?(?P<name>{_NAME})(?:\*\*|__|\])?"
-    r"(?:[^\S\n]*\([^()\n]{1,60}\))?(?:\*\*|__)?[^\S\n]*[:：](?:\*\*|__)?"
+    rf"^[^\S\n]*(?:[-–—•>*]{{1,2}}[^\S\n]*|(?P<number>\d{{1,3}}[.)])[^\S\n]+)?(?:\*\*|__|\[)?"
+    rf"(?P<name>@[\w.-]{{1,30}}|{_NAME})(?:\*\*|__|\])?{_CUE}(?:\*\*|__)?[^\S\n]*[:：](?:\*\*|__)?"
     r"(?=[^\S\n]|\n|[^\W\d_])[^\S\n]*(?P<line>[^\n]*)",
     re.MULTILINE,
 )
@@ -45,7 +51,7 @@ _OTHER_LABELS = tuple(
 )
 #: A name in capitals in a line of its own, as in a screenplay; the line after it is hers.
 _NAME_LINE = re.compile(
-    rf"^[^\S\n]*(?P<name>(?=[^a-zß-öø-ÿ\n]{{2}}){_NAME})(?:[^\S\n]*\([^()\n]{{1,60}}\))?[^\S\n]*\n(?:[^\S\n]*\n)?(?P<line>[^\n]*[a-zß-öø-ÿ][^\n]*)",
+    rf"^[^\S\n]*(?P<name>(?=[^a-zß-öø-ÿ\n]{{2}}){_NAME}){_CUE}[^\S\n]*\n(?:[^\S\n]*\n)?(?P<line>[^\n]*[a-zß-öø-ÿ][^\n]*)",
     re.MULTILINE,
 )
 _NARRATORS = re.compile(
@@ -82,7 +88,7 @@ class Speaker:
 
     Attributes:
         start, end: place in the text of the name, with its signs, colon and blanks.
-        name: as written.
+        name: as written, with what stands in brackets behind it.
         spoken: whether it is spoken, because it may be a part of the text.
     """
 
@@ -105,17 +111,30 @@ def _before_colons(text: str) -> list[Speaker]:
     several = len(labels) > 1
     in_capitals = bool(labels) and all(found["name"].isupper() and len(found["name"]) > 1 for found in labels)
     before_sentences = several and _mostly_sentences(labels)
-    is_dialogue = several and (in_capitals or (before_sentences and _comes_back(labels)))
+    is_list = any(found["number"] for found in labels)
+    is_dialogue = several and ((in_capitals and not is_list) or (before_sentences and _comes_back(labels)))
     return [
-        Speaker(found.start(), found.start("line"), found["name"], spoken)
+        Speaker(found.start(), found.start("line"), _with_cue(found), spoken)
         for found in labels
-        if not (spoken := not (is_dialogue or _NARRATORS.fullmatch(found["name"]))) or in_capitals or before_sentences
+        if not (spoken := not (is_dialogue or _is_certain(found))) or in_capitals or before_sentences
     ]
+
+
+def _is_certain(label: re.Match[str]) -> bool:
+    """Return whether a name before a line can be nothing else."""
+    if label["name"].startswith("@") or _NARRATORS.fullmatch(label["name"]):
+        return True
+    return label["cue"] is not None and is_cue(label["cue"])
+
+
+def _with_cue(label: re.Match[str]) -> str:
+    return f"{label['name']} {label['cue']}" if label.groupdict().get("cue") else label["name"]
 
 
 def _before_other_signs(text: str, shape: re.Pattern[str]) -> list[Speaker]:
     """Return the names that stand in one of the other shapes; none where the text is not clearly a dialogue of this shape."""
     labels = [found for found in shape.finditer(text) if not _introduces(found["name"])]
+    certain = [found for found in labels if shape is _NAME_LINE and _is_certain(found)]
     of_names = len(labels) * (2 if shape is _NAME_LINE else 1)
     if (
         len({found["name"].casefold() for found in labels}) < 2
@@ -123,8 +142,8 @@ def _before_other_signs(text: str, shape: re.Pattern[str]) -> list[Speaker]:
         or not _mostly_sentences(labels)
         or 2 * of_names < sum(map(bool, map(str.strip, text.split("\n"))))
     ):
-        return []
-    return [Speaker(found.start(), found.start("line"), found["name"], spoken=False) for found in labels]
+        labels = certain
+    return [Speaker(found.start(), found.start("line"), _with_cue(found), spoken=False) for found in labels]
 
 
 def _mostly_sentences(labels: Sequence[re.Match[str]]) -> bool:
@@ -144,4 +163,4 @@ def without_speakers(text: str) -> str:
 
 
 def _introduces(name: str) -> bool:
-    return name.split()[0].casefold().replace("’", "'").rstrip(".") in _INTRODUCING
+    return name.split()[0].casefold().replace("’", "'").rstrip(".0123456789") in _INTRODUCING

@@ -6,6 +6,8 @@
 - a phrase that stands alone, as a line or between sentences, and names an act or a sound: `(door slams)`, `*bows*`;
 - a line between dashes or notes that names one: `- applause -`, `♪ music ♪`;
 - a phrase in square brackets that stands alone, of any words: `[gate creaks]`;
+- what is done in curly brackets or between underscores: `{laughs}`, `_sighs_`;
+- where a voice comes from, `(V.O.)`, `(off-screen)`, `(CONT'D)`;
 - what a script says of its pictures (`script_lines`): `INT. GARDEN - DAY`, `FADE IN:`, `[Slide 1]`.
 
 What could be a direction, but could be meant to be spoken as well, is told apart: it is spoken, with a warning.
@@ -85,6 +87,14 @@ _MOST_WORDS, _MOST_UNSURE = 7, 4
 _LEAST_LETTERS, _LEAST_MANNER = 3, 4
 _BLANKS = " \t\u00a0"
 _NEAR = 200  # characters; more blanks beside a direction are not looked through
+#: Where a voice comes from, as a screenplay has it behind a name.
+_VOICE_MARK = re.compile(
+    r"v\.?o\.?|o\.?s\.?|o\.?c\.?|cont[’']?d\.?|cont\.|continued|more|off[- ]?(?:screen|camera|stage)?|voice[- ]?over"
+    r"|(?:on|into) (?:the )?phone|filtered|pre-?lap|im off|aus dem off|voix off",
+    re.IGNORECASE,
+)
+#: What stands behind the name of a speaker, after the bracket: the colon, or the end of the line.
+_AFTER_NAME = re.compile(r"[^\S\n]*(?:\*\*|__)?[^\S\n]*(?:(?P<colon>[:：])|\n|\Z)")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 #: Words without figures and signs; code and addresses have some.
 _PHRASE = re.compile(r"[^\W\d_][^\d_\[\](){}<>=/\\|@#$%&^+*\":;.!?…~`“”]{0,80}")
@@ -93,6 +103,7 @@ _PHRASE = re.compile(r"[^\W\d_][^\d_\[\](){}<>=/\\|@#$%&^+*\":;.!?…~`“”]{0
 _ENCLOSED = re.compile(
     r"\[(?P<square>[^\[\]\n]{1,80})\](?![(:])|\((?P<round>[^()\n]{1,80})\)|（(?P<wide>[^（）\n]{1,80})）"
     r"|【(?P<lens>[^【】\n]{1,80})】|(?<![\w*])\*(?P<star>[^\s*][^*\n]{0,78}[^\s*])\*(?![\w*])"
+    r"|(?<![\w_])_(?P<under>[^\s_][^_\n]{0,78}[^\s_])_(?![\w_])|\{(?P<curly>[^{}\n]{1,80})\}"
     r"|<(?P<angle>[^<>\n]{1,80})>"
     r"|^[^\S\n]*(?P<sign>[-–—~♪♫]{1,3})[^\S\n]*(?P<dashed>[^\W\d_][^\n]{0,78}?)[^\S\n]*(?P=sign)[^\S\n]*$",
     re.MULTILINE,
@@ -118,12 +129,18 @@ class Direction:
     spoken: bool
 
 
-def find_directions(text: str) -> Iterator[Direction]:
-    """Yield what looks like a stage direction. Pauses are no directions: they are marks (`[pause]`) already."""
+def find_directions(text: str, *, beside_names: bool = True) -> Iterator[Direction]:
+    """Yield what looks like a stage direction. Pauses are no directions: they are marks (`[pause]`) already.
+
+    Args:
+        beside_names: with brackets behind what may be the name of a speaker: `Anna (laughing):`. They tell that it is one.
+    """
     lines = find_script_lines(text)
     for start, end in lines:
         yield Direction(start, end, text[start:end].strip(), spoken=False)
     for found in _ENCLOSED.finditer(text):
+        if not beside_names and _is_beside_name(text, found):
+            continue
         if not any(start <= found.start() < end for start, end in lines):
             kind = next(name for name in found.re.groupindex if name != "sign" and found[name] is not None)
             spoken = _judge(kind, found[kind].strip(), found[0], *_surroundings(text, found.start(), found.end()))
@@ -131,12 +148,27 @@ def find_directions(text: str) -> Iterator[Direction]:
                 yield Direction(found.start(), found.end(), found[0].strip(), spoken)
 
 
-def without_directions(text: str) -> str:
-    """Return the text without its stage directions, and without the blanks before them."""
-    for one in sorted(find_directions(text), key=lambda one: one.start, reverse=True):
+def without_directions(text: str, *, beside_names: bool = True) -> str:
+    """Return the text without its stage directions, and without the blanks before them; `beside_names` as above."""
+    for one in sorted(find_directions(text, beside_names=beside_names), key=lambda one: one.start, reverse=True):
         if not one.spoken:
             text = text[: one.start].rstrip(_BLANKS) + text[one.end :]
     return text
+
+
+def is_cue(bracket: str) -> bool:
+    """Return whether what stands in brackets behind a name tells how or from where it speaks: `(laughing, to Ben)`, `(V.O.)`."""
+    inner = bracket[1:-1].strip()
+    words = [word.casefold().replace("’", "'") for word in _WORD.findall(inner)]
+    acts = any(word in _ACTS or word in _EVENTS or _is_manner(word) for word in words)
+    return _VOICE_MARK.fullmatch(inner) is not None or (acts and len(words) <= _MOST_WORDS)
+
+
+def _is_beside_name(text: str, found: re.Match[str]) -> bool:
+    if found[0][0] not in "([" or not (after := _AFTER_NAME.match(text, found.end())):
+        return False
+    before = text[max(0, found.start() - _NEAR) : found.start()].rpartition("\n")[2]
+    return before.strip() != "" and (after["colon"] is not None or before.isupper())
 
 
 def _judge(kind: str, inner: str, written: str, alone: bool, begins_sentence: bool) -> bool | None:
@@ -149,6 +181,8 @@ def _judge(kind: str, inner: str, written: str, alone: bool, begins_sentence: bo
     """
     if kind == "square" and is_script_cue(inner) and not is_placeholder(written):
         return False
+    if kind in ("round", "square") and _VOICE_MARK.fullmatch(inner) and (alone or "." in inner):
+        return False
     plain = inner.rstrip(".!…")
     words = [word.casefold().replace("’", "'") for word in _WORD.findall(plain)]
     if not 0 < len(words) <= _MOST_WORDS or _PHRASE.fullmatch(plain) is None:
@@ -159,14 +193,14 @@ def _judge(kind: str, inner: str, written: str, alone: bool, begins_sentence: bo
         if alone or kind == "square":
             return False
         if names_act and all(word in _ACTS or word in _WITH_ACTS or _is_manner(word) for word in words):
-            return kind == "star" and not begins_sentence
+            return kind in ("star", "under") and not begins_sentence
         return None
     if is_placeholder(written):
         return None
     is_sentence = plain != inner or not _SPOKEN.isdisjoint(words)
     if kind == "square":
         return _judge_square(inner, words, alone, is_sentence)
-    if kind in ("angle", "dashed") or not alone:
+    if kind in ("angle", "dashed", "curly", "under") or not alone:
         return None
     if names_event:
         return is_sentence

@@ -78,7 +78,7 @@ def test_the_defaults_of_the_folder_hold_for_each_row_and_their_files_lie_beside
     assert (first.voice, second.voice) == ("adam", "bella")
     assert first.companion_paths("anna/films") == {"image": "anna/anna.png"}
     assert second.companion_paths("anna/films") == {"image": "anna/films/own.png"}
-    assert rows.files("anna/films") == ["anna/anna.png", "anna/films/own.png"]
+    assert [file.path for file in rows.files("anna/films")] == ["anna/anna.png", "anna/films/own.png"]
 
 
 def test_lines_of_json_bring_lists_and_groups(tmp_path: Path) -> None:

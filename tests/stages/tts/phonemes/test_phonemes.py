@@ -24,7 +24,7 @@ from stages.tts.engines.kokoro import model_files
 from stages.tts.engines.voice_list import list_voice_rows
 from stages.tts.engines.voices_page import voices_page
 from stages.tts.phonemes import front_end
-from stages.tts.phonemes.reading import Reading
+from stages.tts.phonemes.reading import EnglishFrontEnd, Reading
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
@@ -55,6 +55,17 @@ def owned(reading: Reading, words: list[str]) -> dict[str, str]:
     """Phonemes of each written word."""
     pairs = list(zip(reading.chars, reading.owners, strict=True))
     return {word: "".join(char for char, owner in pairs if owner == at) for at, word in enumerate(words)}
+
+
+@pytest.mark.parametrize("quotes", ['""', "“”", "«»", "„“", "''"])
+def test_a_word_in_quotation_marks_sounds_as_it_does_without(quotes: str) -> None:
+    front_end, around = EnglishFrontEnd(), str.maketrans(dict.fromkeys("“”ˈˌ"))
+    for word in ("maybe", "that", "dog", "children"):
+        plain, quoted = (
+            front_end.read(["Say", written, "now."]).chars.translate(around)
+            for written in (word, f"{quotes[0]}{word}{quotes[1]}")
+        )
+        assert quoted == plain
 
 
 @pytest.mark.parametrize(
