@@ -37,7 +37,7 @@ _ROUND_CORNER = 0.50
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
 #: Puckered lips come down over the upper teeth, as a whole by half of so many units. A mouth that is open in the picture shows
 #: more of them: all of it comes down by this fraction of its gap more, and at most so many units.
-_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.140, 0.45, 0.09
+_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.45, 0.07
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05

@@ -61,8 +61,8 @@ class Nod:
 
 
 #: Without glasses, and with them. A line that stays straight moves the temples along with the eyes, and such a head only slides:
-#: the measured nod is 8 degrees without glasses, and with glasses 3.
-_BARE, _WORN = Nod(0.8, 0.3, 0.35), Nod(1.0, 0.1, 0.5)
+#: the measured nod is 10 degrees without glasses, and with glasses 3.
+_BARE, _WORN = Nod(0.7, 0.25, 0.35), Nod(1.0, 0.1, 0.5)
 
 
 class HeadFields:
