@@ -32,7 +32,7 @@ _UNSPLIT_BORDER = 0.28
 _PEAK, _SIDE, _SOFTEN = 0.5, 0.66, 0.08
 #: With glasses the depth is a parabola between the temples, by so much for one face width, and falls to 0 over so much beyond.
 #: With its part along the face the field is a projective map there, and every straight line stays straight.
-_CURVED, _CURVED_SIDE = 1.3, 0.75
+_CURVED, _CURVED_SIDE = 1.6, 0.75
 #: Beside the glasses' band, in face widths above and below the eyes, that part along the face fades within so much.
 _BAND, _BAND_FADES = 0.3, 0.5
 #: The depth by which the head nods, in face widths; from where to where it rises evenly, down to the nose's middle, and to where
@@ -40,7 +40,7 @@ _BAND, _BAND_FADES = 0.3, 0.5
 _NOD_PEAK, _NOD_RISES, _NOD_FALLS, _NOD_SOFTEN = 0.5, (-1.85, -0.46), 0.9, 0.04
 #: The nose stands out from both depths, in parts of them: of the nod, and of the turn with glasses. Half its width at the eyes
 #: and at the tip, the way from the tip down to where it ends, and a blur, in face widths.
-_NOSE_NODS, _NOSE_TURNS, _NOSE_WIDTH, _NOSE_ENDS, _NOSE_SOFTEN = 0.25, 0.1, (0.08, 0.14), 0.3, 0.025
+_NOSE_NODS, _NOSE_TURNS, _NOSE_WIDTH, _NOSE_ENDS, _NOSE_SOFTEN = 0.2, 0.1, (0.08, 0.14), 0.3, 0.025
 #: Points of the mesh at both temples, and at the eyes' corners.
 _TEMPLES, _CORNERS = [127, 356], [33, 133, 362, 263]
 

@@ -113,7 +113,7 @@ def test_no_motion_of_the_head_folds_or_stretches_a_portrait(seed: int, mesh: Fl
         assert natural.mean() >= 0.99
 
 
-@pytest.mark.parametrize(("glasses", "nods", "turns"), [(False, 5.0, 6.0), (True, 1.5, 3.0)])
+@pytest.mark.parametrize(("glasses", "nods", "turns"), [(False, 5.0, 6.0), (True, 1.2, 3.0)])
 def test_heads_nod_and_turn_visibly(glasses: bool, nods: float, turns: float, mesh: FloatArray) -> None:
     # Given heads of any shape, with glasses or without
     ranges = []
