@@ -54,7 +54,8 @@ def sounds(rig: Rig) -> Iterator[tuple[str, npt.NDArray[np.float32], npt.NDArray
     for phone, parts in PHONES.items():
         for viseme in parts:
             amounts = np.array([min(viseme.shape.get(name, 0.0), 1.0) for name in rig.face_names], np.float32)
-            yield phone, *(np.tensordot(amounts, layer, 1) for layer in (rig.upper, rig.lower))
+            upper, lower = (np.tensordot(amounts, layer, 1) for layer in (rig.upper, rig.lower))
+            yield phone, upper, lower
 
 
 def test_glasses_stay_as_they_are_while_the_face_moves(ready: Context) -> None:
