@@ -297,8 +297,8 @@ def _cautions(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> li
         found.append(
             Caution(
                 "eyes-unsure",
-                "The eyes cannot be made out (sunglasses, hair, or eyes drawn larger than a person's), so the video has no "
-                "blinks, and the gaze stays as in the picture.",
+                "The eyes cannot be made out (dark glasses, shadow, hair, or eyes drawn larger than a person's), so the video "
+                "has no blinks, and the gaze stays as in the picture.",
             )
         )
     return found

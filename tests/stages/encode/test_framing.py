@@ -104,7 +104,8 @@ def test_borders_stand_still_around_the_moving_person(fit: str, tmp_path: Path) 
         assert place.top == pytest.approx((place.height - place.bottom) / (2 if fit == "auto" else 1), abs=2)
         own, below = portrait_of(ctx), np.s_[place.bottom + 60 :]
         size = place.width, place.height
-        larger = choose_output_frame(own.shape[1::-1], (own.shape[1] / 2, own.shape[0] / 2), size, None, max(size))
+        height, width = own.shape[:2]
+        larger = choose_output_frame((width, height), (width / 2, height / 2), size, None, max(size))
         assert 0.45 < frames[0][below].mean() / larger.render(own)[below].mean() < 0.65
     # And the head is whole
     head = head_box(np.array(face_of(ctx)["landmarks"], np.float32))
