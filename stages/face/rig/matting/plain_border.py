@@ -23,12 +23,13 @@ _STRIP, _CUT_ROWS = 0.09, 0.012
 #: Alpha from which the person is cut by a border, and up to which the background is seen.
 _PERSON, _WALL = 127, 64
 #: The lowest part of a side that shoulders may take up, and the part of any border that single strands may.
-_SHOULDERS, _STRANDS = 0.3, 0.05
+_SHOULDERS, _STRANDS = 0.2, 0.05
 #: Sigma of the blur that leaves a plain background as it is, of the shorter side.
 _SOFT = 0.045
-#: Most difference from the blurred background, root mean square, and most change of that over a tenth of the shorter side, 8-bit
-#: levels. Nine plain walls had at most 3.0 and 14.9; of 40 others, each had more of the one or of the other.
-_TEXTURE, _SLOPE = 3.0, 15.0
+#: Most difference from the blurred background, root mean square and for all but half a per cent, and most change of that over a
+#: tenth of the shorter side, 8-bit levels. The sides of nine plain walls had at most 2.7, 9.8 and 14.9; a wall with a few thin
+#: lines had 2.6, 16 and 7, and each of 40 others had more of the first or of the last.
+_TEXTURE, _LINES, _SLOPE = 3.0, 12.0, 15.0
 
 
 def goes_on_unseen(picture: Picture, matte: Matte, margins: tuple[int, int, int, int]) -> bool:
@@ -65,6 +66,7 @@ def _is_plain(plate: FloatArray, cut: FloatArray, lowest: float) -> bool:
     seen = cut[:rows] < _WALL
     if not seen.any():
         return False
-    texture = np.sqrt(float(((wall[:rows] - soft).mean(axis=-1)[seen] ** 2).mean()))
+    differs = np.abs((wall[:rows] - soft).mean(axis=-1))[seen]
+    texture, lines = float(np.sqrt((differs**2).mean())), float(np.percentile(differs, 99.5))
     slope = float(np.abs(np.diff(soft.mean(axis=0), axis=0)).max()) * 0.1 * side
-    return bool(texture <= _TEXTURE and slope <= _SLOPE)
+    return texture <= _TEXTURE and lines <= _LINES and slope <= _SLOPE
