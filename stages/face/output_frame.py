@@ -25,7 +25,7 @@ _BESIDE, _OVER, _UNDER = 0.07, 0.05, 0.25
 #: What is left out at a border where the picture is extended: the outermost pixels are often damaged; of the shorter side.
 _EDGE = 0.008
 #: Part of the upper and lower borders that is above: captions go below.
-_BORDER_ABOVE = 1 / 3
+_BORDER_ABOVE = 1 / 4
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_borders_stand_still_around_the_moving_person(fit: str, tmp_path: Path) 
     assert (frames[1] != frames[2])[~around].any()
     # And more of the border lies below, for captions, and but for `pad`, it shows the picture, darker
     if fit != "pad":
-        assert place.top == pytest.approx((place.height - place.bottom) / (2 if fit == "auto" else 1), abs=2)
+        assert place.top == pytest.approx((place.height - place.bottom) / (3 if fit == "auto" else 1), abs=2)
         own, below = portrait_of(ctx), np.s_[place.bottom + 60 :]
         size = place.width, place.height
         height, width = own.shape[:2]

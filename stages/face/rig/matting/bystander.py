@@ -30,8 +30,9 @@ _LEAST_HEAD = 0.02
 _LEAST_FACE, _SOLID, _AS_SMOOTH = 0.06, 0.04, 1.7
 #: Sigma of the blur that leaves no hair to be seen, in widths of the face.
 _DETAIL = 0.013
-#: Half the width of the person's chest below the chin, and how far around the face ears and hair reach, in widths of the face.
-_CHEST, _HAIR = 0.5, 0.12
+#: Half the width of the person's chest below the chin, and how far around the skull ears and hair reach, in widths of the face;
+#: how far the skull rises above the mesh, in heights.
+_CHEST, _HAIR, _CROWN = 0.5, 0.12, 0.3
 #: Hair between two people is another one's up to so many times the distance from the person's head.
 _NEARER = 3.0
 
@@ -82,20 +83,19 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
     theirs = _heads_beside(person, face, landmarks, wide) | _faces_beside(picture, person, face, landmarks, skin)
     if not theirs.any():
         return theirs
-    # The head with its ears and hair, and the chest below it, to the picture's edges
-    own = face.copy()
+    # The head with its ears and hair, and the chest below it, to the picture's edge
+    rise = round(_CROWN * float(np.ptp(oval[:, 1])))
+    own = np.concatenate([face, np.zeros((rise, face.shape[1]), np.uint8)])  # room for what is moved up
+    own = cv2.dilate(own, np.ones((rise + 1, 1), np.uint8), anchor=(0, 0))[: len(face)]
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_HAIR * wide) + 1,) * 2)
+    own = np.asarray(cv2.dilate(own, around), np.uint8)
     chin = landmarks[mesh.CHIN, :2]
     lowest = max(0, round(float(chin[1])))
-    own[:lowest, _columns(float(oval[:, 0].min()) - _HAIR * wide, float(oval[:, 0].max()) + _HAIR * wide)] = 1
-    own[lowest:, _columns(float(chin[0]) - _CHEST * wide, float(chin[0]) + _CHEST * wide)] = 1
+    own[lowest:, max(0, round(float(chin[0]) - _CHEST * wide)) : max(0, round(float(chin[0]) + _CHEST * wide))] = 1
     to_own, to_theirs = (
         cv2.distanceTransform(1 - one, cv2.DIST_L2, cv2.DIST_MASK_5) for one in (own, theirs.astype(np.uint8))
     )
     return np.asarray((to_theirs < _NEARER * to_own) & (person > 0))
-
-
-def _columns(left: float, right: float) -> slice:
-    return slice(max(0, round(left)), max(0, round(right)))
 
 
 def _heads_beside(person: Picture, face: Picture, landmarks: FloatArray, wide: float) -> Mask:
