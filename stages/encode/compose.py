@@ -67,7 +67,7 @@ class Composer:
         width, height: px.
         frame_count: number of frames.
         transparent: whether frames have an alpha plane.
-        plate: the portrait's background without the person, BGR uint8 [height, width, 3]; the portrait if it cannot be split.
+        portrait: BGR uint8 [height, width, 3].
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class Composer:
         self._figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self._figure.copy()
         self._planes = FigurePlanes(self._figure)
-        self.plate = swap_red_and_blue(rig.matte.plate) if rig.matte else portrait
+        self.portrait = portrait
         behind = portrait if backdrop is None else backdrop
         if rig.matte and backdrop is None:
-            behind = self.plate
+            behind = swap_red_and_blue(rig.matte.plate)
         self._zoom = _zoom_of(rig, track)
         if backdrop is None:
             behind = _zoomed(behind, self._zoom)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
-from stages.face.rig.matting.soft_border import fit_plate
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
@@ -151,14 +150,7 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     bare, others = find_skin(picture, within, skin)
     split = split_person(picture, within, person)
-    made = extend(picture, split, margins, skin, others, inner.soft, crown_above(within), bare)[1]
-    if not (made and inner.soft):
-        return made
-    # The portrait's edge was softened before, and is not again: the plate follows what it shows, but where it is as it was.
-    fitted = fit_plate(portrait, made.plate, made.alpha)
-    as_it_was = (inner.cut(made.plate) == split.plate).all(axis=-1) & (inner.cut(made.alpha) == split.alpha)
-    fitted[inner.top : inner.bottom, inner.left : inner.right][as_it_was] = split.plate[as_it_was]
-    return replace(made, plate=fitted)
+    return extend(picture, split, margins, skin, others, crown_above(within), bare)[1]
 
 
 def build_head(
