@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.system import fs
 from tests.conftest import Installation
 from tests.support.daemon.queue import QueueRoom, Unflushed
