@@ -7,6 +7,7 @@ ended. A copy is like a daemon that was started by itself, but for its arguments
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import selectors
@@ -24,6 +25,8 @@ from tests.support.machine.server_process import server_process
 
 _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 1 << 16
+#: What `avatar run` imports when it runs.
+_IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
 #: What pytest itself changes in the environment from test to test.
 _OF_THE_TEST = "PYTEST_CURRENT_TEST"
 
@@ -199,7 +202,8 @@ def _become(request: dict[str, Any], log: int, source: int) -> list[str]:
 
 
 if __name__ == "__main__":
+    for name in _IMPORTED:
+        importlib.import_module(name)
     from daemon.cli import main
-    from daemon.cli.commands import run  # noqa: F401 (all that a daemon needs is to be here)
 
     main(_serve(socket.socket(fileno=int(sys.argv[1]))))
