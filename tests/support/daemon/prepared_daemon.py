@@ -27,8 +27,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 1 << 16
 #: What `avatar run` imports when it runs.
 _IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
-#: What pytest itself changes in the environment from test to test.
-_OF_THE_TEST = "PYTEST_CURRENT_TEST"
+#: What changes in the environment by itself: pytest names each test, and OpenCV sets a path when it is imported.
+_BY_ITSELF = ("PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH")
 
 
 class PreparedDaemon:
@@ -128,11 +128,11 @@ _usual: dict[str, str] = {}
 
 def note_environment() -> None:
     """Note the usual environment; to be called before the first test, which may change it."""
-    _usual.update(_but_the_test(os.environ))
+    _usual.update(_usual_part(os.environ))
 
 
-def _but_the_test(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name != _OF_THE_TEST}
+def _usual_part(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _BY_ITSELF}
 
 
 @functools.cache
@@ -144,7 +144,7 @@ def start_prepared(
     arguments: list[str], environment: dict[str, str], cwd: Path, log: IO[bytes]
 ) -> PreparedDaemon | None:
     """Start `avatar ARGUMENTS` as a copy; None where its environment is not the usual one, as imports may depend on it."""
-    return _source().start(arguments, cwd, log) if _but_the_test(environment) == _usual else None
+    return _source().start(arguments, cwd, log) if _usual_part(environment) == _usual else None
 
 
 def _serve(connection: socket.socket) -> list[str]:
