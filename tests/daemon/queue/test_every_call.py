@@ -9,13 +9,12 @@ new set of objects (a new process, as far as the code can tell) recovers and goe
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
-from daemon.intake.batches import keeper
+from daemon.intake.batches import keeper, running_batch
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
@@ -42,6 +41,7 @@ from stages.check.portraits import PortraitChecks
 from stages.check.rows import check_rows
 from stages.context import Context
 from tests.conftest import ROOT
+from tests.support.daemon.watched_calls import Crash, Watched
 from tests.support.endurance import FULL
 
 #: How the world ends, or lies, at a call.
@@ -54,97 +54,6 @@ STANDING = ("lock", "state.json", "lanes.jsonl", "inbox.json", "outbox.json", "t
 #: Of the inbox, so that its folder in the outbox is made in the life of the jobs, too.
 FOLDER = "anna"
 MADE = {"check": None, "face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
-
-
-class Crash(BaseException):
-    """The process is gone. Not an Exception, so that nothing can catch it by accident."""
-
-
-class Watched(Ops):
-    """Counts the calls; at call `at` does what `how` says."""
-
-    def __init__(self, at: int = -1, how: str = "") -> None:
-        self.at, self.how = at, how
-        self.calls: list[str] = []
-        self.published: list[str] = []
-
-    def _do(self, name: str, path: Path, act: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
-        here = len(self.calls) == self.at
-        self.calls.append(f"{name} {path.name}")
-        if here and self.how == "crash before":
-            raise Crash
-        if here and self.how == "crash within" and half:
-            half()
-            raise Crash
-        if here and self.how.startswith("E"):
-            raise OSError(getattr(errno, self.how), os.strerror(getattr(errno, self.how)), str(path))
-        result = act()
-        if here and self.how == "lies":
-            raise OSError(errno.EIO, "reported as failed although it happened", str(path))
-        if name in ("link", "rename", "rename_new") and path.suffix == ".mp4" and path.name.startswith("hello"):
-            self.published.append(path.name)
-        if here and self.how in ("crash after", "crash within"):
-            raise Crash
-        return result
-
-    def mkdir(self, path: Path) -> None:
-        self._do("mkdir", path, lambda: Ops.mkdir(self, path))
-
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        self._do(
-            "write",
-            path,
-            lambda: Ops.write(self, path, data, sync),
-            lambda: path.write_bytes(data[: len(data) // 2]),
-        )
-
-    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
-        self._do(
-            "rewrite",
-            path,
-            lambda: Ops.rewrite(self, path, data, sync),
-            lambda: path.write_bytes(data[: len(data) // 2]),
-        )
-
-    def exchange(self, one: Path, other: Path) -> None:
-        self._do("exchange", other, lambda: Ops.exchange(self, one, other))
-
-    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
-        result: int = self._do(
-            "copy", target, lambda: Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
-        )
-        return result
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._do("rename", target, lambda: Ops.rename(self, source, target))
-
-    def rename_new(self, source: Path, target: Path) -> None:
-        self._do("rename_new", target, lambda: Ops.rename_new(self, source, target))
-
-    def link(self, source: Path, target: Path) -> None:
-        self._do("link", target, lambda: Ops.link(self, source, target))
-
-    def link_open(self, fd: int, target: Path) -> None:
-        self._do("link_open", target, lambda: Ops.link_open(self, fd, target))
-
-    def unlink(self, path: Path) -> None:
-        self._do("unlink", path, lambda: Ops.unlink(self, path))
-
-    def rmtree(self, path: Path) -> None:
-
-        def half() -> None:
-            next(p for p in sorted(path.iterdir()) if p.is_file()).unlink()
-
-        self._do("rmtree", path, lambda: Ops.rmtree(self, path), half if any(path.iterdir()) else None)
-
-    def sync_file(self, path: Path) -> None:
-        self._do("sync_file", path, lambda: Ops.sync_file(self, path))
-
-    def sync_dir(self, path: Path) -> None:
-        self._do("sync_dir", path, lambda: Ops.sync_dir(self, path))
-
-    def sync_all(self, paths: Sequence[Path]) -> None:
-        self._do("sync_all", paths[0], lambda: Ops.sync_all(self, paths))
 
 
 class Wire:
@@ -375,8 +284,8 @@ def restored() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch goes on at once where the machine was at fault."""
-    monkeypatch.setattr(keeper, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(keeper, "LONGEST_RETRY_S", 0.0)
+    monkeypatch.setattr(running_batch, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(running_batch, "LONGEST_RETRY_S", 0.0)
     monkeypatch.setattr(keeper, "REPORT_S", 0.0)
 
 

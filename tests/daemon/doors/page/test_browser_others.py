@@ -96,6 +96,7 @@ def test_a_pause_is_ordered_on_the_page_and_told_on_every_other(studio: Studio) 
         one.locator(".warn").wait_for(state="detached")
 
 
+@pytest.mark.usefixtures("modules")
 def test_the_doctor_is_asked_on_the_page(studio: Studio) -> None:  # noqa: F811
     page = studio.open("system", DESK, scripts=False)
     page.click("#check")
