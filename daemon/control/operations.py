@@ -256,9 +256,7 @@ class Operations:
         return self._admission.waiting(job_id) is not None and self._state_machine.spool.find_job(job_id) is None
 
     async def _find(self, job_id: str) -> tuple[Job, Path]:
-        await self._state_machine.durable.put_down(
-            job_id
-        )  # its stage has ended, and it is on its way to its next place
+        await self._state_machine.durable.put_down(job_id)  # if it is on its way to its next place
         directory = self._state_machine.spool.find_job(job_id)
         if directory is None and (name := self._admission.waiting(job_id)) is not None:
             raise JobError(
