@@ -126,6 +126,10 @@ class Ops:
         """Rename a file; replaces the target."""
         os.rename(source, target)
 
+    def touch(self, path: Path) -> None:
+        """Set the times of a file to now; not flushed."""
+        os.utime(path, follow_symlinks=False)
+
     def link(self, source: Path, target: Path) -> None:
         """Create another hard link to a file; of a link, to the link itself."""
         os.link(source, target, follow_symlinks=False)

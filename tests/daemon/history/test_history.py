@@ -278,7 +278,7 @@ def test_who_has_read_a_status_finds_the_same_in_the_index(folders: Folders) -> 
             # Given a job that runs / When its status is about to say that it is done, and somebody asks at that moment
             job = folders.keep(make_job(number))
             keeper.job_changed(make_job(number, state="running"))
-            keeper.before_finish(job)
+            keeper.job_ending(job)
             row = await asyncio.to_thread(History(folders.history).get, job.id)
             # Then the index says it as well
             assert row is not None

@@ -32,7 +32,8 @@ from daemon.jobs.stages import STAGES
 from daemon.queue.job_end import KEPT
 from daemon.queue.recovery import recover_spool
 from daemon.service import Service
-from daemon.system import disk_thread, fs
+from daemon.system import fs
+from daemon.system.disk_thread import DiskThread
 from daemon.system.file_calls import Ops
 from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
@@ -192,6 +193,7 @@ async def live(settings: Settings) -> list[Job]:
             idle += 1
             continue
         taken = await service.state_machine.start_attempt(ticket)
+        await settle(service)
         if taken is None:
             continue
         job, directory = taken
@@ -201,10 +203,21 @@ async def live(settings: Settings) -> list[Job]:
         except Exception as exc:
             if not isinstance(from_exception(exc), MachineError):
                 raise
+            service.state_machine.begin_to_put_down(job)
             await service.state_machine.put_back(job, directory)
         else:
+            service.state_machine.begin_to_put_down(job)
             await service.state_machine.advance(job, directory, result.facts, result.warnings)
+        service.state_machine.end_putting_down(job)
+        await settle(service)
     return finished.jobs
+
+
+async def settle(service: Service) -> None:
+    """Let what is flushed and written beside the event loop end, so that the order of the calls is the same each time."""
+    await service.state_machine.durable.flushed()
+    await service.status_writes.written()
+    await service.state_writes.written()
 
 
 async def sync(step: Callable[[], Any]) -> Any:
@@ -290,9 +303,13 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of hundreds of lives must not keep the threads of each."""
-    monkeypatch.setattr(disk_thread, "IDLE_S", 0.0)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All calls are made in one order."""
+
+    async def run(self: DiskThread, call: Callable[..., Any], *args: Any) -> Any:
+        return call(*args)
+
+    monkeypatch.setattr(DiskThread, "run", run)
 
 
 @pytest.mark.parametrize("scene", [DOCUMENTS, BATCH], ids=["documents", "batch"])

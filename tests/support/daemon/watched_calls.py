@@ -70,6 +70,9 @@ class Watched(Ops):
         )
         return result
 
+    def touch(self, path: Path) -> None:
+        self._do("touch", path, lambda: Ops.touch(self, path))
+
     def rename(self, source: Path, target: Path) -> None:
         self._do("rename", target, lambda: Ops.rename(self, source, target))
 
