@@ -1,7 +1,21 @@
 "use strict";
 // What works beyond plain forms: live lists (htmx), the bar of an upload, a look at a picture or voice, drafts, keys.
 const one = (selector, within = document) => within.querySelector(selector);
-const say = (text) => { const place = one("#said"); place.replaceChildren(); if (text) { const p = document.createElement("p"); p.className = "box good"; p.textContent = text; place.append(p); } };
+const paragraph = (text, kind) => Object.assign(document.createElement("p"), { textContent: text, className: kind });
+// The one polite status of a page. What is seen elsewhere on it is only told to screen readers.
+const say = (text, kind = "box good") => one("#said").replaceChildren(...(text ? [paragraph(text, kind)] : []));
+const tell = (text) => say(text, "hidden");
+// What was said once is not said again by a reload.
+const place = new URL(location.href);
+if (place.searchParams.has("said")) { for (const name of ["said", "seal"]) place.searchParams.delete(name); history.replaceState(null, "", place); }
+one("#problem")?.focus();
+document.addEventListener("click", (event) => {
+	const link = event.target.closest("#problem a"), field = link && one(link.getAttribute("href"));
+	if (!field) return;
+	event.preventDefault();
+	for (let box = field.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+	field.focus();
+});
 
 // -- the form for a new job ------------------------------------------------------------------------------------------
 const form = one("#new");
@@ -18,8 +32,7 @@ if (form) {
 	const keptAgain = (held, name) => {
 		const ref = held[`kept_${name}`], called = held[`kept_${name}_name`], place = one(`#kept-${name}`);
 		if (!ref || place.firstElementChild || Date.now() - held.at > 23 * 3600 * 1000) return;
-		const p = document.createElement("p");
-		p.textContent = `${called} is with the server. `;
+		const p = paragraph(`${called} is with the server. `, "");
 		for (const [field, value] of [[`kept_${name}`, ref], [`kept_${name}_name`, called]]) p.append(Object.assign(document.createElement("input"), { type: "hidden", name: field, value }));
 		place.append(p);
 	};
@@ -28,12 +41,11 @@ if (form) {
 		try {
 			const held = JSON.parse(localStorage.getItem(draft) || "{}");
 			for (const field of form.querySelectorAll(kinds)) if (!field.value && held[field.name]) field.value = held[field.name];
-			for (const name of ["image", "audio"]) keptAgain(held, name);
+			for (const name of ["image", "audio", "rows"]) if (one(`#kept-${name}`)) keptAgain(held, name);
 		} catch { forget(); }
 	}
 	for (const hint of form.querySelectorAll("[data-scripts]")) hint.hidden = false;
 	form.addEventListener("input", keep);
-	one("#problem")?.focus();
 
 	// Takes over parts of an answer: what the server says of the picture and the voice, and which files it has already.
 	const take = (html, ids) => {
@@ -43,6 +55,18 @@ if (form) {
 		for (const id of ids) { const fresh = page.getElementById(id), old = document.getElementById(id); if (fresh && old) old.replaceWith(document.adoptNode(fresh)); }
 		return page;
 	};
+	// Marks the field that an answer says is wrong, and no other.
+	const mark = (page) => {
+		for (const old of form.querySelectorAll(".wrong")) old.remove();
+		for (const old of form.querySelectorAll("[aria-invalid]")) old.removeAttribute("aria-invalid");
+		for (const wrong of page.querySelectorAll("#new .wrong")) {
+			const field = document.getElementById(wrong.id.replace("-wrong", ""));
+			if (!field) continue;
+			field.before(document.adoptNode(wrong));
+			field.setAttribute("aria-invalid", "true");
+			field.setAttribute("aria-describedby", `${wrong.id} ${field.id}-help`);
+		}
+	};
 	const ask = async (what, ids, button) => {
 		const data = new FormData(form);
 		data.set("do", what);
@@ -50,17 +74,25 @@ if (form) {
 		try {
 			const answer = await fetch("./", { method: "POST", body: data, headers: { "Accept": "text/html" } });
 			const page = take(await answer.text(), ids);
-			const problem = page.getElementById("problem");
-			if (problem) { const place = document.getElementById(ids[0]); place.replaceChildren(document.adoptNode(problem)); }
-			if (ids.includes("kept-image") && one("[name=kept_image]")) file.value = "";
+			const problem = page.getElementById("problem"), shown = document.getElementById(ids[0]);
+			if (problem) { problem.removeAttribute("role"); shown.replaceChildren(document.adoptNode(problem)); }
+			emptied();
 			one("[data-play]")?.play().catch(() => {});
+			tell(shown.textContent.trim().replace(/\s+/g, " ") || "The first sentence is played.");
 			keep();
 		} catch { say("The server cannot be reached. Try again; nothing is lost."); }
 		button.removeAttribute("aria-busy");
 	};
+	// A file that the server has need not be sent again.
+	const emptied = () => { for (const name of ["image", "audio", "rows"]) if (one(`[name=kept_${name}]`)) one("#" + name).value = ""; };
 	const check = one("[value=check]"), hear = one("[value=hear]");
 	check.addEventListener("click", (event) => { event.preventDefault(); ask("check", ["verdict", "kept-image"], check); });
 	hear.addEventListener("click", (event) => { event.preventDefault(); ask("hear", ["heard", "kept-image"], hear); });
+	const rows = one("#rows"), tabled = one("[value=table]");
+	const lookAtTable = () => ask("table", ["table-look", "kept-rows", "make"], tabled);
+	tabled?.addEventListener("click", (event) => { event.preventDefault(); lookAtTable(); });
+	rows?.addEventListener("change", () => { if (rows.files.length) { one("#kept-rows").replaceChildren(); lookAtTable(); } });
+	one("#text").addEventListener("change", () => { if (one("[name=kept_rows]")) lookAtTable(); });
 	const shown = one("#preview");
 	const look = () => {
 		if (!file.files.length) return;
@@ -72,16 +104,16 @@ if (form) {
 	};
 	file.addEventListener("change", look);
 
-	// A picture that is dropped anywhere or pasted is the portrait; a sound the recording.
+	// A picture that is dropped anywhere or pasted is the portrait; a sound the recording; a table makes a batch.
 	const put = (list) => {
 		for (const given of list) {
-			const target = given.type.startsWith("image/") ? file : given.type.startsWith("audio/") ? one("#audio") : null;
+			const target = /\.(csv|tsv|jsonl)$/i.test(given.name) ? rows : given.type.startsWith("image/") ? file : given.type.startsWith("audio/") ? one("#audio") : null;
 			if (!target) continue;
 			const holder = new DataTransfer();
 			holder.items.add(given);
 			target.files = holder.files;
-			target.dispatchEvent(new Event("change"));
 			if (target !== file) target.closest("details").open = true;
+			target.dispatchEvent(new Event("change"));
 			return true;
 		}
 		return false;
@@ -89,7 +121,7 @@ if (form) {
 	const zone = one("#portrait");
 	document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
 	document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
-	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (put(event.dataTransfer.files)) return; say([...event.dataTransfer.files].some((given) => /\.(csv|tsv|jsonl)$/i.test(given.name)) ? "A table makes a batch: put it into the inbox folder, and follow it here under Jobs." : "Only pictures and sounds can be dropped here."); });
+	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (!put(event.dataTransfer.files)) say("Only pictures, sounds and tables can be dropped here."); });
 	document.addEventListener("paste", (event) => { if (event.clipboardData.files.length && put(event.clipboardData.files)) event.preventDefault(); });
 
 	// Sends the form with a bar; the page stays as it is until the answer is there.
@@ -102,12 +134,13 @@ if (form) {
 		request.onload = () => {
 			end();
 			if (request.status < 400 && request.responseURL && !request.responseURL.endsWith("/ui/")) { forget(); location.href = request.responseURL; return; }
-			const page = take(request.responseText, ["kept-image", "kept-audio"]), problem = page.getElementById("problem"), old = one("#problem");
+			const page = take(request.responseText, ["kept-image", "kept-audio", "kept-rows", "table-look", "make"]), problem = page.getElementById("problem"), old = one("#problem");
 			if (!problem) { say(page.querySelector("main p")?.textContent || "The server answered with an error. Try again; nothing is lost."); return; }
 			old?.remove();
 			form.before(document.adoptNode(problem));
+			mark(page);
 			one("#problem").focus();
-			for (const field of [file, one("#audio")]) if (one(`[name=kept_${field.name}]`)) field.value = "";
+			emptied();
 		};
 		request.onerror = () => { end(); say("The connection was lost while the form was sent. Send it again: one job is made of it."); };
 		request.onabort = () => { end(); say("Sending was stopped. What you typed is still here."); };

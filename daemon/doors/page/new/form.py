@@ -8,27 +8,31 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon.doors.http.body import UPLOAD
+from daemon.doors.page.new.movement import EXPRESSIONS, MOTION, expressions_of, motion_of, movement_fields
 
 #: Fields that are keys of a manifest, with what a form says for them at first.
-KEYS: Final = {
-    "text": "",
-    "voice": "",
-    "avatar": "",
-    "aspect": "",
-    "fit": "",
-    "background": "",
-    "captions": "",
-    "quality": "",
-    "format": "",
-    "title": "",
-    "priority": "",
-    "base": "",
-}
+KEYS: Final = dict.fromkeys(
+    (
+        "text", "voice", "avatar", "aspect", "fit", "background", "captions", "quality", "format", "title", "priority", "base",
+    ),
+    "",
+)  # fmt: skip
+#: The table of a batch.
+ROWS: Final = "rows"
 #: Fields for files, and the field that says which upload is kept for each.
-FILES: Final = ("image", "audio")
+FILES: Final = ("image", "audio", ROWS)
 #: What of a field is no key.
 BACKGROUND_COLOUR: Final = "background_colour"
-_EXTRA: Final = {"name": "", "key": "", BACKGROUND_COLOUR: "#ffffff"}
+_EXTRA: Final = {"name": "", "key": "", BACKGROUND_COLOUR: "#ffffff", **dict.fromkeys((*MOTION, EXPRESSIONS), "")}
+#: Fields below “More”.
+MORE: Final = (
+    "name", "title", "aspect", "fit", "background", "captions", "quality", "priority", "format", *MOTION, EXPRESSIONS,
+)  # fmt: skip
+#: Fields that an error may be about, and those that are called otherwise than their keys.
+FIELDS: Final = frozenset({*KEYS, *FILES, *MORE} - {"base"})
+ASKED_AS: Final = {"motion": "head", "template": "text", "output": "name", "size": "aspect"}
+#: What a video has and a sound has not.
+_OF_VIDEOS: Final = ("aspect", "fit", "background", "captions", "quality", "format", "motion", "expressions")
 
 
 @dataclass
@@ -67,6 +71,7 @@ class NewForm:
         """Return a form that makes a job again: its keys, and `base` for its files."""
         form = cls()
         form.values |= {name: _text(manifest[name]) for name in KEYS if manifest.get(name) not in (None, "")}
+        form.values |= movement_fields(manifest)
         form.values["base"] = str(status["job"])
         form.values["priority"] = ""
         if form.values["background"].startswith("#"):
@@ -74,19 +79,22 @@ class NewForm:
         return form
 
     def manifest(self) -> dict[str, Any]:
-        """Return the manifest, without its files."""
+        """Return the manifest, without its files: of one job, or of a batch where there is a table."""
         found: dict[str, Any] = {name: self.values[name] for name in KEYS if self.values[name].strip()}
         if found.get("background") == "colour":
             found["background"] = self.values[BACKGROUND_COLOUR]
-        if "priority" in found:
-            found["priority"] = _number(found["priority"])
+        if motion := motion_of(self.values):
+            found["motion"] = motion
+        if expressions := expressions_of(self.values):
+            found["expressions"] = expressions
+        order = {"priority": _number(found.pop("priority"))} if "priority" in found else {}
         for name, kept in self.kept.items():
             found[name] = kept.ref
-        if "image" not in found and "avatar" not in found and "base" not in found:
-            found["kind"] = "speech"
-            for name in ("aspect", "fit", "background", "captions", "quality", "format"):
-                found.pop(name, None)
-        return found
+        if ROWS in found:
+            return {"kind": "batch", ROWS: found.pop(ROWS), "template": found, **order}
+        if not {"image", "avatar", "base"} & found.keys():
+            make_speech(found)
+        return {**found, **order}
 
     @property
     def first_sentence(self) -> str:
@@ -96,6 +104,23 @@ class NewForm:
             if sign in ".!?。！？\n" and at > 12:
                 return text[: at + 1].strip()
         return text[:200]
+
+    @property
+    def has_words(self) -> bool:
+        """Whether anything says what is to be heard."""
+        return bool(self.values["text"].strip() or self.values["base"] or {"audio", ROWS} & self.kept.keys())
+
+    @property
+    def more(self) -> bool:
+        """Whether anything below “More” is filled in."""
+        return any(self.values[name] for name in MORE)
+
+
+def make_speech(manifest: dict[str, Any]) -> None:
+    """Have a manifest ask for a sound alone."""
+    manifest["kind"] = "speech"
+    for name in _OF_VIDEOS:
+        manifest.pop(name, None)
 
 
 def _text(value: Any) -> str:
