@@ -67,6 +67,8 @@ if (form) {
 			field.setAttribute("aria-describedby", `${wrong.id} ${field.id}-help`);
 		}
 	};
+	// What was corrected is not called wrong any more.
+	form.addEventListener("change", (event) => { if (event.target.getAttribute("aria-invalid")) { one("#problem")?.remove(); mark(new DocumentFragment()); } });
 	const ask = async (what, ids, button) => {
 		const data = new FormData(form);
 		data.set("do", what);
@@ -113,7 +115,7 @@ if (form) {
 			holder.items.add(given);
 			target.files = holder.files;
 			if (target !== file) target.closest("details").open = true;
-			target.dispatchEvent(new Event("change"));
+			target.dispatchEvent(new Event("change", { bubbles: true }));
 			return true;
 		}
 		return false;

@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
-from tests.conftest import PATIENCE_S, PORTRAIT, Installation
+from tests.conftest import PORTRAIT, Installation
+from tests.daemon.doors.page.studio import DESK, NARROW, PHONE, Studio, check_usable
 from tests.support.http_door import serving
-from tests.support.machine.browser import axe, browsing, unavailable, violations
+from tests.support.machine.browser import axe, violations
 from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
-pytestmark = [
-    pytest.mark.usefixtures("processes"),
-    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-]
-PHONE, DESK, NARROW = (390, 844), (1280, 800), (320, 640)
-GOLDEN = Path(__file__).parent / "golden"
-
-
-@dataclass
-class Studio:
-    """A running daemon and the address of its page, which asks for no key; `keyed` asks for one, `key`."""
-
-    one: Installation
-    address: str
-    browser: Browser
-
-    def open(self, path: str = "", size: tuple[int, int] = DESK, *, scripts: bool = True) -> Page:
-        """A page, in a window of its own."""
-        view = {"width": size[0], "height": size[1]}
-        page = self.browser.new_context(viewport=view, java_script_enabled=scripts).new_page()  # type: ignore[arg-type]
-        page.set_default_timeout(PATIENCE_S * 1000)
-        page.goto(self.address + path)
-        return page
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
-    one.start()
-    with serving(create_app(Settings.load(one.config))) as client, browsing() as browser:
-        yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", browser)
-    one.stop()
+pytestmark = pytest.mark.usefixtures("processes")
 
 
 def fill(page: Page, text: str) -> None:
     """Fill in the three fields of a first video; the second is the picture, the third stays as it is."""
     page.set_input_files("#image", PORTRAIT)
     page.fill("#text", text)
-
-
-def check_usable(page: Page, name: str) -> None:
-    """Nothing keeps people out, nothing is wider than the window, and the tree that screen readers see is as it was."""
-    if axe() is not None:
-        assert violations(page) == [], name
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    seen = re.sub(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}", "JOB", page.locator("body").aria_snapshot())
-    seen = re.sub(r"(just now|\d+ (s|min) ago)", "AGO", seen)
-    seen = re.sub(r"\(\d+(\.\d)? (bytes|kB|MB)\)", "(SIZE)", re.sub(r"\b\d+ s\b", "N s", seen))
-    seen = re.sub(
-        r"handed in by \S+", "handed in by SOMEBODY", re.sub(r"- '?option \"hibari.*", "- option VOICE", seen)
-    )
-    seen = re.sub(r'(Running|Waiting|Done|Failed|All) \d+"', r'\1 N"', re.sub(r"ap-[0-9a-f]{8}", "PROFILE", seen))
-    seen = re.sub(r"(Handed in by) \w+", r"\1 WHO", re.sub(r"\d+ of the latest \d+ jobs", "N of N jobs", seen))
-    golden = GOLDEN / f"{name}.txt"
-    if os.environ.get("AVATAR_WRITE_GOLDEN"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(seen + "\n")
-    assert seen == golden.read_text().rstrip("\n"), name
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
