@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
@@ -37,14 +37,21 @@ Tab = Annotated[str, Query(pattern=f"^({'|'.join((*TABS, LOOKS))})$")]
 _SEARCH_CHARS: Final = 400
 Search = Annotated[str, Query(max_length=_SEARCH_CHARS)]
 After = Annotated[int | None, Query(ge=0, le=2**62)]
+Mark = Literal["", "all"]
 
 
 @router.get("/jobs")
 def jobs_page(
-    request: Request, door: TheDoor, caller: Looking, tab: Tab = "all", q: Search = "", after: After = None
+    request: Request,
+    door: TheDoor,
+    caller: Looking,
+    tab: Tab = "all",
+    q: Search = "",
+    after: After = None,
+    mark: Mark = "",
 ) -> Response:
-    """Show the list."""
-    return page(request, "jobs.html", **_values(door, caller, tab, q, after))
+    """Show the list. `mark=all`: with all that can be changed marked."""
+    return page(request, "jobs.html", **_values(door, caller, tab, q, after), marked=mark == "all")
 
 
 @router.get("/jobs/live")
@@ -54,7 +61,7 @@ def jobs_live(
     """Keep the list up to date."""
 
     def fragment() -> str:
-        return render(request, "jobs_live.html", at="./", **_values(door, caller, tab, q, after))
+        return render(request, "jobs_live.html", at="./", **_values(door, caller, tab, q, after), marked=False)
 
     return stream(fragment, lambda: changing(door.jobs))
 

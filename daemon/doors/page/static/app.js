@@ -69,6 +69,9 @@ if (form) {
 	};
 	// What was corrected is not called wrong any more.
 	form.addEventListener("change", (event) => { if (event.target.getAttribute("aria-invalid")) { one("#problem")?.remove(); mark(new DocumentFragment()); } });
+	// What is said of an answer that is none of this server's pages, such as a proxy's.
+	const foreign = (status, page) => status === 413 ? "This is more than the server lets through. Send a smaller file, or ask whoever runs it to raise its limit. Nothing is lost."
+		: page.querySelector("main p")?.textContent || `The server answered with the error ${status}. Try again; nothing is lost.`;
 	const ask = async (what, ids, button) => {
 		const data = new FormData(form);
 		data.set("do", what);
@@ -77,6 +80,7 @@ if (form) {
 			const answer = await fetch("./", { method: "POST", body: data, headers: { "Accept": "text/html" } });
 			const page = take(await answer.text(), ids);
 			const problem = page.getElementById("problem"), shown = document.getElementById(ids[0]);
+			if (!page.getElementById("new")) { say(foreign(answer.status, page)); button.removeAttribute("aria-busy"); return; }
 			if (problem) { problem.removeAttribute("role"); shown.replaceChildren(document.adoptNode(problem)); }
 			emptied();
 			one("[data-play]")?.play().catch(() => {});
@@ -137,7 +141,7 @@ if (form) {
 			end();
 			if (request.status < 400 && request.responseURL && !request.responseURL.endsWith("/ui/")) { forget(); location.href = request.responseURL; return; }
 			const page = take(request.responseText, ["kept-image", "kept-audio", "kept-rows", "table-look", "make"]), problem = page.getElementById("problem"), old = one("#problem");
-			if (!problem) { say(page.querySelector("main p")?.textContent || "The server answered with an error. Try again; nothing is lost."); return; }
+			if (!problem) { say(foreign(request.status, page)); return; }
 			old?.remove();
 			form.before(document.adoptNode(problem));
 			mark(page);
@@ -155,12 +159,25 @@ if (form) {
 }
 
 // -- live pages ------------------------------------------------------------------------------------------------------
-// One polite sentence when a job that is looked at changes its state; never for each step of a bar.
-let state = one("[data-state]")?.dataset.state;
+// One polite sentence when jobs that are looked at change their states; never for each step of a bar.
+const became = { running: "has started", done: "is done", failed: "has failed", cancelled: "is cancelled" };
+const statesNow = () => new Map([...document.querySelectorAll("[data-state]")].map((job) => [job.dataset.job, job]));
+let states = new Map([...statesNow()].map(([id, job]) => [id, job.dataset.state]));
 document.addEventListener("htmx:after:sse:message", () => {
-	const now = one("[data-state]")?.dataset.state, job = one("[data-job]")?.dataset.job;
-	if (now && now !== state && ["done", "failed", "cancelled", "running"].includes(now)) say(`${job} is ${now === "running" ? "started" : now}.`);
-	state = now;
+	const now = statesNow(), sentences = [];
+	for (const [id, job] of now) {
+		const state = job.dataset.state;
+		if (states.has(id) && states.get(id) !== state && became[state]) sentences.push(`${job.dataset.name} ${became[state]}.`);
+		states.set(id, state);
+	}
+	if (sentences.length) say(sentences.length > 3 ? `${sentences.length} jobs have changed.` : sentences.join(" "));
+});
+document.addEventListener("click", (event) => {
+	if (!event.target.closest("#mark")) return;
+	event.preventDefault();
+	const boxes = [...document.querySelectorAll("[name=job]")], all = boxes.every((box) => box.checked);
+	for (const box of boxes) box.checked = !all;
+	tell(all ? "No job is marked." : `${boxes.length} jobs are marked.`);
 });
 
 // -- copying, and keys -------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def test_each_screen_is_whole_on_a_narrow_window_and_for_screen_readers(studio: 
     studio.one.drop("spoken.yaml", "kind: speech\ntext: Good night.\n")
     for job in ("broken", "spoken"):
         studio.one.finished(job)
+    studio.wait_until_idle()
     for name, path in (("new", ""), ("jobs-empty", "jobs?tab=running"), ("jobs-nothing-found", "jobs?q=zzz")):
         check_usable(studio.open(path, NARROW), name)
     for job in ("broken", "spoken"):
@@ -155,3 +156,42 @@ def test_whoever_has_a_key_signs_in_and_an_ended_session_loses_nothing(studio: S
         page.click("#make")
         page.locator("#said", has_text="Your jobs go on.").wait_for()
         assert page.input_value("#text") == "A long text."
+
+
+def test_the_list_says_once_which_job_is_done_and_marks_all_that_can_be_changed(studio: Studio) -> None:
+    studio.one.avatar("pause", "--reason", "marks")
+    try:
+        for name in ("mark-one", "mark-two"):
+            studio.one.drop(f"{name}.yaml", "kind: speech\ntext: Marked.\n")
+        page = studio.open("jobs?q=mark")
+        for name in ("mark-one", "mark-two"):
+            page.locator("tr", has_text=name).get_by_role("button", name="Hold").wait_for()
+        page.click("#mark")
+        assert page.locator("[name=job]:checked").count() == 2
+        # What is marked stays so while the list changes
+        studio.one.drop("mark-three.yaml", "kind: speech\ntext: Marked.\n")
+        page.locator("tr", has_text="mark-three").wait_for()
+        assert page.locator("[name=job]:checked").count() == 2
+        page.click("button[value=hold]:not([name=one])")
+        page.locator("#said", has_text="2 jobs are held.").wait_for()
+        assert "said=" not in page.url  # a reload does not say it again
+        without = studio.open("jobs?q=mark", scripts=False)
+        without.click("#mark")
+        assert without.locator("[name=job]:checked").count() == 3
+        without.click("button[value=cancel]:not([name=one])")
+        page.locator("#said", has_text="is cancelled.").wait_for()
+    finally:
+        studio.one.avatar("resume")
+
+
+def test_a_file_that_a_proxy_refuses_is_told_in_words_and_loses_nothing(studio: Studio) -> None:
+    page = studio.open()
+    page.route(
+        "**/ui/", lambda route: route.fulfill(status=413, content_type="text/html", body="<h1>413 Too Large</h1>")
+    )
+    page.fill("#text", "Still here.")
+    page.click("#make")
+    page.locator("#said", has_text="This is more than the server lets through.").wait_for()
+    page.set_input_files("#image", PORTRAIT)
+    page.locator("#said", has_text="Send a smaller file").wait_for()
+    assert page.input_value("#text") == "Still here."
