@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from typing import Final
 
@@ -17,7 +18,10 @@ _BY_CODE: Final = {
     "image": "image",
     "face": "image",
     "rows": "rows",
+    "name": "name",
 }
+#: Where something stands in a manifest, at the end of a message.
+_PLACE: Final = re.compile(r" \(line \d+, column \d+\)")
 
 
 def wrong_field(error: AvatarError | None, fields: Set[str], asked_as: Mapping[str, str]) -> str:
@@ -35,6 +39,11 @@ def wrong_field(error: AvatarError | None, fields: Set[str], asked_as: Mapping[s
     key = key or _BY_CODE.get(error.code.partition("-")[0], "")
     key = asked_as.get(key, key)
     return key if key in fields else ""
+
+
+def as_of_a_form(error: AvatarError) -> RequestError:
+    """Return an error without lines and columns: a form has none."""
+    return RequestError(error.code, _PLACE.sub("", error.message), error.hint)
 
 
 def about(error: AvatarError, field: str) -> RequestError:

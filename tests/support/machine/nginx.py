@@ -98,7 +98,7 @@ class Nginx:
         told = {"folder": self._folder, "port": self.port, "target": self._target, "place": PLACE, "user": user}
         config.write_text(CONFIG.format(**told))
         number.unlink(missing_ok=True)
-        command = [program, "-p", self._folder, "-e", self._folder / "error.log", "-c", config]
+        command: list[str | Path] = [program, "-p", self._folder, "-e", self._folder / "error.log", "-c", config]
         process = self._process = server_process(command)
         wait_for("nginx to listen", lambda: process.poll() is not None or (number.exists() and number.read_text()))
         return process.poll() is None

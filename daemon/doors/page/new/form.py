@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon.doors.http.body import UPLOAD
-from daemon.doors.page.new.movement import EXPRESSIONS, MOTION, expressions_of, motion_of, movement_fields
+from daemon.doors.page.new.movement import EXPRESSIONS, MOTION, movement_fields, movement_of
 
 #: Fields that are keys of a manifest, with what a form says for them at first.
 KEYS: Final = dict.fromkeys(
@@ -17,6 +17,8 @@ KEYS: Final = dict.fromkeys(
     ),
     "",
 )  # fmt: skip
+#: What a manifest means that says nothing of a key, where a job that is made again can be given that anew.
+USUAL: Final = {"voice": "default", "fit": "auto", "background": "keep", "captions": "none"}
 #: The table of a batch.
 ROWS: Final = "rows"
 #: Fields for files, and the field that says which upload is kept for each.
@@ -70,7 +72,9 @@ class NewForm:
     def again(cls, status: Mapping[str, Any], manifest: Mapping[str, Any]) -> NewForm:
         """Return a form that makes a job again: its keys, and `base` for its files."""
         form = cls()
-        form.values |= {name: _text(manifest[name]) for name in KEYS if manifest.get(name) not in (None, "")}
+        form.values |= {
+            name: _text(manifest[name]) for name in KEYS if manifest.get(name) not in (None, "", USUAL.get(name))
+        }
         form.values |= movement_fields(manifest)
         form.values["base"] = str(status["job"])
         form.values["priority"] = ""
@@ -78,15 +82,19 @@ class NewForm:
             form.values[BACKGROUND_COLOUR], form.values["background"] = form.values["background"], "colour"
         return form
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the manifest, without its files: of one job, or of a batch where there is a table."""
+    def manifest(self, before: NewForm | None = None) -> dict[str, Any]:
+        """Return the manifest, without its files: of one job, or of a batch where there is a table.
+
+        Args:
+            before: the form that made the job which is made again. What it said, and this one does not, is as usual again.
+        """
         found: dict[str, Any] = {name: self.values[name] for name in KEYS if self.values[name].strip()}
+        if before is not None:
+            reset = (name for name in USUAL if before.values[name] and not self.values[name].strip())
+            found |= {name: USUAL[name] for name in reset}
         if found.get("background") == "colour":
             found["background"] = self.values[BACKGROUND_COLOUR]
-        if motion := motion_of(self.values):
-            found["motion"] = motion
-        if expressions := expressions_of(self.values):
-            found["expressions"] = expressions
+        found |= movement_of(self.values, None if before is None else before.values)
         order = {"priority": _number(found.pop("priority"))} if "priority" in found else {}
         for name, kept in self.kept.items():
             found[name] = kept.ref

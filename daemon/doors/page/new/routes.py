@@ -24,14 +24,16 @@ from daemon.doors.page.new.table import TableLook, batch_manifest, look_at_table
 from daemon.doors.page.pages import back, page, page_router
 from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
-from daemon.doors.page.wrong_field import about, wrong_field
+from daemon.doors.page.wrong_field import about, as_of_a_form, wrong_field
 from daemon.doors.reports import read_report
 from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
 from daemon.profiles.avatars import AvatarStore
 
 router = page_router()
-_ACTIONS: Final = ("make", "draft", "check", "hear", "table")
+#: Begins the action that leaves a file out which the server has.
+_WITHOUT: Final = "without-"
+_ACTIONS: Final = ("make", "draft", "check", "hear", "table", *(f"{_WITHOUT}{name}" for name in FILES))
 
 
 @router.get("")
@@ -68,6 +70,9 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
                     "request-invalid", f"Nothing is called {action[:40]!r} here.", "Use the buttons of the page."
                 )
             await run_in_threadpool(_keep, door, caller, form, got)
+        if action.startswith(_WITHOUT):
+            form.kept.pop(action.removeprefix(_WITHOUT), None)
+            return await run_in_threadpool(_shown, request, door, form)
         if action == "check":
             return await _checked(request, door, caller, form)
         if action == "hear":
@@ -93,10 +98,14 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
     """Return the manifest that a form asks for, and the kept files that it names.
 
     Raises:
-        RequestError: `upload-unknown`; as `batch_manifest`.
+        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again; as `NewForm.manifest`, `batch_manifest`.
         JobError: the table cannot be read.
     """
-    manifest, kept = form.manifest(), KeptUploads(door.jobs.paths.inbox, time.time)
+    before = None
+    if base := form.values["base"]:
+        status = door.jobs.status(base, caller)
+        before = NewForm.again(status, door.jobs.manifest(status["job"]))
+    manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox, time.time)
     named = {name: str(manifest.pop(name)) for name in FILES if str(manifest.get(name, "")).startswith(UPLOAD)}
     files = {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
     return (batch_manifest(manifest, files[ROWS]) if ROWS in files else manifest), files
@@ -213,7 +222,7 @@ def _shown(
         "new.html",
         200 if error is None else status_of(error),
         form=form,
-        error=error,
+        error=None if error is None else as_of_a_form(error),
         wrong=wrong_field(error, FIELDS, ASKED_AS),
         read=read,
         verdict=verdict,

@@ -34,7 +34,11 @@ if (form) {
 		if (!ref || place.firstElementChild || Date.now() - held.at > 23 * 3600 * 1000) return;
 		const p = paragraph(`${called} is with the server. `, "");
 		for (const [field, value] of [[`kept_${name}`, ref], [`kept_${name}_name`, called]]) p.append(Object.assign(document.createElement("input"), { type: "hidden", name: field, value }));
+		const button = Object.assign(document.createElement("button"), { className: "small", name: "do", value: `without-${name}`, textContent: "Leave it out" });
+		button.setAttribute("aria-label", `Leave it out: ${called}`);
+		p.append(button);
 		place.append(p);
+		if (place.closest("details")) place.closest("details").open = true;
 	};
 	const forget = () => localStorage.removeItem(draft);
 	if (!location.search && !one("#problem")) {
@@ -98,6 +102,18 @@ if (form) {
 	const lookAtTable = () => ask("table", ["table-look", "kept-rows", "make"], tabled);
 	tabled?.addEventListener("click", (event) => { event.preventDefault(); lookAtTable(); });
 	rows?.addEventListener("change", () => { if (rows.files.length) { one("#kept-rows").replaceChildren(); lookAtTable(); } });
+	if (one("[name=kept_rows]") && !one("#table-look").firstElementChild) lookAtTable(); // after a reload
+	form.addEventListener("click", (event) => {
+		const name = event.target.closest("[value^=without-]")?.value.replace("without-", "");
+		if (!name) return;
+		event.preventDefault();
+		one(`#kept-${name}`).replaceChildren();
+		one({ image: "#verdict", rows: "#table-look" }[name] || "#heard").replaceChildren();
+		if (name === "image") one("#preview").hidden = true;
+		if (name === "rows") one("#make").textContent = "Make video";
+		one("#" + name).focus();
+		keep();
+	});
 	one("#text").addEventListener("change", () => { if (one("[name=kept_rows]")) lookAtTable(); });
 	const shown = one("#preview");
 	const look = () => {

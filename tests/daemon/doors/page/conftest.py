@@ -30,6 +30,6 @@ def browser() -> None:
 def studio(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
     one.start()
-    with serving(create_app(Settings.load(one.config))) as client, browsing() as browser:
-        yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", browser)
+    with serving(create_app(Settings.load(one.config))) as client, browsing() as chromium:
+        yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", chromium)
     one.stop()

@@ -111,7 +111,7 @@ def test_a_dropped_table_is_shown_at_once_and_its_batch_is_made_when_it_is_mende
     page.fill("#text", "Hello {{name}} of {{place}}.")
     page.click("text=Many at once, from a table")
     page.set_input_files("#rows", wrong)
-    page.locator("#table-look", has_text="1 of 2 rows are wrong.").wait_for()
+    page.locator("#table-look", has_text="1 of 2 rows is wrong.").wait_for()
     page.click("#make")
     # The error has the focus, and leads to the field, which says the same
     page.locator("#problem", has_text="A row is wrong, so nothing was made of any.").wait_for()
@@ -124,6 +124,13 @@ def test_a_dropped_table_is_shown_at_once_and_its_batch_is_made_when_it_is_mende
     page.set_input_files("#rows", right)
     page.locator("#table-look", has_text="2 rows: each becomes a sound.").wait_for()
     check_usable(page, "new-table")
+    # A reload keeps it in sight, and it can be left out and brought again
+    page.reload()
+    page.locator("#table-look", has_text="2 rows: each becomes a sound.").wait_for()
+    page.click("text=Leave it out")
+    assert page.inner_text("#make") == "Make video"
+    page.set_input_files("#rows", right)
+    page.locator("#table-look", has_text="2 rows").wait_for()
     page.click("text=Make one for each row")
     page.wait_for_url("**/batches/job-*")
     page.locator("#live", has_text="2 of 2 rows are done.").wait_for()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.doors.page.new.form import NewForm
-from daemon.doors.page.new.movement import expressions_of
+from daemon.doors.page.new.movement import movement_of
 from daemon.outbox import looks
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_pages import PICTURE, fields_of, post_form, signed_in
@@ -57,6 +58,7 @@ def test_the_summary_of_an_error_leads_to_its_field_which_says_the_same(
     assert answer.status == 422
     assert problem(answer)[0] == field
     assert "<title>Problem: New video" in answer.body.decode()
+    assert ", column " not in answer.body.decode()
     assert door.manifests == []
 
 
@@ -94,6 +96,14 @@ def test_a_table_is_shown_and_makes_a_batch_only_when_every_row_is_right(door: D
     place = made.headers["location"].removeprefix("./").partition("?")[0]
     assert place.startswith("batches/job-")
     assert door.open.get(f"/ui/{place}").status == 200
+
+
+def test_a_file_that_the_server_has_can_be_left_out_again(door: Door) -> None:
+    kept = fields_of(send(door, b"table", text=b"Hello {{name}}.", rows=PEOPLE).body.decode())["kept_rows"].encode()
+    left_out = send(door, b"without-rows", text=b"Hello {{name}}.", kept_rows=kept)
+    assert left_out.status == 200
+    assert "kept_rows" not in fields_of(left_out.body.decode())
+    assert "Hello {{name}}.</textarea>" in left_out.body.decode()
 
 
 def test_columns_of_a_table_are_keys_where_the_text_has_no_place_for_them(door: Door) -> None:
@@ -143,9 +153,36 @@ def test_movement_and_expressions_come_into_the_manifest_and_back_into_the_form(
         max_size=4,
     )
 )
-def test_expressions_are_the_same_after_a_way_through_the_form(expressions: list[dict[str, object]]) -> None:
+def test_expressions_are_the_same_after_a_way_through_the_form(expressions: list[dict[str, Any]]) -> None:
     form = NewForm.again({"job": "job-1"}, {"expressions": expressions})
-    assert expressions_of(form.values) == expressions
+    found = movement_of(form.values, None).get("expressions", [])
+    assert [{"intensity": 1.0, **one} for one in found] == [{"intensity": 1.0, **one} for one in expressions]
+
+
+def test_a_job_that_is_made_again_shows_what_was_chosen_and_can_be_as_usual_again() -> None:
+    # Given a job with what a manifest says that was read, defaults included
+    said: dict[str, Any] = {
+        "text": "Hello.",
+        "voice": "default",
+        "fit": "auto",
+        "background": "#ffffff",
+        "captions": "srt",
+    }
+    said |= {
+        "motion": {"head": 0.5, "expressiveness": 1.0},
+        "expressions": [{"at": 0.0, "name": "smile", "intensity": 1.0}],
+    }
+    before = NewForm.again({"job": "job-1"}, said)
+    chosen = {name: value for name, value in before.values.items() if value and name not in ("key", "base")}
+    assert chosen == {
+        "text": "Hello.", "background": "colour", "background_colour": "#ffffff", "captions": "srt", "head": "0.5",
+        "expressions": "smile at 0.0",
+    }  # fmt: skip
+    # When all of that is chosen to be as usual, then the manifest says so: what it left out would be as it was
+    form = NewForm.again({"job": "job-1"}, {"text": "Hello."})
+    assert form.manifest(before) == {
+        "text": "Hello.", "base": "job-1", "background": "keep", "captions": "none", "motion": {"head": 1.0}, "expressions": [],
+    }  # fmt: skip
 
 
 def test_the_short_jobs_of_the_page_are_in_no_list_but_their_own(door: Door) -> None:
