@@ -178,13 +178,15 @@ if (form) {
 // One polite sentence when jobs that are looked at change their states; never for each step of a bar.
 const became = { running: "has started", done: "is done", failed: "has failed", cancelled: "is cancelled" };
 const statesNow = () => new Map([...document.querySelectorAll("[data-state]")].map((job) => [job.dataset.job, job]));
-let states = new Map([...statesNow()].map(([id, job]) => [id, job.dataset.state]));
+const states = new Map([...statesNow()].map(([id, job]) => [id, job.dataset.state]));
+const begun = new Set([...states].filter(([, state]) => state === "running").map(([id, state]) => id + state)); // between two stages a job waits again
 document.addEventListener("htmx:after:sse:message", () => {
 	const now = statesNow(), sentences = [];
 	for (const [id, job] of now) {
 		const state = job.dataset.state;
-		if (states.has(id) && states.get(id) !== state && became[state]) sentences.push(`${job.dataset.name} ${became[state]}.`);
+		if (states.has(id) && states.get(id) !== state && became[state] && !begun.has(id + state)) sentences.push(`${job.dataset.name} ${became[state]}.`);
 		states.set(id, state);
+		if (state === "running") begun.add(id + state);
 	}
 	if (sentences.length) say(sentences.length > 3 ? `${sentences.length} jobs have changed.` : sentences.join(" "));
 });

@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
+from daemon.outbox import looks
 from tests.conftest import PORTRAIT, Installation
 from tests.daemon.doors.page.studio import DESK, NARROW, PHONE, Studio, check_usable
 from tests.support.http_door import serving
@@ -60,7 +61,11 @@ def test_everything_works_without_scripts(studio: Studio) -> None:
     page.fill("#name", "plain")
     page.press("#name", "Enter")
     assert page.title().startswith("plain")
+    # And the job that checked the picture is in its own list alone
+    page.goto(f"{studio.address}jobs?tab=checks")
+    assert page.locator("th", has_text=looks.PREFIX).count() > 0
     page.goto(f"{studio.address}jobs")
+    assert page.locator("th", has_text=looks.PREFIX).count() == 0
     page.click("text=plain")
     assert page.inner_text("h1") == "plain"
 
