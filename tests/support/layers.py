@@ -1,7 +1,7 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
 `quick` runs within the process of the tests: `make quick`. `processes` starts others: a daemon, ffmpeg, Python, a machine or a
-disk of its own. `models` loads a voice, a face model or a network, or imports torch.
+disk of its own. `models` loads a voice, a face model or a network, or imports torch; `browser` drives chromium.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ PROCESSES = frozenset(
         "programs",
         "foreground",
     }
-    | {"server", "clients", "light_stages"}
+    | {"server", "clients", "light_stages", "browser"}
 )
+BROWSER = frozenset({"browser"})
 MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "one_thread"})
 #: Files that import torch, which takes each process that collects them two seconds. Their tests count as tests with models, and
 #: are not collected for `make quick`.
@@ -95,7 +96,11 @@ def mark(items: list[pytest.Item]) -> None:
     """Mark each test with its layer, and put the long ones first."""
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
-        layers = {"processes": fixtures & PROCESSES, "models": fixtures & MODELS or item.nodeid.startswith(TORCH)}
+        layers = {
+            "processes": fixtures & PROCESSES,
+            "browser": fixtures & BROWSER,
+            "models": fixtures & MODELS or item.nodeid.startswith(TORCH),
+        }
         for layer in [name for name, used in layers.items() if used] or ["quick"]:
             item.add_marker(layer)
     items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))

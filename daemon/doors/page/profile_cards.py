@@ -19,6 +19,7 @@ from daemon.errors import AvatarError, escape_unprintable
 from daemon.history.database import HistoryError
 from daemon.history.query import Query
 from daemon.jobs.language import LANGUAGE_NAMES
+from daemon.outbox import looks
 from daemon.profiles.avatars import AvatarStore
 
 if TYPE_CHECKING:
@@ -47,7 +48,12 @@ class Uses:
 def uses(jobs: Jobs, caller: Caller) -> Uses:
     """Count what the latest jobs used of those that somebody may see."""
     try:
-        found, _ = jobs.find(Query(by=[] if caller.sees_all else [caller.name]), caller, limit=LOOKED_AT, after=None)
+        found, _ = jobs.find(
+            Query(by=[] if caller.sees_all else [caller.name], without_tag=[looks.TAG]),
+            caller,
+            limit=LOOKED_AT,
+            after=None,
+        )
     except HistoryError:
         return Uses(0, {})
     counts: Counter[str] = Counter()

@@ -16,6 +16,7 @@ from daemon.doors.http.limits import Amount, check_manifest, speech_s
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
+from daemon.jobs.batch.table import Row
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
 
@@ -39,23 +40,37 @@ def check_rows(
     rows.check_columns()
     jobs, spoken = 0, 0.0
     for row in rows.rows():
-        found = rows.resolve(row)
-        if isinstance(found, RowMistake):
-            raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
-        _refuse_files(found)
-        manifest = found.manifest
         try:
-            check_text_length(manifest, settings)
-            check_notify(manifest.notify, settings.hooks)
-            if manifest.base is not None:
-                check_base(str(manifest.base))
-            check_manifest(caller.limits, caller.name, manifest)
-        except JobError as exc:
-            raise _wrong(row.number, "", exc.message, exc.hint, exc.code) from exc
-        except AvatarError as exc:
-            raise RequestError(exc.code, f"Row {row.number}: {exc.message}", exc.hint) from exc
+            manifest = checked_row(rows, row, caller, settings, check_base)
+        except RequestError as exc:
+            if exc.code != "rows-wrong":
+                raise
+            told = f"A row is wrong, so no job was made of any. {exc.message}"
+            raise RequestError(exc.code, told, exc.hint, errors=exc.errors) from exc
         jobs, spoken = jobs + 1, spoken + speech_s(manifest)
     return Amount(jobs, spoken)
+
+
+def checked_row(
+    rows: BatchRows, row: Row, caller: Caller, settings: Settings, check_base: Callable[[str], object]
+) -> Manifest:
+    """Return the manifest that a row asks for. Arguments, and errors of a row, as for `check_rows`."""
+    found = rows.resolve(row)
+    if isinstance(found, RowMistake):
+        raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
+    _refuse_files(found)
+    manifest = found.manifest
+    try:
+        check_text_length(manifest, settings)
+        check_notify(manifest.notify, settings.hooks)
+        if manifest.base is not None:
+            check_base(str(manifest.base))
+        check_manifest(caller.limits, caller.name, manifest)
+    except JobError as exc:
+        raise _wrong(row.number, "", exc.message, exc.hint, exc.code) from exc
+    except AvatarError as exc:
+        raise RequestError(exc.code, f"Row {row.number}: {exc.message}", exc.hint) from exc
+    return manifest
 
 
 def _refuse_files(found: ResolvedRow) -> None:
@@ -78,7 +93,7 @@ def _wrong(number: int, column: str, message: str, hint: str, code: str) -> Requ
     told = message if message.startswith("Row ") or f"row {number}" in message else f"Row {number}: {message}"
     return RequestError(
         "rows-wrong",
-        f"A row is wrong, so no job was made of any. {told}",
+        told,
         hint or "Mend the table, and send it again.",
         errors=[{"pointer": f"#/rows/{number}{'/' * bool(column)}{column}", "detail": code}],
     )
