@@ -32,7 +32,7 @@ from daemon.doors.shared_files import (
 from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
+from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of, record_name
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
@@ -212,23 +212,23 @@ class _Submission:
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
         names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
-        self._write_record(stem, names)
+        data = self._write_record(stem, names)
         notes = []
         for key, path in self.files.items():
             shared, said = share(path, key, inbox, take=self.take)
             if shared != names[key]:
                 names[key] = shared
-                self._write_record(stem, names)
+                data = self._write_record(stem, names)
             notes += [said] if said else []
         target = inbox / f"{stem}.yaml"
         temporary = temporary_name(inbox)
         try:
-            write_readable(temporary, self._data(names))
+            write_readable(temporary, data)
             published = fs.publish(temporary, target)
         finally:
             fs.remove(temporary)
         if not published:
-            fs.discard(inbox / self._record(stem, names).name)
+            fs.discard(inbox / record_name(self.job))
             return None
         return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
 
@@ -248,16 +248,14 @@ class _Submission:
     def _result(self, stem: str) -> str:
         return clean_stem(self.output or stem)
 
-    def _data(self, names: Mapping[str, str]) -> bytes:
-        return dump({**self.manifest, **names})
-
-    def _record(self, stem: str, names: Mapping[str, str]) -> HandInRecord:
+    def _write_record(self, stem: str, names: Mapping[str, str]) -> bytes:
+        """Write the record of the job; returns its manifest, as the record names it. `names`: those of the files."""
+        data = dump({**self.manifest, **names})
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
-        return HandInRecord(self.job, f"{stem}.yaml", digest_of(self._data(names)), self.by, self.key, sizes)
-
-    def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
-        record = self._record(stem, names)
-        replace_readable(self.paths.inbox / record.name, record.to_bytes(), durable=bool(self.key or self.files))
+        record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes)
+        path = self.paths.inbox / record.name
+        replace_readable(path, record.to_bytes(), durable=bool(self.key or self.files))
+        return data
 
 
 def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
