@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from daemon.config import Settings
 from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Caller, Callers
 from daemon.doors.http.incoming import Bounds
-from daemon.doors.http.jobs import Jobs, etag_of
+from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 from daemon.telemetry.door_metrics import DoorMetrics
@@ -144,3 +146,9 @@ def is_known(request: Request, etag: str) -> bool:
     """Return whether the client says that it has the content of an ETag."""
     given = request.headers.get("if-none-match", "")
     return given.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in given.split(","))
+
+
+def etag_of(value: Any) -> str:
+    """Return an ETag that changes with a JSON value."""
+    data = json.dumps(value, sort_keys=True, default=str).encode()
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'

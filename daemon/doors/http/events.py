@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from daemon.doors.http.jobs import etag_of
+from daemon.doors.http.answers import etag_of
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
 
