@@ -18,10 +18,11 @@ from daemon.errors import JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.batches.dropped_tables import DroppedTables
 from daemon.intake.claims import Claims
+from daemon.intake.doors.brought_files import BroughtFiles
+from daemon.intake.doors.hand_ins import HandIns
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
-from daemon.intake.hand_ins import HandIns
 from daemon.intake.inbox_names import MANIFESTS
 from daemon.intake.job_builder import JobBuilder, Post
 from daemon.intake.manifest_contents import ManifestContents
@@ -49,8 +50,10 @@ BATCH = 64
 MISSING = 10
 #: Least time between two scans without a notification, in s.
 LEAST_S = 0.01
-#: Time between two looks for idempotency keys that are too old, in s.
-KEYS_S = 3600.0
+#: Time between two looks for idempotency keys that are too old and files of doors that nothing needs, in s.
+LITTER_EVERY_S = 3600.0
+#: The same where it could not be told what is needed.
+LITTER_AGAIN_S = 60.0
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
@@ -90,7 +93,8 @@ class Admission:
         self.claims = Claims(settings, spool, builder, self._clock)
         self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._hand_ins = HandIns(settings)
-        self._keys_due = 0.0
+        self._brought = BroughtFiles(settings.paths.inbox, spool)
+        self._litter_due = 0.0
         #: The records that hold for manifests, by the manifest's name, and the id that its job may have by it.
         self._handed_in: dict[str, tuple[HandInRecord, str]] = {}
         self._recovered = False
@@ -141,9 +145,7 @@ class Admission:
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         drops = self._with_records(drops)
         # A manifest that was not read yet may name a table.
-        named = self._contents.files()
-        if self.inbox.records:
-            named = named | self._hand_ins.brought(self.inbox.last_look)
+        named = self._contents.files() | self._hand_ins.brought(self.inbox.last_look)
         drops += self.tables.find(named, are_known=all(map(self._contents.is_read, drops)))
         self._present = {drop.name: drop for drop in drops}
         self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
@@ -156,6 +158,7 @@ class Admission:
     def _with_records(self, drops: list[Drop]) -> list[Drop]:
         """Give the drops that a door handed in what its records say of them; those, and their files, count as whole at once."""
         if not self.inbox.records:
+            self._hand_ins.match({}, {})
             self.inbox.vouch({})
             self._handed_in.clear()
             return drops
@@ -191,18 +194,23 @@ class Admission:
         return (job.by, digest, job.source) == (by, record.sha256, printable(drop.name))
 
     def _clear_litter(self) -> None:
-        """Remove what doors left that died before they handed in the manifest, a day later; only while it is known which files
-        the manifests in the inbox name.
+        """Remove what doors left that died before they handed in the manifest, a day later, and what they brought that nothing
+        needs any more; only while it is known which files the manifests in the inbox name.
         """
-        if self.inbox.now >= self._keys_due:
-            self._keys_due = self.inbox.now + KEYS_S
-            with self.mount_guard.held():
+        is_due, are_known = self.inbox.now >= self._litter_due, self.unread_since() == math.inf
+        if not (is_due or (self.inbox.records and are_known)):
+            return
+        with self.mount_guard.held():
+            present, named = self.inbox.looks(), self._contents.files() | set(self._present)
+            if self.inbox.records and are_known:
+                self._hand_ins.clear_litter(self.inbox.records, present, named, time.time())
+            if is_due:
                 self._hand_ins.clear_keys(time.time())
-        if self.inbox.records and self.unread_since() == math.inf:
-            with self.mount_guard.held():
-                self._hand_ins.clear_litter(
-                    self.inbox.records, self.inbox.looks(), self._contents.files() | set(self._present), time.time()
-                )
+                # Where it is not known now it is looked at again soon, and what claims need lies in the inbox.
+                ready = are_known and self.claims.next_try() is None
+                self._litter_due = self.inbox.now + (LITTER_EVERY_S if ready else LITTER_AGAIN_S)
+                if ready:
+                    self._brought.clear(present, named | self._hand_ins.brought(self.inbox.last_look), time.time())
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
         """Yield batches of the drops that may be taken now, as far as one turn goes: one of each owner in turn.
