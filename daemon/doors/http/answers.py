@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
@@ -26,6 +27,8 @@ from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Longest time that a request waits for a job, s.
 MAX_WAIT_S: Final = 60.0
+#: Most speeches that one process sends while they are spoken.
+MOST_SPOKEN: Final = 16
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 
 
@@ -39,6 +42,8 @@ class Door:
     uploads: Uploads
     ledger: UploadLedger
     metrics: DoorMetrics
+    #: Speeches that are sent while they are spoken, each by an ffmpeg of its own; others wait.
+    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SPOKEN))
 
     @property
     def bounds(self) -> Bounds:

@@ -17,6 +17,8 @@ MAX_CHARS: Final = 4096
 MAX_BODY_BYTES: Final = 2 * 12 * MAX_CHARS + 4096
 #: Highest priority that a request asks for: somebody listens.
 PRIORITY: Final = 10
+#: A longer text is sent while it is spoken, in characters; a shorter one is whole as soon.
+LIVE_CHARS: Final = 150
 SpeechForm = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 
 
@@ -96,4 +98,6 @@ def to_manifest(wanted: SpeechRequest, voices: VoiceNames, highest: int | None) 
         "format": "wav" if wanted.response_format in ("aac", "pcm") else wanted.response_format,
         "priority": PRIORITY if highest is None else min(PRIORITY, highest),
     }
+    if len(wanted.input) > LIVE_CHARS:
+        manifest["stream"] = True
     return manifest if wanted.language is None else {**manifest, "language": wanted.language}
