@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
-from daemon.errors import escape_unprintable
+from daemon.doors.value_errors import in_words
 
 #: Longest text, in characters.
 MAX_CHARS: Final = 4096
@@ -67,13 +67,13 @@ def read_request(data: bytes) -> SpeechRequest:
     except ValidationError as exc:
         # A voice may be of two forms, and each says what is wrong; the key is what counts.
         found = [
-            {"pointer": f"#/{one['loc'][0]}" if one["loc"] else "", "detail": escape_unprintable(one["msg"])}
-            for one in exc.errors(include_url=False, include_input=False)
+            {"pointer": f"#/{one['loc'][0]}" if one["loc"] else "", "detail": in_words(one)}
+            for one in exc.errors(include_url=False)
         ]
         where = found[0]["pointer"].removeprefix("#/")
         raise RequestError(
             "request-invalid",
-            f"{f'`{where}`' if where else 'The body'} is not right: {found[0]['detail']}.",
+            f"{f'`{where}`' if where else 'The body'} cannot be used: {found[0]['detail']}.",
             "Correct it; /docs describes the request.",
             errors=found,
         ) from exc
