@@ -7,22 +7,23 @@ made: its name is nobody's then.
 
 from __future__ import annotations
 
+import contextlib
 import pwd
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.callers import Caller
+from daemon.doors.voice_list import published_voices
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from daemon.profiles.avatars import WORDS as AVATARS
-from daemon.profiles.avatars import AvatarStore
-from daemon.profiles.profile_folders import ProfileWords
+from daemon.profiles.avatars import AvatarProfile, AvatarStore
 
 
 class Owned(Protocol):
-    """What says whose a profile is."""
+    """What a profile says of itself."""
 
     @property
     def id(self) -> str:
@@ -36,71 +37,120 @@ class Owned(Protocol):
 
     @property
     def by(self) -> str:
-        """Who made it."""
+        """Who made it; empty where nobody knows."""
         ...
 
 
-class ProfileOwners:
-    """Whose the profiles of an installation are."""
+class SeenProfiles:
+    """The profiles that one caller sees, read once.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: the daemon's.
+        caller: who looks.
+    """
+
+    def __init__(self, settings: Settings, caller: Caller) -> None:
         self._settings = settings
+        self._caller = caller
 
-    def may_see(self, profile: Owned, caller: Caller) -> bool:
-        """Return whether a caller sees and uses a profile."""
-        return caller.owns(profile.by) or self._is_shared(profile.by)
+    def sees(self, profile: Owned) -> bool:
+        """Return whether the caller sees and uses a profile."""
+        return self._caller.owns(profile.by) or self._is_shared(profile.by)
 
     def _is_shared(self, by: str) -> bool:
-        roles = {key.role for key in ApiKeys(self._settings.server.keys).all() if key.name == by}
-        if roles:
+        if roles := self._roles.get(by):
             return roles == {"admin"}
-        return not by or by == _user_of(by)
+        return not by or _is_user(by)
 
-    def avatars(self, caller: Caller) -> list[Any]:
-        """Return the avatar profiles that a caller sees."""
-        return [one for one in AvatarStore(self._settings.paths.avatars).all_profiles() if self.may_see(one, caller)]
+    @cached_property
+    def _roles(self) -> Mapping[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for key in ApiKeys(self._settings.server.keys).all():
+            found.setdefault(key.name, set()).add(key.role)
+        return found
 
-    def hidden_voices(self, caller: Caller) -> set[str]:
-        """Return the ids of voice profiles that a caller does not see."""
-        return {one.id for one in self._voices() if not self.may_see(one, caller)}
+    @property
+    def avatars(self) -> list[AvatarProfile]:
+        """The avatar profiles that the caller sees."""
+        return [one for one in AvatarStore(self._settings.paths.avatars).all_profiles() if self.sees(one)]
 
-    def _voices(self) -> Iterable[Any]:
-        from stages.tts.profile_store import ProfileStore
+    @property
+    def voices(self) -> dict[str, Any]:
+        """The list of voices as the daemon published it, of which the caller sees what it may."""
+        published = published_voices(self._settings.paths.outbox)
+        rows = published.get("voices")
+        if not self._hidden_voices or not isinstance(rows, list):
+            return published
+        return {**published, "voices": [row for row in rows if not _is_of(row, self._hidden_voices)]}
 
-        return ProfileStore(self._settings.paths.profiles).all_profiles()
+    def check_seen(self, profile: Owned, thing: str) -> None:
+        """Refuse to show a profile that the caller does not see. `thing`: avatar or voice.
 
-    def check(self, manifest: Mapping[str, Any] | Manifest, caller: Caller) -> None:
+        Raises:
+            JobError: `avatar-unknown`, `voice-unknown`.
+        """
+        if not self.sees(profile):
+            raise _unknown(thing, profile.name)
+
+    def check(self, manifest: Manifest) -> None:
         """Refuse a job that uses a profile which its caller does not see.
 
         Raises:
             JobError: `avatar-unknown`, `voice-unknown`, as of one that is not there.
         """
-        if caller.sees_all:
+        if self._caller.sees_all:
             return
-        wanted = manifest.model_dump(include={"voice", "avatar"}) if isinstance(manifest, Manifest) else manifest
-        if avatar := wanted.get("avatar"):
-            self._refuse(str(avatar), AvatarStore(self._settings.paths.avatars).all_profiles(), AVATARS, caller)
-        if (voice := str(wanted.get("voice") or "")) and voice != "default":
-            from stages.tts.profile_store import WORDS
+        avatar, voice = manifest.avatar or "", manifest.voice
+        if avatar and avatar.strip().casefold() in self._hidden_avatars:
+            raise _unknown("avatar", avatar)
+        if voice != "default" and {voice.casefold(), voice.rpartition("/")[2].strip().casefold()} & self._hidden_voices:
+            raise _unknown("voice", voice)
 
-            self._refuse(voice.rpartition("/")[2], self._voices(), WORDS, caller)
+    @cached_property
+    def _hidden_avatars(self) -> frozenset[str]:
+        return self._hidden(AvatarStore(self._settings.paths.avatars).all_profiles())
 
-    def _refuse(self, wanted: str, profiles: Iterable[Owned], words: ProfileWords, caller: Caller) -> None:
-        key = wanted.strip().casefold()
-        for one in profiles:
-            if key in (one.id, one.name.casefold()) and not self.may_see(one, caller):
-                raise JobError(
-                    words.unknown,
-                    f"There is no {words.thing} profile '{wanted[:80]}' that this key may use.",
-                    f"GET /{words.thing}/profiles lists those that it may.",
-                )
+    @cached_property
+    def _hidden_voices(self) -> frozenset[str]:
+        from stages.tts.profile_store import ProfileStore
+
+        try:
+            return self._hidden(ProfileStore(self._settings.paths.profiles).all_profiles())
+        except PermissionError:  # it cannot be told whose they are
+            rows = published_voices(self._settings.paths.outbox).get("voices")
+            made = (
+                [row for row in rows if isinstance(row, dict) and row.get("profile")] if isinstance(rows, list) else []
+            )
+            names = (str(name) for row in made for name in (row.get("name"), *row.get("aliases", ())))
+            return frozenset() if self._caller.sees_all else frozenset(map(str.casefold, names))
+
+    def _hidden(self, profiles: Iterable[Owned]) -> frozenset[str]:
+        """Return ids and names, in small letters, of the profiles that the caller does not see."""
+        if self._caller.sees_all:
+            return frozenset()
+        return frozenset(name.casefold() for one in profiles if not self.sees(one) for name in (one.id, one.name))
 
 
-def _user_of(name: str) -> str | None:
-    """Return a name if it is that of a user of this machine, or of one that has none (`uid 1234`)."""
-    if name.startswith("uid "):
-        return name
-    try:
-        return pwd.getpwnam(name).pw_name
-    except (KeyError, ValueError):
-        return None
+def _is_of(row: object, hidden: frozenset[str]) -> bool:
+    """Return whether a row of the list of voices is that of a profile which is hidden."""
+    if not isinstance(row, dict) or not row.get("profile"):
+        return False
+    aliases = row.get("aliases")
+    return any(
+        str(name).casefold() in hidden for name in (*(aliases if isinstance(aliases, list) else ()), row.get("name"))
+    )
+
+
+def _unknown(thing: str, wanted: str) -> JobError:
+    return JobError(
+        f"{thing}-unknown",
+        f"There is no {thing} profile '{wanted[:80]}' that this key may use.",
+        f"GET /{thing}/profiles lists those that it may.",
+    )
+
+
+def _is_user(name: str) -> bool:
+    """Return whether a name is that of a user of this machine, or of one that has none (`uid 1234`)."""
+    with contextlib.suppress(KeyError, ValueError):
+        return name.startswith("uid ") or bool(pwd.getpwnam(name))
+    return False

@@ -18,14 +18,13 @@ from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.page.new_form import FILES, KeptFile, NewForm
 from daemon.doors.page.pages import back, page, page_router
 from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.reports import read_report
-from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
-from daemon.profiles.avatars import AvatarStore
 
 router = page_router()
 #: Longest wait for a look at a picture or a voice, s.
@@ -52,7 +51,7 @@ def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
     else:  # from the pages of avatars and voices
         form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
-    return _shown(request, door, form)
+    return _shown(request, door, caller, form)
 
 
 @router.post("/")
@@ -75,7 +74,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await _heard(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
-        return await run_in_threadpool(_shown, request, door, form, error=exc, read=read)
+        return await run_in_threadpool(_shown, request, door, caller, form, error=exc, read=read)
 
 
 def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
@@ -134,7 +133,7 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
         verdict = {**(verdict or {}), "warnings": status.get("warnings") or []}
     elif error := whole_error(status.get("error")):
         verdict = {"accepted": False, **error}
-    return await run_in_threadpool(_shown, request, door, form, verdict=verdict or {"accepted": None})
+    return await run_in_threadpool(_shown, request, door, caller, form, verdict=verdict or {"accepted": None})
 
 
 async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
@@ -149,7 +148,9 @@ async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) ->
     status = await _looked_at(door, caller, await run_in_threadpool(hand_in))
     if error := whole_error(status.get("error")):
         raise JobError(error["code"], error["message"], error["hint"])
-    return await run_in_threadpool(_shown, request, door, form, heard=status if status["state"] == "done" else {})
+    return await run_in_threadpool(
+        _shown, request, door, caller, form, heard=status if status["state"] == "done" else {}
+    )
 
 
 async def _looked_at(door: Door, caller: Caller, job: str) -> dict[str, Any]:
@@ -171,6 +172,7 @@ def _soon(caller: Caller) -> int:
 def _shown(
     request: Request,
     door: Door,
+    caller: Caller,
     form: NewForm,
     *,
     error: AvatarError | None = None,
@@ -178,10 +180,10 @@ def _shown(
     verdict: dict[str, Any] | None = None,
     heard: dict[str, Any] | None = None,
 ) -> Response:
-    paths = door.jobs.paths
-    rows = published_voices(paths.outbox).get("voices")
+    profiles = SeenProfiles(door.settings, caller)
+    rows = profiles.voices.get("voices")
     voices = [row for row in rows if isinstance(row, dict) and row.get("installed")] if isinstance(rows, list) else []
-    avatars = [one for one in AvatarStore(paths.avatars).all_profiles() if not one.expired]
+    avatars = [one for one in profiles.avatars if not one.expired]
     return page(
         request,
         "new.html",

@@ -14,6 +14,7 @@ from daemon.config.hooks import check_notify
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.limits import Amount, check_manifest, speech_s
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -21,7 +22,12 @@ from daemon.jobs.speech_length import check_text_length
 
 
 def check_rows(
-    batch: Manifest, table: Path, caller: Caller, settings: Settings, check_base: Callable[[str], object]
+    batch: Manifest,
+    table: Path,
+    caller: Caller,
+    settings: Settings,
+    check_base: Callable[[str], object],
+    profiles: SeenProfiles,
 ) -> Amount:
     """Check every row of a batch; returns what all of them take together.
 
@@ -29,6 +35,7 @@ def check_rows(
         batch: its manifest, with the defaults of the inbox.
         table: its table.
         check_base: refuses a job that a row names as its `base` and that the caller may not see.
+        profiles: those that the caller sees.
 
     Raises:
         RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
@@ -47,6 +54,7 @@ def check_rows(
         try:
             check_text_length(manifest, settings)
             check_notify(manifest.notify, settings.hooks)
+            profiles.check(manifest)
             if manifest.base is not None:
                 check_base(str(manifest.base))
             check_manifest(caller.limits, caller.name, manifest)

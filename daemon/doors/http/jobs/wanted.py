@@ -14,6 +14,7 @@ from daemon.doors.http.incoming import ROWS, batch_refused
 from daemon.doors.http.jobs.found import FoundJobs
 from daemon.doors.http.limits import Amount, check_manifest, check_priority, speech_s
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.shared_files import usual_names
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -54,17 +55,21 @@ def check_wanted(
     _refuse_names({key: name for key, name in found.companions().items() if key not in {*files, *found.inherited}})
     check_text_length(found, jobs.settings)
     check_notify(found.notify, jobs.settings.hooks)
+    profiles = SeenProfiles(jobs.settings, caller)
     if found.base is not None:
         if makes_jobs:
             raise batch_refused()
         _check_base(jobs, str(found.base), caller)
     if not makes_jobs:
+        profiles.check(found)
         check_manifest(caller.limits, caller.name, found)
         return wanted, found, Amount(1, speech_s(found))
     from daemon.doors.http.batches.wanted_rows import check_rows
 
     check_priority(caller.limits, caller.name, found)
-    amount = check_rows(found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller))
+    amount = check_rows(
+        found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller), profiles
+    )
     return wanted, found, amount
 
 

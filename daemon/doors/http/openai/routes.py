@@ -24,8 +24,8 @@ from daemon.doors.http.openai.sound import TYPES, Sound, open_sound, read_words
 from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechForm, SpeechRequest, read_request, to_manifest
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse, chosen_output
-from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
 from daemon.jobs.record import FINISHED
 
@@ -60,20 +60,20 @@ def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _voices(door: Door) -> VoiceNames:
-    return VoiceNames(published_voices(door.jobs.paths.outbox), door.settings.server.voices)
+def _voices(door: Door, caller: Caller) -> VoiceNames:
+    return VoiceNames(SeenProfiles(door.settings, caller).voices, door.settings.server.voices)
 
 
 @router.get("/v1/models", summary="The models, as OpenAI's clients list them", responses=_may_answer(304))
 def models(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List OpenAI's names, which leave the engine to the voice, and the voice engines that are here."""
-    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door).models]})
+    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door, caller).models]})
 
 
 @router.get("/v1/models/{model}", summary="One model", responses=_may_answer(304, 404))
 def model(request: Request, model: str, door: TheDoor, caller: Calling) -> Response:
     """Say that there is such a model."""
-    names = _voices(door)
+    names = _voices(door, caller)
     if model not in names.models:
         raise RequestError(
             "model-unknown", f"There is no model {model[:80]!r}.", f"Use one of {', '.join(names.models)}."
@@ -88,7 +88,7 @@ def _model(name: str) -> dict[str, Any]:
 @router.get("/v1/audio/voices", summary="The voices that can be used", responses=_may_answer(304))
 def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices in both forms that clients know: `data` with objects, and `voices` with names."""
-    listed = _voices(door).listed
+    listed = _voices(door, caller).listed
     return cached(request, {"object": "list", "data": listed, "voices": [one["id"] for one in listed]})
 
 
@@ -128,7 +128,7 @@ async def speech(
             "media-type", f"A body of the type {kind or 'none'} is not read here.", f"Send {JSON_TYPES[0]}."
         )
     wanted = read_request(await small_body(request, MAX_BODY_BYTES))
-    manifest = to_manifest(wanted, await run_in_threadpool(_voices, door), caller.limits.priority)
+    manifest = to_manifest(wanted, await run_in_threadpool(_voices, door, caller), caller.limits.priority)
     key = idempotency_key(request)
     if not await run_in_threadpool(door.jobs.may_run):
         raise MachineError("daemon-absent", "The daemon does not run, so nothing is spoken now.", "Try again later.")
