@@ -42,6 +42,8 @@ from daemon.system import fs
 from daemon.system.permissions import check_right
 from daemon.system.spelling import folded
 
+#: Key of the table of a batch.
+ROWS = "rows"
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
 
@@ -118,7 +120,7 @@ def hand_in(
     _check_label("key", key, MAX_KEY)
     _check_files(files)
     if checked is None:
-        checked = check({**manifest, **usual_names(files)}, defaults)
+        checked = check(with_files(manifest, usual_names(files)), defaults)
     output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
@@ -250,7 +252,7 @@ class _Submission:
 
     def _write_record(self, stem: str, names: Mapping[str, str]) -> bytes:
         """Write the record of the job; returns its manifest, as the record names it. `names`: those of the files."""
-        data = dump({**self.manifest, **names})
+        data = dump(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
         record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes)
         path = self.paths.inbox / record.name
@@ -268,6 +270,22 @@ def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> 
     if isinstance(checked, JobError):
         raise checked
     return checked
+
+
+def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a manifest that names files. Those of a batch are its rows': its template names them, beside its own table.
+
+    Args:
+        names: key of the manifest → name of the file in the inbox.
+    """
+    if manifest.get("kind") != "batch":
+        return {**manifest, **names}
+    own = {key: name for key, name in names.items() if key == ROWS}
+    others = {key: name for key, name in names.items() if key != ROWS}
+    template = manifest.get("template")
+    if not others or not (template is None or isinstance(template, Mapping)):
+        return {**manifest, **names}
+    return {**manifest, **own, "template": {**(template or {}), **others}}
 
 
 def made_up_name(words: str) -> str:

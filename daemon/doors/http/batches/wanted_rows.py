@@ -6,7 +6,7 @@ somebody else, and its kind and priority are what the key may make.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.config import Settings
@@ -28,6 +28,7 @@ def check_rows(
     settings: Settings,
     check_base: Callable[[str], object],
     profiles: SeenProfiles,
+    brought: Mapping[str, str],
 ) -> Amount:
     """Check every row of a batch; returns what all of them take together.
 
@@ -36,6 +37,7 @@ def check_rows(
         table: its table.
         check_base: refuses a job that a row names as its `base` and that the caller may not see.
         profiles: those that the caller sees.
+        brought: key → name of the file that the request brings for it.
 
     Raises:
         RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
@@ -49,7 +51,7 @@ def check_rows(
         found = rows.resolve(row)
         if isinstance(found, RowMistake):
             raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
-        _refuse_files(found)
+        _refuse_files(found, brought)
         manifest = found.manifest
         try:
             check_text_length(manifest, settings)
@@ -66,18 +68,22 @@ def check_rows(
     return Amount(jobs, spoken)
 
 
-def _refuse_files(found: ResolvedRow) -> None:
-    """Refuse a row that names a file. What its kind has no use for is refused as well: another default could change the kind."""
+def _refuse_files(found: ResolvedRow, brought: Mapping[str, str]) -> None:
+    """Refuse a row that names a file which the request does not bring. What its kind has no use for is refused as well: another
+    default could change the kind.
+    """
     manifest = found.manifest
     named = set(manifest.companions()) | {
         key for key in COMPANIONS if key != "background" and found.values.get(key) is not None
     }
+    named -= {key for key, name in brought.items() if found.values.get(key) == name}
     if files := sorted(named - set(manifest.inherited)):
         number, key = found.row.number, files[0]
         raise RequestError(
             "path-refused",
             f"Row {number} names {str(found.values.get(key))[:80]} (`{key}`), and this door takes no file of the server.",
-            "Let the rows name avatar profiles (`avatar`), or hand in a job with its files for each row.",
+            "Send a file for all rows as a part beside the table, let the rows name avatar profiles (`avatar`), or hand in a job "
+            "with its files for each row.",
             errors=[{"pointer": f"#/rows/{number}/{one}", "detail": "rows name no file here"} for one in files],
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import check
+from daemon.doors.hand_in import check, with_files
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import ROWS, batch_refused
@@ -15,7 +16,7 @@ from daemon.doors.http.jobs.found import FoundJobs
 from daemon.doors.http.limits import Amount, check_manifest, check_priority, speech_s
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
-from daemon.doors.shared_files import usual_names
+from daemon.doors.shared_files import usual_name
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
@@ -48,7 +49,9 @@ def check_wanted(
     given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     defaults = read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
-    found = check({**wanted, **usual_names(files)}, defaults)
+    # Names of the right form that no row can know.
+    brought = {key: usual_name(path, key, secrets.token_hex(32)) for key, path in files.items()}
+    found = check(with_files(wanted, brought), defaults)
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
@@ -68,7 +71,7 @@ def check_wanted(
 
     check_priority(caller.limits, caller.name, found)
     amount = check_rows(
-        found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller), profiles
+        found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller), profiles, brought
     )
     return wanted, found, amount
 

@@ -23,7 +23,7 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
 from stages.media.ffmpeg import ffmpeg_path
-from tests.conftest import Installation, wait_for
+from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.http_door import PATIENCE_S, Caller, serving
 from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
@@ -196,6 +196,17 @@ def test_a_batch_makes_a_job_of_each_row_in_the_senders_name_and_says_what_becam
     assert house.anna.post(f"{at}/retry-failed").code == "job-not-failed"
     assert house.anna.post(f"/jobs/{made.json['job']}/rerun", {}).code == "batch-refused"
     assert house.ben.get(at).code == "job-unknown"
+
+
+def test_a_batch_with_a_picture_for_all_rows_is_made(house: House) -> None:
+    made = house.anna.post_parts(
+        "/batches",
+        ("image", "anna.png", PORTRAIT.read_bytes()),
+        ("manifest", None, b'{"template": {"kind": "detect"}, "name": "faces"}'),
+        ("rows", "faces.csv", b"output\nfirst\nsecond\n"),
+        Prefer="wait=60",
+    )
+    assert (made.status, made.json["state"], made.json["batch"]["done"]) == (200, "done", 2), made.body
 
 
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
