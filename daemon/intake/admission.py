@@ -18,10 +18,10 @@ from daemon.events import Events
 from daemon.intake.batches.dropped_tables import DroppedTables
 from daemon.intake.claims.claims import Claims
 from daemon.intake.completeness import Completeness
+from daemon.intake.doors.handed_in_drops import HandedInDrops
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
-from daemon.intake.handed_in_drops import HandedInDrops
 from daemon.intake.inbox_names import MANIFESTS
 from daemon.intake.jobs.job_builder import JobBuilder, Post
 from daemon.intake.manifest_contents import ManifestContents
@@ -164,13 +164,12 @@ class Admission:
         self._completeness.tell(self._present.keys(), BATCH)
 
     def _clear_litter(self) -> None:
-        """Remove what dead doors left; only while it is known which files the manifests in the inbox name."""
-        if self._handed_in.are_keys_due():
+        """Remove what dead doors left, and what doors brought that nothing needs any more."""
+        are_known = self.unread_since() == math.inf
+        if self._handed_in.is_litter_due(are_known):
             with self.mount_guard.held():
-                self._handed_in.clear_keys()
-        if self.inbox.records and self.unread_since() == math.inf:
-            with self.mount_guard.held():
-                self._handed_in.clear_litter(self._contents.files() | set(self._present))
+                named = self._contents.files() | set(self._present)
+                self._handed_in.clear_litter(named, are_known, self.claims.next_try() is not None)
 
     def _is_refused(self, drop: Drop) -> bool:
         """Return whether a manifest could not be moved, and its next try is not due."""

@@ -255,6 +255,11 @@ class Manifest(StrictModel):
     priority: Priority = Field(
         0, ge=-100, le=100, description="Higher goes first; low, normal and high mean -10, 0 and 10."
     )
+    stream: bool = Field(
+        False,
+        description="For `kind: speech`: programs may read the speech in the outbox while it is spoken, as the HTTP door does "
+        "(docs/http.md). Not taken over from a `base`.",
+    )
     notify: NotifyUrl | None = Field(
         None,
         description="Where a message is sent by POST when the job has ended, https://…; the host must be one that the service "

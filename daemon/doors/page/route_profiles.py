@@ -16,6 +16,7 @@ from daemon.doors.http.answers import Door, TheDoor, is_known
 from daemon.doors.http.body import content_length, received
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse
 from daemon.doors.page.looked_at import hand_in_look, wait_for_look
 from daemon.doors.page.pages import back, page, page_router
@@ -54,7 +55,7 @@ def _avatars(
     door: Door, caller: Caller, *, error: AvatarError | None = None, form: dict[str, str] | None = None
 ) -> dict[str, Any]:
     try:
-        cards = avatar_cards(door.settings, uses(door.jobs, caller))
+        cards = avatar_cards(door.settings, uses(door.jobs, caller), caller)
     except PermissionError:
         cards = None
     return {
@@ -80,6 +81,7 @@ def avatar_picture(request: Request, profile: str, door: TheDoor, caller: Lookin
     """Give out the picture of an avatar, made anew, so that nothing else of the file is sent."""
     store = AvatarStore(door.settings.paths.avatars)
     found = store.find_profile(profile)
+    SeenProfiles(door.settings, caller).check_seen(found, "avatar")
     name = next((one for one in ("portrait.png", PICTURE) if one in found.files or one == PICTURE), PICTURE)
     known = found.files[name]["sha256"] if name in found.files else found.created
     headers = {**_SHOWN, "ETag": f'"{known}-shown"'}
@@ -112,7 +114,7 @@ def _voices(
     door: Door, caller: Caller, language: str = "", *, heard: str = "", text: str = "",
     error: AvatarError | None = None, form: dict[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    cards = voice_cards(door.settings, uses(door.jobs, caller))
+    cards = voice_cards(door.settings, uses(door.jobs, caller), caller)
     tags = sorted({tag.partition("-")[0] for card in cards for tag in card.tags if not card.lacking})
     shown = [card for card in cards if not language or any(tag.partition("-")[0] == language for tag in card.tags)]
     return {
@@ -148,7 +150,9 @@ async def hear_voice(request: Request, door: TheDoor, caller: Looking) -> Respon
     voice, said, language = form.get("voice", ""), form.get("text", "").strip()[:_TEXT_CHARS], form.get("language", "")
 
     def hand_in() -> str:
-        card = next((one for one in voice_cards(door.settings, uses(door.jobs, caller)) if one.id == voice), None)
+        card = next(
+            (one for one in voice_cards(door.settings, uses(door.jobs, caller), caller) if one.id == voice), None
+        )
         if card is None:
             raise JobError("voice-unknown", f"There is no voice {voice[:60]!r}.", "The page of voices has them all.")
         manifest = {"kind": "speech", "text": said or _sample(card), "voice": card.id, "format": "wav"}
@@ -182,6 +186,7 @@ def voice_recording(profile: str, door: TheDoor, caller: Looking) -> Response:
     from stages.tts.profile_store import REFERENCE_FILE, ProfileStore
 
     found = ProfileStore(door.settings.paths.profiles).find_profile(profile)
+    SeenProfiles(door.settings, caller).check_seen(found, "voice")
     try:
         with open_inside(door.settings.paths.profiles, f"{found.id}/{REFERENCE_FILE}") as opened:
             fd = os.dup(opened)
@@ -256,7 +261,7 @@ async def remove(request: Request, place: Sort, profile: str, door: TheDoor, cal
 
 def _check_admin(caller: Caller) -> None:
     if not caller.sees_all:
-        raise RequestError("not-allowed", "Only admins remove avatars and voices: they are everybody's.", "Ask one.")
+        raise RequestError("not-allowed", "Only admins remove avatars and voices: others may use them.", "Ask one.")
 
 
 def _store(door: Door, place: Sort) -> ProfileFolders[Any]:

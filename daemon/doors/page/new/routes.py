@@ -18,6 +18,7 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.page.looked_at import hand_in_look, wait_for_look
 from daemon.doors.page.new.form import ASKED_AS, FIELDS, FILES, ROWS, KeptFile, NewForm
 from daemon.doors.page.new.table import TableLook, batch_manifest, look_at_table, rows_wrong
@@ -26,9 +27,7 @@ from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.page.wrong_field import about, as_of_a_form, wrong_field
 from daemon.doors.reports import read_report
-from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
-from daemon.profiles.avatars import AvatarStore
 
 router = page_router()
 #: Begins the action that leaves a file out which the server has.
@@ -53,7 +52,7 @@ def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
     else:  # from the pages of avatars and voices
         form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
-    return _shown(request, door, form)
+    return _shown(request, door, caller, form)
 
 
 @router.post("/")
@@ -72,7 +71,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             await run_in_threadpool(_keep, door, caller, form, got)
         if action.startswith(_WITHOUT):
             form.kept.pop(action.removeprefix(_WITHOUT), None)
-            return await run_in_threadpool(_shown, request, door, form)
+            return await run_in_threadpool(_shown, request, door, caller, form)
         if action == "check":
             return await _checked(request, door, caller, form)
         if action == "hear":
@@ -81,7 +80,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await _table_looked_at(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
-        return await run_in_threadpool(_shown, request, door, form, error=exc, read=read)
+        return await run_in_threadpool(_shown, request, door, caller, form, error=exc, read=read)
 
 
 def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
@@ -145,7 +144,7 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
     except RequestError as exc:
         if found is None:
             raise
-        return await run_in_threadpool(_shown, request, door, form, error=exc, table=found)
+        return await run_in_threadpool(_shown, request, door, caller, form, error=exc, table=found)
     if ROWS in form.kept:
         return back(request, f"batches/{job}", "The batch is handed in. You may close this page: it goes on.")
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
@@ -167,7 +166,7 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
         verdict = {**(verdict or {}), "warnings": status.get("warnings") or []}
     elif error := whole_error(status.get("error")):
         verdict = {"accepted": False, **error}
-    return await run_in_threadpool(_shown, request, door, form, verdict=verdict or {"accepted": None})
+    return await run_in_threadpool(_shown, request, door, caller, form, verdict=verdict or {"accepted": None})
 
 
 async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
@@ -182,7 +181,9 @@ async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) ->
     status = await wait_for_look(door, caller, await run_in_threadpool(hand_in))
     if error := whole_error(status.get("error")):
         raise JobError(error["code"], error["message"], error["hint"])
-    return await run_in_threadpool(_shown, request, door, form, heard=status if status["state"] == "done" else {})
+    return await run_in_threadpool(
+        _shown, request, door, caller, form, heard=status if status["state"] == "done" else {}
+    )
 
 
 async def _table_looked_at(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
@@ -194,7 +195,7 @@ async def _table_looked_at(request: Request, door: Door, caller: Caller, form: N
         manifest, files = _wanted(door, caller, form)
         return look_at_table(door, caller, manifest, files[ROWS])
 
-    return await run_in_threadpool(_shown, request, door, form, table=await run_in_threadpool(look))
+    return await run_in_threadpool(_shown, request, door, caller, form, table=await run_in_threadpool(look))
 
 
 def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
@@ -205,6 +206,7 @@ def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
 def _shown(
     request: Request,
     door: Door,
+    caller: Caller,
     form: NewForm,
     *,
     error: AvatarError | None = None,
@@ -213,10 +215,10 @@ def _shown(
     heard: dict[str, Any] | None = None,
     table: TableLook | None = None,
 ) -> Response:
-    paths = door.jobs.paths
-    rows = published_voices(paths.outbox).get("voices")
+    profiles = SeenProfiles(door.settings, caller)
+    rows = profiles.voices.get("voices")
     voices = [row for row in rows if isinstance(row, dict) and row.get("installed")] if isinstance(rows, list) else []
-    avatars = [one for one in AvatarStore(paths.avatars).all_profiles() if not one.expired]
+    avatars = [one for one in profiles.avatars if not one.expired]
     return page(
         request,
         "new.html",

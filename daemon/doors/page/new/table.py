@@ -12,6 +12,7 @@ from daemon.doors.http.answers import Door
 from daemon.doors.http.batches.wanted_rows import checked_row
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.page.new.form import ROWS, make_speech
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.batch.rows import BatchRows
@@ -81,11 +82,12 @@ def look_at_table(door: Door, caller: Caller, manifest: Mapping[str, Any], table
     defaults = read_defaults(inbox, "job.yaml", settings.intake.max_manifest_bytes)
     batch = check({**manifest, ROWS: table.name}, defaults)
     rows = BatchRows(batch, table, batch.inherited)
+    profiles = SeenProfiles(settings, caller)
     look = TableLook(table.name, warnings=rows.check_columns())
     for row in rows.rows():
         look.rows += 1
         try:
-            one = checked_row(rows, row, caller, settings, lambda base: door.jobs.status(base, caller))
+            one = checked_row(rows, row, caller, settings, lambda base: door.jobs.status(base, caller), profiles, {})
         except RequestError as exc:
             look.wrong += 1
             if len(look.mistakes) < _MISTAKES:

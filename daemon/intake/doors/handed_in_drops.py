@@ -9,16 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.config import Settings
+from daemon.intake.doors.brought_files import BroughtFiles
+from daemon.intake.doors.hand_ins import HandIns
 from daemon.intake.drop import Drop
-from daemon.intake.hand_ins import HandIns
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.untrusted import printable
 from daemon.queue.spool import Spool
 from daemon.system.permissions import user_name
 
-#: Time between two looks for idempotency keys that are too old, in s.
-KEYS_S = 3600.0
+#: Time between two looks for idempotency keys that are too old and files of doors that nothing needs, in s.
+LITTER_EVERY_S = 3600.0
+#: The same where it could not be told what is needed.
+LITTER_AGAIN_S = 60.0
 
 
 class HandedInDrops:
@@ -34,7 +37,8 @@ class HandedInDrops:
         self._inbox = inbox
         self._claimed = claimed
         self._hand_ins = HandIns(settings)
-        self._keys_due = 0.0
+        self._brought = BroughtFiles(settings.paths.inbox, spool)
+        self._litter_due = 0.0
         #: The records that hold for manifests, by the manifest's name, and the id that its job may have by it.
         self._handed_in: dict[str, tuple[HandInRecord, str]] = {}
 
@@ -44,11 +48,12 @@ class HandedInDrops:
 
     def brought(self) -> set[str]:
         """Return the files that doors bring for manifests which are not there yet."""
-        return self._hand_ins.brought(self._inbox().last_look) if self._inbox().records else set()
+        return self._hand_ins.brought(self._inbox().last_look)
 
     def with_records(self, drops: list[Drop]) -> list[Drop]:
         """Give the drops that a door handed in what its records say of them; those, and their files, count as whole at once."""
         if not self._inbox().records:
+            self._hand_ins.match({}, {})
             self._inbox().vouch({})
             self._handed_in.clear()
             return drops
@@ -83,19 +88,28 @@ class HandedInDrops:
         by = self._hand_ins.by(record, drop.look.uid) or user_name(drop.look.uid)
         return (job.by, digest, job.source) == (by, record.sha256, printable(drop.name))
 
-    def are_keys_due(self) -> bool:
-        """Return whether it is time to look for idempotency keys that are too old."""
-        return self._inbox().now >= self._keys_due
+    def is_litter_due(self, are_known: bool) -> bool:
+        """Return whether it is time to clear; `are_known`: whether it is known which files the manifests in the inbox name."""
+        return self._inbox().now >= self._litter_due or (bool(self._inbox().records) and are_known)
 
-    def clear_keys(self) -> None:
-        """Remove old idempotency keys."""
-        self._keys_due = self._inbox().now + KEYS_S
-        self._hand_ins.clear_keys(time.time())
-
-    def clear_litter(self, named: set[str]) -> None:
-        """Remove what doors left that died before they handed in the manifest, a day later.
+    def clear_litter(self, named: set[str], are_known: bool, are_claimed: bool) -> None:
+        """Remove what doors left that died before they handed in the manifest, a day later; from time to time also old
+        idempotency keys, and what doors brought that nothing needs any more.
 
         Args:
             named: the manifests in the inbox, and all files that they name.
+            are_known: whether that is true of all of them; else only keys are removed.
+            are_claimed: whether manifests that were taken out of the inbox still wait for their jobs to be made.
         """
-        self._hand_ins.clear_litter(self._inbox().records, self._inbox().looks(), named, time.time())
+        inbox, now = self._inbox(), time.time()
+        present = inbox.looks()
+        if inbox.records and are_known:
+            self._hand_ins.clear_litter(inbox.records, present, named, now)
+        if inbox.now < self._litter_due:
+            return
+        self._hand_ins.clear_keys(now)
+        # Where it is not known now it is looked at again soon, and what claims need lies in the inbox.
+        is_safe = are_known and not are_claimed
+        self._litter_due = inbox.now + (LITTER_EVERY_S if is_safe else LITTER_AGAIN_S)
+        if is_safe:
+            self._brought.clear(present, named | self.brought(), now)
