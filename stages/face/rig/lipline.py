@@ -40,7 +40,7 @@ def lip_curves(
     gap, width = mesh.lip_gap(landmarks), mesh.mouth_width(landmarks)
     slightly = _slightly_open(portrait, (upper + lower) / 2, frame, width) if gap < _SLIGHT_GAP else None
     if slightly is not None and (gap < CLOSED_GAP or not np.array_equal(*slightly)):
-        upper, lower = slightly
+        upper, lower = slightly if gap < CLOSED_GAP else _at_least(slightly, (upper, lower))
     else:
         upper, lower = (_longer(edge, frame.local(landmarks[[61, 291], :2])) for edge in (upper, lower))
         upper = _follow(portrait, upper, frame, width, _evenness)
@@ -61,6 +61,17 @@ def _slightly_open(
         for edge, end in ((upper, ends[:, 0]), (lower, ends[:, 1])):
             edge[:, 1] = _round_off(line[:, 1] + end, 1.5)
         _widen(upper, lower, _SLIGHT_HEM * width)
+    return upper, lower
+
+
+def _at_least(
+    found: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    seen: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The `found` edges, as far apart as those `seen` by the mesh: teeth between them may be as red as a lip, and darker."""
+    upper, lower = found
+    for edge, other, farther in ((upper, seen[0], np.minimum), (lower, seen[1], np.maximum)):
+        edge[:, 1] = _round_off(farther(edge[:, 1], np.interp(edge[:, 0], other[:, 0], other[:, 1])), 1.5)
     return upper, lower
 
 
