@@ -35,7 +35,7 @@ from stages.encode.field_warp import (
 from stages.encode.figure_planes import FigurePlanes, block_around, together
 from stages.encode.gaze import GazeLimit, GazePainter
 from stages.encode.layers import Background, Box, make_figure
-from stages.encode.mouth import InteriorPainter, MouthOpening
+from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
@@ -337,7 +337,7 @@ class Composer:
             self._interior.shade_lips(opening, mixed, speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(visible.cover() * np.float32(speaking))
+                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(speaking))
                 seen += cover * (self._paint_interior(parameters, visible, head, 1 - settled) - seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)

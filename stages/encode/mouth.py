@@ -26,10 +26,14 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: which leaves so much light: a thin strip of them would look like a splinter.
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
 _STRIP, _STRIP_LIGHT = 0.06, 0.35
+#: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
+_SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: Toward the corners, lips that part by less than this part of the greatest gap, and so many units, are shut.
 _SLIT_PART, _SLIT_LEAST = 0.10, 0.012
+#: How much of what is behind the lips a slit between them shows, and from which height on an opening shows all, units.
+_SLIT_COVER, OPEN_SLIT = 0.35, 0.055
 #: The contact line of closed lips fades within so many units of the corners.
 _LINE_ENDS = 0.14
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
@@ -124,13 +128,17 @@ class MouthOpening:
         rows, columns = np.nonzero((cut > 0) & (cut < 1))
         return rows, columns + first
 
-    def cover(self) -> FloatArray:
-        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across."""
+    def cover(self, slit: float) -> FloatArray:
+        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across.
+
+        Light falls through an opening's thin ends, where it is less than `slit` px high: there it is covered in part.
+        """
         rows = self.rows()
         upper, lower = (_in_thirds(edge) for edge in (self.upper, self.lower))
         found = np.minimum(rows + np.float32(0.5), lower)
         found -= np.maximum(rows - np.float32(0.5), upper)
-        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0), np.float32)
+        clear = _SLIT_COVER + (1 - _SLIT_COVER) * np.clip((self.lower - self.upper) / slit, 0, 1)
+        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0) * clear.astype(np.float32), np.float32)
 
 
 class InteriorPainter:
@@ -230,7 +238,7 @@ class InteriorPainter:
         from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
-        lips *= _shade_of(1 - np.float32(0.32 * closed) * touching * line, self._warm)
+        lips *= _shade_of(1 - np.float32(0.40 * closed) * touching * line, self._warm)
 
     def _over(
         self,
@@ -261,10 +269,10 @@ class InteriorPainter:
         gap = opening.lower - opening.upper
         narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * min(float(gap.max() / (0.12 * unit)), 1.0))
         shade = rows - opening.upper
-        shade /= 0.09 * unit
-        np.sqrt(np.clip(shade, 0, 1, out=shade), out=shade)
-        shade *= np.float32(0.45)
-        shade += np.float32(0.55)
+        shade /= np.maximum(np.float32(_SHADE_LEAST * unit), np.float32(_SHADE_PART) * gap)
+        np.clip(shade, 0, 1, out=shade)
+        shade *= np.float32(1 - _SHADE)
+        shade += np.float32(_SHADE)
         above = opening.lower - rows
         above /= 0.04 * unit
         np.clip(above, 0, 1, out=above)

@@ -44,6 +44,8 @@ _RING = 0.34
 _FULL, _OPENED, _SOONER = 0.85, 0.25, 0.4
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
+#: A mouth that is open in the picture is shut so long before the first sound, and takes so long for it, or as long as there is. s
+_SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it. s
 _MEET_S, _PART_S = 0.065, 0.065
 #: The jaw is at most so far down during a touch, and goes there and back within this time. A touch of the teeth leaves a gap.
@@ -273,7 +275,8 @@ def close_open_mouth(frames: FloatArray, fps: Fraction, speaking: tuple[float, f
         speaking: start and end of speech, s; before and after it the mouth is as in the picture.
     """
     time = frame_times(len(frames), fps)
-    rise = np.clip((time - speaking[0] + 0.24) / 0.2, 0, 1)
-    fall = np.clip((speaking[1] + 0.34 - time) / 0.3, 0, 1)
+    shut = max(speaking[0] - _SHUT_BEFORE_S, _LEAST_CLOSES_S)
+    rise = np.clip(1 - (shut - time) / min(shut, _CLOSES_S), 0, 1)
+    fall = np.clip((speaking[1] + 0.40 - time) / 0.36, 0, 1)
     ramp = np.minimum(rise, fall)
     frames[:, _CLOSE] = ramp * ramp * (3 - 2 * ramp)

@@ -17,7 +17,7 @@ Rgba = npt.NDArray[np.uint8]
 #: How far beyond a lip's edge its colours are replaced, units: of lips that are apart in the picture, of lips that touch, and at
 #: the corners, which are dark.
 _HEM, _LINE, _CORNER = 0.022, 0.045, 0.055
-#: Part of the half mouth from which on the hem grows to that of the corners; how far beyond them it ends, units.
+#: Part of the half mouth from which on the hem grows to that of the corners; how far beyond them the lips fade, units.
 _CORNERS_FROM, _BEYOND = 0.72, 0.16
 #: The replaced colours are those of the lip, mirrored at the hem, from at most this part of its thickness.
 _MIRRORED = 0.55
@@ -46,13 +46,14 @@ def paint_bare_lips(
     beyond = np.maximum(along - 1, 0) * np.where(x < 0, *frame.half_mouth)
     hem = _LINE + apart * (_HEM - _LINE)
     hem += smoothstep((along - _CORNERS_FROM) / (1 - _CORNERS_FROM)) * (_CORNER - hem)
-    hem *= unit * (1 - smoothstep(beyond / (_BEYOND * unit)))
+    hem *= unit
     from_upper = _mirrored(portrait, origin, frame, -1, y - (top - hem), frame.upper_lip)
     from_lower = _mirrored(portrait, origin, frame, 1, (bottom + hem) - y, frame.lower_lip)
     lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)[..., None]
     colours = from_upper + lower * (from_lower - from_upper)
     inside = np.minimum(y - (top - hem), bottom + hem - y)
-    cover = smoothstep(inside / np.minimum(_FADE * unit, np.maximum(hem, 1e-3))) * (hem > 0.3)
+    cover = smoothstep(inside / (_FADE * unit))
+    cover *= 1 - smoothstep(beyond / (_BEYOND * unit))
     return np.clip(np.dstack([colours, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
 
 

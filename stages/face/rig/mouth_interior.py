@@ -32,7 +32,7 @@ _UPPER_DARKER = (0.0, 0.035, 0.09, 0.08, 0.12, 0.16)
 _LOWER_WIDTHS = (0.098, 0.104, 0.112, 0.085, 0.070, 0.060)
 _LOWER_SHORTER = (0.0, 0.004, 0.002, 0.012, 0.02, 0.03)
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, and distance of the gums from the edge; units.
-_UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.100, 0.030, 0.225
+_UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.100, 0.070, 0.225
 #: The ends of a row of own teeth, in half mouths; painted teeth beside them are darkened at most to this fraction.
 _ROW_END, _LEAST_SHADE = 0.16, 0.35
 #: A row's halves differ in width by at most this fraction, however far the head is turned.
