@@ -18,11 +18,13 @@ Rgba = npt.NDArray[np.uint8]
 #: the corners, which are dark.
 _HEM, _LINE, _CORNER = 0.022, 0.045, 0.055
 #: Part of the half mouth from which on the hem grows to that of the corners; how far beyond them the lips fade, units.
-_CORNERS_FROM, _BEYOND = 0.72, 0.16
+_CORNERS_FROM, _BEYOND = 0.72, 0.24
 #: The replaced colours are those of the lip, mirrored at the hem, from at most this part of its thickness.
 _MIRRORED = 0.55
-#: Units over which the colours fade in, and over which those of one lip go over into the other's.
-_FADE, _MEETS = 0.018, 0.02
+#: Lips turn inward to where they meet: there they are so much darker, and redder.
+_TURNS = np.array([0.26, 0.34, 0.34])
+#: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's.
+_FADE, _CORNER_FADE, _MEETS = 0.018, 0.06, 0.02
 
 
 def paint_bare_lips(
@@ -45,14 +47,15 @@ def paint_bare_lips(
     along = np.abs(frame.along_mouth(x))
     beyond = np.maximum(along - 1, 0) * np.where(x < 0, *frame.half_mouth)
     hem = _LINE + apart * (_HEM - _LINE)
-    hem += smoothstep((along - _CORNERS_FROM) / (1 - _CORNERS_FROM)) * (_CORNER - hem)
-    hem *= unit
+    corner = smoothstep((along - _CORNERS_FROM) / (1 - _CORNERS_FROM))
+    hem = unit * (hem + corner * (_CORNER - hem))
     from_upper = _mirrored(portrait, origin, frame, -1, y - (top - hem), frame.upper_lip)
     from_lower = _mirrored(portrait, origin, frame, 1, (bottom + hem) - y, frame.lower_lip)
     lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)[..., None]
     colours = from_upper + lower * (from_lower - from_upper)
     inside = np.minimum(y - (top - hem), bottom + hem - y)
-    cover = smoothstep(inside / (_FADE * unit))
+    colours *= 1 - _TURNS * ((1 - corner) * smoothstep(inside / hem))[..., None]
+    cover = smoothstep(inside / ((_FADE + corner * (_CORNER_FADE - _FADE)) * unit))
     cover *= 1 - smoothstep(beyond / (_BEYOND * unit))
     return np.clip(np.dstack([colours, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
 
