@@ -36,6 +36,7 @@ from stages.encode.figure_planes import FigurePlanes, block_around, together
 from stages.encode.gaze import GazeLimit, GazePainter
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
+from stages.encode.mouth_state import MouthState
 from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
@@ -57,12 +58,6 @@ _ZOOM = "zoom"
 #: Cells beyond those where the face's fields act, in which the inverse is made with them, and beyond these, in which a source may
 #: lie; even.
 _NEAR, _AROUND = 4, 8
-#: Parameters that are above 0 while the mouth speaks.
-_SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
-#: How fast a mouth is painted as their greatest grows, and how fast what an open one shows in the picture gives way.
-_BEGINS, _SETTLES = 8.0, 1.5
-#: The line at which lips touch is weaker beside a round opening by this part.
-_LINE_FADES = 0.7
 
 
 class Composer:
@@ -314,12 +309,8 @@ class Composer:
         side = opening.side()
         places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
         cv2.add(places, upper, places)
-        # A mouth that is open in the picture stays as it is until it begins to speak.
-        strongest = max(parameters[name] for name in _SPEAKING)
-        speaking, rounded = min(1.0, _BEGINS * strongest), _rounded(parameters)
-        is_open = self._rig.oral.own_teeth
-        settled = min(1.0, _SETTLES * strongest) if is_open else 1.0
-        kept = self._bare_lips.put(self._painted, settled if is_open else rounded * speaking)
+        state = MouthState.of(parameters, self._rig.oral.own_teeth)
+        kept = self._bare_lips.put(self._painted, state.bare)
         lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam(side)
@@ -329,42 +320,35 @@ class Composer:
             mixed = of_upper + side[seam][:, None] * (of_lower.astype(np.float32) - of_upper)
             lips[seam] = np.clip(mixed + 0.5, 0, 255)
         self._painted[self._bare_lips.slices] = kept
-        closed = parameters["close"] * (1 - _LINE_FADES * rounded) if is_open else 0.0
-        visible = opening.visible() if speaking > 0 else None
-        if visible is not None or closed > 0:
+        visible = opening.visible() if state.speaking > 0 else None
+        if visible is not None or state.touching > 0:
             mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
-            self._interior.draw_contact(opening, mixed, closed)
-            self._interior.shade_lips(opening, mixed, speaking)
+            self._interior.draw_contact(opening, mixed, state.touching)
+            self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(speaking))
-                seen += cover * (self._paint_interior(parameters, visible, head, 1 - settled) - seen)
+                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(state.speaking))
+                seen += cover * (self._paint_interior(parameters, visible, head, state) - seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)
             lips = np.asarray(drawn, np.uint8)
         self._background.show(lips, opening.slices, frame)
 
     def _paint_interior(
-        self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray, as_shown: float
+        self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray, state: MouthState
     ) -> FloatArray:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         moved, tongue = self._head_matrix(head), parameters["tongue"]
-        return self._interior.paint(opening, moved, (drop, rise), tongue, _rounded(parameters), as_shown)
+        return self._interior.paint(opening, moved, (drop, rise), tongue, state.rounded, state.as_shown)
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
         source = self._mouth_points
         target = source + field_at_points(head, self._coarse, 2 * self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
-
-
-def _rounded(parameters: dict[str, float]) -> float:
-    """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2.7 * parameters["pucker"] - 1.5 * (max(parameters["upper_lip"], 0.0) + parameters["lower_lip"])
-    return min(max(rounded, 0.0), 1.0)
 
 
 def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:

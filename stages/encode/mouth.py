@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.mouth_interior import MouthInterior
-from stages.face.sampling import blur, on_colours
+from stages.face.sampling import on_colours
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -128,7 +128,7 @@ class MouthOpening:
         rows, columns = np.nonzero((cut > 0) & (cut < 1))
         return rows, columns + first
 
-    def cover(self, slit: float) -> FloatArray:
+    def cover(self, slit: float = 1e-3) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across.
 
         Light falls through an opening's thin ends, where it is less than `slit` px high: there it is covered in part.

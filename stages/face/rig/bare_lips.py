@@ -24,7 +24,7 @@ _MIRRORED = 0.55
 #: Lips turn inward to where they meet: there they are so much darker, and redder.
 _TURNS = np.array([0.26, 0.34, 0.34])
 #: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's.
-_FADE, _CORNER_FADE, _MEETS = 0.018, 0.06, 0.02
+_FADE, _CORNER_FADE, _MEETS = 0.018, 0.05, 0.02
 
 
 def paint_bare_lips(

@@ -45,8 +45,8 @@ _BRIGHTEST = 86
 #: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units, or in parts of the gap
 #: where that is more; gums that reach down between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
 _LEAST, _MOST, _FROM_LIP, _GUMMY, _TOOTH = 0.035, 0.26, 0.055, 0.25, 9
-#: Beside the row, what the picture shows is cut out down to so many units from the lower lip; units over which it begins there and
-#: ends in the corners; softness of the lower edge of the row, and of what is beside it.
+#: Beside the row, what the picture shows is cut out down to so many units from the lower lip; units over which it begins there
+#: and ends in the corners; softness of the lower edge of the row, and of what is beside it.
 _FROM_LOWER, _GOES_OVER, _EDGE, _SOFT_EDGE = 0.03, 0.07, 0.016, 0.05
 
 
