@@ -30,6 +30,8 @@ _ONSET = 0.6
 _REACH_S = 0.3
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
+#: Minimum pause with a breath before the first sound: lips that are open in the picture are shut in a shorter one. s
+_FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
 _BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.09, 0.60, 0.12, 0.08
@@ -200,7 +202,8 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
     time = frame_times(len(frames), fps)
     for segment in segments[:-1]:  # no speech follows the last one
         length = segment.end - segment.start
-        if segment.viseme is not REST or length < _BREATH_LEAST_S:
+        least = _BREATH_LEAST_S if segment.start > 0 else _FIRST_BREATH_LEAST_S
+        if segment.viseme is not REST or length < least:
             continue
         start = max(segment.start + _BREATH_AFTER_S, segment.end - _BREATH_S)
         inside = slice(*(int(at) for at in np.searchsorted(time, (segment.start, segment.end), "left")))

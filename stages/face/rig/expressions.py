@@ -27,7 +27,7 @@ _ROOM_USED = 0.33
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.67, 0.60
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.64, 0.57
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.14
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -112,7 +112,7 @@ class ExpressionFields:
         left, right = frame.half_mouth
         self._from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
-        half = float(np.clip(_ROUND_HALF * usual**0.4, _LEAST_ROUND_HALF, _ROUND_HALF))
+        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
         self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
