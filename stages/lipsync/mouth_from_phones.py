@@ -35,7 +35,7 @@ _FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
 _BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.09, 0.60, 0.12, 0.08
-_BREATH_SHAPE = {"jaw": 0.19, "round": 0.17, "pucker": 0.42, "upper_lip": -0.35}
+_BREATH_SHAPE = {"jaw": 0.14, "round": 0.12, "pucker": 0.35, "upper_lip": -0.35}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
