@@ -76,7 +76,7 @@ def test_moving_lips_show_nothing_of_what_is_between_them(smile: Context) -> Non
     rig = load_rig(smile.settings.paths.cache, picture, landmarks_of(smile))
     (x, y), (height, width) = rig.oral.origin, rig.oral.bare.shape[:2]
     outline = np.concatenate([rig.curve_upper, rig.curve_lower[::-1]]) - rig.oral.origin
-    between = cv2.fillPoly(np.zeros((height, width), np.uint8), [np.round(outline).astype(np.int32)], 1) > 0
+    between = cv2.fillPoly(np.zeros((height, width), np.uint8), [np.round(outline).astype(np.int32)], (1,)) > 0
     shown = picture[y : y + height, x : x + width].astype(float)
     # When the lips are painted without it / Then all of it is replaced
     assert (rig.oral.bare[between][:, 3] > 230).mean() > 0.98
