@@ -21,8 +21,9 @@ class BareLips:
 
     def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
         x, y = oral.origin
-        height, width = oral.bare.shape[:2]
-        left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, size[0]), min(y + height, size[1])
+        first_x, first_y, width, height = cv2.boundingRect(oral.bare[..., 3])  # the layer's box is several times as large
+        left, top = max(x + first_x, 0), max(y + first_y, 0)
+        right, bottom = min(x + first_x + width, size[0]), min(y + first_y + height, size[1])
         self.slices = slice(top, bottom), slice(left, right)
         layer = oral.bare[top - y : bottom - y, left - x : right - x]
         self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
