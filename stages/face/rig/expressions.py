@@ -20,17 +20,19 @@ from stages.face.rig.glasses import share_behind, usual_rim
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.085
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.055
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least. The third is that of a mouth that is wide open in the picture, as most smiles with teeth are, from the gap
-#: `_OPEN` on, in units: lips that were shut beside a smaller opening would be drawn from teeth and from the dark behind the
-#: corners, and look smeared.
-_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.74, 0.15
+#: down to the least.
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.61, 0.54
+#: The upper lip arches over a round opening by this part of the jaw's way.
+_ARCHES = 0.08
+#: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
+_OPEN = 0.15
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
@@ -46,8 +48,10 @@ _USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
 #: part is that of a mouth that is open in the picture.
 _LEVELS = 1.0, 1.1
+#: A round opening of a smile levels its line by this part of what full puckering does.
+_ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.58
+_UNSMILES = 0.35
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -132,10 +136,9 @@ class ExpressionFields:
         left, right = frame.half_mouth
         self._from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
-        half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
+        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
-        half += self._is_open * (_OPEN_HALF - half)
         self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
 
     def all(self) -> dict[str, ExpressionField]:
@@ -175,7 +178,7 @@ class ExpressionFields:
     def _mouth(self) -> dict[str, ExpressionField]:
         return {
             "jaw": self._jaw(self._lens, _CORNER),
-            "round": self._jaw(self._round_lens, _ROUND_CORNER),
+            "round": self._round(),
             "seal": self._seal(),
             "lower_lip": self._lower_lip(),
             "upper_lip": self._upper_lip(),
@@ -223,6 +226,15 @@ class ExpressionFields:
         field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
         narrower = -_JAW_NARROWS * frame.unit * self._toward_middle(0.8)
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
+        return field
+
+    def _round(self) -> ExpressionField:
+        """The jaw drops behind rounded lips: a smile's line becomes level, and the upper lip arches over the opening."""
+        frame, field = self._frame, self._jaw(self._round_lens, _ROUND_CORNER)
+        level = self._is_open * _ROUND_LEVELS * self._level()
+        arch = _ARCHES * JAW * frame.unit * self._round_lens
+        field.lower[..., 1] += level
+        field.upper[..., 1] += level - arch
         return field
 
     def _seal(self) -> ExpressionField:
