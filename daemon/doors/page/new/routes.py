@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.hand_in import check_name
 from daemon.doors.http.answers import Door, TheDoor
-from daemon.doors.http.body import UPLOAD, content_length, received
+from daemon.doors.http.body import UPLOAD, content_length, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
@@ -97,7 +97,7 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
     """Return the manifest that a form asks for, and the kept files that it names.
 
     Raises:
-        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again; as `NewForm.manifest`, `batch_manifest`.
+        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again.
         JobError: the table cannot be read.
     """
     before = None
@@ -105,9 +105,8 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
         status = door.jobs.status(base, caller)
         before = NewForm.again(status, door.jobs.manifest(status["job"]))
     manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox, time.time)
-    named = {name: str(manifest.pop(name)) for name in FILES if str(manifest.get(name, "")).startswith(UPLOAD)}
-    files = {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
-    return (batch_manifest(manifest, files[ROWS]) if ROWS in files else manifest), files
+    files = take_all_uploads(manifest, lambda one: kept.find(one, caller))
+    return (batch_manifest(manifest, files) if ROWS in files else manifest), files
 
 
 async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, draft: bool) -> Response:
@@ -131,7 +130,7 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
             return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
         except AvatarError as exc:
             if ROWS in files and exc.code.startswith("rows-"):
-                found = look_at_table(door, caller, manifest, files[ROWS])
+                found = look_at_table(door, caller, manifest, files)
                 raise rows_wrong(found) from exc
             if exc.code != "key-reused":
                 raise
@@ -193,7 +192,7 @@ async def _table_looked_at(request: Request, door: Door, caller: Caller, form: N
 
     def look() -> TableLook:
         manifest, files = _wanted(door, caller, form)
-        return look_at_table(door, caller, manifest, files[ROWS])
+        return look_at_table(door, caller, manifest, files)
 
     return await run_in_threadpool(_shown, request, door, caller, form, table=await run_in_threadpool(look))
 

@@ -118,12 +118,27 @@ def test_columns_of_a_table_are_keys_where_the_text_has_no_place_for_them(door: 
     assert "Save as" in workbook.body.decode()
 
 
-def test_rows_use_no_file_that_is_sent_beside_their_table(door: Door) -> None:
-    answer = door.open.post_parts(
-        "/ui/", ("image", "a.png", PICTURE), ("rows", "people.csv", PEOPLE), ("text", None, b"{{name}}")
+def test_all_rows_use_what_is_sent_beside_their_table_and_name_no_file_themselves(door: Door) -> None:
+    # Given a portrait, a recording and a table / When it is looked at / Then each row will be a video
+    sound = b"RIFF$\0\0\0WAVEfmt " + bytes(20)
+    beside = (("image", "a.png", PICTURE), ("audio", "a.wav", sound), ("text", None, b"Hello {{name}}."))
+    looked = door.open.post_parts("/ui/", *beside, ("rows", "people.csv", PEOPLE), ("do", None, b"table"))
+    page = looked.body.decode()
+    assert "2 rows: each becomes a video." in page
+    # And what was sent is kept, and becomes that of all rows
+    kept = {name: value.encode() for name, value in fields_of(page).items() if name.startswith("kept_")}
+    made = send(door, text=b"Hello {{name}}.", **kept)
+    assert made.status == 303, made.body
+    batch = yaml.safe_load((door.inbox / door.manifests[0]).read_text())
+    assert {name: (door.inbox / batch["template"][name]).read_bytes() for name in ("image", "audio")} == {
+        "image": PICTURE, "audio": sound,
+    }  # fmt: skip
+    assert "kind" not in batch["template"]
+    # And a row that names a file is wrong, also beside a portrait for all
+    own = door.open.post_parts(
+        "/ui/", *beside[:1], ("rows", "a.csv", b"text,image\nHello.,b.png\n"), ("do", None, b"table")
     )
-    assert problem(answer) == ("image", "The rows of a table cannot share a portrait that is sent beside it.")
-    assert door.manifests == []
+    assert "Row 1 names b.png" in unescape(own.body.decode())
 
 
 def test_movement_and_expressions_come_into_the_manifest_and_back_into_the_form(door: Door) -> None:
