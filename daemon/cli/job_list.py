@@ -54,7 +54,7 @@ def count(shell: Shell, since: float | None) -> dict[str, Any]:
         if (file := folder / FILE).exists() and not os.access(file, os.R_OK):
             raise explain_refusal(PermissionError(errno.EACCES, "", str(file)), "read") from exc
         _tell(shell, exc)
-        return _count_rows(list(_from_folders(shell, Query(since=since))))
+        return _count_rows(list(_from_folders(shell, Query(since=since).without_looks)))
 
 
 def _count_rows(rows: list[Row]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from daemon.history.query import STATE_WORDS, STATES, Query
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.outbox import looks
 from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -102,7 +103,9 @@ class FoundJobs:
             and "waiting" in (query.states or STATES)
         ):
             known = {row.job for row in rows}
-            page = [one for one in self.not_seen(caller) if one["job"] not in known] + page
+            unseen = (one for one in self.not_seen(caller) if one["job"] not in known)
+            hides_looks = looks.TAG in query.without_tag
+            page = [one for one in unseen if not (hides_looks and one["name"].startswith(looks.PREFIX))] + page
         return page, rows[limit - 1].cursor if len(rows) > limit else None
 
     def manifest(self, job: str) -> dict[str, Any]:

@@ -210,6 +210,7 @@ def test_the_short_jobs_of_the_page_are_in_no_list_but_their_own(door: Door) -> 
     for tab in ("all", "waiting"):
         page = door.open.get(f"/ui/jobs?tab={tab}").body.decode()
         assert (">mine<" in page, looks.PREFIX in page) == (True, False), tab
+    assert [one["name"] for one in door.open.get("/jobs").json["jobs"]] == ["mine"]
 
 
 def test_a_page_says_only_what_this_server_said_to_this_caller(door: Door) -> None:
