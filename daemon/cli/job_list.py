@@ -13,9 +13,11 @@ from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
 from daemon.history.history import MOST_COUNTED, History
 from daemon.history.query import STATES, Query, Row
+from daemon.outbox import looks
 from daemon.system.permissions import access_error, check_right, explain_refusal
 
 if TYPE_CHECKING:
+    from daemon.history.entry import Entry
     from daemon.jobs.record import Job
 
 #: More than all jobs.
@@ -117,7 +119,16 @@ def _has_entries(folder: Path) -> bool:
 
 
 def _rows(query: Query, entries: Iterator[Any]) -> Iterator[Row]:
-    return (Row.of_entry(entry) for entry in entries if entry is not None and query.fits(entry))
+    return (
+        Row.of_entry(entry)
+        for entry in entries
+        if entry is not None and query.fits(entry) and not _is_hidden(query, entry)
+    )
+
+
+def _is_hidden(query: Query, entry: Entry) -> bool:
+    """Return whether a manifest that nobody has read, so that its tags are not known, is a look of the page by its name."""
+    return looks.TAG in query.without_tag and not entry.job and entry.name.startswith(looks.PREFIX)
 
 
 def _from_folders(shell: Shell, query: Query) -> Iterator[Row]:

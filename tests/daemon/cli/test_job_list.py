@@ -12,6 +12,7 @@ from daemon.cli.common import Shell
 from daemon.history.entry import Entry
 from daemon.history.query import Query, Row
 from daemon.jobs.record import Job
+from daemon.outbox import looks
 from tests.conftest import FAST
 from tests.support.daemon.intake import SPEECH
 
@@ -49,3 +50,13 @@ def test_a_manifest_that_is_noted_between_two_looks_is_listed_once(
     monkeypatch.setattr(job_list, "was_left_open", lambda folder: False)
     # When jobs are listed, then it is there, and once
     assert [row.name for row in job_list.find_rows(Shell(str(config)), Query(state=state))] == ["hello"]
+
+
+def test_looks_of_the_page_that_nobody_has_read_yet_are_not_listed(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(FAST))
+    (tmp_path / "inbox").mkdir()
+    for name in ("mine", f"{looks.PREFIX}0a1b2c3d"):
+        (tmp_path / "inbox" / f"{name}.yaml").write_text(SPEECH)
+    assert [row.name for row in job_list.find_rows(Shell(str(config)), Query().without_looks)] == ["mine"]
+    assert len(job_list.find_rows(Shell(str(config)), Query())) == 2
