@@ -76,8 +76,12 @@ def check_wanted(
 
 
 def names_brought(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return names of the right form, which no row can know, for the files of a request, by their key in the manifest."""
-    return {key: usual_name(path, key, secrets.token_hex(32)) for key, path in files.items()}
+    """Return names for the files of a request, by their key in the manifest. The table has its own, which people read in errors;
+    the others have names of the right form that no row can know.
+    """
+    return {
+        key: path.name if key == ROWS else usual_name(path, key, secrets.token_hex(32)) for key, path in files.items()
+    }
 
 
 def _check_base(jobs: FoundJobs, base: str, caller: Caller) -> None:

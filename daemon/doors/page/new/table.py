@@ -74,7 +74,7 @@ def look_at_table(door: Door, caller: Caller, manifest: Mapping[str, Any], files
     """
     settings, inbox, table = door.settings, door.jobs.paths.inbox, files[ROWS]
     defaults = read_defaults(inbox, "job.yaml", settings.intake.max_manifest_bytes)
-    brought = {**names_brought(files), ROWS: table.name}
+    brought = names_brought(files)
     batch = check(with_files(manifest, brought), defaults)
     rows = BatchRows(batch, table, batch.inherited)
     profiles = SeenProfiles(settings, caller)
