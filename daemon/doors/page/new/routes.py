@@ -27,11 +27,13 @@ from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.page.wrong_field import about, as_of_a_form, wrong_field
 from daemon.doors.reports import read_report
-from daemon.errors import AvatarError, ConfigError, JobError, MachineError
+from daemon.errors import AvatarError, JobError
 
 router = page_router()
 #: Begins the action that leaves a file out which the server has.
 _WITHOUT: Final = "without-"
+#: So long a form waits for another sending of it, s.
+_TWICE_S: Final = 15.0
 _ACTIONS: Final = ("make", "draft", "check", "hear", "table", *(f"{_WITHOUT}{name}" for name in FILES))
 
 
@@ -79,7 +81,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
         if action == "table":
             return await _table_looked_at(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
-    except (JobError, RequestError, MachineError, ConfigError) as exc:
+    except AvatarError as exc:
         return await run_in_threadpool(_shown, request, door, caller, form, error=exc, read=read)
 
 
@@ -127,7 +129,7 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
         except JobError as exc:
             raise about(exc, "name") from exc
         try:
-            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+            return _hand_in_once(door, manifest, files, caller, name, key)
         except AvatarError as exc:
             if ROWS in files and exc.code.startswith("rows-"):
                 found = look_at_table(door, caller, manifest, files)
@@ -136,7 +138,7 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
                 raise
         # Whoever goes back to a form that was sent, and changes it, wants another job; who sends it twice, one.
         key = f"{key}.{_digest(manifest, files)}"
-        return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        return _hand_in_once(door, manifest, files, caller, name, key)
 
     try:
         job = await run_in_threadpool(hand_in)
@@ -147,6 +149,20 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
     if ROWS in form.kept:
         return back(request, f"batches/{job}", "The batch is handed in. You may close this page: it goes on.")
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
+
+
+def _hand_in_once(
+    door: Door, manifest: dict[str, Any], files: dict[str, Path], caller: Caller, name: str | None, key: str
+) -> str:
+    """Hand a job in; returns its id. A form that is sent twice at once, as by a double click, waits for its first sending."""
+    until = time.monotonic() + _TWICE_S
+    while True:
+        try:
+            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        except AvatarError as exc:
+            if exc.code != "key-busy" or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:

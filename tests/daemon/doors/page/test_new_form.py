@@ -5,6 +5,7 @@ what may be said of movement.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor, wait
 from html import unescape
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.doors.keys import opened_key
 from daemon.doors.page.new.form import NewForm
 from daemon.doors.page.new.movement import movement_of
 from daemon.outbox import looks
@@ -129,6 +131,7 @@ def test_all_rows_use_what_is_sent_beside_their_table_and_name_no_file_themselve
     kept = {name: value.encode() for name, value in fields_of(page).items() if name.startswith("kept_")}
     made = send(door, text=b"Hello {{name}}.", **kept)
     assert made.status == 303, made.body
+    assert door.manifests[0].startswith("people-")
     batch = yaml.safe_load((door.inbox / door.manifests[0]).read_text())
     assert {name: (door.inbox / batch["template"][name]).read_bytes() for name in ("image", "audio")} == {
         "image": PICTURE, "audio": sound,
@@ -139,6 +142,25 @@ def test_all_rows_use_what_is_sent_beside_their_table_and_name_no_file_themselve
         "/ui/", *beside[:1], ("rows", "a.csv", b"text,image\nHello.,b.png\n"), ("do", None, b"table")
     )
     assert "Row 1 names b.png" in unescape(own.body.decode())
+
+
+def test_a_form_that_is_sent_twice_at_once_is_one_job_and_leads_there_both_times(door: Door) -> None:
+    # Given somebody who hands in with the key of a form just now
+    with ThreadPoolExecutor(4) as pool:
+        with opened_key(door.inbox, "", "k" * 32):
+            twice = [pool.submit(send, door, text=b"Twice.", key=b"k" * 32) for _ in range(2)]
+            assert not wait(twice, 1.0).done
+        answers = [one.result() for one in twice]
+    assert [answer.status for answer in answers] == [303] * 2, answers
+    assert len({answer.headers["location"].partition("?")[0] for answer in answers}) == 1
+    assert len(door.manifests) == 1
+
+
+def test_a_name_that_is_taken_costs_nothing_that_was_typed(door: Door) -> None:
+    assert send(door, text=b"One.", name=b"mine").status == 303
+    again = send(door, text=b"Another text.", name=b"mine")
+    assert again.status == 409
+    assert "Another text.</textarea>" in again.body.decode()
 
 
 def test_movement_and_expressions_come_into_the_manifest_and_back_into_the_form(door: Door) -> None:
