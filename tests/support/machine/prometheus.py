@@ -31,7 +31,7 @@ WORDS = {
     "max", "avg", "count", "rate", "increase", "changes", "absent", "time", "histogram_quantile", "predict_linear",
     "max_over_time", "delta",
 }  # fmt: skip
-_STRING, _RANGE, _WORD = re.compile(r'"[^"]*"'), re.compile(r"\[[^\]]*\]"), re.compile(r"[a-zA-Z_:][\w:]*")
+_STRING, _RANGE, _WORD = re.compile(r'"[^"]*"'), re.compile(r"\[[^\]]*\]"), re.compile(r"(?<!\w)[a-zA-Z_:][\w:]*")
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 
