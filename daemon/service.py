@@ -30,7 +30,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import LaneName, Stage
 from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
-from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
