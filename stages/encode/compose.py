@@ -34,6 +34,7 @@ from stages.encode.field_warp import (
 )
 from stages.encode.figure_planes import FigurePlanes, block_around, together
 from stages.encode.gaze import GazeLimit, GazePainter
+from stages.encode.head_at_mouth import HeadAtMouth
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
 from stages.encode.mouth_state import MouthState
@@ -122,8 +123,7 @@ class Composer:
         box = self._creases.slices
         self._folds = self._planes.prepare(self._painted[box], box)
         self._painted[box] = self._figure[box]
-        half = 0.5 * rig.frame.unit
-        self._mouth_points = rig.frame.picture(np.array([[0, 0], [half, 0], [0, half]])).astype(np.float32)
+        self._head_at_mouth = HeadAtMouth(rig.frame)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._bare_lips = BareLips(rig.oral, (self.width, self.height))
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
@@ -341,14 +341,8 @@ class Composer:
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
-        moved, tongue = self._head_matrix(head), parameters["tongue"]
-        return self._interior.paint(opening, moved, (drop, rise), tongue, state.rounded, state.as_shown)
-
-    def _head_matrix(self, head: FloatArray) -> FloatArray:
-        """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
-        source = self._mouth_points
-        target = source + field_at_points(head, self._coarse, 2 * self._rig.step, source)
-        return np.asarray(cv2.getAffineTransform(source, target), np.float32)
+        moved = self._head_at_mouth.matrix(head, self._coarse, 2 * self._rig.step)
+        return self._interior.paint(opening, moved, (drop, rise), parameters["tongue"], state.rounded, state.as_shown)
 
 
 def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
