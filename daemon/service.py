@@ -46,6 +46,7 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.queue.turns import Turns, keep_turns
+from daemon.system.abandoned_files import remove_abandoned_files
 from daemon.system.disk_thread import DiskThread
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
@@ -352,6 +353,7 @@ class Service:
                 log.error("lane not drained", exc_info=failure)
         if self.ray is not None:
             await self.ray.close()
+        remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
         with contextlib.suppress(TimeoutError):  # they are written again when the jobs go on
             await asyncio.wait_for(self.status_writes.written(), STATUS_END_S)
         await self.history.close()

@@ -146,13 +146,18 @@ def discard(path: Path) -> None:
             os.rmdir(path)
 
 
+def temporary_name(path: Path) -> Path:
+    """Return the hidden name beside `path` under which this process writes it; `daemon.system.abandoned_files` knows it."""
+    return path.with_name(f".{os.getpid()}.tmp.{path.name}")
+
+
 @contextlib.contextmanager
 def artifact(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name: yields that name, then flushes the file and renames it to `path`.
 
     The temporary name keeps the ending, by which encoders choose a format. After an error, no file is left.
     """
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    temporary = temporary_name(path)
     try:
         yield temporary
         OPS.sync_file(temporary)

@@ -44,10 +44,11 @@ class SharedSpeech:
                 return  # a command without a service makes no cache
             make_folder(path.parent)
             remove_other_permissions(path.parent)
-            temporary = path.with_name(f".{source.stat().st_ino}.{path.name}")
+            temporary = fs.temporary_name(path)
             fs.remove(temporary)
             fs.link_path(source, temporary)
             fs.rename(temporary, path)
+            fs.remove(temporary)  # it stays where another job gave the same file that name meanwhile
 
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256("/".join((key, *_makers())).encode()).hexdigest()[:32]
