@@ -12,8 +12,9 @@ from daemon.cli.common import Shell
 from daemon.errors import AvatarError
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, record_name
 from daemon.jobs.record import JOB_ID, Job
-from daemon.jobs.untrusted import printable
+from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.names import clean_path, without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -75,7 +76,7 @@ def find(shell: Shell, wanted: str) -> Job:
         AvatarError: `job-unknown`.
     """
     if JOB_ID.fullmatch(wanted):
-        job = _by_id(shell.spool, wanted)
+        job = _by_id(shell.spool, wanted) or _handed_in(shell, wanted) or _by_id(shell.spool, wanted)
     else:
         owner = Outbox(shell.settings.paths.outbox).owner_of(wanted) or ""
         job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
@@ -89,6 +90,16 @@ def find(shell: Shell, wanted: str) -> Job:
             "job-unknown", f"There is no job {wanted}.", which_is_meant(wanted, (job.name for job in all_jobs(shell)))
         )
     return job
+
+
+def _handed_in(shell: Shell, job_id: str) -> Job | None:
+    """Return the manifest in the inbox that a door gave this id, where the daemon has not looked at it. Its job has no id yet."""
+    inbox, name = shell.settings.paths.inbox, record_name(job_id)
+    with contextlib.suppress(OSError, ValueError, AvatarError):
+        record, owner = HandInRecord.from_bytes(read_manifest(inbox, name, MAX_BYTES)), (inbox / name).lstat().st_uid
+        named = (drop for drop in unclaimed(shell, ()) if drop.facts.path == record.manifest)
+        return next((drop for drop in named if (inbox / record.manifest).lstat().st_uid == owner), None)
+    return None
 
 
 def which_is_meant(wanted: str, found: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import HandedIn, check, check_name, hand_in
+from daemon.doors.hand_in import HandedIn, Wording, check, check_name, hand_in
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import ROWS, batch_refused
@@ -44,6 +44,7 @@ from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system.permissions import access_error
 
+_IN_REQUEST: Final = Wording("in the request")
 #: What follows for a job that the daemon has not seen.
 HANDED_IN: Final = "It is taken in when the daemon has seen it."
 #: The same for one whose end was asked for before the daemon looked.
@@ -214,7 +215,7 @@ class Jobs:
         given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
         _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
         defaults = read_defaults(self.paths.inbox, "job.yaml", self.settings.intake.max_manifest_bytes)
-        found = check({**wanted, **usual_names(files)}, defaults, lambda path: "in the request")
+        found = check({**wanted, **usual_names(files)}, defaults, _IN_REQUEST)
         makes_jobs = found.kind_of_job.makes_jobs
         if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
             raise batch_refused()

@@ -186,6 +186,8 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Results go into the outbox, nowhere else. Write `output: {name}`."
     if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
         return None
+    if key == "avatar":
+        return f"For a picture file write `image: {text}`."
     if key == "face" and word in ("right", "last", "rightmost"):
         return "Count the faces from the left, from 0: of two, the right one is `face: 1`."
     if key in ("size", "aspect"):

@@ -56,6 +56,28 @@ def test_a_manifest_that_waits_is_listed_shown_and_cancelled(shared: Installatio
     assert not list(shared.inbox.glob("*.yaml"))
 
 
+def test_a_job_that_was_handed_in_while_no_daemon_runs_is_known_by_the_id_that_submit_told(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a job handed in, and a record of an id for it that somebody else wrote
+    one = installation()
+    job = json.loads(one.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--json").stdout)["job"]
+    forged = job[:-8] + ("0" * 8 if job[-8:] != "0" * 8 else "1" * 8)
+    (one.inbox / f".{forged}.handin").write_bytes(
+        (one.inbox / f".{job}.handin").read_bytes().replace(job.encode(), forged.encode())
+    )
+    os.chown(one.inbox / f".{forged}.handin", ANNA, -1)
+
+    # Then the commands know it by its own id
+    assert json.loads(one.avatar("jobs", "show", job, "--json").stdout)["name"] == "hello"
+    assert "There is no job" in one.avatar("jobs", "show", forged, code=3).stderr
+    assert "is still in the inbox" in one.avatar("jobs", "hold", job, code=1).stderr
+    assert "it will obey when it starts" in one.avatar("jobs", "cancel", job).stdout
+    # And a daemon that starts cancels it
+    one.start()
+    assert one.finished("hello")["state"] == "cancelled"
+
+
 def test_the_list_takes_the_state_words_of_other_systems_and_words_of_the_text(
     installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
