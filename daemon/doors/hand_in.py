@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from daemon.config.settings import Paths
+from daemon.config.paths import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.shared_files import (
     file_digest,

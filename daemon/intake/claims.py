@@ -29,8 +29,8 @@ from daemon.intake.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
+from daemon.intake.inbox_names import MAX_DEPTH
 from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
-from daemon.intake.scanner import MAX_DEPTH
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, record_name

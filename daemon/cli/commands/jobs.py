@@ -165,7 +165,7 @@ def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
 
 
 @jobs.command("show")
-@click.argument("job_id", shell_complete=complete_jobs)
+@click.argument("job_id", metavar="JOB", shell_complete=complete_jobs)
 @json_option
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
@@ -259,7 +259,9 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         if codes:
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
 
-    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True, shell_complete=complete_jobs)(command)
+    made: Callable[..., Any] = click.argument(
+        "job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs
+    )(command)
     for option in options:
         made = option(made)
     return click.command(op, help=doc)(made)
