@@ -50,7 +50,7 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
     owner = GROUPS.get(str(path[0]), Manifest)
     meant = meant_key(str(path[-1]), owner.model_fields, *((KEYS_BELOW, unused) if owner is Manifest else ()))
     if meant is None:
-        return f"Known keys: {', '.join(owner.model_fields)}."
+        return f"Known keys: {', '.join(one for one in owner.model_fields if one not in unused)}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
     where = f"It stands below `{group}:`, indented." if group and len(path) == 1 else ""
