@@ -58,8 +58,11 @@ class Subscriber:
             result: `done`, `failed`, `retried`, `crashed`, `timeout`, `paused`, `cancelled` or `returned`.
         """
 
+    def job_ending(self, job: Job) -> None:
+        """A job is about to be moved to the finished jobs; `before_finish` follows."""
+
     def before_finish(self, job: Job) -> None:
-        """A job is about to be moved to the finished jobs."""
+        """A job is about to be moved to the finished jobs. May be called in a thread, while the event loop goes on."""
 
     def job_finished(self, job: Job) -> None:
         """A job is durably done, failed or cancelled."""

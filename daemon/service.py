@@ -32,6 +32,7 @@ from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
+from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
@@ -72,6 +73,7 @@ log = structlog.get_logger()
 
 LOOP_CHECK_S = 0.5  # between two records that the event loop runs
 STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
+STATUS_END_S = 5.0  # how long a stop waits for statuses that are being written
 INTAKE_END_S = 5.0  # how long a stop waits for manifests that are being taken in; a file server may never answer
 
 
@@ -145,11 +147,16 @@ class Service:
         estimator = Estimator(learned_times(before))
         backlog = Backlog(estimator, self._slots_by_lane)
         self.turns = Turns(self.ready_queue, backlog)
-        self.status = StatusWriter(self.outbox, estimator, self.turns.of)
+        self.status_writes = LatestWrites()
+        self.status = StatusWriter(
+            self.outbox, estimator, self.turns.of, self.status_writes, self.state_machine.durable.uses_threads
+        )
         self.admission.claims.builder.describe = self.status.describe_new
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
         self.metrics.registry.register(EstimateCollector(errors))
-        self.state = StateFile(state_json, estimator, errors, partial(gpu_slots, [*self.gpus, *self.remote]))
+        self.state_writes = LatestWrites()
+        slots = partial(gpu_slots, [*self.gpus, *self.remote])
+        self.state = StateFile(state_json, estimator, errors, slots, self.state_writes)
         self.lane_log = LaneLog(self.spool.root / LANE_LOG)
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
@@ -223,6 +230,7 @@ class Service:
         lane = Lane(
             name, slots, self.state_machine, partial(self._scheduler.next_ticket, name), self.routes, make_worker,
             list if is_remote else partial(self.routes.preloads, name), self._scheduler.costs, title, watch, is_remote,
+            reads_ahead=not is_remote,
         )  # fmt: skip
         self._scheduler.slots.setdefault(name, []).extend(lane.slots)
         return lane
@@ -344,6 +352,8 @@ class Service:
                 log.error("lane not drained", exc_info=failure)
         if self.ray is not None:
             await self.ray.close()
+        with contextlib.suppress(TimeoutError):  # they are written again when the jobs go on
+            await asyncio.wait_for(self.status_writes.written(), STATUS_END_S)
         await self.history.close()
         self.state.write()
         self.lane_log.ended()

@@ -163,7 +163,7 @@ class ModelChange(_Record):
     Attributes:
         ram_before, ram_after: main memory that the worker held, bytes; None: it does not say.
         gpu_before, gpu_after: memory that it held on the GPU, bytes; None: it uses none.
-        lane, pid: whose worker it is, and its process; the daemon fills them in.
+        lane, slot, pid: whose worker it is, and its process; the daemon fills them in.
     """
 
     event: Literal["model"] = "model"
@@ -176,6 +176,7 @@ class ModelChange(_Record):
     gpu_before: int | None = None
     gpu_after: int | None = None
     lane: str | None = None
+    slot: str | None = None
     pid: int | None = None
 
 

@@ -28,6 +28,7 @@ from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
+from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, start_prepared
 from tests.support.machine.server_process import server_process
 
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
@@ -94,7 +95,7 @@ class Installation:
         for folder in (self.inbox, self.outbox):
             folder.mkdir(exist_ok=True)
         self.python = sys.executable
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | PreparedDaemon | None = None
         self.environment = dict(os.environ)
         #: How to start the daemon as another user (`tests/support/machine/other_users.py`).
         self.user: dict[str, Any] = {}
@@ -105,9 +106,14 @@ class Installation:
         with self.log.open("ab") as log:
             log.write(b"\n")  # the one before may have been killed in the middle of a line
             log.flush()
-            command = [self.python, "-m", "daemon", "--config", str(self.config)]
-            options = {"env": self.environment, **self.user}
-            self.process = server_process(command, cwd=self.root, stdout=log, stderr=log, **options)
+            arguments = ["--config", str(self.config)]
+            self.process = None
+            if not self.user and self.python == sys.executable:
+                self.process = start_prepared(["run", *arguments], self.environment, self.root, log)
+            if self.process is None:
+                options = {"env": self.environment, **self.user}
+                command = [self.python, "-m", "daemon", *arguments]
+                self.process = server_process(command, cwd=self.root, stdout=log, stderr=log, **options)
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""
@@ -236,6 +242,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     layers.note_imports(session.config)
+    note_environment()
     gc.freeze()  # modules and tests stay to the end: each search for garbage, as of a network that goes, would look at them all
 
 

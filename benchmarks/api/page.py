@@ -23,10 +23,10 @@ from benchmarks import PORTRAIT
 from benchmarks.api.door import LONG, running
 from benchmarks.queue.history import SYLLABLES, fill, words
 from daemon.config import Settings
-from daemon.doors.http.app import create_app
-from tests.support.http_door import Caller, serving
+from tests.support.http_door import Caller
+from tests.support.http_server import Server
 
-ROUNDS = 20
+ROUNDS = 100
 
 
 def first_load(client: Caller, path: str) -> None:
@@ -40,15 +40,14 @@ def first_load(client: Caller, path: str) -> None:
 
 def list_of_jobs(root: Path, jobs: int) -> None:
     """Print how long the list of so many jobs takes."""
-    raw = {"paths": {name: name for name in ("inbox", "outbox", "spool")}}
-    settings = Settings.parse(raw, root / "config.yaml")
-    for folder in (settings.paths.inbox, settings.paths.outbox, settings.paths.spool, settings.paths.history):
-        folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(7)
-    vocabulary = ["".join(chance.choices(SYLLABLES.split(), k=3)) for _ in range(2000)]
-    fill(settings.paths.history, jobs, chance, vocabulary)
-    with serving(create_app(settings)) as client:
-        first_load(client, "/ui/")
+    server = Server(root)
+    try:
+        settings = Settings.load(root / "config.yaml")
+        settings.paths.history.mkdir(parents=True, exist_ok=True)
+        chance = random.Random(7)
+        vocabulary = ["".join(chance.choices(SYLLABLES.split(), k=3)) for _ in range(2000)]
+        fill(settings.paths.history, jobs, chance, vocabulary)
+        first_load(server.client, "/ui/")
         for name, path in (
             ("all", "/ui/jobs"),
             ("failed", "/ui/jobs?tab=failed"),
@@ -57,11 +56,12 @@ def list_of_jobs(root: Path, jobs: int) -> None:
             took = []
             for _ in range(ROUNDS):
                 began = time.perf_counter()
-                assert client.get(path).status == 200
+                assert server.client.get(path).status == 200
                 took.append(1000 * (time.perf_counter() - began))
-            print(
-                f"| list of {jobs} jobs, {name}: median, highest | {statistics.median(took):.0f} ms | {max(took):.0f} ms |"
-            )
+            middle, highest = statistics.median(took), max(took)
+            print(f"| list of {jobs} jobs, {name}: median, highest | {middle:.0f} ms | {highest:.0f} ms |")
+    finally:
+        server.stop()
 
 
 def open_pages(root: Path, pages: int, seconds: float) -> None:

@@ -1,10 +1,11 @@
 """How long a client of OpenAI's speech door waits for the first sound of a sentence of about 3 s, and where that time goes.
 
-    python -m benchmarks.api.speech [--form mp3] [--sentences 20] [--idle 10] [--python PYTHON]
+    python -m benchmarks.api.speech [--form mp3] [--sentences 20] [--length 1] [--idle 10] [--python PYTHON]
 
 A daemon and a server of this checkout run in a temporary folder, and are left alone for `--idle` s; OpenAI's own Python client
-then asks for one new sentence after another. It is installed into a throw-away environment (or is that of `--python`). The job's
-own times are those of its status; the rest is spent in the client, the server and the inbox. The first sentence is told apart.
+then asks for one new sentence after another, or for texts of `--length` sentences, which are sent while they are spoken. It is
+installed into a throw-away environment (or is that of `--python`). The job's own times are those of its status; the rest is spent
+in the client, the server and the inbox. The first text is told apart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +73,7 @@ def processor_s(*pids: int) -> float:
     return sum(sum(process.cpu_times()[:4]) for process in everyone)
 
 
-def measure(python: Path, form: str, sentences: int, idle_s: float) -> tuple[list[dict[str, Any]], float]:
+def measure(python: Path, form: str, sentences: int, length: int, idle_s: float) -> tuple[list[dict[str, Any]], float]:
     """Return what the client saw of each sentence, with the `status` of its job; and processor seconds for each, of daemon and
     server.
     """
@@ -84,14 +84,11 @@ def measure(python: Path, form: str, sentences: int, idle_s: float) -> tuple[lis
             time.sleep(idle_s)
             with server(root) as (address, pid):
                 script = ROOT / "benchmarks" / "api" / "openai_client.py"
-                command = [str(python), str(script), f"{address}/v1", form, str(sentences)]
+                command = [str(python), str(script), f"{address}/v1", form, str(sentences), str(length)]
                 before = processor_s(daemon.process.pid, pid)
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
                 spent = (processor_s(daemon.process.pid, pid) - before) / sentences
                 found = [json.loads(line) for line in output.splitlines()]
-                for one in found:
-                    with urllib.request.urlopen(f"{address}/jobs/{one['job']}") as answer:
-                        one["status"] = json.load(answer)
         finally:
             daemon.stop()
     return found, spent
@@ -122,12 +119,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--form", default="mp3", choices=["mp3", "opus", "aac", "flac", "wav", "pcm"])
     parser.add_argument("--sentences", type=int, default=20)
+    parser.add_argument("--length", type=int, default=1, help="sentences of each text")
     parser.add_argument("--idle", type=float, default=10.0)
     parser.add_argument("--python", type=Path, help="one that has OpenAI's client")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = args.python or environment(Path(folder))
-        found, spent = measure(python, args.form, args.sentences + 1, args.idle)
+        found, spent = measure(python, args.form, args.sentences + 1, args.length, args.idle)
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
     print(f"{load}, {args.form}; processor time {1000 * spent:.0f} ms a sentence")
     print(f"the first of all: {1000 * found[0]['first_s']:.0f} ms")

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -124,7 +123,7 @@ class Replay:
         self.service._make_folders()
         for lane in self.service.lanes:
             for slot in lane.slots:
-                slot.worker = ReplayedWorker(lane.name, settings, partial(lane._on_notice, slot.models), self.costs)
+                slot.worker = ReplayedWorker(lane.name, settings, slot.worker._on_notice, self.costs)
         if self.choose_gpu is not None:
             self.service.gpus[0]._choose = self.choose_gpu(self.service)
 

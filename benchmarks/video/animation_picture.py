@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from benchmarks.stage_runner import SEED, StageRunner
-from benchmarks.video.contact_sheets import Picture, Sheet, around
+from benchmarks.video.contact_sheets import Sheet
+from benchmarks.video.tiles import Picture, around
 from stages.face import mesh
 
 #: Width of the picture, px; faces beside each other, and heads.

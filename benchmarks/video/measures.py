@@ -40,8 +40,9 @@ WINDOW_S = 0.05
 #: Shifts at which the lag is looked for, in frames.
 LAGS = range(-8, 9)
 
-_UPPER = (191, 80, 81, 82, 13, 312, 311, 310)
-_LOWER = (95, 88, 178, 87, 14, 317, 402, 318)
+#: The mesh's points of the inner lips but for the corners, from left to right, one above the other.
+UPPER_INNER = (191, 80, 81, 82, 13, 312, 311, 310)
+LOWER_INNER = (95, 88, 178, 87, 14, 317, 402, 318)
 _LIPS = tuple(sorted({*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER, *mesh.UPPER_LIP_INNER, *mesh.LOWER_LIP_INNER}))
 _BROWS = ((46, 52, 53, 55, 63, 65, 66, 70, 105, 107), (276, 282, 283, 285, 293, 295, 296, 300, 334, 336))
 _LIDS = tuple(tuple(sorted({*upper, *lower})) for upper, lower, _ in mesh.EYES)
@@ -160,7 +161,7 @@ def brow(faces: Faces) -> float:
 
 def opening(points: FloatArray) -> Series:
     """Mean height of the gap between the inner lips in every frame, in parts of the distance of the outer eye corners."""
-    heights = np.abs(points[:, _UPPER, 1] - points[:, _LOWER, 1]).mean(axis=1)
+    heights = np.abs(points[:, UPPER_INNER, 1] - points[:, LOWER_INNER, 1]).mean(axis=1)
     return np.asarray(heights / outer_eyes(points), np.float64)
 
 

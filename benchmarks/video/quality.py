@@ -3,10 +3,10 @@
     python -m benchmarks.video.quality PICTURES_OR_FOLDERS... [--random 3 --jobs 2 --out DIR]
 
 Renders fixed sentences over every portrait with the real stages and measures the finished MP4s (`measures.py`: THEval's figures,
-lag and closed lips; `drawn_gap.py`: lips in pauses; `movement.py`: turns, travel, gaps, gaze, blinks), and what the head's field
-does to them (`head_fields.py`). `OUT/results.md` has a table with goals, means, the worst portraits and those that miss (also
-printed), `OUT/results.json` all figures, `OUT/index.html` the contact sheets (`contact_sheets.py`). Refused portraits are listed
-with the reason.
+lag and closed lips; `drawn_gap.py`: lips in pauses; `mouth_pops.py`: sudden changes between the lips; `movement.py`: turns,
+travel, gaps, gaze, blinks), and what the head's field does to them (`head_fields.py`). `OUT/results.md` has a table with goals,
+means, the worst portraits and those that miss (also printed), `OUT/results.json` all figures, `OUT/index.html` the contact sheets
+(`contact_sheets.py`). Refused portraits are listed with the reason.
 
 `--random N` adds portraits of the package random-face, from today's seeds, so that nobody tuned to them. Measures have to prove
 themselves, too: a control is judged by another text's sound, shifts that were put in have to be found, and of two made-up
@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stage_runner import SEED, StageRunner
-from benchmarks.video import drawn_gap, goals, head_fields, measures, movement
+from benchmarks.video import drawn_gap, goals, head_fields, measures, mouth_pops, movement
 from benchmarks.video.contact_sheets import Sheet, add_portrait_options, portraits, write_index
 from benchmarks.video.goals import Figures
 from daemon.errors import JobError
@@ -88,6 +88,7 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
         "lag": shift,
         "contrast": contrast,
         "worst_gap": max(gaps),
+        "pop": mouth_pops.worst_pop(measures.frames_of(ctx.path("video.mp4")), faces).levels,
         "open_touches": float(sum(gap > CLOSED for gap in gaps)),
         "blinks": measures.blinks_per_minute(faces),
         **movement.movement(faces, timing["phones"]),
@@ -99,7 +100,7 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
 
 #: Figures whose worst value over the sentences counts: the function that finds it.
 _WORST: dict[str, Callable[[list[float]], float]] = {
-    "lag": lambda values: max(values, key=abs), "worst_gap": max, "gap_max": max, "blink": min, "jaw_speed": max,
+    "lag": lambda values: max(values, key=abs), "worst_gap": max, "pop": max, "gap_max": max, "blink": min, "jaw_speed": max,
     "determinant": min, "least": min, "most": max,
 }  # fmt: skip
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 from typing import Any, Final
 
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.stages import LaneName, Stage
+from daemon.jobs.stages import LaneName, Stage, stages_of_lane
 from daemon.outbox.backlog import LaneWork, field_of
 from daemon.outbox.estimator import Work
 from daemon.outbox.learned_times import Conditions, LearnedTimes
@@ -60,8 +60,32 @@ class Made:
         }
 
 
+@dataclass(frozen=True)
+class Slots:
+    """What works at once.
+
+    Attributes:
+        count: slots of each lane.
+        gpus: the stages that each slot of the gpu lane runs; one may be bound to some of them (`lanes.gpu.devices`).
+    """
+
+    count: Mapping[LaneName, int]
+    gpus: Sequence[frozenset[Stage]]
+
+    def time_of(self, work: LaneWork, gpu: Mapping[Stage, float]) -> dict[str, float]:
+        """Return how long work takes in each field of `LaneWork` where all slots are busy, s. `gpu`: its part in the gpu lane.
+
+        Work that only some slots may do takes as long as they need for it, and no set of stages takes less than its slots need.
+        """
+        sets = [frozenset(some) for size in range(1, len(gpu) + 1) for some in combinations(gpu, size)]
+        needed = (
+            sum(gpu[stage] for stage in some) / max(1, sum(bool(some & slot) for slot in self.gpus)) for some in sets
+        )
+        return {**work.time_in(self.count)._asdict(), "gpu": max(needed, default=0.0)}
+
+
 def capacity(
-    learned: LearnedTimes, slots: Mapping[LaneName, int], lengths: Sequence[float], sizes: Sequence[tuple[int, int]]
+    learned: LearnedTimes, slots: Slots, lengths: Sequence[float], sizes: Sequence[tuple[int, int]]
 ) -> Iterator[Made]:
     """Yield what a day makes of videos, for each pair of engines that has made one here, or for those that are not known.
 
@@ -74,9 +98,12 @@ def capacity(
         yield made("video", engines, seconds, size, learned, slots)
 
 
-def slots_here(state: Mapping[str, Any], cpus: int) -> dict[LaneName, int]:
-    """Return the slots of each lane. `state`: what `read_state` returned, which has a record for each GPU; `cpus`: as set."""
-    return {"gpu": max(1, len(state.get("slots") or ())), "voice": 1, "cpu": cpus}
+def slots_here(state: Mapping[str, Any], cpus: int) -> Slots:
+    """Return the slots of this machine. `state`: what `read_state` returned, which has a record for each GPU; `cpus`: as set."""
+    every = frozenset(stages_of_lane("gpu"))
+    found = [frozenset(record.get("stages") or every) & every for record in state.get("slots") or ()]
+    gpus = [stages for stages in found if stages] or [every]
+    return Slots({"gpu": len(gpus), "voice": 1, "cpu": cpus}, gpus)
 
 
 def engines_of(learned: LearnedTimes, stage: Stage) -> list[str]:
@@ -93,12 +120,13 @@ def made(
     seconds: float,
     size: tuple[int, int],
     learned: LearnedTimes,
-    slots: Mapping[LaneName, int],
+    slots: Slots,
 ) -> Made:
     """Return what a day makes of one kind."""
     work = Work.of_video(seconds, size, RATE)
     stages: dict[Stage, float] = {}
     fields = dict.fromkeys(LaneWork._fields, 0.0)
+    gpu: dict[Stage, float] = {}
     known, alike = 0.0, 0.0
     for stage in KINDS[kind].stages_of(lambda key: False):
         guess_s = work.first_guess_s(stage)
@@ -106,12 +134,14 @@ def made(
         where = Conditions.of(stage, guess_s, engine, device)
         found = learned.expect(where)
         stages[stage] = guess_s * found.factor
-        fields[field_of(stage, engine)] += stages[stage]
+        fields[(in_field := field_of(stage, engine))] += stages[stage]
+        if in_field == "gpu":
+            gpu[stage] = stages[stage]
         if found.jobs and learned.is_known(where):
             known += stages[stage]
         elif found.jobs:
             alike += stages[stage]
-    times = LaneWork(**fields).time_in(slots)._asdict()
+    times = slots.time_of(LaneWork(**fields), gpu)
     limit = max(times, key=lambda field: times[field])
     total = sum(stages.values())
     return Made(kind, engines, seconds, size, stages, DAY_S / times[limit], limit, known / total, alike / total)

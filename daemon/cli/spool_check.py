@@ -15,7 +15,7 @@ from daemon.config import Settings
 from daemon.history import database
 from daemon.history.folders import JobFolders
 from daemon.history.renewal import disagreements, renew
-from daemon.intake.claim_folder import CLAIMED
+from daemon.intake.claims.claim_folder import CLAIMED
 from daemon.jobs.record import JOB_ID, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox

@@ -92,7 +92,7 @@ class Operations:
         if (batch := self._batches.running(job_id)) is not None:
             left = await self._batches.stop(job_id, by)
             return f"{batch.name} is being cancelled: {left} of its rows have not ended."
-        job, directory = self._find(job_id)
+        job, directory = await self._find(job_id)
         self._unfinished(job)
         return await self._cancel_resting(job, directory, by)
 
@@ -118,7 +118,7 @@ class Operations:
             if not await self._state_machine.changed.wait(AGAIN_S, heard):
                 for lane in self._lanes:  # its child was only just being started when it was first told to end
                     await lane.cancel(job_id, by)
-        job, directory = self._find(job_id)
+        job, directory = await self._find(job_id)
         if job.state not in FINISHED:  # its stage had ended before it was told to, and the job went back into its queue
             return await self._cancel_resting(job, directory, by)
         if job.state != "cancelled":
@@ -155,7 +155,7 @@ class Operations:
             await self._batches.change(job_id)
             count = await self._each_row(request)
             return f"{batch.name} is held, and so are {count} of its rows; those that run finish their stage."
-        job, directory = self._find(job_id)
+        job, directory = await self._find(job_id)
         self._unfinished(job)
         if job.held and job.state != "queued":
             return f"{job.name} is held already."
@@ -173,7 +173,7 @@ class Operations:
             released = await self._each_row(request)
             await self._batches.change(job_id)
             return f"{batch.name} goes on, with {released} of its rows that were held."
-        job, directory = self._find(job_id)
+        job, directory = await self._find(job_id)
         self._unfinished(job)
         if not job.held and job.state != "held":
             raise JobError("job-not-held", f"{job.name} is not held, so that nothing is to be released.", "")
@@ -192,7 +192,7 @@ class Operations:
         return done
 
     async def _priority(self, request: Request) -> str:
-        job, directory = self._find(_job_id(request))
+        job, directory = await self._find(_job_id(request))
         self._unfinished(job)
         value = request.get("priority")
         if not isinstance(value, int) or abs(value) > MAX_PRIORITY:
@@ -210,7 +210,7 @@ class Operations:
         return f"{job.name} has priority {value}."
 
     async def _retry(self, request: Request) -> str:
-        job, directory = self._find(_job_id(request))
+        job, directory = await self._find(_job_id(request))
         if job.facts.batch is not None and job.state in FINISHED:
             return await self._retry_rows(job, directory, request)
         if job.state not in ("failed", "cancelled"):
@@ -255,7 +255,8 @@ class Operations:
         """Return whether a job is no job yet: its manifest waits in the inbox."""
         return self._admission.waiting(job_id) is not None and self._state_machine.spool.find_job(job_id) is None
 
-    def _find(self, job_id: str) -> tuple[Job, Path]:
+    async def _find(self, job_id: str) -> tuple[Job, Path]:
+        await self._state_machine.durable.put_down(job_id)  # if it is on its way to its next place
         directory = self._state_machine.spool.find_job(job_id)
         if directory is None and (name := self._admission.waiting(job_id)) is not None:
             raise JobError(

@@ -33,7 +33,7 @@ from daemon.errors import AvatarError, JobError
 from daemon.intake.companion_names import CompanionNames
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
+from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of, record_name
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
@@ -42,6 +42,8 @@ from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
 
+#: Key of the table of a batch.
+ROWS = "rows"
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
 
@@ -133,7 +135,7 @@ def hand_in(
     _check_label("key", key, MAX_KEY)
     _check_files(files)
     if checked is None:
-        checked = check({**manifest, **usual_names(files)}, defaults)
+        checked = check(with_files(manifest, usual_names(files)), defaults)
     output = checked.output
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
@@ -227,23 +229,23 @@ class _Submission:
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
         names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
-        self._write_record(stem, names)
+        data = self._write_record(stem, names)
         notes = []
         for key, path in self.files.items():
             shared, said = share(path, key, inbox, take=self.take)
             if shared != names[key]:
                 names[key] = shared
-                self._write_record(stem, names)
+                data = self._write_record(stem, names)
             notes += [said] if said else []
         target = inbox / f"{stem}.yaml"
         temporary = temporary_name(inbox)
         try:
-            write_readable(temporary, self._data(names))
+            write_readable(temporary, data)
             published = fs.publish(temporary, target)
         finally:
             fs.remove(temporary)
         if not published:
-            fs.discard(inbox / self._record(stem, names).name)
+            fs.discard(inbox / record_name(self.job))
             return None
         return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
 
@@ -263,16 +265,14 @@ class _Submission:
     def _result(self, stem: str) -> str:
         return clean_stem(self.output or stem)
 
-    def _data(self, names: Mapping[str, str]) -> bytes:
-        return dump({**self.manifest, **names})
-
-    def _record(self, stem: str, names: Mapping[str, str]) -> HandInRecord:
+    def _write_record(self, stem: str, names: Mapping[str, str]) -> bytes:
+        """Write the record of the job; returns its manifest, as the record names it. `names`: those of the files."""
+        data = dump(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
-        return HandInRecord(self.job, f"{stem}.yaml", digest_of(self._data(names)), self.by, self.key, sizes)
-
-    def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
-        record = self._record(stem, names)
-        replace_readable(self.paths.inbox / record.name, record.to_bytes(), durable=bool(self.key or self.files))
+        record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes)
+        path = self.paths.inbox / record.name
+        replace_readable(path, record.to_bytes(), durable=bool(self.key or self.files))
+        return data
 
 
 def check(
@@ -297,6 +297,22 @@ def check(
     if isinstance(checked, JobError):
         raise JobError(checked.code, wording.tell(checked.message), wording.tell(checked.hint)) from checked
     return checked
+
+
+def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a manifest that names files. Those of a batch are its rows': its template names them, beside its own table.
+
+    Args:
+        names: key of the manifest → name of the file in the inbox.
+    """
+    if manifest.get("kind") != "batch":
+        return {**manifest, **names}
+    own = {key: name for key, name in names.items() if key == ROWS}
+    others = {key: name for key, name in names.items() if key != ROWS}
+    template = manifest.get("template")
+    if not others or not (template is None or isinstance(template, Mapping)):
+        return {**manifest, **names}
+    return {**manifest, **own, "template": {**(template or {}), **others}}
 
 
 def made_up_name(words: str) -> str:

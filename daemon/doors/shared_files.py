@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,8 @@ MEDIA_ENDINGS: Final = (
 )  # fmt: skip
 #: Key of the manifest whose file is a table, and must be called so.
 _TABLE: Final = "rows"
+#: A file that was brought longer ago than this is used anew; half of the time after which the daemon removes it. s
+_USED_S: Final = 43_200.0
 #: Mode of what a door brings into the inbox.
 _MODE = 0o640
 
@@ -107,6 +111,7 @@ def _bring(path: Path, target: Path, take: bool) -> bool:
 
 def _unusable(target: Path, digest: str) -> str:
     """Return why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
+    _say_it_is_used(target)
     try:
         with open_inside(target.parent, target.name) as fd, os.fdopen(os.dup(fd), "rb") as file:
             info = os.fstat(fd)
@@ -115,6 +120,15 @@ def _unusable(target: Path, digest: str) -> str:
             return "" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "holds something else"
     except JobError:  # a link, a folder, a file of somebody who lets nobody read it
         return "is not a file that the service could take"
+
+
+def _say_it_is_used(target: Path) -> None:
+    """Set the time of a file that was brought long ago: the daemon removes those that no job has been handed in with for a day.
+    The time of others stays, by which jobs that name the same file know that they can share their copy.
+    """
+    with contextlib.suppress(OSError):
+        if time.time() - os.lstat(target).st_mtime > _USED_S:
+            os.utime(target, follow_symlinks=False)
 
 
 def write_readable(temporary: Path, data: bytes) -> None:

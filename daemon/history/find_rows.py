@@ -65,8 +65,9 @@ def _combinations(query: Query) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _tagged(query: Query) -> tuple[str, list[Any]]:
-    condition = " AND EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.place = jobs.place)"
-    return condition * len(query.tag), list(query.tag)
+    condition = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.place = jobs.place)"
+    wanted, unwanted = f" AND {condition}" * len(query.tag), f" AND NOT {condition}" * len(query.without_tag)
+    return wanted + unwanted, [*query.tag, *query.without_tag]
 
 
 def _are_few(connection: sqlite3.Connection, query: Query, first: int, last: int) -> bool:

@@ -58,6 +58,28 @@ class History:
             ).fetchone()
         return None if row is None else Row.of_columns(row)
 
+    def states(self, *, by: str = "", without_tag: str = "") -> dict[str, int]:
+        """Return how many jobs there are of each state that has some.
+
+        Args:
+            by: only those of this owner; empty: of everybody.
+            without_tag: jobs that have this tag are not counted; empty: all are.
+
+        Raises:
+            HistoryError: as `find`.
+        """
+        owned, given = ("WHERE jobs.by = ?", [by]) if by else ("", [])
+        left_out = f"""SELECT state, count(*) FROM (SELECT place FROM tags WHERE tag = ?) AS marked
+            CROSS JOIN jobs ON jobs.place = marked.place {owned} GROUP BY state"""
+        with self._reading() as connection:
+            found = dict(
+                connection.execute(f"SELECT state, count(*) FROM jobs {owned} GROUP BY state", given).fetchall()
+            )
+            if without_tag:
+                for state, number in connection.execute(left_out, [without_tag, *given]):
+                    found[state] -= number
+        return {state: number for state, number in found.items() if number}
+
     def stats(self, *, since: float | None = None, by: str = "", most: int = MOST_COUNTED) -> dict[str, Any]:
         """Count the jobs accepted since a time, all by default.
 

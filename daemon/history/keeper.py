@@ -97,7 +97,7 @@ class HistoryKeeper(Subscriber):
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
         self._note(job)
 
-    def before_finish(self, job: Job) -> None:
+    def job_ending(self, job: Job) -> None:
         self._note(job)  # before its status says so
 
     def job_finished(self, job: Job) -> None:

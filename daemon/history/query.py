@@ -33,7 +33,8 @@ class Query:
         search: words of the name, the text, the manifest's path and the tags, all of which must be there, each anywhere in a
             word; case does not count; words in double quotes are one.
         name, text: the same, in the name or in the rest alone.
-        state: states, or words of `STATE_WORDS`; `kind`, `by`: kinds and owners; `tag`: tags, all of which it must have.
+        state: states, or words of `STATE_WORDS`; `kind`, `by`: kinds and owners; `tag`: tags, all of which it must have;
+            `without_tag`: tags of which it must have none.
         since, until: of the acceptance, in seconds since the epoch; `until` itself is not included.
     """
 
@@ -44,6 +45,7 @@ class Query:
     kind: Sequence[str] = ()
     by: Sequence[str] = ()
     tag: Sequence[str] = ()
+    without_tag: Sequence[str] = ()
     since: float | None = None
     until: float | None = None
 
@@ -73,6 +75,7 @@ class Query:
             and (not self.kind or entry.kind in self.kind)
             and (not self.by or entry.by in self.by)
             and all(tag in entry.tags for tag in self.tag)
+            and not any(tag in entry.tags for tag in self.without_tag)
             and all(
                 (column != "words" and word in name) or (column != "name" and word in entry.words)
                 for column, word in self.words

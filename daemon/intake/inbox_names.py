@@ -42,7 +42,7 @@ _CONFLICT = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.I
 
 def is_defaults(name: str) -> bool:
     """Return whether a file holds the defaults of its folder, and so is no job itself."""
-    return name.lower() in DEFAULTS
+    return name[:1] == "_" and name.lower() in DEFAULTS  # asked of every name of a large folder
 
 
 def resembles_defaults(name: str) -> bool:

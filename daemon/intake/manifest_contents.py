@@ -13,7 +13,7 @@ from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop, Look
 from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_defaults, read_defaults_file
-from daemon.intake.job_builder import JOB_BYTES
+from daemon.intake.jobs.job_builder import JOB_BYTES
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import batch_of, is_table

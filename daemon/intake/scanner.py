@@ -78,7 +78,7 @@ class InboxScanner:
         self.requests: list[str] = []
         #: Other files found by the last look, by their path below the inbox.
         self.others: list[str] = []
-        #: Records of doors found by the last look (`daemon/intake/hand_ins.py`), by their name.
+        #: Records of doors found by the last look (`daemon/intake/doors/hand_ins.py`), by their name.
         self.records: dict[str, Look] = {}
         #: Bytes of the files that doors say are whole, by their path below the inbox.
         self._vouched: dict[str, int] = {}

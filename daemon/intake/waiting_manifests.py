@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from daemon.events import Events
 from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import Turn
-from daemon.intake.job_builder import Post
+from daemon.intake.jobs.job_builder import Post
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts, WaitStart
 from daemon.jobs.record import Job, new_job_id

@@ -17,7 +17,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import EventEmitter, ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
-from daemon.intake.claim_folder import CLAIMED
+from daemon.intake.claims.claim_folder import CLAIMED
 from daemon.intake.file_writers import FileWriters
 from daemon.intake.watch_limits import LIMITS, WATCHES, Unwatched
 from daemon.system.mounts import mount_of

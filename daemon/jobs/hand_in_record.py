@@ -21,6 +21,8 @@ MAX_BYTES = 16 << 10
 MAX_FILES = 64
 #: Longest name of who handed in, and longest key, in characters.
 MAX_BY, MAX_KEY = 128, 256
+#: The name in the inbox of a file that was uploaded, and that rows of a batch name by its id.
+UPLOAD_FILE = re.compile(r"up-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -153,7 +153,7 @@ TABLE: Final[tuple[Kind, ...]] = (
     ),
     Kind(
         "speech", "only the sound", (CHECK, "tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,),
-        keeps=("format", "title"),
+        keeps=("format", "title", "stream"),
     ),
     Kind(
         "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
@@ -191,5 +191,5 @@ def keys_without_use(kind: Kind) -> list[str]:
         used -= set(VOICE_KEYS)
     used |= set(kind.keeps)
     # What shapes the result comes first, as people look for that.
-    known = (*(key for row in reversed(STAGE_TABLE) for key in row.uses), *BATCH_KEYS)
+    known = (*(key for row in reversed(STAGE_TABLE) for key in row.uses), *(key for one in TABLE for key in one.keeps))
     return [key for key in dict.fromkeys(known) if key not in used]

@@ -177,9 +177,10 @@ class Manifest(StrictModel):
     fit: Annotated[Literal["auto", "crop", "pad", "blur"], ANY_CASE] = Field(
         "auto",
         description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
-        "blur: the whole picture, between black borders, or borders of the blurred picture. auto: crop where the head with its "
-        "hair stays whole; else the picture is continued beyond its borders, out of focus at the sides. Where `background` "
-        "replaces the picture's own, pad and blur add no borders: they continue what the picture's edge cuts off the person. "
+        "blur: the whole picture, between black borders, or borders that show it enlarged, blurred and darker. auto: crop where "
+        "the head with its hair stays whole; else the picture is continued beyond its borders where the background there is "
+        "plain, and has borders as with blur elsewhere. Where `background` replaces the picture's own (not with "
+        "`background: blur`), there are no borders: what the picture's edge cuts off the person is continued. "
         "For `kind: encode`, crop cuts around the middle, and auto is pad.",
     )
     sync_mode: Annotated[Literal["longest", "cut", "loop"], ANY_CASE] = Field(
@@ -253,6 +254,11 @@ class Manifest(StrictModel):
     )
     priority: Priority = Field(
         0, ge=-100, le=100, description="Higher goes first; low, normal and high mean -10, 0 and 10."
+    )
+    stream: bool = Field(
+        False,
+        description="For `kind: speech`: programs may read the speech in the outbox while it is spoken, as the HTTP door does "
+        "(docs/http.md). Not taken over from a `base`.",
     )
     notify: NotifyUrl | None = Field(
         None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+import struct
+from typing import Final, Literal, cast, get_args
 
 #: Values of `format` in a manifest; each is also the ending of its files. stages/encode/formats/ encodes them.
 VideoFormat = Literal["mp4", "webm", "mov"]
@@ -22,6 +23,18 @@ def video_file(ending: str) -> str:
 def sound_file(ending: str) -> str:
     """Return the file name, in a job's folder, of the sound that is delivered with `ending`."""
     return f"speech{ending}"
+
+
+#: A speech in the outbox while it is spoken: mark and rate in Hz, then the bytes of each part and its samples (16 bits, mono, all
+#: little-endian); a part of no bytes is the end.
+LIVE_HEADER: Final = struct.Struct("<4sI")
+LIVE_FRAME: Final = struct.Struct("<I")
+LIVE_MARK: Final = b"AVS1"
+
+
+def live_speech_file(job_id: str) -> str:
+    """Return the name, in the outbox, of the file in which a speech can be heard while it is spoken."""
+    return f".{job_id}.speech.tmp"
 
 
 def choose_sound_format(wanted: VideoFormat | SoundFormat | None) -> SoundFormat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
+from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.way_back import how_to_go_on, how_to_mend, how_to_release, returned_manifest
 from daemon.system.subfolders import UnusableFolderError, fallback_name
@@ -199,11 +201,19 @@ class StatusWriter(Subscriber):
 
     Args:
         turn_of: says when the turn of a queued job comes.
+        beside: makes the writes that no slot should wait for; None: they are made at once.
+        is_put_down: tells whether a job's stage is over, and the job is on its way to its next place.
     """
 
     def __init__(
-        self, outbox: Outbox, estimator: Estimator, turn_of: Callable[[Job], Turn] = lambda job: Turn(None, 0.0)
+        self,
+        outbox: Outbox,
+        estimator: Estimator,
+        turn_of: Callable[[Job], Turn] = lambda job: Turn(None, 0.0),
+        beside: LatestWrites | None = None,
+        is_put_down: Callable[[str], bool] = lambda job_id: False,
     ) -> None:
+        self._beside, self._is_put_down = beside, is_put_down
         self._outbox = outbox
         self._estimator = estimator
         self._turn_of = turn_of
@@ -247,14 +257,32 @@ class StatusWriter(Subscriber):
         self._outbox.write_status(job.name, self.describe(job, part, turn), durable=durable)
 
     def _write_or_warn(self, job: Job, part: float = 0.0, turn: Turn | None = None) -> None:
+        if self._beside is not None:
+            self._beside.discard(job.id)
+        self._try(job, lambda: self._write(job, part, turn))
+
+    @staticmethod
+    def _try(job: Job, write: Callable[[], None]) -> None:
         try:
-            self._write(job, part, turn)
+            write()
         except (OSError, MachineError) as exc:
             log.warning("status not written", job_id=job.id, error=str(exc))
 
+    def _write_beside(self, job: Job, part: float = 0.0, turn: Turn | None = None) -> None:
+        """Write soon what is so by then; at once if nothing writes beside."""
+        if self._beside is None:
+            self._write_or_warn(job, part, turn)
+            return
+
+        def make() -> Callable[[], None]:
+            name, status = job.name, self.describe(job, part, turn)
+            return lambda: self._try(job, partial(self._outbox.write_status, name, status, durable=False))
+
+        self._beside.put(job.id, make)
+
     def queue_position(self, job: Job, turn: Turn) -> None:
         """Write the place of a waiting job in its queue, and when it is expected to be done."""
-        self._write_or_warn(job, turn=turn)
+        self._write_beside(job, turn=turn)
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
         self._write_or_warn(job)
@@ -263,16 +291,19 @@ class StatusWriter(Subscriber):
         self._write_or_warn(job)
 
     def job_changed(self, job: Job) -> None:
-        self._write_or_warn(job)
+        if self._is_put_down(job.id):
+            self._write_beside(job)
+        else:  # somebody asked for it, and is told so when it is done
+            self._write_or_warn(job)
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        self._write_or_warn(job)
+        self._write_beside(job)
 
     def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
         now = time.monotonic()
         if now - self._written_at.get(job.id, 0.0) >= WRITE_S:
             self._written_at[job.id] = now
-            self._write_or_warn(job, value)
+            self._write_beside(job, value)
 
     def before_finish(self, job: Job) -> None:
         """Write the last status, durably: where its place refuses it, in the outbox itself, under a name with the job's id.
@@ -281,6 +312,8 @@ class StatusWriter(Subscriber):
             MachineError: `outbox-missing`; `outbox-unusable`: the outbox itself refuses every status.
             OSError: the disk is at fault.
         """
+        if self._beside is not None:
+            self._beside.discard(job.id)
         name = job.name
         try:
             self._write(job, durable=True)

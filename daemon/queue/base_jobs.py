@@ -29,7 +29,7 @@ from daemon.system import fs
 #: Who may use everybody's jobs.
 OPERATOR = "root"
 #: Keys of a base that are not taken over: each result has a name of its own, and whoever waits for it.
-NOT_TAKEN = frozenset({"output", "notify"})
+NOT_TAKEN = frozenset({"output", "notify", "stream"})
 #: A job hops while its files are linked; so often that is tried.
 TRIES = 5
 

@@ -1,13 +1,17 @@
 """Retries changes of a job's folder until the disk has them.
 
-While the machine is at fault (disk full, I/O error), the spool counts as paused, and people are told so.
+While the machine is at fault (disk full, I/O error), the spool counts as paused, and people are told so. The changes of a job
+whose stage is over are made in threads, so that no flush holds up the event loop, and with it the next job.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import structlog
 
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
@@ -15,20 +19,49 @@ from daemon.events import Events
 from daemon.jobs.record import Job
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.disk_thread import DiskThread
+
+log = structlog.get_logger()
+
+#: Changes that are flushed at a time beside the event loop.
+THREADS = 4
 
 
 class DurableSteps:
-    """Saves and moves jobs in the spool; each method returns when its change is durable."""
+    """Saves and moves jobs in the spool; each method returns when its change is durable, except `start`."""
 
     def __init__(self, settings: Settings, spool: Spool, events: Events) -> None:
         self._settings = settings
         self._spool = spool
         self._events = events
+        #: Several, since a disk flushes for several callers nearly as fast as for one.
+        self._disks = itertools.cycle([DiskThread(f"spool {number}") for number in range(THREADS)])
+        #: Jobs whose changes are made in threads; set when that is over.
+        self._in_threads: dict[str, asyncio.Event] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    def use_threads(self, job_id: str) -> None:
+        """Make the changes of a job in threads from now on. Whatever else would change it waits for `put_down`."""
+        self._in_threads[job_id] = asyncio.Event()
+
+    def use_loop(self, job_id: str) -> None:
+        """Make the changes of a job in the event loop again."""
+        if (ended := self._in_threads.pop(job_id, None)) is not None:
+            ended.set()
+
+    def uses_threads(self, job_id: str) -> bool:
+        """Return whether the changes of a job are made in threads."""
+        return job_id in self._in_threads
+
+    async def put_down(self, job_id: str) -> None:
+        """Wait until no changes of a job are made in threads."""
+        while (ended := self._in_threads.get(job_id)) is not None:
+            await ended.wait()
 
     async def save(self, job: Job, directory: Path) -> None:
         """Write the record durably, without moving the job."""
-        await self.retry(lambda: self._spool.save_job(job, directory))
-        await self.retry(lambda: fs.OPS.sync_dir(directory))
+        await self.retry(lambda: self._spool.save_job(job, directory), job)
+        await self.retry(lambda: fs.OPS.sync_dir(directory), job)
 
     async def move(self, job: Job, source: Path) -> Path:
         """Move a job from the folder `source` to the one of its state and stage, durably. Returns its new folder."""
@@ -40,19 +73,65 @@ class DurableSteps:
             else:  # an earlier try renamed it, but did not flush
                 fs.OPS.sync_dir(target.parent)
 
-        await self.retry(move_once)
+        await self.retry(move_once, job)
         return target
 
-    async def retry(self, step: Callable[[], None]) -> None:
+    async def start(self, job: Job, source: Path, *, wait: bool) -> Path:
+        """Move a job to the stage that it starts with. Returns its new folder.
+
+        Args:
+            wait: return when the move is durable; else it is flushed in a thread meanwhile (`flushed`).
+        """
+        target = self._spool.folder_of(job)
+
+        def start_once() -> None:
+            if source.exists() or not target.exists():
+                self._spool.start_job(job, source)
+
+        await self.retry(start_once)
+        flush = asyncio.create_task(self._flush(target.parent))
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flush_ended)
+        if wait:
+            await asyncio.shield(flush)
+        return target
+
+    async def flushed(self) -> None:
+        """Wait until all moves are durable."""
+        while self._flushes:
+            await asyncio.gather(*self._flushes)
+
+    async def _flush(self, folder: Path) -> None:
+        await self._retry(lambda: next(self._disks).run(fs.OPS.sync_dir, folder))
+
+    def _flush_ended(self, flush: asyncio.Task[None]) -> None:
+        self._flushes.discard(flush)
+        if not flush.cancelled() and (error := flush.exception()) is not None:
+            log.error("start of a job not flushed", error=str(error))
+
+    async def retry(self, step: Callable[[], None], job: Job | None = None) -> None:
         """Retry a disk step until it succeeds, with growing pauses of at most `lanes.pause_s`.
+
+        Args:
+            job: the job that it changes.
 
         Raises:
             AvatarError, OSError: the fault is not the machine's.
         """
+
+        async def run() -> None:
+            if job is not None and self.uses_threads(job.id):
+                await next(self._disks).run(step)
+            else:
+                step()
+
+        await self._retry(run)
+
+    async def _retry(self, step: Callable[[], Awaitable[None]]) -> None:
         delay, paused = min(0.5, self._settings.lanes.pause_s), False
         while True:
             try:
-                step()
+                await step()
             except (OSError, MachineError) as exc:
                 error = from_exception(exc)
                 if not isinstance(error, MachineError):

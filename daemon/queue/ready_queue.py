@@ -132,7 +132,7 @@ class ReadyQueue:
     def _share_of(self, ticket: Ticket) -> FairShare[Ticket]:
         shares = self._shares[ticket.stage][ticket.lane]
         if ticket.priority not in shares:
-            shares[ticket.priority] = FairShare(self._is_current)
+            shares[ticket.priority] = FairShare(self.is_current)
         return shares[ticket.priority]
 
     def take(self, job_id: str) -> Ticket | None:
@@ -165,7 +165,8 @@ class ReadyQueue:
             self._share_of(ticket).removed(ticket, was_taken=was_taken)
         return ticket
 
-    def _is_current(self, ticket: Ticket) -> bool:
+    def is_current(self, ticket: Ticket) -> bool:
+        """Return whether a ticket is that of a job which still waits with it."""
         return self._tickets.get(ticket.id) is ticket
 
     def head(self, stage: Stage, now: float, lane: LaneName | None = None) -> Ticket | None:
@@ -187,9 +188,9 @@ class ReadyQueue:
         return None
 
     def _enqueue_due(self, now: float) -> None:
-        while self._delayed and (self._delayed[0][0] <= now or not self._is_current(self._delayed[0][2])):
+        while self._delayed and (self._delayed[0][0] <= now or not self.is_current(self._delayed[0][2])):
             ticket = heapq.heappop(self._delayed)[2]
-            if self._is_current(ticket):
+            if self.is_current(ticket):
                 self._share_of(ticket).push(ticket)
 
     def next_due(self) -> float | None:

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -18,6 +18,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events
 from daemon.jobs.record import DRAWN, FINISHED, JOB_ID, REUSED, SPOKEN
+from daemon.outbox import looks
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.notes import NOTE_ENDING, is_note
 from daemon.outbox.outbox import Outbox
@@ -96,6 +97,9 @@ class Retention:
             outbox = self._settings.paths.outbox
             found = [*finished_results(outbox), *answers(outbox)]
             items += select_surplus(found, now, limits.outbox_days, limits.outbox_mb)
+        chosen = {path for item in items for path in (*item.paths, *item.results)}
+        looked = (item for item in self._looks() if chosen.isdisjoint((*item.paths, *item.results)))
+        items += select_surplus(looked, now, looks.KEPT_DAYS, 0)
         self.removed, refused = [], []
         for item in items:  # one that cannot be removed, such as people's own, keeps no other
             if len(self.removed) == BATCH:
@@ -140,6 +144,16 @@ class Retention:
             except OSError:
                 continue  # retried and moved meanwhile, or not readable
 
+    def _looks(self) -> Iterator[Clearable]:
+        """Yield what the page's short jobs left: their results and their folders in the spool."""
+        outbox = self._settings.paths.outbox
+        names = [name for name in Outbox(outbox).names() if name.startswith(looks.PREFIX)]
+        for found in finished_results(outbox, names):
+            status = Outbox(outbox).read_status(found.results[0].removesuffix(STATUS_ENDING)) or {}
+            if looks.is_look(found.results[0], status.get("metadata")):
+                places = (self._spool.root / state / str(status["job"]) for state in ("done", "failed"))
+                yield replace(found, paths=tuple(place for place in places if place.is_dir()))
+
     def _sources(self) -> Iterator[Clearable]:
         """Yield what done jobs keep for jobs that are based on them: the files that they named, and what they made. Their videos,
         which are the largest, are spare.
@@ -176,10 +190,14 @@ def _cached_files(folder: Path) -> Iterator[Clearable]:
                 yield Clearable((path,), max(info.st_atime, info.st_mtime), info.st_size)
 
 
-def finished_results(outbox: Path) -> Iterator[Clearable]:
-    """Iterate over finished results with their files. Files without the status file of a finished job are left alone."""
+def finished_results(outbox: Path, names: Iterable[str] | None = None) -> Iterator[Clearable]:
+    """Iterate over finished results with their files. Files without the status file of a finished job are left alone.
+
+    Args:
+        names: of the results; None: all that there are.
+    """
     readable = Outbox(outbox)
-    for name in readable.names():
+    for name in readable.names() if names is None else names:
         try:
             record = readable.read_status(name)
             if record is None or record.get("state") not in FINISHED:

@@ -1,7 +1,8 @@
 """The spool: folders are the queue, a job is one directory, a change of state is one rename (docs/spool.md).
 
 A hop writes the record inside the directory first and then renames the directory. A crash between the two leaves the job
-where it was with a record that is one step ahead; `Spool.load_job` therefore believes the folder, never the record.
+where it was with a record that is one step ahead; `Spool.load_job` therefore believes the folder, never the record. The start of
+a stage is a rename alone: the record stays one step behind.
 """
 
 from __future__ import annotations
@@ -117,6 +118,17 @@ class Spool:
             self._spares.add(job.id)
         return target
 
+    def start_job(self, job: Job, source: Path) -> Path:
+        """Move the directory of a queued job to the stage that starts, which counts the attempt: one rename, not flushed.
+
+        The record is not written: its file only gets the time of the start. `load_job` adds the attempt.
+        """
+        target = self.active(job.stage or job.stages[0]) / job.id
+        fs.OPS.touch(source / "job.json")
+        with self._moving:
+            fs.rename(source, target)
+        return target
+
     def _write_spare(self, job_id: str, spare: Path, data: bytes) -> bool:
         if job_id not in self._spares:
             return False
@@ -128,7 +140,7 @@ class Spool:
         return True
 
     def load_job(self, directory: Path) -> Job:
-        """Read a job's record. Stage and state are those of its folder; a start that was not made is not counted.
+        """Read a job's record. Stage and state are those of its folder, which also says whether the stage was started.
 
         Raises:
             ValueError: the record is missing or invalid.
@@ -149,6 +161,11 @@ class Spool:
         side, above = directory.parent.name, directory.parent.parent.name
         if side == "ready" and job.state == "running":  # its start was counted but not made
             job.attempts[above] = max(0, job.attempts.get(above, 1) - 1)
+        if side == "active" and job.state == "queued" and job.stage == above:  # the rename counts the start
+            job.attempts[above] = job.attempts.get(above, 0) + 1
+            job.not_before = 0.0
+            with contextlib.suppress(OSError):
+                job.since = (directory / "job.json").stat().st_mtime
         if side in ("ready", "active"):
             job.stage = next(stage for stage in STAGES if stage == above)
             job.state = "queued" if side == "ready" else "running"

@@ -21,10 +21,11 @@ from daemon.errors import AvatarError, JobError, WorkerDied, WorkerLost
 from daemon.events import Events
 from daemon.jobs.facts import BatchCounts, JobFacts
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import HISTORY, Job, StageRun, State, unreadable_record
+from daemon.jobs.record import Job, State, unreadable_record
 from daemon.jobs.stages import CHECK, DELIVER
 from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
+from daemon.queue.attempts import Attempts
 from daemon.queue.awaited_files import (
     COPIED_AGAIN,
     CUT_OFF,
@@ -50,6 +51,7 @@ class StateMachine:
     Attributes:
         changed: notified when a job may have become available to a lane.
         running: jobs whose stage runs now, by id.
+        durable: makes the changes on disk.
     """
 
     def __init__(
@@ -66,28 +68,31 @@ class StateMachine:
         self.events = events
         self.changed = Wakeup()
         self.running: dict[str, Job] = {}
-        #: When the running attempts began, on the monotonic clock.
-        self._attempt_began: dict[str, float] = {}
-        #: The slots that run them.
-        self._slots: dict[str, str] = {}
-        self._durable = DurableSteps(settings, spool, events)
+        self._attempts = Attempts()
+        self.durable = DurableSteps(settings, spool, events)
         self._sources = JobSources(settings, sources or SourceFiles(settings))
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
     async def start_attempt(self, ticket: Ticket, slot: str = "") -> tuple[Job, Path] | None:
-        """Start an attempt at a stage; it is counted on disk before anything runs.
+        """Start an attempt at a stage; it is counted on disk before anything runs, by the rename of the job's folder.
+
+        The rename is flushed while the stage begins (`durable.flushed`); before it, if a worker or the daemon died in one of its
+        stages.
 
         Args:
             slot: name of the slot that runs it.
 
         Returns:
             The job and its directory; None if it is not to run now: the record was unreadable and the job has been set aside,
-            or the rest of a file is waited for.
+            the rest of a file is waited for, or the job was taken by others while it was still put down.
 
         Raises:
             OSError: the job could not be moved; it is still in its queue.
         """
+        await self.durable.put_down(ticket.id)
+        if not self.ready_queue.is_current(ticket):
+            return None
         self.ready_queue.take(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
@@ -101,17 +106,13 @@ class StateMachine:
         self._sources.remember_accepted(job.id, ticket.accepted)
         if needs_check(job) and not await self._may_start(job, source, ticket):
             return None
-        self._attempt_began[job.id] = time.monotonic()
-        waited = max(0.0, self._attempt_began[job.id] - ticket.since)
-        job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
-        job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
-        job.state, job.not_before, job.since = "running", 0.0, time.time()
+        self._attempts.begin(job, ticket.stage, ticket.since, slot or ticket.lane)
         self.running[job.id] = job
-        self._slots[job.id] = slot or ticket.lane
         try:
-            directory = await self._durable.move(job, source)
+            directory = await self.durable.start(job, source, wait=bool(job.crashes or job.interruptions))
         except OSError:
-            del self.running[job.id], self._attempt_began[job.id], self._slots[job.id]
+            del self.running[job.id]
+            self._attempts.forget(job.id)
             # Not a known fault of the machine, so it may last; and each attempt makes the lane pause.
             self._requeue_later(ticket, 10 * self.settings.lanes.pause_s)
             raise
@@ -121,6 +122,17 @@ class StateMachine:
     def _requeue_later(self, ticket: Ticket, delay_s: float) -> None:
         """Put a job that could not be started back into its queue, behind the others."""
         self.ready_queue.restore(replace(ticket, not_before=time.monotonic() + delay_s))
+
+    def begin_to_put_down(self, job: Job) -> None:
+        """Note that the stage of a job is over. Until `end_putting_down`, its changes are flushed beside the event loop, and
+        others that would change the job wait (`durable.put_down`).
+        """
+        self._attempts.over(job.id)
+        self.durable.use_threads(job.id)
+
+    def end_putting_down(self, job: Job) -> None:
+        """Note that a job is in its next place."""
+        self.durable.use_loop(job.id)
 
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
         """Record the success of a stage, and move the job to the next stage or to the end."""
@@ -144,7 +156,7 @@ class StateMachine:
         counts = job.facts.batch or BatchCounts(int(job.facts.of(CHECK).get("rows", 0)))
         job.facts.batch = counts
         job.stage, job.state, job.error, job.finished, job.outputs = None, "running", None, None, {}
-        await self._durable.move(job, directory)
+        await self.durable.move(job, directory)
         self.running.pop(job.id, None)
         self._sources.forget(job.id, ended=True)
         self.events.batch_begun(job)
@@ -152,18 +164,22 @@ class StateMachine:
 
     async def save(self, job: Job, directory: Path) -> None:
         """Write the record of a job that stays where it is, durably, and tell of it."""
-        await self._durable.save(job, directory)
+        await self.durable.save(job, directory)
         self.events.job_changed(job)
 
     async def enqueue(self, job: Job, directory: Path) -> None:
         """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""
         job.state, job.since = ("held" if job.held else "queued"), time.time()
-        await self._durable.move(job, directory)
-        self.running.pop(job.id, None)
-        if job.state == "queued":
+        # While it is put down, its slot chooses the next job, which may be this one: its start waits for the move.
+        early = job.state == "queued" and self.durable.uses_threads(job.id)
+        if early:
             self.ready_queue.add(job)
-        else:
+        await self.durable.move(job, directory)
+        self.running.pop(job.id, None)
+        if job.state == "held":
             self._sources.forget(job.id)
+        elif not early:
+            self.ready_queue.add(job)
         self.events.job_changed(job)
         self.changed.notify()
 
@@ -173,15 +189,16 @@ class StateMachine:
         if error is not None:
             job.set_error(error, job.stage)
         self.ready_queue.remove(job.id)
-        await self._durable.retry(lambda: self.events.before_finish(job))
+        self.events.job_ending(job)
+        await self.durable.retry(lambda: self.events.before_finish(job), job)
         if state == "done":  # before the hop: recovery does not look at done jobs
-            await self._durable.retry(lambda: remove_bulky_files(directory, KEPT))
-        place = await self._durable.move(job, directory)
+            await self.durable.retry(lambda: remove_bulky_files(directory, KEPT), job)
+        place = await self.durable.move(job, directory)
         self.running.pop(job.id, None)
         self._sources.forget(job.id, ended=True)
         self.events.job_finished(job)
         if state != "done":
-            await self._durable.retry(lambda: remove_bulky_files(place, KEPT_FAILED))
+            await self.durable.retry(lambda: remove_bulky_files(place, KEPT_FAILED), job)
         self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
@@ -191,7 +208,7 @@ class StateMachine:
         job.held = {"by": by, "reason": reason, "since": time.time()}
         job.note("held", by=by, reason=reason)
         if job.id in self.running:
-            await self._durable.save(job, directory)
+            await self.durable.save(job, directory)
             self.events.job_changed(job)
             return
         self.ready_queue.remove(job.id)
@@ -202,7 +219,7 @@ class StateMachine:
         job.held = None
         job.note("released", by=by)
         if job.id in self.running:
-            await self._durable.save(job, directory)
+            await self.durable.save(job, directory)
             self.events.job_changed(job)
             return
         await self.enqueue(job, directory)
@@ -211,7 +228,7 @@ class StateMachine:
         """Change a job's priority."""
         job.note("priority", by=by, before=job.priority, now=priority)
         job.priority = priority
-        await self._durable.save(job, directory)
+        await self.durable.save(job, directory)
         if job.state == "queued":
             self.ready_queue.add(job)
         self.events.job_changed(job)
@@ -297,13 +314,7 @@ class StateMachine:
 
     def _record_attempt(self, job: Job, result: str) -> None:
         assert job.stage is not None
-        seconds = time.monotonic() - self._attempt_began.pop(job.id, time.monotonic())
-        job.timings[job.stage]["run"] += seconds
-        run = StageRun(
-            job.stage, self._slots.pop(job.id, ""), round(time.time() - seconds, 3), round(seconds, 3), result
-        )
-        job.runs = [*job.runs, run][-HISTORY:]
-        self.events.stage_ended(job, job.stage, result, seconds)
+        self.events.stage_ended(job, job.stage, result, self._attempts.end(job, job.stage, result))
 
     def _backoff(self, tries: int) -> float:
         retry = self.settings.retry
@@ -345,7 +356,7 @@ class StateMachine:
             if not wait or not set(check.unfinished) <= set(wait["files"]):
                 self._sources.note_wait(job, check, **({"code": wait["code"]} if "code" in wait else {}))
                 job.state = "queued"
-                await self._durable.save(job, source)
+                await self.durable.save(job, source)
             del self.running[job.id]
             self._requeue_later(replace(ticket, priority=job.priority), check.wait_s)
         else:
@@ -362,7 +373,7 @@ class StateMachine:
         job.warnings = [unfinished_warning(path, self.settings) for path in (grown if check.late else ())]
         for target in check.renewed:
             job.facts.sources[target].file = None  # which copy is in place is known only after the replacement
-        await self._durable.save(job, directory)
+        await self.durable.save(job, directory)
         await self.restart(job, directory, check)
 
     async def restart(self, job: Job, directory: Path, check: SourceCheck | None = None) -> None:
@@ -370,12 +381,12 @@ class StateMachine:
         The fact `restart` marks the job and names these copies until this is done, so that recovery can repeat it.
         """
         for target in copies_to_install(job):
-            await self._durable.retry(partial(install_new_copy, directory, target))
+            await self.durable.retry(partial(install_new_copy, directory, target))
         if check is not None:
             for target, key in check.renewed.items():
                 source = job.facts.sources[target]
                 source.file, source.still_s = list(key), round(check.still_s[target], 1)
-        await self._durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
+        await self.durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
         kept = job.facts
         job.facts = JobFacts(
             sources=kept.sources, defaults=kept.defaults, inherited=kept.inherited, given=kept.given, base=kept.base

@@ -23,7 +23,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 #: Errors of O_TMPFILE where the filesystem has no files without a name (NFS, SMB, some FUSE).
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
-#: Paths below it use a descriptor of this process (`daemon/system/safe_open.py`, `daemon/intake/claim_folder.py`).
+#: Paths below it use a descriptor of this process (`daemon/system/safe_open.py`, `daemon/intake/claims/claim_folder.py`).
 _DESCRIPTORS = Path("/proc/self/fd")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -125,6 +125,10 @@ class Ops:
     def rename(self, source: Path, target: Path) -> None:
         """Rename a file; replaces the target."""
         os.rename(source, target)
+
+    def touch(self, path: Path) -> None:
+        """Set the times of a file to now; not flushed."""
+        os.utime(path, follow_symlinks=False)
 
     def link(self, source: Path, target: Path) -> None:
         """Create another hard link to a file; of a link, to the link itself."""

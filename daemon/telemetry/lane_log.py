@@ -65,7 +65,7 @@ class LaneLog(Subscriber):
         if change.change == "loaded":
             self._write(
                 "loaded",
-                lane=_row(change.lane),
+                lane=change.slot or _row(change.lane),
                 stage=change.stage,
                 model=change.model,
                 seconds=round(change.seconds, 3),

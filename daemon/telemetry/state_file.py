@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.outbox.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
+from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.learned_times import LearnedTimes, from_factors
 from daemon.system.json_files import replace_json_best_effort
 from daemon.wire import ModelChange
@@ -33,6 +35,7 @@ class StateFile(Subscriber):
 
     Args:
         slots: returns what the slots with a GPU of their own are doing.
+        beside: makes the writes after events, since a slot that takes its next job waits for no flush; None: made at once.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class StateFile(Subscriber):
         estimator: Estimator,
         errors: EstimateErrors,
         slots: Callable[[], list[dict[str, Any]]] = list,
+        beside: LatestWrites | None = None,
     ) -> None:
         self._path = path
+        self._beside = beside
         self._slots = slots
         self._estimator = estimator
         self._errors = errors
@@ -59,11 +64,11 @@ class StateFile(Subscriber):
             "since": since,
             "again": now + delay_s,
         }
-        self.write()
+        self._write_soon()
 
     def lane_resumed(self, lane: str) -> None:
         if self._paused.pop(lane, None) is not None:
-            self.write()
+            self._write_soon()
 
     def model_changed(self, change: ModelChange) -> None:
         key = (change.pid, change.stage, change.model)
@@ -78,31 +83,44 @@ class StateFile(Subscriber):
                 "ram_bytes": _grown(change.ram_before, change.ram_after),
                 "gpu_bytes": _grown(change.gpu_before, change.gpu_after),
             }
-        self.write()
+        self._write_soon()
 
     def slots_changed(self) -> None:
-        self.write()
+        self._write_soon()
 
     def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
         self._unwatched = error.to_dict() if error else None
-        self.write()
+        self._write_soon()
 
     def job_finished(self, job: Job) -> None:
         if time.monotonic() - self._written_at >= WRITE_S:
-            self.write()
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        self._written_at = time.monotonic()
+        if self._beside is None:
+            self._write()()
+        else:
+            self._beside.put(self._path.name, self._write)
 
     def write(self) -> None:
         """Write the present state. It is for information only, so it need not survive a power cut."""
         self._written_at = time.monotonic()
+        if self._beside is not None:
+            self._beside.discard(self._path.name)
+        self._write()()
+
+    def _write(self) -> Callable[[], None]:
+        """Return what writes the present state."""
         state = {
-            "paused_lanes": self._paused,
+            "paused_lanes": dict(self._paused),
             "unwatched": self._unwatched,
             "slots": self._slots(),
             "models": list(self._models.values()),
             LEARNED: self._estimator.learned.to_json(),
             ERRORS: self._errors.to_json(),
         }
-        replace_json_best_effort(self._path, state)
+        return partial(replace_json_best_effort, self._path, state)
 
 
 def _grown(before: int | None, after: int | None) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +17,6 @@ from daemon.errors import (
     JobError,
     MachineError,
     WorkerDied,
-    WorkerLost,
-    from_exception,
-    traceback_of,
 )
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
@@ -29,8 +25,11 @@ from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
 from daemon.wire import ModelChange, Notice, RunRequest
 from daemon.workers.devices import Device
+from daemon.workers.fault_pauses import FaultPause, FaultPauses
 from daemon.workers.preloading import preload_next
 from daemon.workers.process import WorkerProcess
+from daemon.workers.putting_down import End, PuttingDown
+from daemon.workers.read_ahead import ReadAhead
 from daemon.workers.routes import Routes
 from daemon.workers.slot import SOON_S, Slot
 from daemon.workers.slot_models import ModelCosts, SlotModels
@@ -65,16 +64,6 @@ class SlotWatch(Protocol):
         """
 
 
-@dataclass
-class FaultPause:
-    """A pause of a lane after a fault of the machine. Times are monotonic seconds."""
-
-    error: AvatarError
-    began: float
-    until: float
-    delay_s: float
-
-
 class Lane:
     """Runs stages in worker processes. The voice lane has one slot, the cpu lane several. Each GPU is a lane with one slot, so
     that one that is lost pauses alone; all of them take their jobs from the queues of the gpu lane.
@@ -87,6 +76,7 @@ class Lane:
         preloads: stages that the first slot loads ahead of the first job.
         watch: looks after what its slot runs on; None: on nothing of its own.
         is_remote: its worker runs on another machine.
+        reads_ahead: reads the files of the next job while its slots are busy.
     """
 
     def __init__(
@@ -102,6 +92,8 @@ class Lane:
         title: str = "",
         watch: SlotWatch | None = None,
         is_remote: bool = False,
+        *,
+        reads_ahead: bool = False,
     ) -> None:
         self.name = name
         self.is_remote = is_remote
@@ -112,16 +104,24 @@ class Lane:
         self._routes = routes
         self.state_machine = state_machine
         self._costs = costs or ModelCosts()
-        self.slots = [self._make_slot(f"{self.title} {number}", make_worker) for number in range(slots)]
-        self.pause: FaultPause | None = None
+        #: Names of the slots in records of jobs: `voice`, `cpu-2`, and with several GPUs `gpu-1`, by the GPU's number.
+        row = self.title.replace(" ", "-")
+        self.slot_names = [row] if slots == 1 else [f"{row}-{number}" for number in range(1, slots + 1)]
+        self.slots = [self._make_slot(f"{self.title} {number}", make_worker, number) for number in range(slots)]
+        self._pauses = FaultPauses(
+            self.title, self.slots, state_machine.settings, state_machine.events, self._tell_of_slots
+        )
+        self._putting_down = PuttingDown(self.title, state_machine, self._pauses)
+        self._read_ahead = ReadAhead() if reads_ahead else None
         self.draining = False
         self._choose = choose
         self._preloads = preloads
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _make_slot(self, name: str, make_worker: MakeWorker) -> Slot:
+    def _make_slot(self, name: str, make_worker: MakeWorker, number: int) -> Slot:
         models = SlotModels(self._costs)
-        worker = make_worker(self.name, self.state_machine.settings, partial(self._on_notice, models))
+        on_notice = partial(self._on_notice, models, self.slot_names[number])
+        worker = make_worker(self.name, self.state_machine.settings, on_notice)
         return Slot(name, worker, models, self._stages, is_remote=self.is_remote)
 
     def start(self) -> None:
@@ -138,9 +138,15 @@ class Lane:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
                 await slot.worker.stop(0 if slot.job else 2.0)
-            _, late = await asyncio.wait(self._tasks, timeout=10)
+            _, late = await asyncio.wait([*self._tasks, asyncio.create_task(self._settle())], timeout=10)
             for task in late:
                 task.cancel()
+
+    async def _settle(self) -> None:
+        """Wait until the slots have ended, and the last jobs are put down and flushed."""
+        await asyncio.wait(self._tasks)
+        await asyncio.gather(*(slot.putting_down for slot in self.slots if slot.putting_down is not None))
+        await self.state_machine.durable.flushed()
 
     def restart_workers(self) -> None:
         """Use new processes for the next jobs, since the settings have changed."""
@@ -179,11 +185,11 @@ class Lane:
     async def _take_turn(self, slot: Slot) -> None:
         """Run the next job; where there is none, load a stage ahead, or wait for a change."""
         ticket = self._next_ticket(slot)
-        may_load = bool(slot.to_preload) and not self._is_paused()
+        may_load = bool(slot.to_preload) and not self._pauses.is_active()
         if (ticket is not None or may_load) and not slot.worker.alive and self._watch is not None:
             await self._look_at_device(slot, starts=True)
             ticket = self._next_ticket(slot)  # others may have taken the one before
-            may_load = may_load and not self._is_paused()
+            may_load = may_load and not self._pauses.is_active()
         if ticket is not None:
             await self._run_ticket(slot, ticket)
         elif may_load:
@@ -193,7 +199,7 @@ class Lane:
             await self._wait_for_change(slot)
 
     def _next_ticket(self, slot: Slot) -> Ticket | None:
-        return None if self._is_paused() else self._choose(slot, time.monotonic())
+        return None if self._pauses.is_active() else self._choose(slot, time.monotonic())
 
     def _to_preload(self) -> list[Stage]:
         stages = self._preloads()
@@ -213,53 +219,39 @@ class Lane:
             if starts and slot.worker.starts_first and not self.draining:
                 await slot.worker.start()
         except MachineError as exc:
-            self._begin_pause(exc)
+            self._pauses.begin(exc)
 
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
         slot.begin(ticket.stage)
         try:
-            await self._run_job(slot, ticket)
+            if (end := await self._run_job(slot, ticket)) is not None:
+                await self._putting_down.begin(slot, ticket, end)
         except Exception as exc:
             # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
-            log.exception("lane step failed", lane=self.title, job_id=ticket.id)
-            error = from_exception(exc)
-            error.traceback = traceback_of(exc)
-            await self._recover_job(slot, ticket, error)
+            await self._putting_down.recover(slot.job, ticket, exc)
         finally:
             slot.end()
             self._tell_of_slots()
 
+    def _read_next(self, slot: Slot) -> None:
+        """Read the files of the job that a busy slot would run next."""
+        if self._read_ahead is not None and (ticket := self._next_ticket(slot)) is not None:
+            self._read_ahead.begin(self.state_machine.spool.ready(ticket.stage) / ticket.id)
+
     def _is_needed(self, slot: Slot) -> bool:
         """Return whether a job waits for a slot that loads a stage, since no other slot can take it."""
-        if self._is_paused() or any(other.is_free for other in self.slots if other is not slot):
+        if self._pauses.is_active() or any(other.is_free for other in self.slots if other is not slot):
             return False
         return self._choose(slot, time.monotonic()) is not None
 
-    async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
-        """Bring a job into a valid state after an unexpected error."""
-        self.state_machine.running.pop(ticket.id, None)
-        directory = self.state_machine.spool.active(ticket.stage) / ticket.id
-        if slot.job is None:  # it was not started, and is still in its queue
-            self._begin_pause(error)
-            return
-        try:
-            job = slot.job
-            if isinstance(error, MachineError):
-                self._begin_pause(error)
-                await self.state_machine.put_back(job, directory)
-            else:
-                await self.state_machine.fail_attempt(job, directory, error)
-        except Exception:
-            log.exception("job left where it is", job_id=ticket.id)  # recovered at the next start
-
     async def _wait_for_change(self, slot: Slot) -> None:
         """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
-        if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_jobs():
+        if not self._pauses.is_active() and not any(other.job for other in self.slots) and not self._has_jobs():
             # The pause has expired, and no job is left whose success would end it.
             if self.pause is not None:
                 await self._look_at_device(slot)
-            if not self._is_paused():
-                self._end_pause()
+            if not self._pauses.is_active():
+                self._pauses.end()
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
@@ -280,82 +272,63 @@ class Lane:
             if idle > self.state_machine.settings.lanes.idle_s and not (kept and not is_short()):
                 slot.succeeded = False
                 await slot.worker.stop()
-        elif kept and slot.succeeded and not self._is_paused():
+        elif kept and slot.succeeded and not self._pauses.is_active():
             # Only after a successful job: a model that ends the process while it loads would end each new one.
             slot.to_preload, slot.succeeded = self._to_preload(), False
 
-    async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.state_machine.start_attempt(ticket, self._name_of(slot))
+    async def _run_job(self, slot: Slot, ticket: Ticket) -> End | None:
+        """Run a stage. Returns how to put the job down; None if it was not started."""
+        machine = self.state_machine
+        taken = await machine.start_attempt(ticket, self._name_of(slot))
         if taken is None:
-            return
+            return None
         job, directory = taken
         slot.job, began = job, time.monotonic()
         self._tell_of_slots()
         if len(self.slots) > 1 or self._watch is not None:
-            self.state_machine.changed.notify()  # others may have left the next job to this slot
+            machine.changed.notify()  # others may have left the next job to this slot
+        trouble: WorkerDied | AvatarError | None = None
         try:
-            result = await slot.worker.run(
-                RunRequest(
-                    job=job.id,
-                    name=job.name,
-                    stage=ticket.stage,
-                    dir=directory,
-                    manifest=job.manifest,
-                    still_s={name: source.still_s for name, source in job.facts.sources.items()},
-                    by=job.by,
-                ),
-                stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
-                lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
-            )
+            end = await self._run_stage(slot, job, directory, ticket, began)
         except ElsewhereError as exc:
             self._routes.learn(job, ticket.stage, exc.engine)
-            if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
-            else:
-                await self.state_machine.put_back(job, directory, "returned")
-        except (WorkerDied, AvatarError) as trouble:
-            # However a cancelled stage ended: its worker said so, or was killed.
-            if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
-            elif isinstance(trouble, WorkerDied):
-                await self._worker_died(job, directory, trouble)
-            elif isinstance(trouble, MachineError):
-                self._begin_pause(trouble)
-                await self.state_machine.put_back(job, directory)
-            else:
-                await self.state_machine.fail_attempt(job, directory, trouble)
-        else:
-            if self.pause is None or self.pause.began < began:
-                self._end_pause()
-            slot.succeeded = True
-            slot.models.done(ticket.stage, slot.worker.pid)
-            if slot.models.run == 1:  # it may have loaded models
-                await self._look_at_device(slot)
-            self._routes.learn_from(job, ticket.stage, result.facts)
-            if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
-            else:
-                await self.state_machine.advance(job, directory, result.facts, result.warnings)
+            end = partial(machine.put_back, job, directory, "returned")
+        except (WorkerDied, AvatarError) as exc:
+            trouble = exc
+        if slot.cancelled:  # however its stage ended: its worker said so, or was killed
+            return partial(machine.finish_cancelled, job, directory, slot.cancelled_by)
+        if trouble is not None:
+            return self._putting_down.after(trouble, job, directory, draining=self.draining)
+        return end
+
+    async def _run_stage(self, slot: Slot, job: Job, directory: Path, ticket: Ticket, began: float) -> End:
+        request = RunRequest(
+            job=job.id,
+            name=job.name,
+            stage=ticket.stage,
+            dir=directory,
+            manifest=job.manifest,
+            still_s={name: source.still_s for name, source in job.facts.sources.items()},
+            by=job.by,
+        )
+        asyncio.get_running_loop().call_soon(self._read_next, slot)  # when the stage has been told to run
+        result = await slot.worker.run(
+            request,
+            stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
+            lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
+        )
+        if self.pause is None or self.pause.began < began:
+            self._pauses.end()
+        slot.succeeded = True
+        slot.models.done(ticket.stage, slot.worker.pid)
+        if slot.models.run == 1:  # it may have loaded models
+            await self._look_at_device(slot)
+        self._routes.learn_from(job, ticket.stage, result.facts)
+        return partial(self.state_machine.advance, job, directory, result.facts, result.warnings)
 
     def _name_of(self, slot: Slot) -> str:
         """Return the name of a slot, in records of jobs."""
         return self.slot_names[self.slots.index(slot)]
-
-    @property
-    def slot_names(self) -> list[str]:
-        """Names of the slots in records of jobs: `voice`, `cpu-2`, and with several GPUs `gpu-1`, by the GPU's number."""
-        name = self.title.replace(" ", "-")
-        return [name] if len(self.slots) == 1 else [f"{name}-{number}" for number, _ in enumerate(self.slots, start=1)]
-
-    async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
-        if self.draining:
-            await self.state_machine.put_back(job, directory, "returned")
-            return
-        self.state_machine.events.worker_died(self.title, death.code)
-        if isinstance(death, WorkerLost):
-            await self.state_machine.record_loss(job, directory, death)
-        else:
-            await self.state_machine.record_crash(job, directory, death)
 
     def _has_jobs(self) -> bool:
         """Return whether a job waits for this lane, or is being started."""
@@ -368,47 +341,30 @@ class Lane:
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
-    def _is_paused(self) -> bool:
-        return self.pause is not None and time.monotonic() < self.pause.until
-
-    def _begin_pause(self, error: AvatarError) -> None:
-        base = self.state_machine.settings.lanes.pause_s
-        delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
-        now = time.monotonic()
-        self.pause = FaultPause(error, now, now + delay, delay)
-        for slot in self.slots:
-            slot.paused_until = self.pause.until
-        self.state_machine.events.lane_paused(self.title, error, delay)
-        self._tell_of_slots()
+    @property
+    def pause(self) -> FaultPause | None:
+        """Its pause after a fault of the machine; also one whose time is over, until a job succeeds."""
+        return self._pauses.pause
 
     def begin_pause(self, error: MachineError) -> None:
         """Pause, unless it pauses already, for a fault that concerns it also while it has no job."""
         if self.pause is None:
-            self._begin_pause(error)
+            self._pauses.begin(error)
 
     def end_pause_of(self, *codes: str) -> None:
         """End a pause after a fault that is mended."""
         if self.pause is not None and self.pause.error.code in codes:
-            self._end_pause()
+            self._pauses.end()
             self.state_machine.changed.notify()
-
-    def _end_pause(self) -> None:
-        if self.pause is not None:
-            self.pause = None
-            for slot in self.slots:
-                slot.paused_until = 0.0
-            self.state_machine.events.lane_resumed(self.title)
-            self._tell_of_slots()
 
     def _tell_of_slots(self) -> None:
         if self._watch is not None:
             self.state_machine.events.slots_changed()
 
-    def _on_notice(self, models: SlotModels, notice: Notice) -> None:
+    def _on_notice(self, models: SlotModels, slot: str, notice: Notice) -> None:
         if isinstance(notice, ModelChange):
             models.changed(notice)
-            if self.title != self.name:
-                notice = notice.model_copy(update={"lane": self.title})
-            self.state_machine.events.model_changed(notice)
+            lane = {"lane": self.title} if self.title != self.name else {}
+            self.state_machine.events.model_changed(notice.model_copy(update={**lane, "slot": slot}))
         else:
             self.state_machine.events.stage_left(notice.job, notice.value)

@@ -6,6 +6,7 @@ says by `WorkerDied` that it is gone. It is a child process, or runs on another 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ class Slot:
         succeeded: it has done a job since it was last told to preload.
         free_bytes: free memory of its GPU when it was last looked at; None: not known.
         is_remote: its worker runs on another machine, which not every job can go to (`Ticket.portable`).
+        putting_down: brings its last job to its next place, while the slot takes another one.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Slot:
     succeeded: bool = False
     free_bytes: int | None = None
     is_remote: bool = False
+    putting_down: asyncio.Task[None] | None = None
     #: Seconds of all jobs that have ended, and when the present one began; in one value, as other threads read it.
     _work: tuple[float, float | None] = (0.0, None)
     idle_since: float = field(default_factory=time.monotonic)

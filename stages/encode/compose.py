@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
+from stages.encode.bare_lips import BareLips
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
 from stages.encode.field_warp import (
@@ -33,8 +34,10 @@ from stages.encode.field_warp import (
 )
 from stages.encode.figure_planes import FigurePlanes, block_around, together
 from stages.encode.gaze import GazeLimit, GazePainter
+from stages.encode.head_at_mouth import HeadAtMouth
 from stages.encode.layers import Background, Box, make_figure
-from stages.encode.mouth import InteriorPainter, MouthOpening
+from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
+from stages.encode.mouth_state import MouthState
 from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
@@ -56,8 +59,6 @@ _ZOOM = "zoom"
 #: Cells beyond those where the face's fields act, in which the inverse is made with them, and beyond these, in which a source may
 #: lie; even.
 _NEAR, _AROUND = 4, 8
-#: Parameters that are above 0 while the mouth speaks.
-_SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 
 
 class Composer:
@@ -67,7 +68,7 @@ class Composer:
         width, height: px.
         frame_count: number of frames.
         transparent: whether frames have an alpha plane.
-        plate: the portrait's background without the person, BGR uint8 [height, width, 3]; the portrait if it cannot be split.
+        portrait: BGR uint8 [height, width, 3].
     """
 
     def __init__(
@@ -99,10 +100,10 @@ class Composer:
         self._figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self._figure.copy()
         self._planes = FigurePlanes(self._figure)
-        self.plate = swap_red_and_blue(rig.matte.plate) if rig.matte else portrait
+        self.portrait = portrait
         behind = portrait if backdrop is None else backdrop
         if rig.matte and backdrop is None:
-            behind = self.plate
+            behind = swap_red_and_blue(rig.matte.plate)
         self._zoom = _zoom_of(rig, track)
         if backdrop is None:
             behind = _zoomed(behind, self._zoom)
@@ -122,9 +123,9 @@ class Composer:
         box = self._creases.slices
         self._folds = self._planes.prepare(self._painted[box], box)
         self._painted[box] = self._figure[box]
-        half = 0.5 * rig.frame.unit
-        self._mouth_points = rig.frame.picture(np.array([[0, 0], [half, 0], [0, half]])).astype(np.float32)
+        self._head_at_mouth = HeadAtMouth(rig.frame)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
+        self._bare_lips = BareLips(rig.oral, (self.width, self.height))
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
         self._prepare_fields()
 
@@ -308,6 +309,8 @@ class Composer:
         side = opening.side()
         places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
         cv2.add(places, upper, places)
+        state = MouthState.of(parameters, self._rig.oral.own_teeth)
+        kept = self._bare_lips.put(self._painted, state.bare)
         lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam(side)
@@ -316,44 +319,30 @@ class Composer:
             of_upper, of_lower = sample(self._painted, np.stack([above, above + change[seam]]), cv2.INTER_CUBIC)
             mixed = of_upper + side[seam][:, None] * (of_lower.astype(np.float32) - of_upper)
             lips[seam] = np.clip(mixed + 0.5, 0, 255)
-        # A mouth that is open in the picture stays as it is until it begins to speak.
-        speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
-        closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
-        visible = opening.visible() if speaking > 0 else None
-        if visible is not None or closed > 0:
+        self._painted[self._bare_lips.slices] = kept
+        visible = opening.visible() if state.speaking > 0 else None
+        if visible is not None or state.touching > 0:
             mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
-            self._interior.hide_teeth(opening, mixed, closed)
-            self._interior.draw_contact(opening, mixed, closed)
-            self._interior.shade_lips(opening, mixed, speaking)
-            self._interior.fade_line(opening, mixed, _rounded(parameters) * speaking)
+            self._interior.draw_contact(opening, mixed, state.touching)
+            self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(visible.cover() * np.float32(speaking))
-                seen += cover * (self._paint_interior(parameters, visible, head) - seen)
+                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(state.speaking))
+                seen += cover * (self._paint_interior(parameters, visible, head, state) - seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)
             lips = np.asarray(drawn, np.uint8)
         self._background.show(lips, opening.slices, frame)
 
-    def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
+    def _paint_interior(
+        self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray, state: MouthState
+    ) -> FloatArray:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
-        rounded = _rounded(parameters)
-        return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
-
-    def _head_matrix(self, head: FloatArray) -> FloatArray:
-        """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
-        source = self._mouth_points
-        target = source + field_at_points(head, self._coarse, 2 * self._rig.step, source)
-        return np.asarray(cv2.getAffineTransform(source, target), np.float32)
-
-
-def _rounded(parameters: dict[str, float]) -> float:
-    """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2.7 * parameters["pucker"] - 1.5 * (max(parameters["upper_lip"], 0.0) + parameters["lower_lip"])
-    return min(max(rounded, 0.0), 1.0)
+        moved = self._head_at_mouth.matrix(head, self._coarse, 2 * self._rig.step)
+        return self._interior.paint(opening, moved, (drop, rise), parameters["tongue"], state.rounded, state.as_shown)
 
 
 def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:

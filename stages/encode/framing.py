@@ -55,4 +55,4 @@ def frames_of_job(ctx: Context) -> DrawnFrames:
     composer, place = Composer.for_job(ctx), Placement.of_job(ctx)
     if place.fills:
         return composer
-    return BorderedFrames(composer, place, make_surround(ctx, composer.plate, place))
+    return BorderedFrames(composer, place, make_surround(ctx, composer.portrait, place))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.mouth_interior import MouthInterior
-from stages.face.sampling import blur, on_colours
+from stages.face.sampling import on_colours
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -26,14 +26,16 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: which leaves so much light: a thin strip of them would look like a splinter.
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
 _STRIP, _STRIP_LIGHT = 0.06, 0.35
+#: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
+_SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
-#: The line between shut lips beside a rounded opening is lightened by this part.
-_FADES = 0.85
+#: Toward the corners, lips that part by less than this part of the greatest gap, and so many units, are shut.
+_SLIT_PART, _SLIT_LEAST = 0.10, 0.012
+#: How much of what is behind the lips a slit between them shows, and from which height on an opening shows all, units.
+_SLIT_COVER, OPEN_SLIT = 0.35, 0.055
 #: The contact line of closed lips fades within so many units of the corners.
 _LINE_ENDS = 0.14
-#: Gap of lips that touch, and how far from their line a rest of the picture's teeth may be seen; units.
-_TOUCHING, _TEETH_REST = 0.02, 0.05
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -64,6 +66,7 @@ class MouthOpening:
         margin = 0.30 * unit + 4
         width, height = size
         lower = _tapered(upper, lower)
+        upper, lower = _rounded_off(upper, lower, unit)
         left, right = min(upper[0, 0], lower[0, 0]), max(upper[-1, 0], lower[-1, 0])
         x0, x1 = _even(left - margin, right + margin + 1, width)
         y0, y1 = _even(
@@ -125,13 +128,17 @@ class MouthOpening:
         rows, columns = np.nonzero((cut > 0) & (cut < 1))
         return rows, columns + first
 
-    def cover(self) -> FloatArray:
-        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across."""
+    def cover(self, slit: float = 1e-3) -> FloatArray:
+        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across.
+
+        Light falls through an opening's thin ends, where it is less than `slit` px high: there it is covered in part.
+        """
         rows = self.rows()
         upper, lower = (_in_thirds(edge) for edge in (self.upper, self.lower))
         found = np.minimum(rows + np.float32(0.5), lower)
         found -= np.maximum(rows - np.float32(0.5), upper)
-        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0), np.float32)
+        clear = _SLIT_COVER + (1 - _SLIT_COVER) * np.clip((self.lower - self.upper) / slit, 0, 1)
+        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0) * clear.astype(np.float32), np.float32)
 
 
 class InteriorPainter:
@@ -142,14 +149,20 @@ class InteriorPainter:
         warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
         self._warm = _shades(warmth)
         self._cavity = tones.cavity[::-1].astype(np.float32)
-        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
+        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull", "shown")}
         #: Exponent of the shade on the upper teeth; a colour that was seen inside a mouth has most of it already.
         self._on_teeth = _shades(warmth * np.float32(0.10 if oral.own_colour else 0.33))
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
     def paint(
-        self, opening: MouthOpening, head: FloatArray, jaw: tuple[float, float], tongue: float, rounded: float
+        self,
+        opening: MouthOpening,
+        head: FloatArray,
+        jaw: tuple[float, float],
+        tongue: float,
+        rounded: float,
+        as_shown: float = 0.0,
     ) -> FloatArray:
         """Draw what is visible through the opening, float32 [height, width, 3].
 
@@ -159,6 +172,7 @@ class InteriorPainter:
             jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
             tongue: how far the tongue is raised, 0 to 1.
             rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
+            as_shown: share of what the picture shows between the lips, 0 to 1, which stays with the skull.
         """
         unit = self._frame.unit
         shade = self._shade(opening)
@@ -172,12 +186,16 @@ class InteriorPainter:
         light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
-        light = light * slit.astype(np.float32)[None, :, None]
+        light = light * _shade_of(np.broadcast_to(slit.astype(np.float32), shade.shape), self._warm)
         if rounded > 0:
             strip = np.clip((opening.rows() - opening.upper) / np.float32(_STRIP * unit), 0, 1)
             strip *= strip
             light *= on_colours(1 - np.float32(rounded * (1 - _STRIP_LIGHT)) * (1 - strip))
         self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
+        if as_shown > 0:
+            painted = seen.copy()
+            self._over(seen, "shown", opening, head, 0.0)
+            cv2.addWeighted(seen, as_shown, painted, 1 - as_shown, 0, seen)
         return seen
 
     def _throat(self, opening: MouthOpening) -> FloatArray:
@@ -208,58 +226,6 @@ class InteriorPainter:
         dark += 1
         lips *= _shade_of(dark, self._warm)
 
-    def fade_line(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
-        """Lighten the dark line between the shut lips beside a rounded opening by `amount`, in place.
-
-        With the line, the mouth would look as broad as at rest. It takes colours from above and below, where it is darker.
-        """
-        opening = whole.visible()
-        if opening is None or amount <= 0:
-            return
-        unit = self._frame.unit
-        amount *= _FADES * min(float((opening.lower - opening.upper).max()) / (0.06 * unit), 1.0)
-        reach = max(round(0.065 * unit), 2)
-        beyond = (whole.softness - 0.7) / (0.8 * 0.18 * unit)  # the mouth's corners are dark, too
-        inside = np.flatnonzero(beyond < 1)
-        first, last = opening.left - whole.left, opening.right - whole.left
-        for start, end, beside in ((inside[0], first, first), (last, inside[-1] + 1, last - 1)):
-            columns = np.arange(start, end)
-            middle = whole.middle[start:end] - whole.top
-            top = max(math.floor(float(middle.min(initial=len(lips)))) - reach, 0)
-            bottom = min(math.ceil(float(middle.max(initial=0))) + reach + 1, len(lips))
-            if not len(columns) or bottom <= top:
-                continue
-            box = lips[top:bottom, start:end]
-            from_line = (np.arange(top, bottom, dtype=np.float32)[:, None] - middle) / np.float32(reach)
-            ends = (np.clip(np.round(middle + way), top, bottom - 1).astype(int) for way in (-reach, reach))
-            above, below = (blur(lips[row, columns][None], max(0.04 * unit, 1.0)) for row in ends)
-            down = np.clip(from_line / 2 + 0.5, 0, 1)[..., None]
-            lighter = np.maximum(above + down * (below - above) - box, 0)
-            fade = np.minimum(np.abs(columns - beside) / (0.1 * unit), 1) * np.minimum(2 - 2 * beyond[start:end], 1)
-            near = np.sqrt(np.clip(1 - np.abs(from_line), 0, 1)) * (amount * fade).astype(np.float32)
-            box += on_colours(near) * lighter
-
-    def hide_teeth(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
-        """Darken what is brighter than both lips along the line at which they touch, in place: a rest of the picture's teeth."""
-        unit = np.float32(self._frame.unit)
-        inside = np.flatnonzero((opening.softness < 1) & (opening.lower - opening.upper < _TOUCHING * unit))
-        reach = max(round(_TEETH_REST * self._frame.unit), 2)
-        if closed <= 0 or not len(inside):
-            return
-        middle = opening.middle[inside] - opening.top
-        top = max(math.floor(float(middle.min())) - reach, 0)
-        bottom = min(math.ceil(float(middle.max())) + reach + 1, len(lips))
-        if bottom <= top:
-            return
-        from_line = (np.arange(top, bottom, dtype=np.float32)[:, None] - middle) / np.float32(reach)
-        ends = (np.clip(np.round(middle + way), top, bottom - 1).astype(int) for way in (-reach, reach))
-        above, below = (blur(lips[row, inside][None], max(0.02 * self._frame.unit, 1.0)) for row in ends)
-        down = np.clip(from_line / 2 + 0.5, 0, 1)[..., None]
-        box = lips[top:bottom, inside]
-        darker = np.minimum(above + down * (below - above) - box, 0)
-        near = np.clip(2 - 2 * np.abs(from_line), 0, 1) * np.float32(closed)
-        lips[top:bottom, inside] = box + on_colours(near) * darker
-
     def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
         """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""
         if closed <= 0:
@@ -272,7 +238,7 @@ class InteriorPainter:
         from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
-        lips *= _shade_of(1 - np.float32(0.32 * closed) * touching * line, self._warm)
+        lips *= _shade_of(1 - np.float32(0.40 * closed) * touching * line, self._warm)
 
     def _over(
         self,
@@ -303,10 +269,10 @@ class InteriorPainter:
         gap = opening.lower - opening.upper
         narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * min(float(gap.max() / (0.12 * unit)), 1.0))
         shade = rows - opening.upper
-        shade /= 0.09 * unit
-        np.sqrt(np.clip(shade, 0, 1, out=shade), out=shade)
-        shade *= np.float32(0.45)
-        shade += np.float32(0.55)
+        shade /= np.maximum(np.float32(_SHADE_LEAST * unit), np.float32(_SHADE_PART) * gap)
+        np.clip(shade, 0, 1, out=shade)
+        shade *= np.float32(1 - _SHADE)
+        shade += np.float32(_SHADE)
         above = opening.lower - rows
         above /= 0.04 * unit
         np.clip(above, 0, 1, out=above)
@@ -354,6 +320,21 @@ def _even(first: float, last: float, side: int) -> tuple[int, int]:
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
     return np.asarray(upper + _taper(len(upper)) * (lower - upper), np.float32)
+
+
+def _rounded_off(upper: FloatArray, lower: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
+    """Bring the edges together where they hardly part, toward the corners: an opening has round ends, and no slits beside it."""
+    gap = np.maximum(lower[:, 1] - upper[:, 1], 0)
+    cut = _from_middle(len(upper)) * (_SLIT_PART * gap.max() + _SLIT_LEAST * unit)
+    closer = np.zeros_like(upper)
+    closer[:, 1] = np.minimum(cut, gap) / 2
+    return upper + closer, lower - closer
+
+
+@cache
+def _from_middle(count: int) -> FloatArray:
+    """The square of the distance from the middle, 0 to 1, of each of so many points."""
+    return np.asarray(np.linspace(-1, 1, count) ** 2, np.float32)
 
 
 @cache

@@ -31,8 +31,10 @@ _TOO_SOFT_PX, _SOFT_PX = 45, 120
 #: `Clarity.lips_unsure` and `eyes_unsure`. On 111 good portraits the largest were 3.2 and 3.2; under 541 masks 99 % of the first
 #: were above 5.1; on monkeys both were large.
 _LIPS_UNSURE, _EYES_UNSURE = 4.5, 3.3
-#: `Clarity.lip_side_unsure` and `lips_differ` above which a part of the mouth may be covered: exceeded by 1 % of good portraits.
-_SIDE_UNSURE, _LIPS_DIFFER = 4.5, 15.0
+#: `Clarity.lip_side_unsure` above which a part of the mouth may be covered: exceeded by 1 % of good portraits. So it may be above
+#: this `lips_differ` with this `lips_unsure`: something dark before one lip gives at least 25 and 2.7, and a lower lip that is
+#: paler than the upper one 20 and 1.8.
+_SIDE_UNSURE, _LIPS_DIFFER, _DIFFER_UNSURE = 4.5, 15.0, 2.5
 #: The mouth is covered above so much of `Clarity.lips_unsure` if `Clarity.lip_contrast` is below: at least 6 on good portraits,
 #: at most 2 on 99 % of masks.
 _COVERED = ((3.2, 1.5), (_LIPS_UNSURE, 4.0), (7.0, math.inf))
@@ -201,7 +203,8 @@ def _check_clarity(clarity: Clarity) -> list[Caution]:
                 f"The face shows no more detail than a sharp face of {clarity.detail_px:.0f} px; use a sharper picture.",
             )
         )
-    if clarity.lip_side_unsure > _SIDE_UNSURE or clarity.lips_differ > _LIPS_DIFFER:
+    one_lip = clarity.lips_differ > _LIPS_DIFFER and clarity.lips_unsure > _DIFFER_UNSURE
+    if clarity.lip_side_unsure > _SIDE_UNSURE or one_lip:
         found.append(
             Caution(
                 "mouth-unclear",

@@ -12,7 +12,8 @@ from stages.context import Context
 from stages.face import decode
 from stages.face.output_frame import choose_output_frame
 from stages.face.placement import Placement
-from stages.face.sampling import blur, blur_widely, encode_png
+from stages.face.rig.matting.fill import noise
+from stages.face.sampling import blur, blur_widely, encode_png, on_colours
 
 Picture = npt.NDArray[np.uint8]
 
@@ -21,8 +22,13 @@ _FILE = "background.png"
 _KEY = (0, 177, 64)
 #: Sigma of the blur for `background: blur`, as a fraction of the shorter side.
 _BLUR = 0.028
-#: The same for the borders of `fit: blur`, and their brightness: a little darker, so that the picture stands out.
-_SURROUND, _DIM = 0.05, 0.8
+#: The same for borders that show the picture enlarged, and their brightness: the picture itself stands out.
+_SURROUND, _DIM = 0.08, 0.55
+#: Sigma of the shadow around the picture on such borders, as a fraction of the shorter side, and how much of their light is left
+#: beside the picture.
+_SHADOW, _SHADED = 0.015, 0.5
+#: Standard deviation of the noise that keeps a dark gradient free of steps, 8-bit levels.
+_DITHER = 0.7
 
 
 def prepare_backdrop(ctx: Context, split: bool) -> None:
@@ -87,11 +93,12 @@ def load_backdrop(ctx: Context, plate: Picture, place: Placement) -> Picture | N
     return np.full((place.height, place.width, 3), _colour(wanted), np.uint8)
 
 
-def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
-    """Make what is around a portrait that does not fill the video: its own background, enlarged and blurred, or black for `pad`.
+def make_surround(ctx: Context, portrait: Picture, place: Placement) -> Picture:
+    """Make what is around a portrait that does not fill the video: the same picture, enlarged, blurred and darker, as
+    broadcasters show vertical pictures; or black for `pad`.
 
     Args:
-        behind: the portrait's background, BGR.
+        portrait: BGR.
         place: of the portrait in the video.
 
     Returns:
@@ -99,8 +106,14 @@ def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
     """
     if ctx.manifest.fit == "pad":
         return np.zeros((place.height, place.width, 3), np.uint8)
-    soft = blur_widely(_covering(behind, place).astype(np.float32), _SURROUND * min(place.width, place.height))
-    return np.asarray(np.clip(soft * _DIM + 0.5, 0, 255), np.uint8)
+    side = min(place.width, place.height)
+    soft = blur_widely(_covering(portrait, place).astype(np.float32), _SURROUND * side)
+    light = np.ones((place.height, place.width), np.float32)
+    light[place.top : place.bottom, place.left : place.right] = 0.0
+    # At the picture's edge, the blur is a half.
+    light = _SHADED + (1 - _SHADED) * np.clip(2 * blur_widely(light, _SHADOW * side) - 1, 0, 1)
+    dithered = soft * on_colours(np.asarray(_DIM * light, np.float32)) + on_colours(noise(light.shape, _DITHER))
+    return np.asarray(np.clip(dithered + 0.5, 0, 255), np.uint8)
 
 
 def _colour(wanted: str) -> tuple[int, int, int]:

@@ -32,7 +32,6 @@ class PictureOptions:
     Attributes:
         face, size, aspect, fit: as in the manifest.
         cut_out: whether the person is put in front of another background.
-        soft_border: whether a picture that is extended goes on out of focus.
         draft: whether the manifest asks for half the size.
         limits: the settings of the stage.
     """
@@ -42,7 +41,6 @@ class PictureOptions:
     aspect: str | None
     fit: str
     cut_out: bool
-    soft_border: bool
     draft: bool
     limits: FaceStage
 

@@ -27,6 +27,7 @@ from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
+from stages.face.rig.matting.plain_border import goes_on_unseen
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import Rig, load_rig, rig_path
 from stages.face.sampling import decode_png, encode_png
@@ -44,8 +45,8 @@ _NO_END = Caution(
     "picture-without-end",
     "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
 )
-#: What may be behind a person whose sides go out of focus: elsewhere an outline is wanted.
-_SOFT_BACKGROUNDS = ("keep", "blur")
+#: What leaves a picture's own background behind the person.
+_OWN_BACKGROUNDS = ("keep", "blur")
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -186,8 +187,7 @@ def options_of(ctx: Context) -> PictureOptions:
         ctx.manifest.aspect,
         ctx.manifest.fit,
         # Where these keys are not used, a warning says so.
-        kind.animates and ctx.manifest.background != "keep",
-        not kind.animates or ctx.manifest.background in _SOFT_BACKGROUNDS,
+        kind.animates and ctx.manifest.background not in _OWN_BACKGROUNDS,
         kind.draws and ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
@@ -208,14 +208,17 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     _allow_drawing(ctx, *drawn)
     portrait = frame.render(source)
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
-    inner = matte = None
+    inner: Inner | None = None
+    matte: Matte | None = None
     if frame.extended:
-        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height, options.soft_border)
-        person = shared_landmarker().person_mask(portrait)
+        matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
+        if not (options.cut_out or goes_on_unseen(portrait, matte, frame.margins)):
+            frame = frame.bordered()
+    if frame.extended and matte is not None:
+        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         skin = forehead_colour(portrait, landmarks)
         bare, others = find_skin(portrait, landmarks, skin)
-        split = split_person(portrait, landmarks, person)
-        portrait, matte = extend(portrait, split, frame.margins, skin, others, inner.soft, crown_above(landmarks), bare)
+        portrait, matte = extend(portrait, matte, frame.margins, skin, others, crown_above(landmarks), bare)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
@@ -294,8 +297,8 @@ def _cautions(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> li
         found.append(
             Caution(
                 "eyes-unsure",
-                "The eyes cannot be made out (sunglasses, hair, or eyes drawn larger than a person's), so the video has no "
-                "blinks, and the gaze stays as in the picture.",
+                "The eyes cannot be made out (dark glasses, shadow, hair, or eyes drawn larger than a person's), so the video "
+                "has no blinks, and the gaze stays as in the picture.",
             )
         )
     return found

@@ -39,6 +39,8 @@ FOREHEAD, CHIN, NOSE_TIP, NOSE_BASE, LEFT_SIDE, RIGHT_SIDE = 10, 152, 1, 2, 234,
 CHEEKS = (50, 101, 118, 117, 280, 330, 347, 346)
 #: Skin lower down, beside the mouth and the wings of the nose.
 BESIDE_MOUTH = (187, 411, 205, 425, 36, 266)
+#: Skin between the lower lip and the chin.
+BELOW_LIP = (18, 200)
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
         150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 

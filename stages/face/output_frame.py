@@ -24,6 +24,8 @@ _HAIR, _EARS, _CHIN = 0.4, 0.16, 0.08
 _BESIDE, _OVER, _UNDER = 0.07, 0.05, 0.25
 #: What is left out at a border where the picture is extended: the outermost pixels are often damaged; of the shorter side.
 _EDGE = 0.008
+#: Part of the upper and lower borders that is above: captions go below.
+_BORDER_ABOVE = 1 / 4
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ class OutputFrame:
         return replace(
             self, width=width, height=height, video_width=video[0], video_height=video[1], left=left, top=top
         )
+
+    def bordered(self) -> OutputFrame:
+        """Return the same part of the picture with borders in place of what is added where it is extended."""
+        left, top = (self.video_width - self.width) / 2, (self.video_height - self.height) * _BORDER_ABOVE
+        return replace(self, left=_even_place(left), top=_even_place(top), extended=False)
 
     def to_output(self, landmarks: FloatArray) -> FloatArray:
         """Convert landmarks, [n, 3] px, from the picture to the scaled crop; depth is scaled like the width."""

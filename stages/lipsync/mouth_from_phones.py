@@ -33,10 +33,12 @@ _REACH_S = 0.3
 _SMOOTH_S, _LOUDNESS_S = 0.012, 0.05
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
+#: Minimum pause with a breath before the first sound: lips that are open in the picture are shut in a shorter one. s
+_FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
 _BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.09, 0.60, 0.12, 0.08
-_BREATH_SHAPE = {"jaw": 0.19, "round": 0.17, "pucker": 0.42, "upper_lip": -0.35}
+_BREATH_SHAPE = {"jaw": 0.14, "round": 0.12, "pucker": 0.35, "upper_lip": -0.35}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
@@ -47,6 +49,8 @@ _RING = 0.34
 _FULL, _OPENED, _SOONER = 0.85, 0.25, 0.4
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
+#: A mouth that is open in the picture is shut so long before the first sound, and takes so long for it, or as long as there is. s
+_SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it. s
 _MEET_S, _PART_S = 0.065, 0.065
 #: The jaw is at most so far down during a touch, and goes there and back within this time. A touch of the teeth leaves a gap.
@@ -178,7 +182,8 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
     time = frame_times(len(frames), fps)
     for segment in segments[:-1]:  # no speech follows the last one
         length = segment.end - segment.start
-        if segment.viseme is not REST or length < _BREATH_LEAST_S:
+        least = _BREATH_LEAST_S if segment.start > 0 else _FIRST_BREATH_LEAST_S
+        if segment.viseme is not REST or length < least:
             continue
         start = max(segment.start + _BREATH_AFTER_S, segment.end - _BREATH_S)
         inside = slice(*(int(at) for at in np.searchsorted(time, (segment.start, segment.end), "left")))
@@ -253,7 +258,8 @@ def close_open_mouth(frames: FloatArray, fps: Fraction, speaking: tuple[float, f
         speaking: start and end of speech, s; before and after it the mouth is as in the picture.
     """
     time = frame_times(len(frames), fps)
-    rise = np.clip((time - speaking[0] + 0.24) / 0.2, 0, 1)
-    fall = np.clip((speaking[1] + 0.34 - time) / 0.3, 0, 1)
+    shut = max(speaking[0] - _SHUT_BEFORE_S, _LEAST_CLOSES_S)
+    rise = np.clip(1 - (shut - time) / min(shut, _CLOSES_S), 0, 1)
+    fall = np.clip((speaking[1] + 0.40 - time) / 0.36, 0, 1)
     ramp = np.minimum(rise, fall)
     frames[:, _CLOSE] = ramp * ramp * (3 - 2 * ramp)

@@ -44,6 +44,7 @@ class Profile:
         source: id of the job that made it, or "command".
         quality: measurements of the reference; see `stages.tts.profiles.quality`.
         folder: absolute path of its folder.
+        by: who handed in the job that made it; empty if it is not known.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Profile:
     source: str
     quality: dict[str, Any]
     folder: Path
+    by: str = ""
 
     @property
     def reference(self) -> Path:
@@ -76,6 +78,7 @@ class Profile:
             "consent": self.consent,
             "expires": self.expires.isoformat() if self.expires else None,
             "source": self.source,
+            "by": self.by,
             "quality": self.quality,
         }
 
@@ -105,6 +108,7 @@ class ProfileStore(ProfileFolders[Profile]):
                 source=str(raw.get("source") or ""),
                 quality=dict(raw.get("quality") or {}),
                 folder=folder,
+                by=str(raw.get("by") or ""),
             )
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{folder / RECORD_FILE} is not a profile: {exc}") from exc

@@ -39,6 +39,17 @@ _ENCODERS: dict[SoundFormat, _SoundEncoder] = {
 }
 
 
+def encoding(form: SoundFormat) -> tuple[str, ...]:
+    """Return ffmpeg's options that write samples of 16 bits in a format."""
+    encoder = _ENCODERS[form]
+    return ("-c:a", encoder.name, *encoder.options, "-f", encoder.muxer)
+
+
+def generated_tags(title: str | None, label: str) -> dict[str, str]:
+    """Return the metadata of a file of generated speech, by ffmpeg's names. `label`: `stages.tts.label`."""
+    return file_tags(title, label, _SYNTHETIC)
+
+
 def write_sound_file(ctx: Context, engine: str) -> None:
     """Write `speech.wav` in the manifest's `format`, and remove it where that is another one.
 
@@ -60,16 +71,16 @@ def write_sound_file(ctx: Context, engine: str) -> None:
         )
     title, label = ctx.manifest.title, ctx.settings.stages.tts.label
     recorded = engine == "brought" and not declares_trained(ctx.source("audio"))
-    tags = title_tag(title) if recorded else file_tags(title, label, _SYNTHETIC)
+    tags = title_tag(title) if recorded else generated_tags(title, label)
     source, target = ctx.path("speech.wav"), ctx.path(sound_file(f".{form}"))
     with open_wav(source) as file:
         seconds = file.count / file.rate
     with artifact(target) as temporary:
         command = [
             program, "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-f", "wav",
-            "-i", f"file:{source.absolute()}", "-map", "0:a:0", "-map_metadata", "-1", "-c:a", encoder.name, *encoder.options,
+            "-i", f"file:{source.absolute()}", "-map", "0:a:0", "-map_metadata", "-1", *encoding(form),
             *(word for key, value in tags.items() for word in ("-metadata", f"{key}={value}")),
-            "-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", encoder.muxer, "-y", f"file:{temporary.absolute()}",
+            "-fflags", "+bitexact", "-flags:a", "+bitexact", "-y", f"file:{temporary.absolute()}",
         ]  # fmt: skip
         with FfmpegProcess(command, ctx.job_dir) as process:
             status = process.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from bisect import bisect_left
 from collections import Counter
@@ -20,6 +21,7 @@ from daemon.jobs.record import SAID
 from daemon.jobs.speech_length import check_text_length
 from stages.context import Context
 from stages.facts import SpeechFacts
+from stages.media.loudness import Block
 from stages.media.wav import read_wav_blocks
 from stages.model_memory import measured
 from stages.tts.checks import check_text
@@ -31,6 +33,7 @@ from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voic
 from stages.tts.engines.registry import ENGINES, text_needs_of
 from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 from stages.tts.fit_length import Fit, Length, Pauses, Ruler, fit_length
+from stages.tts.live_speech import LiveSpeech
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.shared_speech import SharedSpeech
 from stages.tts.text.clean import clean_text
@@ -103,7 +106,10 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         fit = fit_length(ctx.manifest.duration, ctx.manifest.speed, measure)
         engine.start_over()
     preparer = preparer_of_words()
-    with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
+    with (
+        _live(ctx, engine.sample_rate) as listener,
+        SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s, listener) as track,
+    ):
         phones, new = _say_sentences(ctx, said, preparer, engine, track, fit.speed, Pauses(fit.pauses), ctx.progress)
         _check_spoken(phones)
         track.save_wav(ctx.path("speech.wav"))
@@ -128,6 +134,16 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     if ctx.manifest.duration is not None:
         facts["speed"], facts["pauses"] = round(fit.speed, 3), round(fit.pauses, 3)
     return facts
+
+
+@contextlib.contextmanager
+def _live(ctx: Context, rate: int) -> Iterator[Callable[[Block], None]]:
+    """Yield what is given the speech while it is spoken: its file in the outbox, where the manifest wants one."""
+    if not ctx.manifest.stream:
+        yield lambda block: None
+        return
+    with LiveSpeech(ctx.settings.paths.outbox, ctx.job_id, rate) as live:
+        yield live.add
 
 
 def _say_sentences(

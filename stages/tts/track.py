@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,10 +27,14 @@ class SpeechTrack:
         folder: for the scratch file, which has no name, so that nothing remains however the stage ends.
         rate: Hz.
         max_s: longest allowed track, s.
+        listener: is given all that is appended.
     """
 
-    def __init__(self, folder: Path, rate: int, max_s: float) -> None:
+    def __init__(
+        self, folder: Path, rate: int, max_s: float, listener: Callable[[Block], None] = lambda block: None
+    ) -> None:
         self.rate = rate
+        self._listener = listener
         self.samples = 0
         self._limit = round(max_s * rate)
         self._scratch = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
@@ -81,6 +85,7 @@ class SpeechTrack:
         self._scratch.write(samples.astype(np.float32, copy=False).tobytes())
         self._meter.add(samples)
         self.samples += len(samples)
+        self._listener(samples)
 
 
 def check_speech_length(samples: int, limit: int, rate: int) -> None:

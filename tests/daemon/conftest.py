@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.system import fs
-from tests.conftest import Installation
+from tests.conftest import ROOT, Installation
 from tests.support.daemon.queue import QueueRoom, Unflushed
 from tests.support.daemon.secret_file import CANARY
 from tests.support.machine.disk import Disk, unavailable
@@ -138,3 +138,13 @@ def room(memory: Path, ops: Unflushed) -> Iterator[QueueRoom]:
     """A queue without a daemon."""
     with capture_logs():  # printing a traceback takes a second
         yield QueueRoom(memory, ops)
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules that other processes import in place of the real ones; PyTorch, which takes them seconds, is broken."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "torch.py").write_text("raise ValueError('no GPU of its kind')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
+    return folder

@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.config import Settings
-from daemon.intake.claims import Claims
+from daemon.intake.claims.claims import Claims
 from daemon.service import Service
 from daemon.workers.lane import Lane
 from tests.conftest import PATIENCE_S, PORTRAIT, Installation, wait_for

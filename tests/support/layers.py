@@ -1,7 +1,7 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
 `quick` runs within the process of the tests: `make quick`. `processes` starts others: a daemon, ffmpeg, Python, a machine or a
-disk of its own. `models` loads a voice, a face model or a network, or imports torch.
+disk of its own. `models` loads a voice, a face model or a network, or imports torch; `browser` drives chromium.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ PROCESSES = frozenset(
         "programs",
         "foreground",
     }
-    | {"server", "clients", "light_stages"}
+    | {"server", "clients", "light_stages", "browser"}
 )
+BROWSER = frozenset({"browser"})
 MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "one_thread"})
 #: Files that import torch, which takes each process that collects them two seconds. Their tests count as tests with models, and
 #: are not collected for `make quick`.
@@ -56,24 +57,38 @@ LONG = (
     *(
         f"tests/daemon/queue/test_{name}.py" for name in ("every_call", "kills", "power")
     ),  # longest with AVATAR_ENDURANCE=full
-    "tests/stages/tts/engines/test_other_python.py",
+    "tests/daemon/doors/http/test_attacked.py",
+    "tests/daemon/doors/page/test_browser",
+    "tests/stages/face/test_hostile_pictures.py",
+    "tests/stages/tts/alignment/test_forced.py",
+    "tests/daemon/doors/http/test_fuzzed.py",
+    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/stages/face/test_head_fields.py",
+    "tests/stages/musetalk/",
+    "tests/daemon/doors/test_client.py",
+    "tests/stages/tts/test_profiles.py",
+    "tests/stages/tts/test_recording.py",
+    "tests/stages/generate/",
+    "tests/daemon/intake/hostile/",
+    "tests/stages/tts/test_recorded_words.py",
+    "tests/daemon/doors/test_examples.py",
+    "tests/stages/tts/engines/",
+    "tests/stages/tts/test_tts.py",
+    "tests/stages/tts/phonemes/",
     "tests/daemon/workers/remote/test_cluster.py",
     "tests/daemon/test_service.py",
-    "tests/stages/musetalk/",
     "tests/daemon/control/test_spool_requests.py",
     "tests/daemon/workers/test_poison.py",
-    "tests/stages/tts/engines/test_voices.py",
     "tests/daemon/queue/test_disk_full.py",
+    "tests/daemon/queue/test_retention.py",
     "tests/daemon/intake/test_rewritten_files.py",
-    "tests/stages/tts/test_profiles.py",
-    "tests/daemon/cli/test_doctor.py",
-    "tests/stages/tts/engines/test_xtts_jobs.py",
-    "tests/stages/tts/engines/test_xtts.py",
-    "tests/stages/tts/phonemes/test_phonemes.py",
-    "tests/daemon/intake/hostile/test_input.py",
+    "tests/daemon/intake/batches/test_batches.py",
+    "tests/daemon/cli/",
     "tests/daemon/telemetry/test_metrics.py",
     "tests/daemon/queue/test_private.py",
     "tests/stages/face/",
+    "tests/stages/encode/",
+    "tests/monitoring/",
 )
 
 
@@ -81,7 +96,11 @@ def mark(items: list[pytest.Item]) -> None:
     """Mark each test with its layer, and put the long ones first."""
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
-        layers = {"processes": fixtures & PROCESSES, "models": fixtures & MODELS or item.nodeid.startswith(TORCH)}
+        layers = {
+            "processes": fixtures & PROCESSES,
+            "browser": fixtures & BROWSER,
+            "models": fixtures & MODELS or item.nodeid.startswith(TORCH),
+        }
         for layer in [name for name, used in layers.items() if used] or ["quick"]:
             item.add_marker(layer)
     items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
@@ -17,13 +20,15 @@ from daemon.config import Settings
 from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Caller, Callers
 from daemon.doors.http.incoming import Bounds
-from daemon.doors.http.jobs import Jobs, etag_of
+from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Longest time that a request waits for a job, s.
 MAX_WAIT_S: Final = 60.0
+#: Most speeches that one process sends while they are spoken.
+MOST_SPOKEN: Final = 16
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 
 
@@ -37,6 +42,8 @@ class Door:
     uploads: Uploads
     ledger: UploadLedger
     metrics: DoorMetrics
+    #: Speeches that are sent while they are spoken, each by an ffmpeg of its own; others wait.
+    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SPOKEN))
 
     @property
     def bounds(self) -> Bounds:
@@ -144,3 +151,9 @@ def is_known(request: Request, etag: str) -> bool:
     """Return whether the client says that it has the content of an ETag."""
     given = request.headers.get("if-none-match", "")
     return given.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in given.split(","))
+
+
+def etag_of(value: Any) -> str:
+    """Return an ETag that changes with a JSON value."""
+    data = json.dumps(value, sort_keys=True, default=str).encode()
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'

@@ -123,11 +123,11 @@ def _pages() -> list[APIRouter]:
         route_batches,
         route_job,
         route_list,
-        route_new,
         route_profiles,
         route_system,
         signed_in,
     )
+    from daemon.doors.page.new import routes as route_new
 
     shown = (pages, signed_in, route_list, route_job, route_new, route_batches, route_profiles, route_system)
     return [*(one.router for one in shown), pages.unknown]

@@ -254,3 +254,12 @@ def take_uploads(manifest: dict[str, Any], find: Callable[[str], Path]) -> dict[
             found[key] = find(value.removeprefix(UPLOAD))
             del manifest[key]
     return found
+
+
+def take_all_uploads(manifest: dict[str, Any], find: Callable[[str], Path]) -> dict[str, Path]:
+    """As `take_uploads`, and those of the template of a batch, which all rows have. A key that both name is the manifest's."""
+    template = manifest.get("template")
+    if not isinstance(template, dict):
+        return take_uploads(manifest, find)
+    manifest["template"] = template = dict(template)
+    return take_uploads(template, find) | take_uploads(manifest, find)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from daemon.doors.http.jobs import etag_of
+from daemon.doors.http.answers import etag_of
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
 
@@ -59,7 +59,10 @@ async def _never() -> bool:
 
 
 async def wait_for_end(
-    look: Callable[[], dict[str, Any]], seconds: float, gone: Callable[[], Awaitable[bool]] = _never
+    look: Callable[[], dict[str, Any]],
+    seconds: float,
+    gone: Callable[[], Awaitable[bool]] = _never,
+    enough: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Return the status of a job when it has ended, or after so many seconds.
 
@@ -67,6 +70,7 @@ async def wait_for_end(
 
     Args:
         gone: says whether the client has gone.
+        enough: says whether no more is waited for.
 
     Raises:
         ClientDisconnect: it has.
@@ -76,7 +80,7 @@ async def wait_for_end(
     while True:
         status = await run_in_threadpool(look)
         waited = loop.time() - began
-        if status["state"] in FINISHED or waited >= seconds:
+        if status["state"] in FINISHED or waited >= seconds or enough():
             return status
         if await gone():
             raise ClientDisconnect()

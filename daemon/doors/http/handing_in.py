@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.hand_in import HandedIn
 from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
-from daemon.doors.http.body import content_length, received, take_uploads
+from daemon.doors.http.body import content_length, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.jobs import handed_in
@@ -68,7 +68,7 @@ async def make_job(
 
         def hand_in() -> HandedIn:
             door.ledger.add(caller, sum(path.stat().st_size for path in got.files.values()))
-            kept = take_uploads(manifest, lambda one: uploads.find(one, caller))
+            kept = take_all_uploads(manifest, lambda one: uploads.find(one, caller))
             return door.jobs.hand_in(manifest, {**got.files, **kept}, caller, name=name, key=key, take=not kept)
 
         # One hop to another thread: each waits for a processor, which a daemon that renders has.

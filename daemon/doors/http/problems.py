@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from daemon.doors.value_errors import in_words
 from daemon.errors import (
     AvatarError,
     ConfigError,
@@ -198,11 +199,14 @@ def told_of(exc: Exception, request: Request) -> AvatarError:
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
-    found = [{"pointer": _pointer(one["loc"]), "detail": escape_unprintable(str(one["msg"]))} for one in exc.errors()]
-    first = found[0] if found else {"pointer": "", "detail": "it is not valid"}
+    found = [{"pointer": _pointer(one["loc"]), "detail": in_words(one)} for one in exc.errors()]
+    first = found[0] if found else {"pointer": "", "detail": "it is not what is expected here"}
+    where, _, name = first["pointer"].rpartition("/")
     error = RequestError(
         "query-invalid",
-        f"{first['pointer'] or 'The request'}: {first['detail']}.",
+        f"`{name}` in the {'body' if where.startswith('#') else where} cannot be used: {first['detail']}."
+        if name
+        else f"The request cannot be used: {first['detail']}.",
         "Correct the request; /docs describes it.",
         errors=found,
     )

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
-from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_uploads
+from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
@@ -273,7 +273,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         try:
             manifest.pop("name", None)
             files = got.files | await run_in_threadpool(
-                take_uploads, manifest, lambda one: kept(door).find(one, caller)
+                take_all_uploads, manifest, lambda one: kept(door).find(one, caller)
             )
             _, found, amount = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
             await run_in_threadpool(door.jobs.check_amounts, amount, caller)

@@ -10,25 +10,24 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
 from daemon.doors.http.handing_in import answer, make_job
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.route_jobs import MAKES_JOB, Wait, body, kept
-from daemon.doors.voice_list import published_voices
-from daemon.profiles.avatars import AvatarStore
 
 router = APIRouter()
 
 
 @router.get("/voice/profiles", tags=["voice"], summary="The voices there are", responses=may_answer(304))
 def voice_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
-    """List the voices as the service published them, built in and cloned."""
-    return cached(request, published_voices(door.jobs.paths.outbox))
+    """List the voices as the service published them, built in and cloned, that jobs of this caller can name."""
+    return cached(request, SeenProfiles(door.settings, caller).voices)
 
 
 @router.get("/avatar/profiles", tags=["avatar"], summary="The avatars there are", responses=may_answer(304))
 def avatar_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
-    """List the avatar profiles that jobs can name."""
+    """List the avatar profiles that jobs of this caller can name."""
     shown = [
         {"id": one.id, "name": one.name, "defaults": one.defaults, "expired": one.expired}
-        for one in AvatarStore(door.jobs.paths.avatars).all_profiles()
+        for one in SeenProfiles(door.settings, caller).avatars
     ]
     return cached(request, {"avatars": shown})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 from daemon.doors.client.client import Client
 from daemon.errors import JobError
@@ -12,6 +14,9 @@ from daemon.history.history import History
 from daemon.history.query import Query
 from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
+
+#: How an address begins that is no path.
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class LocalDesk:
@@ -38,6 +43,14 @@ class LocalDesk:
         Raises:
             JobError: `path-refused`, `file-missing`.
         """
+        if found := _ADDRESS.match(reference):
+            raise JobError(
+                "path-refused",
+                f"{reference[:200]} is an address ({found[0]}), and only paths of files are read here.",
+                f"Write the path alone: {unquote(reference[found.end() :])[:200]}."
+                if found[0].lower() == "file://"
+                else "Download the file, and write its path.",
+            )
         try:
             path = (self._roots[0] / Path(reference).expanduser()).resolve()
         except (ValueError, RuntimeError) as exc:  # a NUL in it, a ring of links, or the home of nobody

@@ -11,8 +11,11 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.page import shown
 from daemon.errors import JobError
+from daemon.history.database import FILE, HistoryError
+from daemon.history.history import History
 from daemon.history.query import Query
 from daemon.jobs.record import FINISHED
+from daemon.outbox import looks
 
 #: Tabs: name in the address → label, and the states that it shows.
 TABS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -22,6 +25,8 @@ TABS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "failed": ("Failed", ("failed", "cancelled")),
     "all": ("All", ()),
 }
+#: Shows the jobs by which the page checks pictures and lets voices be heard, which no other tab does.
+LOOKS: Final = "checks"
 #: Rows of a page.
 ROWS: Final = 50
 _OPEN: Final = ("waiting", "queued", "held")
@@ -119,17 +124,38 @@ def job_page(jobs: Jobs, caller: Caller, tab: str, search: str, after: int | Non
         HistoryError: the index cannot be read.
     """
     by = [] if caller.sees_all else [caller.name]
-    query = Query(search=search, state=TABS[tab][1], by=by)
+    states = TABS[tab][1] if tab != LOOKS else ()
+    shown, hidden = ([looks.TAG], []) if tab == LOOKS else ([], [looks.TAG])
+    query = Query(search=search, state=states, by=by, tag=shown, without_tag=hidden)
     found, cursor = jobs.find(query, caller, limit=ROWS, after=after)
-    by_state: Mapping[str, int] = jobs.stats("" if caller.sees_all else caller.name).get("states") or {}
+    by_state = states_of(jobs, caller)
     counts: dict[str, int | None] = {
         name: sum(by_state.values()) if not states else sum(by_state.get(state, 0) for state in states)
         for name, (_, states) in TABS.items()
     }
-    rows = [row_of(jobs.full(one)) for one in found if one["state"] in TABS[tab][1] or not TABS[tab][1]]
+    rows = [
+        row_of(jobs.full(one))
+        for one in found
+        if (one["state"] in states or not states) and (tab == LOOKS or not one["name"].startswith(looks.PREFIX))
+    ]
     if tab == "waiting":
         rows.sort(key=_place)
     return JobPage(rows, counts, cursor)
+
+
+def states_of(jobs: Jobs, caller: Caller) -> dict[str, int]:
+    """Return how many jobs there are of each state, of those that somebody may see; the page's own short ones do not count.
+
+    Raises:
+        HistoryError: the index cannot be read.
+    """
+    folder = jobs.paths.history
+    try:
+        return History(folder).states(by="" if caller.sees_all else caller.name, without_tag=looks.TAG)
+    except HistoryError:
+        if (folder / FILE).exists():
+            raise
+        return {}  # no daemon has run yet
 
 
 def _place(row: JobRow) -> tuple[int, str]:

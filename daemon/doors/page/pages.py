@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from daemon import __version__
+from daemon.doors.http.answers import door_of
 from daemon.doors.http.problems import RequestError, status_of, told_of
 from daemon.doors.page import shown
+from daemon.doors.page.query_words import query_error
+from daemon.doors.page.seals import Seals
 from daemon.errors import AvatarError
 
 HERE: Final = Path(__file__).parent
@@ -35,8 +38,9 @@ POLICY: Final = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
-#: Query of a page that says a sentence about what was just done.
+#: Query of a page that says a sentence about what was just done, and its seal.
 SAID: Final = "said"
+SEAL: Final = "seal"
 _ASSET_HEADERS: Final = {"Cache-Control": "public, max-age=3600"}
 
 
@@ -74,14 +78,29 @@ def render(request: Request, template: str, *, at: str | None = None, **values: 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Answer with a page."""
-    said = request.query_params.get(SAID, "")[:300]
-    return HTMLResponse(render(request, template, **{"said": said, **values}), status, HEADERS)
+    return HTMLResponse(render(request, template, **{"said": _said(request), **values}), status, HEADERS)
 
 
 def back(request: Request, place: str, said: str = "") -> RedirectResponse:
     """Answer a form: lead to another page, which says a sentence. `place`: from the page's root, such as `jobs`."""
-    query = f"{'&' if '?' in place else '?'}{SAID}={quote(said)}" if said else ""
+    seal = _seals(request).seal(_who(request), said) if said else ""
+    query = f"{'&' if '?' in place else '?'}{urlencode({SAID: said, SEAL: seal}, quote_via=quote)}" if seal else ""
     return RedirectResponse(f"{to_ui(request)}{place}{query}", 303, {"Cache-Control": "no-store"})
+
+
+def _said(request: Request) -> str:
+    """Return the sentence that the form before left for this page; empty for what this server did not say to this caller."""
+    text, seal = (request.query_params.get(name, "") for name in (SAID, SEAL))
+    return text if text and seal and _seals(request).is_ours(_who(request), text, seal) else ""
+
+
+def _seals(request: Request) -> Seals:
+    return Seals(door_of(request).jobs.paths.inbox)
+
+
+def _who(request: Request) -> str:
+    caller = getattr(request.state, "page_caller", None)
+    return "" if caller is None else str(caller.key_id or "")
 
 
 class PageRoute(APIRoute):
@@ -95,9 +114,7 @@ class PageRoute(APIRoute):
             try:
                 return await answer(request)
             except RequestValidationError as exc:
-                why = str(exc.errors()[0]["msg"])
-                problem = RequestError("query-invalid", "A field of the form has a value that is not allowed.", why)
-                return error_page(request, problem)
+                return error_page(request, query_error(exc.errors()))
             except AvatarError as exc:
                 return error_page(request, exc)
             except (HTTPException, ClientDisconnect):

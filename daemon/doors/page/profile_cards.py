@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from daemon.config import Settings
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.voice_list import published_voices
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.errors import AvatarError, escape_unprintable
 from daemon.history.database import HistoryError
 from daemon.history.query import Query
 from daemon.jobs.language import LANGUAGE_NAMES
+from daemon.outbox import looks
 from daemon.profiles.avatars import AvatarStore
 
 if TYPE_CHECKING:
@@ -47,7 +48,12 @@ class Uses:
 def uses(jobs: Jobs, caller: Caller) -> Uses:
     """Count what the latest jobs used of those that somebody may see."""
     try:
-        found, _ = jobs.find(Query(by=[] if caller.sees_all else [caller.name]), caller, limit=LOOKED_AT, after=None)
+        found, _ = jobs.find(
+            Query(by=[] if caller.sees_all else [caller.name], without_tag=[looks.TAG]),
+            caller,
+            limit=LOOKED_AT,
+            after=None,
+        )
     except HistoryError:
         return Uses(0, {})
     counts: Counter[str] = Counter()
@@ -82,14 +88,14 @@ class AvatarCard:
     generated: str
 
 
-def avatar_cards(settings: Settings, used: Uses) -> list[AvatarCard]:
-    """Return the avatars, and those that cannot be used any more.
+def avatar_cards(settings: Settings, used: Uses, caller: Caller) -> list[AvatarCard]:
+    """Return the avatars that a caller sees; to admins also those that are damaged.
 
     Raises:
         PermissionError: this process may not look into their folder.
     """
     store, cards = AvatarStore(settings.paths.avatars), []
-    for one in store.all_profiles():
+    for one in SeenProfiles(settings, caller).avatars:
         why = _refusal(lambda one=one: store.check_usable(one, require_consent=settings.stages.face.require_consent))  # type: ignore[misc]
         cards.append(
             AvatarCard(
@@ -98,7 +104,7 @@ def avatar_cards(settings: Settings, used: Uses) -> list[AvatarCard]:
                 str((one.generated or {}).get("model") or ""),
             )
         )  # fmt: skip
-    for wrong in store.unusable_profiles():
+    for wrong in store.unusable_profiles() if caller.sees_all else ():
         why = f"{wrong.message} {wrong.hint}".strip()
         cards.append(AvatarCard(wrong.profile_id, wrong.name or wrong.profile_id, "", "", "", False, why, "", "", ""))
     return cards
@@ -131,11 +137,13 @@ class VoiceCard:
     used: str
 
 
-def voice_cards(settings: Settings, used: Uses) -> list[VoiceCard]:
-    """Return the voices as the service published them, those of people first. What is no voice in that list is left out."""
+def voice_cards(settings: Settings, used: Uses, caller: Caller) -> list[VoiceCard]:
+    """Return the voices as the service published them that a caller sees, those of people first. What is no voice in that list
+    is left out.
+    """
     from stages.tts.engines.voice_list import VoiceRow
 
-    listed, cards = published_voices(settings.paths.outbox).get("voices"), []
+    listed, cards = SeenProfiles(settings, caller).voices.get("voices"), []
     people = _consents(settings)
     for row in listed if isinstance(listed, list) else ():
         with contextlib.suppress(ValidationError):

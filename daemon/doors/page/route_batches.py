@@ -70,7 +70,7 @@ def batch_live(
     request: Request, job: str, door: TheDoor, caller: Looking, show: Show = "all", after: After = 0
 ) -> Response:
     """Keep the page of a batch up to date."""
-    status = batch_status(door.jobs, job, caller)
+    status = _status(door, caller, job)
 
     def fragment() -> str:
         return render(request, "batch_live.html", at="../", **_values(door, caller, job, show, after))
@@ -80,8 +80,19 @@ def batch_live(
     return stream(fragment, lambda: (*changing(door.jobs), *own))
 
 
+def _status(door: Door, caller: Caller, job: str) -> dict[str, Any]:
+    """Return the status of a batch, or of a job that was just handed in, of which nobody knows yet whether it is one.
+
+    Raises:
+        RequestError: `job-unknown`, `not-a-batch`.
+    """
+    status = door.jobs.status(job, caller)
+    is_new = status["state"] == "waiting" and status.get("accepted") is None
+    return status if is_new else batch_status(door.jobs, job, caller)
+
+
 def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict[str, Any]:
-    status = batch_status(door.jobs, job, caller)
+    status = _status(door, caller, job)
     rows, behind = rows_of(door.jobs.paths.outbox, status, states=FAILED if show == "failed" else (), after=after)
     query = {"show": show}
     return {

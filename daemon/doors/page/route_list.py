@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from daemon.doors.http.answers import Door, TheDoor
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.page.job_rows import TABS, job_page, neighbours, new_priority
+from daemon.doors.page.job_rows import LOOKS, TABS, job_page, neighbours, new_priority
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.service_state import service_state
@@ -33,18 +33,25 @@ _DONE: Final = {
     "down": "moved down",
     "last": "put last",
 }
-Tab = Annotated[str, Query(pattern=f"^({'|'.join(TABS)})$")]
+Tab = Annotated[str, Query(pattern=f"^({'|'.join((*TABS, LOOKS))})$")]
 _SEARCH_CHARS: Final = 400
 Search = Annotated[str, Query(max_length=_SEARCH_CHARS)]
 After = Annotated[int | None, Query(ge=0, le=2**62)]
+Mark = Literal["", "all"]
 
 
 @router.get("/jobs")
 def jobs_page(
-    request: Request, door: TheDoor, caller: Looking, tab: Tab = "all", q: Search = "", after: After = None
+    request: Request,
+    door: TheDoor,
+    caller: Looking,
+    tab: Tab = "all",
+    q: Search = "",
+    after: After = None,
+    mark: Mark = "",
 ) -> Response:
-    """Show the list."""
-    return page(request, "jobs.html", **_values(door, caller, tab, q, after))
+    """Show the list. `mark=all`: with all that can be changed marked."""
+    return page(request, "jobs.html", **_values(door, caller, tab, q, after), marked=mark == "all")
 
 
 @router.get("/jobs/live")
@@ -54,7 +61,7 @@ def jobs_live(
     """Keep the list up to date."""
 
     def fragment() -> str:
-        return render(request, "jobs_live.html", at="./", **_values(door, caller, tab, q, after))
+        return render(request, "jobs_live.html", at="./", **_values(door, caller, tab, q, after), marked=False)
 
     return stream(fragment, lambda: changing(door.jobs))
 
@@ -73,7 +80,8 @@ def _values(door: Door, caller: Caller, tab: str, search: str, after: int | None
         found = None  # it is being made
     query = {"tab": tab, **({"q": search} if search else {})}
     return {
-        "tabs": TABS, "tab": tab, "search": search, "search_chars": _SEARCH_CHARS,
+        "tabs": TABS, "tab": tab, "label": TABS[tab][0] if tab in TABS else "Checks and voice samples",
+        "search": search, "search_chars": _SEARCH_CHARS,
         "found": found, "after": after, "service": service_state(door),
         "query": urlencode(query), "page_query": urlencode({**query, **({"after": after} if after is not None else {})}),
         "older": None if found is None or found.after is None else urlencode({**query, "after": found.after}),
@@ -119,4 +127,4 @@ def act(door: Door, caller: Caller, op: str, job: str) -> str:
 
 
 def _tab(wanted: str) -> str:
-    return wanted if wanted in TABS else "all"
+    return wanted if wanted in (*TABS, LOOKS) else "all"

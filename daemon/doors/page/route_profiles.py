@@ -15,13 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from daemon.doors.http.answers import Door, TheDoor, is_known
 from daemon.doors.http.body import content_length, received
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse
+from daemon.doors.page.looked_at import hand_in_look, wait_for_look
 from daemon.doors.page.pages import back, page, page_router
 from daemon.doors.page.profile_cards import VoiceCard, avatar_cards, uses, voice_cards
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
+from daemon.doors.page.wrong_field import about, wrong_field
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
 from daemon.jobs.language import LANGUAGE_NAMES
@@ -33,13 +35,13 @@ from daemon.system.safe_open import open_inside
 router = page_router()
 #: Side of the picture of an avatar, px.
 _PICTURE_PX: Final = 480
-#: How long a page waits for what a voice says, s, and the priority of that job.
-_LISTEN_S: Final = 20.0
-_SOON: Final = 50
 _TEXT_CHARS: Final = 300
 _SHOWN: Final = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, max-age=600"}
 #: What the form for a new one holds at first.
 _EMPTY: Final = dict.fromkeys(("name", "consent", "expires", "voice", "language"), "")
+#: The fields that an error may be about, and those that are called otherwise than the keys of the manifest.
+_FIELDS: Final = frozenset({"name", "consent", "expires", "voice", "image", "audio", "spoken"})
+_ASKED_AS: Final = {"profile": "name", "language": "spoken"}
 Sort = Literal["avatars", "voices"]
 
 
@@ -53,11 +55,12 @@ def _avatars(
     door: Door, caller: Caller, *, error: AvatarError | None = None, form: dict[str, str] | None = None
 ) -> dict[str, Any]:
     try:
-        cards = avatar_cards(door.settings, uses(door.jobs, caller))
+        cards = avatar_cards(door.settings, uses(door.jobs, caller), caller)
     except PermissionError:
         cards = None
     return {
-        "cards": cards, "error": error, "form": form or _EMPTY, "read": form is not None, "service": service_state(door),
+        "cards": cards, "error": error, "wrong": wrong_field(error, _FIELDS, _ASKED_AS), "form": form or _EMPTY,
+        "read": form is not None, "service": service_state(door),
         "consent_wanted": door.settings.stages.face.require_consent, "waiting": _being_made(door, caller, "avatar"),
     }  # fmt: skip
 
@@ -78,6 +81,7 @@ def avatar_picture(request: Request, profile: str, door: TheDoor, caller: Lookin
     """Give out the picture of an avatar, made anew, so that nothing else of the file is sent."""
     store = AvatarStore(door.settings.paths.avatars)
     found = store.find_profile(profile)
+    SeenProfiles(door.settings, caller).check_seen(found, "avatar")
     name = next((one for one in ("portrait.png", PICTURE) if one in found.files or one == PICTURE), PICTURE)
     known = found.files[name]["sha256"] if name in found.files else found.created
     headers = {**_SHOWN, "ETag": f'"{known}-shown"'}
@@ -110,7 +114,7 @@ def _voices(
     door: Door, caller: Caller, language: str = "", *, heard: str = "", text: str = "",
     error: AvatarError | None = None, form: dict[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    cards = voice_cards(door.settings, uses(door.jobs, caller))
+    cards = voice_cards(door.settings, uses(door.jobs, caller), caller)
     tags = sorted({tag.partition("-")[0] for card in cards for tag in card.tags if not card.lacking})
     shown = [card for card in cards if not language or any(tag.partition("-")[0] == language for tag in card.tags)]
     return {
@@ -118,6 +122,7 @@ def _voices(
         "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags],
         "all_languages": sorted(LANGUAGE_NAMES.items(), key=lambda one: one[1]), "language": language,
         "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY, "read": form is not None,
+        "wrong": wrong_field(error, _FIELDS, _ASKED_AS),
         "service": service_state(door), "consent_wanted": door.settings.stages.tts.require_consent,
         "listed": bool(cards), "waiting": _being_made(door, caller, "voice"),
     }  # fmt: skip
@@ -145,21 +150,16 @@ async def hear_voice(request: Request, door: TheDoor, caller: Looking) -> Respon
     voice, said, language = form.get("voice", ""), form.get("text", "").strip()[:_TEXT_CHARS], form.get("language", "")
 
     def hand_in() -> str:
-        card = next((one for one in voice_cards(door.settings, uses(door.jobs, caller)) if one.id == voice), None)
+        card = next(
+            (one for one in voice_cards(door.settings, uses(door.jobs, caller), caller) if one.id == voice), None
+        )
         if card is None:
             raise JobError("voice-unknown", f"There is no voice {voice[:60]!r}.", "The page of voices has them all.")
-        highest = caller.limits.priority
-        manifest = {
-            "kind": "speech", "text": said or _sample(card), "voice": card.id, "format": "wav",
-            "priority": _SOON if highest is None else min(_SOON, highest),
-            **({"language": card.tags[0]} if card.tags else {}),
-        }  # fmt: skip
-        return door.jobs.hand_in(manifest, {}, caller).job
+        manifest = {"kind": "speech", "text": said or _sample(card), "voice": card.id, "format": "wav"}
+        return hand_in_look(door, caller, manifest | ({"language": card.tags[0]} if card.tags else {}), {})
 
     job = await run_in_threadpool(hand_in)
-    if not await run_in_threadpool(door.jobs.may_run):
-        return back(request, f"jobs/{job}")
-    status = await wait_for_end(lambda: door.jobs.status(job, caller), _LISTEN_S)
+    status = await wait_for_look(door, caller, job)
     if status["state"] != "done":
         return back(request, f"jobs/{job}")
     query = {"heard": job, "text": said, **({"language": language[:20]} if language else {})}
@@ -186,6 +186,7 @@ def voice_recording(profile: str, door: TheDoor, caller: Looking) -> Response:
     from stages.tts.profile_store import REFERENCE_FILE, ProfileStore
 
     found = ProfileStore(door.settings.paths.profiles).find_profile(profile)
+    SeenProfiles(door.settings, caller).check_seen(found, "voice")
     try:
         with open_inside(door.settings.paths.profiles, f"{found.id}/{REFERENCE_FILE}") as opened:
             fd = os.dup(opened)
@@ -218,7 +219,10 @@ async def _add(request: Request, door: Door, caller: Caller, place: Sort, kind: 
             path = got.files.get(part)
             if path is None:
                 what = "picture" if part == "image" else "recording"
-                raise JobError("file-missing", f"No {what} was chosen.", f"Choose the {what}, and send the form again.")
+                missing = JobError(
+                    "file-missing", f"No {what} was chosen.", f"Choose the {what}, and send the form again."
+                )
+                raise about(missing, part)
             manifest: dict[str, Any] = {
                 "kind": kind, "profile": {key: form[key] for key in ("name", "consent", "expires") if form[key]},
                 **{key: form[key] for key in ("voice", "language") if form[key]},
@@ -257,7 +261,7 @@ async def remove(request: Request, place: Sort, profile: str, door: TheDoor, cal
 
 def _check_admin(caller: Caller) -> None:
     if not caller.sees_all:
-        raise RequestError("not-allowed", "Only admins remove avatars and voices: they are everybody's.", "Ask one.")
+        raise RequestError("not-allowed", "Only admins remove avatars and voices: others may use them.", "Ask one.")
 
 
 def _store(door: Door, place: Sort) -> ProfileFolders[Any]:

@@ -59,6 +59,8 @@ def length(seconds: float | None) -> str:
     """Return a length of time, such as `40 s`, `3 min` or `2 h 5 min`; empty where it is not known."""
     if seconds is None:
         return ""
+    if 0 < seconds < 1:
+        return "less than 1 s"
     whole = max(0, round(seconds))
     if whole < 100:
         return f"{whole} s"

@@ -19,6 +19,7 @@ from daemon import __version__
 from daemon.config import Settings
 from daemon.doors.http.answers import Door
 from daemon.doors.http.callers import Caller
+from daemon.doors.page.job_rows import states_of
 from daemon.errors import MachineError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query
@@ -92,7 +93,7 @@ def system_state(door: Door, caller: Caller) -> SystemState:
         holder, known = None, None
     state = read_state(spool.root / "state.json") if known else {}
     try:
-        counts = dict(jobs.stats().get("states") or {})
+        counts = states_of(jobs, caller)
         found, _ = jobs.find(Query(state=["running"]), caller, limit=50, after=None)
         now = [{"progress": 0.0, "by": None, **jobs.full(one)} for one in found]
     except HistoryError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,19 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import MACHINE_ERRNOS, AvatarError
+from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
+from daemon.intake.batches.row_results import RowResults
+from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.fair_queue import TURN_S
-from daemon.intake.job_builder import Claimed, JobBuilder, NextTurn, Rows, rows_folder
-from daemon.jobs.facts import BatchCounts
+from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows
+from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, row_id
-from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
@@ -43,32 +44,6 @@ SLICE = 200
 REPORT_S, REPORT_SHARE = 5.0, 0.02
 #: Rows that end within this time are counted at once, s.
 DEBOUNCE_S = 0.05
-#: What failed, such as a full disk, is tried again after this long at first, and at most. s
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
-
-
-@dataclass
-class _Batch:
-    """One batch that runs. Times are monotonic, s."""
-
-    job: Job
-    place: Path
-    outcomes: Outcomes
-    manifest: Manifest
-    rows: ResolvedRows | None = None
-    #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
-    slice: tuple[Claimed, int] | None = None
-    slice_since: float = 0.0
-    changed: bool = True
-    report_due: float = 0.0
-    retry_due: float = 0.0
-    retry_s: float = field(default_factory=lambda: FIRST_RETRY_S)
-
-    @property
-    def counts(self) -> BatchCounts:
-        counts = self.job.facts.batch
-        assert counts is not None  # only such batches are carried on
-        return counts
 
 
 class BatchKeeper(Subscriber):
@@ -96,7 +71,8 @@ class BatchKeeper(Subscriber):
         self._state_machine = state_machine
         self._builder = builder
         self._disk = disk
-        self._batches: dict[str, _Batch] = {}
+        self._results = RowResults(spool, outbox)
+        self._batches: dict[str, RunningBatch] = {}
         #: Batches whose rows are being started again.
         self._beginning: set[str] = set()
         self._wake = Wakeup()
@@ -127,7 +103,7 @@ class BatchKeeper(Subscriber):
                 self._stop_starting(batch)
             self._wake.notify()
 
-    def _stop_starting(self, batch: _Batch) -> None:
+    def _stop_starting(self, batch: RunningBatch) -> None:
         """Let no more rows start where as many have failed as `on_error` allows. They are cancelled at the next step."""
         most = batch.manifest.most_failures
         if most is not None and not batch.counts.stopped and batch.outcomes.counts()["failed"] >= most:
@@ -135,7 +111,7 @@ class BatchKeeper(Subscriber):
                 self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
 
     def _begin(self, job: Job, place: Path) -> None:
-        self._batches[job.id] = _Batch(job, place, Outcomes(place), Manifest.model_validate(job.manifest))
+        self._batches[job.id] = RunningBatch(job, place, Outcomes(place), Manifest.model_validate(job.manifest))
         self._wake.notify()
 
     # -- what people ask for -------------------------------------------------------------------------------------
@@ -181,7 +157,7 @@ class BatchKeeper(Subscriber):
             self._beginning.discard(job.id)
             self._wake.notify()
 
-    async def _start_failed_rows(self, batch: _Batch, run: Callable[[str], Awaitable[str]]) -> None:
+    async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]]) -> None:
         rows = batch.rows
         if rows is None:
             rows = batch.rows = await self._disk.run(ResolvedRows, batch.place)
@@ -231,7 +207,7 @@ class BatchKeeper(Subscriber):
         except OSError as exc:
             log.error("batch left where it is", job_id=place.name, error=str(exc))
 
-    async def _step_or_wait(self, batch: _Batch) -> float:
+    async def _step_or_wait(self, batch: RunningBatch) -> float:
         """Carry a batch on for a step; returns in how many seconds there is something to do without another event."""
         now = time.monotonic()
         if batch.job.id in self._beginning:
@@ -245,13 +221,12 @@ class BatchKeeper(Subscriber):
                 log.exception("batch failed", job_id=batch.job.id)
             else:
                 log.warning("batch waits", job_id=batch.job.id, why=str(exc), next_try_s=batch.retry_s)
-            batch.retry_due = time.monotonic() + batch.retry_s
-            batch.retry_s = min(batch.retry_s * 2, LONGEST_RETRY_S)
+            batch.postpone(time.monotonic())
             return batch.retry_due - time.monotonic()
-        batch.retry_s = FIRST_RETRY_S
+        batch.was_carried_on()
         return wait
 
-    async def _step(self, batch: _Batch) -> float:
+    async def _step(self, batch: RunningBatch) -> float:
         if batch.rows is None:
             batch.rows = await self._disk.run(ResolvedRows, batch.place)
             await self._find_ended(batch, batch.rows)
@@ -269,31 +244,19 @@ class BatchKeeper(Subscriber):
         wait = await self._tell(batch)
         return 0.0 if unfinished else wait
 
-    async def _find_ended(self, batch: _Batch, rows: ResolvedRows) -> None:
+    async def _find_ended(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Note the outcomes that a crash took: they are in the records of the rows' jobs."""
         taken = rows.numbers[: batch.counts.taken]
         unknown = [n for n in taken if n not in batch.outcomes and n not in rows.twin_numbers]
 
         def ended() -> list[tuple[int, Outcome]]:
-            return [(n, outcome) for n in unknown if (outcome := self._outcome_on_disk(batch.job.id, n)) is not None]
+            return [(n, outcome) for n in unknown if (outcome := self._results.ended(batch.job.id, n)) is not None]
 
         for number, outcome in await self._disk.run(ended):
             if number not in batch.outcomes:
                 batch.outcomes.note(number, outcome)
 
-    def _outcome_on_disk(self, batch: str, row: int) -> Outcome | None:
-        job_id = row_id(batch, row)
-        place = self._spool.find_job(job_id)
-        if place is None:
-            return Outcome("failed", job_id, code="job-gone", error="The job of this row is not in the spool any more.")
-        if place.parent not in (self._spool.resting("done"), self._spool.resting("failed")):
-            return None
-        try:
-            return Outcome.of_job(self._spool.load_job(place))
-        except ValueError as exc:
-            return Outcome("failed", job_id, code="job-unreadable", error=f"The job's record cannot be read: {exc}.")
-
-    async def _take(self, batch: _Batch, rows: ResolvedRows) -> None:
+    async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""
         if batch.slice is None:
             batch.slice = await self._disk.run(self._next_slice, batch, rows)
@@ -307,7 +270,7 @@ class BatchKeeper(Subscriber):
             last = time.monotonic() - batch.slice_since >= self._settings.intake.companion_wait_s
             batch.slice = replace(claimed, last=True) if last else claimed, lines
             log.warning("rows wait", job_id=batch.job.id, code=error.code, message=error.message)
-            batch.retry_due, batch.retry_s = time.monotonic() + batch.retry_s, min(batch.retry_s * 2, LONGEST_RETRY_S)
+            batch.postpone(time.monotonic())
             return
         batch.slice = None
         batch.counts.taken += lines
@@ -319,14 +282,14 @@ class BatchKeeper(Subscriber):
     def _make(self, claimed: Claimed) -> tuple[list[Job], dict[str, AvatarError]]:
         return self._builder.make([claimed] if claimed.items else [], new=False)
 
-    def _next_slice(self, batch: _Batch, rows: ResolvedRows) -> tuple[Claimed, int]:
+    def _next_slice(self, batch: RunningBatch, rows: ResolvedRows) -> tuple[Claimed, int]:
         lines = list(islice(rows.from_index(batch.counts.taken), SLICE))
         own: list[CheckedRow] = [row for row in lines if row.same_as is None]
         made = Rows(batch.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
         items = tuple(map(rows.manifest, own))
         return Claimed(batch.job.id, batch.job.source, b"", items, owner=batch.job.by, rows=made), len(lines)
 
-    async def _cancel_rest(self, batch: _Batch, rows: ResolvedRows) -> bool:
+    async def _cancel_rest(self, batch: RunningBatch, rows: ResolvedRows) -> bool:
         """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns
         whether some are left.
         """
@@ -351,7 +314,7 @@ class BatchKeeper(Subscriber):
         batch.changed = True
         return False
 
-    async def _give_to_twins(self, batch: _Batch, rows: ResolvedRows) -> bool:
+    async def _give_to_twins(self, batch: RunningBatch, rows: ResolvedRows) -> bool:
         """Give rows that are equal to another one the result of that, for a turn's time. Returns whether some are left."""
         until = time.monotonic() + TURN_S
         for first, twins in rows.twins.items():
@@ -363,44 +326,20 @@ class BatchKeeper(Subscriber):
                     continue
                 if time.monotonic() >= until:
                     return True
-                batch.outcomes.note(number, await self._disk.run(self._copy_for, batch, rows, first, at, outcome))
+                batch.outcomes.note(
+                    number, await self._disk.run(self._results.copy_for, batch, rows, first, at, outcome)
+                )
                 batch.changed = True
         return False
 
-    def _copy_for(self, batch: _Batch, rows: ResolvedRows, first: int, at: int, outcome: Outcome) -> Outcome:
-        """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""
-        if outcome.state != "done":
-            return outcome._replace(error=f"It is equal to row {first}: {outcome.error}", seconds=0.0)
-        place = self._spool.find_job(row_id(batch.job.id, first))
-        try:
-            if place is None:
-                raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
-            job = self._spool.load_job(place)
-            row = next(rows.from_index(at))
-            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{row.number}"
-            name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
-            last = outcome.file
-            for output in job.outputs.get("outputs", ()):
-                file = str(output["file"])
-                last = self._outbox.copy_result(
-                    file, name, file.removeprefix(job.name), row_id(batch.job.id, row.number)
-                )
-        except (OSError, ValueError, KeyError) as exc:
-            if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
-                raise  # the disk is full, or does not answer: it is tried again
-            return Outcome(
-                "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
-            )
-        return outcome._replace(file=last, seconds=0.0)
-
-    def _unfinished(self, batch: _Batch) -> list[str]:
+    def _unfinished(self, batch: RunningBatch) -> list[str]:
         if batch.rows is None:
             return []
         rows = batch.rows
         made = [*rows.numbers[: batch.counts.taken], *sorted(self._made_beyond(batch))]
         return [row_id(batch.job.id, n) for n in made if n not in batch.outcomes and n not in rows.twin_numbers]
 
-    def _made_beyond(self, batch: _Batch) -> set[int]:
+    def _made_beyond(self, batch: RunningBatch) -> set[int]:
         """Return the rows whose jobs are in the spool beyond those that are counted as taken: the turn in which they were made
         has not ended, or a crash came before it did.
         """
@@ -410,7 +349,7 @@ class BatchKeeper(Subscriber):
 
     # -- telling -------------------------------------------------------------------------------------------------
 
-    async def _tell(self, batch: _Batch) -> float:
+    async def _tell(self, batch: RunningBatch) -> float:
         """Count, write the report where it is time to, and end the batch where all rows have ended."""
         assert batch.rows is not None
         counts, found = batch.counts, batch.outcomes.counts()
@@ -434,12 +373,12 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         return REPORT_S
 
-    def _write_report(self, batch: _Batch, rows: ResolvedRows) -> dict[str, Any]:
+    def _write_report(self, batch: RunningBatch, rows: ResolvedRows) -> dict[str, Any]:
         taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
         lines = report(batch.job.id, batch.manifest, batch.place, batch.outcomes, taken)
         return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines)
 
-    async def _finish(self, batch: _Batch, written: dict[str, Any]) -> None:
+    async def _finish(self, batch: RunningBatch, written: dict[str, Any]) -> None:
         job = batch.job
         ending = ending_of(batch.counts, written["file"].rpartition("/")[2])
         if written["file"]:

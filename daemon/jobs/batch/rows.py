@@ -31,7 +31,7 @@ from daemon.jobs.yaml_positions import DocumentError
 #: Keys that a row may give.
 ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
 #: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
-NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "notify"})
+NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "notify", "stream"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
 #: Columns of a report: the number of the row, and the id of the batch's job.

@@ -25,7 +25,6 @@ def framing_of(options: PictureOptions) -> dict[str, Any]:
         "aspect": options.aspect,
         "fit": options.fit,
         "cut_out": options.cut_out,
-        "soft_border": options.soft_border,
         "max_side_px": options.limits.max_side_px,
     }
 

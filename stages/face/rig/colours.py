@@ -28,6 +28,12 @@ _PALE = 0.15
 _PINK, _BROWN = 1.17, 1.28
 #: Highest ratio of blue to green in teeth: enamel is a little yellow in white light.
 _BLUEST = 0.94
+#: A lower lip has this part of its skin's brightness, or less; the least light at a mouth, of that on the cheeks.
+_LIP_LIGHT, _LEAST_LIGHT = 0.87, 0.35
+#: A face's darkest areas tell how faded the picture is, up to this part of the lip's brightness: else they are no dark areas.
+_DARKEST_OF_LIP = 0.25
+#: Brightness of a tongue in full light beside that of white things, and at most beside that of the lower lip.
+_TONGUE, _TONGUE_OF_LIP = 0.60, 0.86
 
 
 def luma(colour: Colour) -> float:
@@ -69,12 +75,15 @@ class FaceColours:
             skin = beside
         warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
         eyes = np.concatenate([_inside(portrait, landmarks, upper, lower) for upper, lower, _ in mesh.EYES])
-        white = _white(skin, float(np.percentile(eyes @ LUMA, 97)))
+        chin = _median_around(portrait, landmarks, mesh.BELOW_LIP)
+        at_mouth = max(luma(beside), luma(chin), luma(lip) / _LIP_LIGHT) / max(luma(skin), 1.0)
+        light = float(np.clip(at_mouth, _LEAST_LIGHT, 1.0))
+        white = light * _white(skin, float(np.percentile(eyes @ LUMA, 97)))
         varnish = _yellow(skin)
         teeth = white * _teeth_tint(skin, eyes, warmth) * varnish
         dark = _darkest(portrait, landmarks)
         cavity = 0.12 * (0.4 * lip + 0.6 * luma(lip) * _tint(1.75, 0.62, 0.52, warmth))
-        cavity += 0.35 * dark * _tint(1.3, 0.9, 0.82, warmth)
+        cavity += 0.35 * min(dark, _DARKEST_OF_LIP * luma(lip)) * _tint(1.3, 0.9, 0.82, warmth)
         tongue = _tongue(skin, lip, white, warmth) * varnish
         return cls(skin, lip, teeth, cavity, tongue, warmth, _grain(portrait, landmarks))
 
@@ -155,8 +164,8 @@ def _eye_white(eyes: Colour) -> Colour | None:
 
 
 def _tongue(skin: Colour, lip: Colour, white: float, warmth: float) -> Colour:
-    """Colour of the tongue in full light: pink in every face, in the cast of its lips."""
-    level = 0.64 * white
+    """Colour of the tongue in the light at the mouth: pink in every face, in the cast of its lips."""
+    level = max(min(_TONGUE * white, _TONGUE_OF_LIP * luma(lip)), _LEAST_LIGHT * white)
     pink = level * _tint(1.38, 0.84, 0.82, warmth)
     return 0.65 * pink + 0.35 * lip * min(level / max(luma(lip), 1.0), 1.3)
 

@@ -14,29 +14,32 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
+from stages.face.rig.glasses import share_behind, usual_rim
 
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.085
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.055
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least. The third is that of a mouth that is wide open in the picture, as most smiles with teeth are, from the gap
-#: `_OPEN` on, in units: lips that were shut beside a smaller opening would be drawn from teeth and from the dark behind the
-#: corners, and look smeared.
-_ROUND_HALF, _LEAST_ROUND_HALF, _OPEN_HALF, _OPEN = 0.67, 0.63, 0.74, 0.15
+#: down to the least.
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.61, 0.54
+#: The upper lip arches over a round opening by this part of the jaw's way.
+_ARCHES = 0.08
+#: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
+_OPEN = 0.15
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
 #: Puckered lips come down over the upper teeth, as a whole by half of so many units. A mouth that is open in the picture shows
 #: more of them: all of it comes down by this fraction of its gap more, and at most so many units.
-_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.75, 0.165
+_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.45, 0.07
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
@@ -44,15 +47,20 @@ _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 _USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
 #: part is that of a mouth that is open in the picture.
-_LEVELS = 1.0, 1.4
+_LEVELS = 1.0, 1.1
+#: A round opening of a smile levels its line by this part of what full puckering does.
+_ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.58
+_UNSMILES = 0.35
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
 _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
 #: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
+#: Beside the mouth its movements are whole only so many units below the lips; from where they begin, at the nose's base and below
+#: the rims of glasses, they grow over so many at least.
+_CHEEK_MOVES, _LEAST_WAY = 0.3, 0.25
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
@@ -86,8 +94,22 @@ class ExpressionFields:
     """Computes all expression fields on a grid of picture points, [rows, columns, 2] px."""
 
     def __init__(
-        self, frame: FaceFrame, landmarks: FloatArray, curves: tuple[FloatArray, FloatArray], points: Grid
+        self,
+        frame: FaceFrame,
+        landmarks: FloatArray,
+        curves: tuple[FloatArray, FloatArray],
+        points: Grid,
+        rim: float | None = None,
     ) -> None:
+        """Prepare the fields.
+
+        Args:
+            frame, landmarks: the face, px.
+            curves: the upper and the lower lip's edge, px, [n, 2] each.
+            points: where the fields are computed.
+            rim: how low glasses reach, as of `find_glasses`; None without any.
+        """
+        self._glasses = rim
         self._frame = frame
         self._landmarks = frame.local(landmarks[:, :2])
         local = frame.local(points)
@@ -95,6 +117,12 @@ class ExpressionFields:
         self._t = frame.along_mouth(self._x)
         self._beyond = frame.beyond_mouth(self._x)
         upper, lower = (frame.local(curve) for curve in curves)
+        self._upper = upper
+        eyes = self._landmarks[[33, 133, 362, 263]].reshape(2, 2, 2).mean(axis=1)
+        self._eye_distance = float(np.linalg.norm(eyes[1] - eyes[0]))
+        #: Where the lower rims of glasses end, or would.
+        self._rim = usual_rim(landmarks, frame) if rim is None else rim
+        self._nose_width = max(float(self._landmarks[358, 0] - self._landmarks[129, 0]) / 2, 0.05 * frame.face_width)
         self._above = self._y - np.interp(self._x, upper[:, 0], upper[:, 1])  # < 0 above the upper lip's edge
         self._below = self._y - np.interp(self._x, lower[:, 0], lower[:, 1])  # > 0 below the lower lip's edge
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
@@ -108,16 +136,21 @@ class ExpressionFields:
         left, right = frame.half_mouth
         self._from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
-        half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
+        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
-        half += self._is_open * (_OPEN_HALF - half)
         self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
-        fields = self._fields()
-        return {name: self._joined(field) for name, field in fields.items()}
+        share = self._below_nose()[..., None]
+        mouth = {name: self._joined(field) for name, field in self._mouth().items()}
+        fields = {name: ExpressionField(field.lower * share, field.upper * share) for name, field in mouth.items()}
+        for name, field in self._mood().items():
+            if self._glasses is not None:
+                field *= share_behind(self._glasses, name, self._y, self._eye_distance)[..., None]
+            fields[name] = ExpressionField(field, field.copy())
+        return fields
 
     def _joined(self, field: ExpressionField) -> ExpressionField:
         """Let each layer go over into the other one where it lies under the other lip and is never visible.
@@ -128,10 +161,24 @@ class ExpressionFields:
         apart = field.upper - field.lower
         return ExpressionField(field.lower + over * apart, field.upper - under * apart)
 
-    def _fields(self) -> dict[str, ExpressionField]:
+    def _below_nose(self) -> Grid:
+        """How much of the mouth's movements remains: 0 at the nose and where the lower rims of glasses lie, 1 from the lips on.
+
+        The mouth would else draw the nose's wings along, which lengthens the nose, and bend rims. Beside the mouth the cheek has
+        a longer way from still to moving.
+        """
+        nose = self._frame.nose
+        aside = np.abs(self._x - self._landmarks[mesh.NOSE_BASE, 0]) / self._nose_width
+        cheek = smoothstep((aside - 0.45) / 0.85)
+        first = nose + cheek * (self._rim - nose)
+        lip = np.interp(self._x, self._upper[:, 0], self._upper[:, 1]) - 0.6 * self._frame.upper_lip
+        last = lip + smoothstep((np.abs(self._t) - 0.9) / 0.7) * (_CHEEK_MOVES * self._frame.unit - lip)
+        return ramp((self._y - first) / np.maximum(last - first, _LEAST_WAY * self._frame.unit))
+
+    def _mouth(self) -> dict[str, ExpressionField]:
         return {
             "jaw": self._jaw(self._lens, _CORNER),
-            "round": self._jaw(self._round_lens, _ROUND_CORNER),
+            "round": self._round(),
             "seal": self._seal(),
             "lower_lip": self._lower_lip(),
             "upper_lip": self._upper_lip(),
@@ -141,6 +188,11 @@ class ExpressionFields:
             "tuck": self._tuck(),
             "close": self._close(),
             "smile": self._smile(),
+        }
+
+    def _mood(self) -> dict[str, Grid]:
+        """The fields of brows and cheeks, which both layers share."""
+        return {
             "brow_left": self._brow(0),
             "brow_right": self._brow(1),
             "cheeks": self._cheeks(),
@@ -155,12 +207,6 @@ class ExpressionFields:
         field.lower[..., 1], field.upper[..., 1] = lower, upper
         return field
 
-    def _fade_up(self) -> Grid:
-        """1 at the upper lip's edge and below, 0 at the nose; the cheeks follow farther up."""
-        side = np.minimum(np.abs(self._t), 1.0) ** 2
-        reach = (1 - side) * 0.95 * abs(self._frame.nose) + side * 1.25 * self._frame.unit
-        return 1.0 - smoothstep(-self._above / reach)
-
     def _fade_down(self, lip: float, reach: float = 0.7) -> Grid:
         """1 at the lower lip's edge and above, and down to the part `lip` of its thickness; 0 within `reach` chins."""
         return 1.0 - smoothstep((self._below - lip * self._frame.lower_lip) / (reach * self._frame.chin))
@@ -171,16 +217,24 @@ class ExpressionFields:
         """
         frame = self._frame
         skin = corner * (1.0 - lens) * (1.0 - smoothstep(self._beyond / 1.15))
-        fade_up = self._fade_up()
         side = np.where(self._x < 0, frame.half_face[0], frame.half_face[1])
         rigid = _CHIN * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
         ends = 1.0 - smoothstep((self._y - frame.chin) / (1.3 * frame.unit))
-        lower = ((1 - to_chin) * (skin + lens) + to_chin * rigid) * ends * fade_up
-        upper = ((1 - to_chin) * skin + to_chin * rigid) * ends * fade_up
+        lower = ((1 - to_chin) * (skin + lens) + to_chin * rigid) * ends
+        upper = ((1 - to_chin) * skin + to_chin * rigid) * ends
         field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
         narrower = -_JAW_NARROWS * frame.unit * self._toward_middle(0.8)
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
+        return field
+
+    def _round(self) -> ExpressionField:
+        """The jaw drops behind rounded lips: a smile's line becomes level, and the upper lip arches over the opening."""
+        frame, field = self._frame, self._jaw(self._round_lens, _ROUND_CORNER)
+        level = self._is_open * _ROUND_LEVELS * self._level()
+        arch = _ARCHES * JAW * frame.unit * self._round_lens
+        field.lower[..., 1] += level
+        field.upper[..., 1] += level - arch
         return field
 
     def _seal(self) -> ExpressionField:
@@ -188,16 +242,13 @@ class ExpressionFields:
         frame = self._frame
         gap = JAW * frame.unit * self._lens
         fade = 1.0 - smoothstep((self._below - 0.6 * frame.lower_lip) / (0.8 * frame.chin))
-        return self._vertical(-_LOWER_SEALS * gap * fade, (1 - _LOWER_SEALS) * gap * self._fade_up())
+        return self._vertical(-_LOWER_SEALS * gap * fade, (1 - _LOWER_SEALS) * gap)
 
     def _spread(self, height: float) -> Grid:
-        """1 at the lips, fading over the cheeks, below (within `height` units) and above, where the nose stays as it is."""
+        """1 at the lips, fading over the cheeks and below, within `height` units."""
         unit = self._frame.unit
         below = np.exp(-((np.maximum(self._y, 0) / (height * unit)) ** 2))
-        side = smoothstep((np.abs(self._t) - 0.25) / 0.75)  # beside the nose the cheek goes along
-        reach = (1 - side) * abs(self._frame.nose) + side * max(unit, abs(self._frame.nose))
-        above = 1.0 - smoothstep(-self._y / reach)
-        return np.asarray(below * above * (1.0 - smoothstep(self._beyond / 1.2)))
+        return np.asarray(below * (1.0 - smoothstep(self._beyond / 1.2)))
 
     def _toward_middle(self, height: float) -> Grid:
         """-1 at the left corner, 1 at the right, fading all round."""
@@ -244,14 +295,15 @@ class ExpressionFields:
         upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
         beside = 1.0 - smoothstep(self._beyond / 1.1)
         down = pucker_lowers(float(self._gap.max()), self._frame.unit) + _COVERS * self._frame.unit / 2
-        upper[..., 1] += down * beside * self._fade_up()
+        upper[..., 1] += down * beside
         lower[..., 1] += down * beside * self._fade_down(0.7, 1.15)
         return ExpressionField(lower, upper)
 
     def _level(self) -> Grid:
         """Straighten the line at which the lips meet: a smile's corners would stay raised, and a turned face's opening aslant."""
-        height = np.where(self._y < 0, 0.5, 0.7) * self._frame.unit
-        fade = np.exp(-((self._y / height) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
+        fade = np.exp(-((np.maximum(self._y, 0) / (0.7 * self._frame.unit)) ** 2)) * (
+            1.0 - smoothstep(self._beyond / 1.1)
+        )
         levels = _LEVELS[0] + self._is_open * (_LEVELS[1] - _LEVELS[0])
         return np.asarray(-levels * self._slopes * fade)
 
@@ -288,7 +340,7 @@ class ExpressionFields:
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
         by_lower = lower_closes(float(self._gap.max()), frame.unit)
-        return self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap * self._fade_up())
+        return self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap)
 
     def _smile(self) -> ExpressionField:
         unit = self._frame.unit
@@ -300,7 +352,7 @@ class ExpressionFields:
             shift[..., 1] -= _SMILE_UP * unit * near
         return ExpressionField(shift, shift.copy())
 
-    def _brow(self, side: int) -> ExpressionField:
+    def _brow(self, side: int) -> Grid:
         """The brow and the forehead above it rise; the lid below stays."""
         upper_lid, _, brow = mesh.EYES[side]
         line = self._landmarks[list(brow)]
@@ -317,23 +369,23 @@ class ExpressionFields:
         shift = self._zero()
         rise = min(_BROW * self._frame.face_width, _BROW_MOST * float(lid - line[:, 1].mean()))
         shift[..., 1] = -max(rise, 0.0) * across * over_lid * forehead
-        return ExpressionField(shift, shift.copy())
+        return shift
 
-    def _cheeks(self) -> ExpressionField:
+    def _cheeks(self) -> Grid:
         """The cheeks below the eyes rise."""
         shift = self._zero()
         for index in (50, 280):
             shift[..., 1] -= _CHEEK_UP * self._frame.face_width * self._near(self._landmarks[index], _CHEEK_REACH)
-        return ExpressionField(shift, shift.copy())
+        return shift
 
-    def _frown(self) -> ExpressionField:
+    def _frown(self) -> Grid:
         """The inner ends of the brows come down and together."""
         width, shift = self._frame.face_width, self._zero()
         for side, index in ((1, mesh.EYES[0][2][-1]), (-1, mesh.EYES[1][2][0])):
             near = self._near(self._landmarks[index], _FROWN_REACH)
             shift[..., 0] += side * _FROWN_IN * width * near
             shift[..., 1] += _FROWN_DOWN * width * near
-        return ExpressionField(shift, shift.copy())
+        return shift
 
     def _near(self, point: FloatArray, reach: float) -> Grid:
         """1 at a point, fading within `reach` face widths."""

@@ -93,3 +93,14 @@ def smoothstep(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Interpolate smoothly from 0 (at 0 and below) to 1 (at 1 and above), with slope 0 at both ends."""
     clipped = np.clip(value, 0.0, 1.0)
     return np.asarray(clipped * clipped * (3.0 - 2.0 * clipped), np.float64)
+
+
+def ramp(value: npt.NDArray[np.floating[Any]], rounded: float = 0.3) -> npt.NDArray[np.float64]:
+    """Interpolate from 0 (at 0 and below) to 1 (at 1 and above): evenly, but for the part `rounded` of the way at each end.
+
+    Its largest slope is 1 / (1 - `rounded`), less than that of `smoothstep`.
+    """
+    part = np.clip(value, 0.0, 1.0)
+    first = np.minimum(part, rounded) ** 2 / (2 * rounded)
+    last = np.maximum(part - (1.0 - rounded), 0.0) ** 2 / (2 * rounded)
+    return np.asarray((first + np.maximum(part - rounded, 0.0) - last) / (1.0 - rounded), np.float64)

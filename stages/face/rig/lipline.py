@@ -29,6 +29,8 @@ _HEM = 0.010
 _BEYOND_CORNERS = 0.5
 #: Up to this gap in the mesh (in mouth widths), which cannot see a slight one, the picture tells where the lips end; the seam.
 _SLIGHT_GAP, _SLIGHT_HEM = 0.06, 0.004
+#: The edges of a slight gap are smoothed over so many samples: a reflection on a lip would leave a notch in it.
+_GAP_ROUNDED = 3.0
 
 
 def lip_curves(
@@ -40,7 +42,7 @@ def lip_curves(
     gap, width = mesh.lip_gap(landmarks), mesh.mouth_width(landmarks)
     slightly = _slightly_open(portrait, (upper + lower) / 2, frame, width) if gap < _SLIGHT_GAP else None
     if slightly is not None and (gap < CLOSED_GAP or not np.array_equal(*slightly)):
-        upper, lower = slightly
+        upper, lower = slightly if gap < CLOSED_GAP else _at_least(slightly, (upper, lower))
     else:
         upper, lower = (_longer(edge, frame.local(landmarks[[61, 291], :2])) for edge in (upper, lower))
         upper = _follow(portrait, upper, frame, width, _evenness)
@@ -59,8 +61,19 @@ def _slightly_open(
     upper, lower = line.copy(), line.copy()
     if height > CLOSED_GAP:
         for edge, end in ((upper, ends[:, 0]), (lower, ends[:, 1])):
-            edge[:, 1] = _round_off(line[:, 1] + end, 1.5)
+            edge[:, 1] = _round_off(line[:, 1] + end, _GAP_ROUNDED)
         _widen(upper, lower, _SLIGHT_HEM * width)
+    return upper, lower
+
+
+def _at_least(
+    found: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    seen: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The `found` edges, as far apart as those `seen` by the mesh: teeth between them may be as red as a lip, and darker."""
+    upper, lower = found
+    for edge, other, farther in ((upper, seen[0], np.minimum), (lower, seen[1], np.maximum)):
+        edge[:, 1] = _round_off(farther(edge[:, 1], np.interp(edge[:, 0], other[:, 0], other[:, 1])), _GAP_ROUNDED)
     return upper, lower
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
+from stages.face.rig.bare_lips import paint_bare_lips
 from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.expressions import lower_closes
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.rig.lipline import CLOSED_GAP
 from stages.face.rig.own_teeth import find_own_teeth
-from stages.face.sampling import blur
+from stages.face.sampling import blur, sample
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -31,7 +32,7 @@ _UPPER_DARKER = (0.0, 0.035, 0.09, 0.08, 0.12, 0.16)
 _LOWER_WIDTHS = (0.098, 0.104, 0.112, 0.085, 0.070, 0.060)
 _LOWER_SHORTER = (0.0, 0.004, 0.002, 0.012, 0.02, 0.03)
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, and distance of the gums from the edge; units.
-_UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.100, 0.030, 0.225
+_UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.100, 0.070, 0.225
 #: The ends of a row of own teeth, in half mouths; painted teeth beside them are darkened at most to this fraction.
 _ROW_END, _LEAST_SHADE = 0.16, 0.35
 #: A row's halves differ in width by at most this fraction, however far the head is turned.
@@ -47,6 +48,8 @@ class MouthInterior:
         skull: upper teeth, painted or the picture's own.
         jaw: lower teeth.
         tongue: the tongue.
+        shown: what the picture shows between the lips.
+        bare: the lips without what is between them (stages/face/rig/bare_lips.py).
         own_teeth: whether the picture shows an open mouth.
         own_colour: whether the upper teeth have the colour of teeth in the picture.
     """
@@ -55,6 +58,8 @@ class MouthInterior:
     skull: Rgba
     jaw: Rgba
     tongue: Rgba
+    shown: Rgba
+    bare: Rgba
     own_teeth: bool
     own_colour: bool
 
@@ -94,16 +99,21 @@ def paint_mouth_interior(
         tones = replace(tones, teeth=own.colour)
     jaw = _paint_teeth(_LOWER, along, below_lower, arch, tones, _LOWER_EDGE)
     tongue = _paint_tongue(along, below_lower, arch, tones)
-    if own is not None and own.row is not None:
+    if own is not None and own.row is not None and own.end is not None:
         edge = _lower_end(own.row, along, below_upper) / max(arch / 0.5, 0.1) ** 0.5
         painted = _paint_teeth(_UPPER, along, below_upper, arch, tones, edge - 0.012)
+        below = (local[..., 1] - np.interp(local[..., 0], upper[:, 0], upper[:, 1])) / frame.unit
+        painted[..., 3] = painted[..., 3] * smoothstep((own.end - below) / 0.016)
         skull = _composite(_continued(painted, own.row, along), own.row)
     else:
         # A mouth that is open in the picture is closed by both lips: there the upper lip covers the teeth.
         gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, is_open, own is not None)
+    bare = paint_bare_lips(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
+    seen = sample(portrait, np.stack([columns, rows], axis=-1).astype(np.float32))
+    shown = np.dstack([seen, bare[..., 3]])
+    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, shown, bare, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:

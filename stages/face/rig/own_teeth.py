@@ -45,14 +45,24 @@ _BRIGHTEST = 86
 #: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units, or in parts of the gap
 #: where that is more; gums that reach down between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
 _LEAST, _MOST, _FROM_LIP, _GUMMY, _TOOTH = 0.035, 0.26, 0.055, 0.25, 9
+#: Beside the row, what the picture shows is cut out down to so many units from the lower lip; units over which it begins there
+#: and ends in the corners; softness of the lower edge of the row, and of what is beside it.
+_FROM_LOWER, _GOES_OVER, _EDGE, _SOFT_EDGE = 0.03, 0.07, 0.016, 0.05
 
 
 @dataclass(frozen=True)
 class OwnTeeth:
-    """The teeth in a portrait: their colour, RGB, 0 to 255, and the cut-out upper row, or None if the row is not whole."""
+    """The teeth in a portrait.
+
+    Attributes:
+        colour: RGB, 0 to 255.
+        row: the cut-out upper row with the dark beside it; None if the row is not whole.
+        end: where the row ends below the upper lip, in units, of each pixel's column.
+    """
 
     colour: npt.NDArray[np.float64]
     row: Rgba | None
+    end: Grid | None
 
 
 def find_own_teeth(
@@ -87,7 +97,9 @@ def find_own_teeth(
     front = seen[:, middle][teeth[:, middle]]
     colour = _colour(front if len(front) else seen[teeth], tones)
     row = _whole_row(_above_lower_teeth(teeth, seen @ LUMA), x, top, bottom, frame)
-    return OwnTeeth(colour, None if row is None else _cut(portrait, origin, local, frame, row))
+    if row is None:
+        return OwnTeeth(colour, None, None)
+    return OwnTeeth(colour, *_cut(portrait, origin, local, frame, curves, row))
 
 
 def _colour(shown: Grid, tones: FaceColours) -> Grid:
@@ -217,16 +229,26 @@ def _cut(
     origin: tuple[int, int],
     local: Grid,
     frame: FaceFrame,
+    curves: Curves,
     row: tuple[Grid, Grid, Grid],
-) -> Rgba:
-    """Cut out the row: from the upper lip (`row[1]`, at `row[0]`) down to its smooth lower end (`row[2]` units below)."""
-    x, top, height = row
-    below = (local[..., 1] - np.interp(local[..., 0], x, top)) / frame.unit
-    end = np.interp(local[..., 0], x, height)
-    cover = smoothstep((end - 0.004 - below) / 0.016 + 0.5) * smoothstep(below / 0.012 + 1.0)
-    fade = 0.07 * frame.unit
-    cover *= smoothstep((local[..., 0] - x[0]) / fade) * smoothstep((x[-1] - local[..., 0]) / fade)
+) -> tuple[Rgba, Grid]:
+    """Cut out the row, and where it ends in each pixel's column: from the upper lip down to its smooth lower end (`row[2]` units
+    below at `row[0]`). On either side of it, what the picture shows between the lips goes on to the corners.
+    """
+    x, _, height = row
+    upper = curves[0]
+    across = local[..., 0]
+    top, bottom = (np.interp(across, curve[:, 0], curve[:, 1]) for curve in curves)
+    aside = smoothstep(np.maximum(x[0] - across, across - x[-1]) / (_GOES_OVER * frame.unit))
+    open_ = np.maximum((bottom - top) / frame.unit - _FROM_LOWER, 0.0)
+    end = np.interp(across, x, height)
+    end += aside * (open_ - end)
+    below = (local[..., 1] - top) / frame.unit
+    soft = _EDGE + aside * (_SOFT_EDGE - _EDGE)
+    cover = smoothstep((end - soft / 4 - below) / soft + 0.5) * smoothstep(below / 0.012 + 1.0)
+    fade = _GOES_OVER * frame.unit
+    cover *= smoothstep((across - upper[0, 0]) / fade) * smoothstep((upper[-1, 0] - across) / fade)
     rows, columns = local.shape[:2]
     places = np.stack(np.meshgrid(np.arange(columns) + origin[0], np.arange(rows) + origin[1]), axis=-1)
     patch = sample(portrait, places.astype(np.float32))
-    return np.dstack([patch, np.clip(255 * cover + 0.5, 0, 255).astype(np.uint8)])
+    return np.dstack([patch, np.clip(255 * cover + 0.5, 0, 255).astype(np.uint8)]), end

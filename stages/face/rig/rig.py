@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
-from stages.face.rig.expressions import ExpressionField, ExpressionFields
+from stages.face.rig.expressions import ExpressionFields
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
-from stages.face.rig.glasses import find_rim, share_below
+from stages.face.rig.glasses import find_glasses
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
@@ -33,13 +33,12 @@ from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
-from stages.face.rig.matting.soft_border import fit_plate
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 32
+VERSION = 33
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -108,14 +107,8 @@ def build_rig(
         tones = FaceColours.of(portrait, landmarks)
         face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
         head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
-        expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step)).all()
-        rim = find_rim(portrait, landmarks, frame)
-        if rim is not None:
-            shares = {name: share_below(rim, name, face_cells.points(step), frame)[..., None] for name in expressions}
-            expressions = {
-                name: ExpressionField(field.lower * shares[name], field.upper * shares[name])
-                for name, field in expressions.items()
-            }
+        rim = find_glasses(portrait, landmarks, frame)
+        expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step), rim).all()
         lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
         upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
         oral = paint_mouth_interior(portrait, frame, curves, tones)
@@ -125,7 +118,7 @@ def build_rig(
         eyeballs = tuple(find_eyeball(portrait, landmarks, side) for side in eyes)
         matte = promised.result() if known is None else known
     release_free_memory()  # the matte frees about 70 MB, which would count beside what the head needs
-    head_names, head, zoom = build_head(frame, landmarks, size, head_cells, step, matte)
+    head_names, head, zoom = build_head(frame, landmarks, size, head_cells, step, matte, rim is not None)
     return Rig(
         step=step,
         face_names=tuple(expressions),
@@ -157,18 +150,17 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     bare, others = find_skin(picture, within, skin)
     split = split_person(picture, within, person)
-    made = extend(picture, split, margins, skin, others, inner.soft, crown_above(within), bare)[1]
-    if not (made and inner.soft):
-        return made
-    # The portrait's edge was softened before, and is not again: the plate follows what it shows, but where it is as it was.
-    fitted = fit_plate(portrait, made.plate, made.alpha)
-    as_it_was = (inner.cut(made.plate) == split.plate).all(axis=-1) & (inner.cut(made.alpha) == split.alpha)
-    fitted[inner.top : inner.bottom, inner.left : inner.right][as_it_was] = split.plate[as_it_was]
-    return replace(made, plate=fitted)
+    return extend(picture, split, margins, skin, others, crown_above(within), bare)[1]
 
 
 def build_head(
-    frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], cells: CellBlock, step: int, matte: Matte
+    frame: FaceFrame,
+    landmarks: FloatArray,
+    size: tuple[int, int],
+    cells: CellBlock,
+    step: int,
+    matte: Matte,
+    glasses: bool = False,
 ) -> tuple[tuple[str, ...], FloatArray, Zoom]:
     """Build the head's fields, bounded for this portrait, with their names and the zoom that hides the figure's border.
 
@@ -178,12 +170,13 @@ def build_head(
         cells: the block that the fields cover.
         step: px per cell.
         matte: the person; empty if the picture cannot be split.
+        glasses: whether glasses may be worn.
 
     Returns:
         The names, [k]; displacements for 1 degree or 1 face width, px, float32 [k, rows, columns, 2]; the zoom.
     """
     points = cells.points(step)
-    made = HeadFields(frame, landmarks, size, points, bool(matte)).all()
+    made = HeadFields(frame, landmarks, size, points, bool(matte), glasses).all()
     names, fields = tuple(made), _to_picture(list(made.values()), frame)
     if not matte:
         return names, bound_fields(names, fields, np.ones(cells.shape, bool), step), Zoom()

@@ -39,6 +39,7 @@ class ProfileRequest:
     consent: str
     expires: datetime.date | None
     source: str
+    by: str = ""
 
 
 def make_profile_from_job(ctx: Context) -> ProfileFacts:
@@ -57,6 +58,7 @@ def make_profile_from_job(ctx: Context) -> ProfileFacts:
         consent=(asked.consent if asked else None) or "",
         expires=asked.expires if asked else None,
         source=ctx.job_id,
+        by=ctx.by,
     )
     profile, warnings = make_profile([ctx.source("audio")], request, ctx.settings, ctx.progress)
     ctx.warnings.extend(warnings)
@@ -97,6 +99,7 @@ def make_profile(
         source=request.source,
         quality=found.quality.record(),
         folder=settings.paths.profiles / request.id,
+        by=request.by,
     )
     return store.save_profile(profile, _wav(found.samples)), found.warnings
 

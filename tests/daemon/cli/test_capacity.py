@@ -7,11 +7,10 @@ from fractions import Fraction
 import pytest
 
 from daemon.cli.capacity import DAY_S, capacity, slots_here
-from daemon.jobs.stages import LaneName
 from daemon.outbox.estimator import Work
 from daemon.outbox.learned_times import Conditions, LearnedTimes
 
-SLOTS: dict[LaneName, int] = {"gpu": 1, "voice": 1, "cpu": 3}
+SLOTS = slots_here({}, 3)
 SIZE = (512, 512)
 
 
@@ -35,7 +34,7 @@ def test_the_busiest_lane_bounds_the_day() -> None:
     assert row.engines == {"tts": "kokoro", "lipsync": "warp"}
     assert (row.measured, row.alike) == pytest.approx((1.0, 0.0))
     # And of two workers one draws
-    (row,) = capacity(times, {**SLOTS, "cpu": 2}, [30.0], [SIZE])
+    (row,) = capacity(times, slots_here({}, 2), [30.0], [SIZE])
     assert row.limit == "long"
     assert row.a_day == pytest.approx(DAY_S / 10.0, rel=0.01)
     # And an engine of the GPU counts there
@@ -66,4 +65,19 @@ def test_each_gpu_of_the_daemon_counts() -> None:
     times = measured(("tts", "xtts", 20.0), ("lipsync", "musetalk", 30.0))
     (row,) = capacity(times, slots_here({"slots": [{"gpu": "0"}, {"gpu": "1"}]}, 3), [30.0], [SIZE])
     assert row.a_day == pytest.approx(2 * DAY_S / 50.0, rel=0.01)
-    assert slots_here({"slots": []}, 3) == slots_here({}, 3) == SLOTS
+    assert slots_here({"slots": []}, 3) == SLOTS
+    assert SLOTS.count == {"gpu": 1, "voice": 1, "cpu": 3}
+
+
+def test_a_stage_that_is_bound_to_one_gpu_bounds_the_day() -> None:
+    times = measured(("tts", "xtts", 20.0), ("lipsync", "musetalk", 30.0))
+    bound = [{"gpu": "0", "stages": ["generate", "tts"]}, {"gpu": "1", "stages": ["generate", "lipsync"]}]
+    (row,) = capacity(times, slots_here({"slots": bound}, 3), [30.0], [SIZE])
+    # The GPU of the mouth has the more work, with which the other one does not help
+    assert row.a_day == pytest.approx(DAY_S / 30.0, rel=0.01)
+    half_bound = [
+        {"gpu": "0", "stages": ["generate", "tts", "lipsync"]},
+        {"gpu": "1", "stages": ["generate", "lipsync"]},
+    ]
+    (row,) = capacity(times, slots_here({"slots": half_bound}, 3), [30.0], [SIZE])
+    assert row.a_day == pytest.approx(2 * DAY_S / 50.0, rel=0.01)

@@ -16,23 +16,25 @@ import pytest
 
 from daemon.cli import cli
 from tests.conftest import ROOT, Installation
+from tests.support.daemon.commands import run_command
 
 
-def offered(one: Installation, *words: str) -> list[str]:
-    """What is offered for the last of these words, as the script for bash asks."""
+def offered(one: Installation, *words: str, process: bool = False) -> list[str]:
+    """What is offered for the last of these words, as the script for bash asks. `process`: by a process of its own."""
     typed = ["avatar", "--config", str(one.config), *words]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "_AVATAR_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(typed),
-        "COMP_CWORD": str(len(typed) - 1),
-    }
-    # click names the variable by the command, which -m would call otherwise
-    code = "import sys; sys.argv[0] = 'avatar'; from daemon.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=one.root, capture_output=True, text=True, check=False
-    )
+    asked = {"_AVATAR_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(typed), "COMP_CWORD": str(len(typed) - 1)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**asked, "PYTHONPATH": str(ROOT)}.items():
+            patch.setenv(name, value)
+        if process:
+            # click names the variable by the command, which -m would call otherwise
+            code = "import sys; sys.argv[0] = 'avatar'; from daemon.cli import main; main()"
+            command = [sys.executable, "-c", code]
+            done = subprocess.run(command, cwd=one.root, capture_output=True, text=True, check=False)
+        else:
+            patch.setattr(sys, "argv", ["avatar"])
+            patch.setattr(sys.modules["__main__"], "__package__", None)  # else click takes the name of the tests' own
+            done = run_command([], one.root)
     assert (done.returncode, done.stderr) == (0, "")
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
@@ -51,7 +53,7 @@ def test_commands_options_and_what_is_there_are_completed(installation: Callable
     # Given a job that waits while nobody works
     one = installation()
     one.drop("morning.yaml", {"kind": "speech", "text": "Good morning."})
-    assert offered(one, "va") == ["validate"]
+    assert offered(one, "va", process=True) == offered(one, "va") == ["validate"]
     assert "speak" in offered(one, "voice", "")
     assert "--quality" in offered(one, "video", "encode", "--qu")
     assert offered(one, "jobs", "cancel", "mor") == ["morning"]

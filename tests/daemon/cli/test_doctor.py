@@ -22,20 +22,10 @@ from daemon.cli.doctor.cluster_checks import check_cluster
 from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
-from tests.conftest import ROOT, Installation
+from tests.conftest import Installation
 from tests.support.daemon.commands import run_command
 from tests.support.machine.nvenc import NvencFfmpeg
 from tests.support.machine.people import ANNA, SERVICE, avatar_as, give
-
-
-@pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of modules that other processes import in place of the real ones; PyTorch, which takes them seconds, is broken."""
-    folder = tmp_path / "modules"
-    folder.mkdir()
-    (folder / "torch.py").write_text("raise ValueError('no GPU of its kind')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
-    return folder
 
 
 def looked(one: Installation, check: str) -> dict[str, Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake import claims
+from daemon.intake.claims import claim_contents
 from daemon.jobs.record import Job
 from tests.support.daemon.inbox_requests import PATIENCE_S, look, state
 from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
@@ -135,7 +135,7 @@ def test_a_hold_that_cannot_be_read_any_more_still_holds(room: Room, monkeypatch
     room.put("hello.hold", "")
     look(room)
     # When its picture comes, and what is kept of the hold in its claim is damaged
-    monkeypatch.setattr(claims, "dump_json", lambda value: b'{"by": "an')
+    monkeypatch.setattr(claim_contents, "dump_json", lambda value: b'{"by": "an')
     room.put("p.png", b"x")
     # Then it does not start
     assert [job.state for job in room.settle()] == ["held"]

@@ -14,8 +14,9 @@ from daemon.config.paths import Paths
 from daemon.config.settings import Server
 from daemon.doors import hand_in as door
 from daemon.doors.hand_in import hand_in, submit_job
+from daemon.doors.shared_files import write_readable
 from daemon.errors import AvatarError, JobError
-from daemon.intake.hand_ins import LITTER_S
+from daemon.intake.doors.hand_ins import LITTER_S
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import new_job_id
 from daemon.system import fs
@@ -150,7 +151,7 @@ def test_what_a_crash_left_is_cleared_a_day_later_and_nothing_that_is_used(
 ) -> None:
     # Given a hand-in that died with its picture in the inbox, and a manifest of a person that waits beside another picture
     with monkeypatch.context() as patch:
-        patch.setattr(door._Submission, "_data", _die_after(door._Submission._data, 1))
+        patch.setattr(door, "write_readable", _die_after(write_readable, 0))
         with pytest.raises(Crash):
             hand_in({"text": "Hello."}, {"image": PORTRAIT}, paths=room.settings.paths)
     (picture,) = visible(room)

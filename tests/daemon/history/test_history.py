@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import sqlite3
 import struct
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -157,6 +159,7 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
             kind=["video"] if chance.random() < 0.2 else (),
             by=chance.choice([(), (), ["anna"], ["anna", "bert"], ["nobody"]]),
             tag=chance.choice([(), (), (), ["red"], ["red", "order=1"]]),
+            without_tag=chance.choice([(), (), (), ["blue"], ["blue", "order=2"]]),
             since=chance.choice([None, None, 1_767_323_047.0]),
             until=chance.choice([None, None, 1_767_323_050.5]),
         )
@@ -171,6 +174,11 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
         answered += bool(expected)
     assert answered > QUERIES / 4
     assert History(tmp_path).find(Query(state=["unheard-of"])) == []
+    # And the counts of states are those of these jobs
+    for by, tag in itertools.product(("", "anna", "nobody"), ("", "blue", "green")):
+        query = Query(by=[by] if by else (), without_tag=[tag] if tag else ())
+        counted = dict(Counter(entry.state for entry in entries if query.fits(entry)))
+        assert History(tmp_path).states(by=by, without_tag=tag) == counted
 
 
 def test_after_a_random_life_with_kills_index_and_folders_agree(installation: Callable[..., Installation]) -> None:
@@ -278,7 +286,7 @@ def test_who_has_read_a_status_finds_the_same_in_the_index(folders: Folders) -> 
             # Given a job that runs / When its status is about to say that it is done, and somebody asks at that moment
             job = folders.keep(make_job(number))
             keeper.job_changed(make_job(number, state="running"))
-            keeper.before_finish(job)
+            keeper.job_ending(job)
             row = await asyncio.to_thread(History(folders.history).get, job.id)
             # Then the index says it as well
             assert row is not None

@@ -102,7 +102,7 @@ def test_a_base_that_cannot_be_used_is_told(room: Room, manifest: str, code: str
 
 def test_jobs_of_others_are_not_there(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given jobs of one user, and of one who shares that user by having a folder of their own
-    monkeypatch.setattr("daemon.intake.claims.owner_name", lambda info: "anna")
+    monkeypatch.setattr("daemon.intake.claims.claim_contents.owner_name", lambda info: "anna")
     made(room, "hello", VIDEO)
     room.put("bob/p.png", b"Bob")
     room.put("bob/secret.yaml", VIDEO.replace("background: b.png\n", ""))
@@ -115,9 +115,9 @@ def test_jobs_of_others_are_not_there(room: Room, monkeypatch: pytest.MonkeyPatc
         codes[name] = job.error and job.error["code"]
     assert codes == {"anna/a": "base-not-found", "bob/b": None, "c": None, "bob/d": "base-not-found"}
     # And another user's not at all, but for the operator
-    monkeypatch.setattr("daemon.intake.claims.owner_name", lambda info: "eve")
+    monkeypatch.setattr("daemon.intake.claims.claim_contents.owner_name", lambda info: "eve")
     assert (again(room, "e", "base: hello\n").error or {})["code"] == "base-not-found"
-    monkeypatch.setattr("daemon.intake.claims.owner_name", lambda info: "root")
+    monkeypatch.setattr("daemon.intake.claims.claim_contents.owner_name", lambda info: "root")
     assert again(room, "f", "base: hello\n").error is None
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from daemon.intake.companion_files import KEPT, CompanionFiles
+from daemon.intake.jobs.companion_files import KEPT, CompanionFiles
 
 
 def open_below(folder: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake.claims import FIRST_RETRY_S
+from daemon.intake.claims.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import Writing
 from tests.conftest import wait_for
 from tests.support.daemon.intake import DETECT, Room

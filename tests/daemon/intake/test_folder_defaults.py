@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import JobError, Postponed
 from daemon.intake import manifest_contents
 from daemon.intake.folder_defaults import DefaultsFile
-from daemon.intake.job_builder import Claimed
+from daemon.intake.jobs.claimed import Claimed
 from daemon.jobs.record import REFUSED
 from daemon.outbox.way_back import how_to_go_on, how_to_mend
 from tests.support.daemon.intake import COMPANION_WAIT_S, SETTLE_S, SPEECH, Room

@@ -46,12 +46,13 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
         "profile",
     }  # `profile` is refused where it does nothing
     spoken = {"text", "audio", "language", "voice", "speed", "duration", "lexicon"}
+    streamed = {"stream"}
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
     converted, prompted = {"video", "crop", "sync_mode", "subtitles"}, {"prompt", "negative", "seed", "enhance_prompt"}
     assert used == {
-        "video": set(Manifest.model_fields) - everywhere - converted - prompted - set(BATCH_KEYS),
-        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted - set(BATCH_KEYS),
-        "speech": spoken | {"format", "title"},
+        "video": set(Manifest.model_fields) - everywhere - converted - prompted - streamed - set(BATCH_KEYS),
+        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted - streamed - set(BATCH_KEYS),
+        "speech": spoken | streamed | {"format", "title"},
         "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
         "encode": converted

@@ -9,13 +9,12 @@ new set of objects (a new process, as far as the code can tell) recovers and goe
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,15 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
-from daemon.intake.batches import keeper
+from daemon.intake.batches import keeper, running_batch
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.queue.job_end import KEPT
 from daemon.queue.recovery import recover_spool
 from daemon.service import Service
-from daemon.system import disk_thread, fs
+from daemon.system import fs
+from daemon.system.disk_thread import DiskThread
 from daemon.system.file_calls import Ops
 from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
@@ -42,6 +42,7 @@ from stages.check.portraits import PortraitChecks
 from stages.check.rows import check_rows
 from stages.context import Context
 from tests.conftest import ROOT
+from tests.support.daemon.watched_calls import Crash, Watched
 from tests.support.endurance import FULL
 
 #: How the world ends, or lies, at a call.
@@ -54,97 +55,6 @@ STANDING = ("lock", "state.json", "lanes.jsonl", "inbox.json", "outbox.json", "t
 #: Of the inbox, so that its folder in the outbox is made in the life of the jobs, too.
 FOLDER = "anna"
 MADE = {"check": None, "face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
-
-
-class Crash(BaseException):
-    """The process is gone. Not an Exception, so that nothing can catch it by accident."""
-
-
-class Watched(Ops):
-    """Counts the calls; at call `at` does what `how` says."""
-
-    def __init__(self, at: int = -1, how: str = "") -> None:
-        self.at, self.how = at, how
-        self.calls: list[str] = []
-        self.published: list[str] = []
-
-    def _do(self, name: str, path: Path, act: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
-        here = len(self.calls) == self.at
-        self.calls.append(f"{name} {path.name}")
-        if here and self.how == "crash before":
-            raise Crash
-        if here and self.how == "crash within" and half:
-            half()
-            raise Crash
-        if here and self.how.startswith("E"):
-            raise OSError(getattr(errno, self.how), os.strerror(getattr(errno, self.how)), str(path))
-        result = act()
-        if here and self.how == "lies":
-            raise OSError(errno.EIO, "reported as failed although it happened", str(path))
-        if name in ("link", "rename", "rename_new") and path.suffix == ".mp4" and path.name.startswith("hello"):
-            self.published.append(path.name)
-        if here and self.how in ("crash after", "crash within"):
-            raise Crash
-        return result
-
-    def mkdir(self, path: Path) -> None:
-        self._do("mkdir", path, lambda: Ops.mkdir(self, path))
-
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        self._do(
-            "write",
-            path,
-            lambda: Ops.write(self, path, data, sync),
-            lambda: path.write_bytes(data[: len(data) // 2]),
-        )
-
-    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
-        self._do(
-            "rewrite",
-            path,
-            lambda: Ops.rewrite(self, path, data, sync),
-            lambda: path.write_bytes(data[: len(data) // 2]),
-        )
-
-    def exchange(self, one: Path, other: Path) -> None:
-        self._do("exchange", other, lambda: Ops.exchange(self, one, other))
-
-    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
-        result: int = self._do(
-            "copy", target, lambda: Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
-        )
-        return result
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._do("rename", target, lambda: Ops.rename(self, source, target))
-
-    def rename_new(self, source: Path, target: Path) -> None:
-        self._do("rename_new", target, lambda: Ops.rename_new(self, source, target))
-
-    def link(self, source: Path, target: Path) -> None:
-        self._do("link", target, lambda: Ops.link(self, source, target))
-
-    def link_open(self, fd: int, target: Path) -> None:
-        self._do("link_open", target, lambda: Ops.link_open(self, fd, target))
-
-    def unlink(self, path: Path) -> None:
-        self._do("unlink", path, lambda: Ops.unlink(self, path))
-
-    def rmtree(self, path: Path) -> None:
-
-        def half() -> None:
-            next(p for p in sorted(path.iterdir()) if p.is_file()).unlink()
-
-        self._do("rmtree", path, lambda: Ops.rmtree(self, path), half if any(path.iterdir()) else None)
-
-    def sync_file(self, path: Path) -> None:
-        self._do("sync_file", path, lambda: Ops.sync_file(self, path))
-
-    def sync_dir(self, path: Path) -> None:
-        self._do("sync_dir", path, lambda: Ops.sync_dir(self, path))
-
-    def sync_all(self, paths: Sequence[Path]) -> None:
-        self._do("sync_all", paths[0], lambda: Ops.sync_all(self, paths))
 
 
 class Wire:
@@ -283,6 +193,7 @@ async def live(settings: Settings) -> list[Job]:
             idle += 1
             continue
         taken = await service.state_machine.start_attempt(ticket)
+        await settle(service)
         if taken is None:
             continue
         job, directory = taken
@@ -292,10 +203,21 @@ async def live(settings: Settings) -> list[Job]:
         except Exception as exc:
             if not isinstance(from_exception(exc), MachineError):
                 raise
+            service.state_machine.begin_to_put_down(job)
             await service.state_machine.put_back(job, directory)
         else:
+            service.state_machine.begin_to_put_down(job)
             await service.state_machine.advance(job, directory, result.facts, result.warnings)
+        service.state_machine.end_putting_down(job)
+        await settle(service)
     return finished.jobs
+
+
+async def settle(service: Service) -> None:
+    """Let what is flushed and written beside the event loop end, so that the order of the calls is the same each time."""
+    await service.state_machine.durable.flushed()
+    await service.status_writes.written()
+    await service.state_writes.written()
 
 
 async def sync(step: Callable[[], Any]) -> Any:
@@ -375,15 +297,19 @@ def restored() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch goes on at once where the machine was at fault."""
-    monkeypatch.setattr(keeper, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(keeper, "LONGEST_RETRY_S", 0.0)
+    monkeypatch.setattr(running_batch, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(running_batch, "LONGEST_RETRY_S", 0.0)
     monkeypatch.setattr(keeper, "REPORT_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
-def no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of hundreds of lives must not keep the threads of each."""
-    monkeypatch.setattr(disk_thread, "IDLE_S", 0.0)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All calls are made in one order."""
+
+    async def run(self: DiskThread, call: Callable[..., Any], *args: Any) -> Any:
+        return call(*args)
+
+    monkeypatch.setattr(DiskThread, "run", run)
 
 
 @pytest.mark.parametrize("scene", [DOCUMENTS, BATCH], ids=["documents", "batch"])

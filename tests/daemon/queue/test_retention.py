@@ -17,6 +17,7 @@ import pytest
 from daemon.cli.spool_check import SpoolCheck
 from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
+from daemon.outbox import looks
 from daemon.outbox.outbox import Outbox
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, run_retention, select_surplus
 from daemon.queue.spool import Spool
@@ -95,6 +96,33 @@ def test_an_old_answer_goes_and_a_text_of_the_user_stays(tmp_path: Path) -> None
         os.utime(root / file, (time.time() - 2 * DAY_S,) * 2)
     assert Retention(settings, spool).clear() == 1
     assert {path.name for path in root.rglob("*.txt")} == {"notes.txt", "young.cancel.txt"}
+
+
+def test_a_look_of_the_page_goes_after_a_day_and_what_people_call_so_stays(tmp_path: Path) -> None:
+    # Given two looks of the page of which one is young, and an old result of people with such a name
+    settings = Settings.parse({}, tmp_path / "config.yaml")
+    spool, root = Spool(settings.paths.spool), settings.paths.outbox
+    spool.create()
+    root.mkdir(exist_ok=True)
+    for number, (name, marked) in enumerate((("old", True), ("young", True), ("theirs", False))):
+        job, stem = f"job-20260102T030405Z-0000000{number}", f"{looks.PREFIX}{name}"
+        status = {
+            "job": job,
+            "state": "done",
+            "outputs": [{"file": f"{stem}.wav"}],
+            **(looks.marked() if marked else {}),
+        }
+        (root / f"{stem}.json").write_text(json.dumps(status))
+        (root / f"{stem}.wav").touch()
+        (spool.root / "done" / job).mkdir()
+        if name != "young":
+            os.utime(root / f"{stem}.json", (time.time() - 2 * DAY_S,) * 2)
+    # When what is too old goes
+    Retention(settings, spool).clear()
+    # Then it is the old look, with its folder in the spool
+    left = {path.name.removeprefix(looks.PREFIX) for path in root.iterdir()}
+    assert left == {"young.json", "young.wav", "theirs.json", "theirs.wav"}
+    assert sorted(path.name[-1] for path in (spool.root / "done").iterdir()) == ["1", "2"]
 
 
 def test_a_reload_applies_new_limits_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake import claims
+from daemon.intake.claims import claim_contents
 from daemon.outbox.outbox import Outbox
 from daemon.queue import returned_manifests
 from daemon.queue.returned_manifests import with_error
@@ -149,7 +149,7 @@ def test_a_manifest_that_was_given_back_stays_its_authors(tmp_path: Path, monkey
     # Given a job of another user, which failed
     room = Room(tmp_path)
     with monkeypatch.context() as foreign:
-        foreign.setattr(claims, "_owner", lambda path: ("anna", False))
+        foreign.setattr(claim_contents, "_owner", lambda path: ("anna", False))
         room.put("hello.yaml", "kind: speech\n")
         room.settle()
     while room.service.returner.give_back_next():
@@ -160,7 +160,7 @@ def test_a_manifest_that_was_given_back_stays_its_authors(tmp_path: Path, monkey
     # But what the service gave back, mended and moved, is its author's
     room.put("bye.yaml", "kind: speech\n")
     with monkeypatch.context() as foreign:
-        foreign.setattr(claims, "_owner", lambda path: ("anna", False))
+        foreign.setattr(claim_contents, "_owner", lambda path: ("anna", False))
         room.settle()
     while room.service.returner.give_back_next():
         pass

@@ -17,10 +17,12 @@ def test_it_names_a_gpu_that_loads_or_pauses_as_the_records_of_jobs_do(tmp_path:
     log = LaneLog(path)
     log.began(["gpu-0", "gpu-1"])
     log.model_changed(ModelChange(stage="tts", model="xtts", seconds=2.5, lane="gpu 1"))
+    log.model_changed(ModelChange(stage="face", model="mediapipe", seconds=0.5, lane="cpu", slot="cpu-2"))
     log.model_changed(ModelChange(stage="tts", model="xtts", seconds=2.5, change="unloaded"))
     log.lane_paused("gpu 1", MachineError("gpu-lost", "Gone.", "Look."), 30.0)
     log.lane_resumed("gpu 1")
-    began, loaded, paused, resumed = read_lane_log(path)
+    began, loaded, other, paused, resumed = read_lane_log(path)
+    assert other["lane"] == "cpu-2"  # the load of one of several slots is none of the others'
     assert (began["slots"], began["alive"]) == (["gpu-0", "gpu-1"], 0.0)
     assert (loaded["event"], loaded["lane"], loaded["seconds"]) == ("loaded", "gpu-1", 2.5)
     assert (paused["event"], paused["lane"], paused["why"]) == ("paused", "gpu-1", "gpu-lost")

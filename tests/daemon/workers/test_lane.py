@@ -160,11 +160,12 @@ def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypa
     told: list[tuple[object, ...]] = []
     monkeypatch.setattr(room.diary, "model_changed", lambda *args: told.append(args), raising=False)
     monkeypatch.setattr(room.diary, "stage_left", lambda *args: told.append(args), raising=False)
-    worker = PlayedLane(room).workers[0]
+    worker = PlayedLane(room, slots=2, name="cpu").workers[1]
     change = ModelChange(stage="tts", model="kokoro", seconds=2)
     worker.say(change)
     worker.say(TimeLeft(job="job-1", value=9))
-    assert told == [(change,), ("job-1", 9.0)]
+    # Also which slot loads, as the records of jobs call it
+    assert told == [(change.model_copy(update={"slot": "cpu-2"}),), ("job-1", 9.0)]
 
 
 def test_of_slots_that_are_alike_the_one_that_asks_takes_the_job_and_one_that_is_about_to_load_does_not(

@@ -42,7 +42,7 @@ def test_a_pause_does_not_end_while_the_files_of_the_next_job_are_looked_at(room
     lane = PlayedLane(room, slots=2, name="cpu")
 
     async def live() -> None:
-        lane._begin_pause(FULL)
+        lane._pauses.begin(FULL)
         async with lane.running():
             await asyncio.to_thread(looking.wait, 60)
             # When another slot of the lane has nothing to do / Then the fault is not taken for mended
@@ -75,7 +75,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
     assert len(lane.workers[0].requests) == 1
     delays = []
     for _ in range(6):
-        lane._begin_pause(FULL)
+        lane._pauses.begin(FULL)
         assert lane.pause is not None
         delays.append(lane.pause.delay_s)
     assert delays == [2000.0, 4000.0, 8000.0, 10_000.0, 10_000.0, 10_000.0]

@@ -164,7 +164,7 @@ def test_two_jobs_run_at_once_one_on_each_gpu_and_a_lost_gpu_pauses_alone(machin
     assert one.began("e") == other
     one.drop("f")
     assert one.house.finished("f")["state"] == "done"
-    assert one.slots()[number]["state"] == "paused"
+    wait_for("its pause to be told", lambda: one.slots()[number]["state"] == "paused")
     paused = json.loads(one.house.avatar("status", "--json").stdout)["paused_lanes"]
     assert list(paused) == [f"gpu {number}"]
     # And while it does not answer, no process starts that would compute without it

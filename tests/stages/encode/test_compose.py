@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,17 @@ from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.rig import Rig, load_rig
-from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
+from tests.support.stages.picture_jobs import (
+    changed,
+    drawn,
+    face_of,
+    job,
+    portrait_of,
+    portrait_shown,
+    say,
+    show,
+    smiling,
+)
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -142,18 +153,37 @@ def test_a_thin_strip_of_teeth_under_a_rounded_lip_lies_in_its_shadow(ready: Con
     assert brightest(1.0) < 0.6 * brightest(0.0)
 
 
-def test_no_rest_of_the_pictures_teeth_is_seen_between_shut_lips(ready: Context) -> None:
-    # Given shut lips with a line of tooth-coloured pixels where they touch
-    rig = rig_of(ready)
-    height, width = portrait_of(ready).shape[:2]
-    opening = MouthOpening.between(rig.curve_upper, rig.curve_upper, rig.frame.unit, (width, height))
-    lips = np.full((opening.bottom - opening.top, opening.right - opening.left, 3), (90, 80, 170), np.float32)
-    line = (np.abs(opening.rows() - opening.middle) < 0.012 * rig.frame.unit) & (opening.softness < 1)
-    lips[line] = (150, 190, 215)
-    # When it is hidden
-    InteriorPainter(rig.oral, rig.tones, rig.frame).hide_teeth(opening, lips, 1.0)
-    # Then all of it has the lips' colour
-    assert np.abs(lips - np.array([90, 80, 170])).max() < 4
+def test_teeth_of_a_smile_stay_where_they_are_while_the_lips_begin_to_close(tmp_path: Path) -> None:
+    # Given a smile that shows the upper teeth, and the upper half of them
+    ctx = job(tmp_path / "smile", smiling())
+    stages.face.run(ctx)
+    rig = rig_of(ctx)
+    middle = len(rig.curve_upper) // 2
+    (left, top), (right, _) = rig.curve_upper[middle - 12] + [0, 4], rig.curve_upper[middle + 12]
+    gap = float((rig.curve_lower - rig.curve_upper)[middle, 1])
+    teeth = slice(round(top), round(top + 0.4 * gap)), slice(round(left), round(right))
+    # When its lips begin to close, up to their half
+    frames = show(ctx, *({"close": part} for part in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)))
+    # Then these teeth are as in the picture in each frame, and none differs much from the one before
+    assert gap > 10
+    for before, after in pairwise(frames):
+        assert np.abs(after[teeth].astype(float) - before[teeth]).mean() < 8
+        assert np.abs(after[teeth].astype(float) - frames[0][teeth]).mean() < 20
+
+
+def test_an_opening_has_no_slits_beside_it() -> None:
+    # Given lips that are apart in their middle, and by a little up to their corners
+    x = np.linspace(100, 300, 81, dtype=np.float32)
+    gap = 2 + 40 * np.sqrt(np.clip(1 - ((x - 200) / 55) ** 2, 0, 1))
+    upper = np.stack([x, np.full_like(x, 150)], axis=1)
+    lower = np.stack([x, 150 + gap], axis=1).astype(np.float32)
+    # When the opening between them is made
+    opening = MouthOpening.between(upper, lower, 200.0, (400, 400))
+    # Then it is open in the middle only, as far as before
+    open_ = np.flatnonzero(opening.lower - opening.upper > 0.5) + opening.left
+    assert open_.min() >= 143
+    assert open_.max() <= 257
+    assert (opening.lower - opening.upper).max() > 40
 
 
 def test_no_light_falls_on_teeth_behind_a_slit(ready: Context) -> None:

@@ -23,7 +23,7 @@ from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
-from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
+from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -316,3 +316,18 @@ def test_eyes_that_the_mesh_misses_stay_as_they_are_and_the_status_says_so(chang
     assert facts["eyes"] == "unsure"
     assert any("cannot be made out" in warning for warning in ctx.warnings)
     assert not changed(shown, portrait_shown(ctx)).any()
+
+
+def test_eyes_in_the_shade_of_the_brows_are_seen(tmp_path: Any) -> None:
+    # Given a face under the sun, with dark eye sockets and light cheeks
+    plain = job(tmp_path / "plain", smiling())
+    stages.face.run(plain)
+    picture = np.asarray(smiling()).astype(np.float32)
+    y, x = np.indices(picture.shape[:2], dtype=np.float32)
+    light = np.ones(picture.shape[:2], np.float32)
+    for eye in outlines(plain):
+        away = (np.dstack([x, y]) - (eye.corner + 0.5 * eye.width * eye.across)) / eye.width
+        light = np.minimum(light, 1 - 0.6 * np.clip(4 - 5 * np.hypot(away[..., 0], away[..., 1]), 0, 1))
+    shaded = Image.fromarray((picture * light[..., None]).astype(np.uint8))
+    # When the face stage runs / Then they blink
+    assert stages.face.run(job(tmp_path / "job", shaded))["eyes"] == "open"

@@ -13,8 +13,8 @@ from PIL import Image
 
 import stages.face
 from daemon.errors import JobError
-from daemon.intake.avatar_copies import AvatarCopies
-from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.jobs.avatar_copies import AvatarCopies
+from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from daemon.profiles.avatars import JOB_COPIES, AvatarProfile, AvatarStore

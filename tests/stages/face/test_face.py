@@ -18,13 +18,25 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 import stages.face
 from daemon.config.stage_settings import FaceStage
 from daemon.errors import JobError
+from stages.face.acceptance import check_view
+from stages.face.clarity import measure_clarity
 from stages.face.detect import find_faces
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
 from stages.face.output_frame import choose_output_frame
 from stages.face.pose import pose_of
 from stages.face.rig.rig import VERSION, load_rig
-from tests.support.stages.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
+from tests.support.stages.picture_jobs import (
+    astronaut,
+    drawn,
+    encoded,
+    face_of,
+    job,
+    noise,
+    portrait_of,
+    smiling,
+    two_faces,
+)
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -396,3 +408,15 @@ def test_time_is_asked_for_by_the_pixels_before_they_are_worked_on(tmp_path: Pat
     )
     assert large[0] == small[0]
     assert large[1] > small[1] > timeout.base_s
+
+
+def test_a_lower_lip_paler_than_the_upper_one_is_no_cover() -> None:
+    # Given the clarity of a good portrait whose lips differ in colour, as old people's often do
+    face = find_faces(np.asarray(smiling()), shared_landmarker())[0]
+    clear = replace(measure_clarity(np.asarray(smiling()), face), lips_differ=20.0)
+    pose, limits = pose_of(face.landmarks), FaceStage()
+    assert clear.lips_unsure < 2
+    # When it is judged / Then nothing is said of the mouth; but where the mesh is not sure of the lips, something is
+    assert "mouth-unclear" not in [caution.code for caution in check_view(pose, clear, limits)]
+    covered = check_view(pose, replace(clear, lips_unsure=2.7), limits)
+    assert "mouth-unclear" in [caution.code for caution in covered]

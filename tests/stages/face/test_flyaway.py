@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.extend import extend
 from stages.face.rig.matting.flyaway import move_strands
 from stages.face.rig.matting.matte import Matte, Picture, background_share
 from stages.face.sampling import blur
@@ -64,17 +63,3 @@ def test_what_the_background_has_elsewhere_too_stays_in_it(head: Picture) -> Non
     stripe[95:107] = 60
     stripe = np.asarray(blur(stripe, 3.0), np.uint8)
     assert np.abs(split(stripe, head, stripe)[0].plate.astype(int) - stripe).max() < 12
-
-
-def test_a_strand_still_moves_with_the_head_in_a_picture_that_is_extended(head: Picture) -> None:
-    """Strands that have no alpha, as they are only brighter than the background, are no part of it, near the border either."""
-    soft = wall(15)
-    picture = soft.copy()
-    cv2.line(picture, (190, 240), (225, 240), (250, 250, 250), 2, cv2.LINE_AA)
-    matte, _ = split(picture, head, soft)
-    # The left border cuts the head, and goes out of focus
-    larger, whole = extend(picture, matte, (0, 150, 0, 0), soft=True)
-    share = background_share(whole.plate, whole.alpha)
-    strand = np.s_[238:243, 150 + 205 : 150 + 220]
-    assert np.abs(whole.plate[strand].astype(int) - soft[238:243, 205:220]).max() < 25
-    assert (cv2.add(cv2.subtract(larger, share), share) == larger).all()

@@ -29,7 +29,7 @@ Grid = npt.NDArray[np.float64]
 class RandomHead:
     """A mesh with a depth, size, tilt and place of its own in a picture of any shape, and a figure that may touch its borders."""
 
-    def __init__(self, seed: int, mesh: FloatArray) -> None:
+    def __init__(self, seed: int, mesh: FloatArray, glasses: bool | None = None) -> None:
         self.chance = np.random.default_rng(seed)
         pick = self.chance.uniform
         self.size = [(640, 640), (360, 640), (640, 360), (512, 640)][seed % 4]
@@ -46,7 +46,10 @@ class RandomHead:
         columns, rows = (-(-side // self.step) for side in self.size)
         self.cells = CellBlock(0, 0, rows, columns)
         matte = Matte.empty() if seed % 5 == 4 else self.matte(place, face)
-        self.names, self.fields, self.zoom = build_head(frame, self.points, self.size, self.cells, self.step, matte)
+        worn = seed % 2 == 1 if glasses is None else glasses
+        self.names, self.fields, self.zoom = build_head(
+            frame, self.points, self.size, self.cells, self.step, matte, worn
+        )
         nearest = self.cells.points(self.step).round().astype(int)
         x, y = (np.minimum(nearest[..., axis], self.size[axis] - 1) for axis in (0, 1))
         self.figure = matte.alpha[y, x] > 127 if matte else np.ones(self.cells.shape, bool)
@@ -68,6 +71,11 @@ class RandomHead:
         motion[self.names.index("breath")] = abs(motion[self.names.index("breath")])
         motion = within_reach(motion[None].astype(np.float32), self.names)[0] * (length / MOST)
         return np.asarray(np.tensordot(motion, self.fields, 1) + self.zoom.field(self.cells.points(self.step)))
+
+    def moved(self, points: npt.NDArray[Any], name: str) -> FloatArray:
+        """Displacement of points, [n, 2] px, by one parameter as far as it may go at setting 1."""
+        field = self.fields[self.names.index(name)] * REACH[name]
+        return field_at_points(field, self.cells, self.step, points.astype(np.float32))
 
     def stretches(self, displacement: Grid) -> Grid:
         """Singular values and determinant of the Jacobian at every corner of every cell: [cells, corners, 3]."""
@@ -105,23 +113,50 @@ def test_no_motion_of_the_head_folds_or_stretches_a_portrait(seed: int, mesh: Fl
         assert natural.mean() >= 0.99
 
 
-def test_heads_nod_and_turn_visibly(mesh: FloatArray) -> None:
-    # Given heads of any shape
+@pytest.mark.parametrize(("glasses", "nods", "turns"), [(False, 5.0, 6.0), (True, 1.2, 3.0)])
+def test_heads_nod_and_turn_visibly(glasses: bool, nods: float, turns: float, mesh: FloatArray) -> None:
+    # Given heads of any shape, with glasses or without
     ranges = []
     for seed in range(0, 24, 3):
-        head = RandomHead(seed, mesh)
+        head = RandomHead(seed, mesh, glasses)
         # When each nods, and turns, from one end of the reach to the other
         for name in ("head_pitch", "head_yaw"):
-            field = head.fields[head.names.index(name)] * REACH[name]
-            moved = field_at_points(field, head.cells, head.step, head.points[:, :2])
+            moved = head.moved(head.points[:, :2], name)
             points = np.repeat(head.points[None], 20, axis=0)
             points[:10, :, :2] -= moved
             points[10:, :, :2] += moved
             track = head_track(Faces(points, points, 1, 25.0))
             ranges.append(float(np.ptp(track.pitch if name == "head_pitch" else track.yaw)))
-    # Then their measured angles change by as much as the strain allows
-    assert np.median(ranges[0::2]) > 7
-    assert np.median(ranges[1::2]) > 5
+    # Then their measured angles change by as much as the strain, and lines that stay straight, allow
+    assert np.median(ranges[0::2]) > nods
+    assert np.median(ranges[1::2]) > turns
+
+
+@pytest.mark.parametrize(("glasses", "most"), [(False, 0.09), (True, 0.025)])
+def test_lines_over_the_eyes_stay_straight(glasses: bool, most: float, mesh: FloatArray) -> None:
+    # Given heads of any shape in pictures that can be split, and straight lines where rims, bridge and temples of glasses lie
+    for seed in (seed for seed in range(15) if seed % 5 != 4):
+        head = RandomHead(seed, mesh, glasses)
+        eyes = head.points[[33, 133, 362, 263], :2].astype(np.float64).reshape(2, 2, 2).mean(axis=1)
+        across = eyes[1] - eyes[0]
+        distance, down = float(np.linalg.norm(across)), np.array([-across[1], across[0]])
+        along = np.linspace(-0.9, 0.9, 41)[:, None]
+        for level in (-0.35, 0.0, 0.35):
+            line = eyes.mean(axis=0) + along * across + level * down
+            if level > 0:  # lower rims end beside the nose, which moves for itself
+                nose = head.points[4, :2]
+                line = line[np.abs((line - nose) @ across) > 0.35 * distance**2]
+            # When the head moves as far as is natural, each parameter by itself
+            bends = []
+            for name in head.names:
+                moved = line + head.moved(line, name)
+                start, end = moved[0], moved[-1]
+                beside = (
+                    (moved - start) @ np.array([start[1] - end[1], end[0] - start[0]]) / np.linalg.norm(end - start)
+                )
+                bends.append(np.abs(beside).max() / distance)
+            # Then all together they bend no line by more than this part of the eyes' distance
+            assert np.linalg.norm(bends) < most, (seed, level)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -14,8 +14,9 @@ from PIL import Image
 import stages.face
 from stages.context import Context
 from stages.encode.field_warp import field_at_points
+from stages.encode.mouth import MouthOpening
 from stages.face import mesh
-from stages.face.rig.colours import FaceColours, luma
+from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
@@ -69,30 +70,40 @@ def test_no_sound_folds_either_lip(ready: Context) -> None:
             assert area.min() > 0.25, phone
 
 
-def test_rounded_lips_that_show_teeth_in_the_picture_open_up_to_their_corners(smile: Context) -> None:
-    # Given a smile that shows teeth: shut lips beside a small opening would be drawn from what is between the lips
-    rig = load_rig(smile.settings.paths.cache, portrait_of(smile), landmarks_of(smile))
-    rounded = rig.face_names.index("round")
-    # When the jaw drops with rounded lips
-    places = rig.curve_lower.round().astype(int) - np.array([rig.face_cells.left, rig.face_cells.top]) * rig.step
-    column, row = (places // rig.step).T
-    opens = (rig.lower[rounded] - rig.upper[rounded])[row, column, 1]
-    # Then they part near the corners, too, which are at -1 and 1
-    aside = np.abs(rig.frame.along_mouth(rig.frame.local(rig.curve_lower)[:, 0]))
-    assert opens[(aside > 0.66) & (aside < 0.72)].min() > 0.15 * opens.max()
+def test_moving_lips_show_nothing_of_what_is_between_them(smile: Context) -> None:
+    # Given a smile that shows teeth and the dark beside them
+    picture = portrait_of(smile)
+    rig = load_rig(smile.settings.paths.cache, picture, landmarks_of(smile))
+    (x, y), (height, width) = rig.oral.origin, rig.oral.bare.shape[:2]
+    outline = np.concatenate([rig.curve_upper, rig.curve_lower[::-1]]) - rig.oral.origin
+    between = cv2.fillPoly(np.zeros((height, width), np.uint8), [np.round(outline).astype(np.int32)], (1,)) > 0
+    shown = picture[y : y + height, x : x + width].astype(float)
+    # When the lips are painted without it / Then all of it is replaced
+    assert (rig.oral.bare[between][:, 3] > 230).mean() > 0.98
+    # And what is there is as red as the lips and neither as bright as teeth nor as dark as a mouth
+    bare = rig.oral.bare[between][:, :3].astype(float)
+    lip = rig.tones.lip
+    assert np.percentile(shown[between] @ LUMA, [2, 98]) @ [1, -1] < -100
+    low, high = np.percentile(bare @ LUMA, [2, 98])
+    assert 0.3 * luma(lip) < low < high < 1.35 * luma(lip)
+    assert np.percentile(red_share(bare), 5) > 0.5 * red_share(lip)
 
 
 def opening_of(ctx: Context, **shape: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The face's x from corner to corner, and there the upper lip's edge and the gap below it; in half mouths at rest."""
+    """The picture's x in each column of the opening's box, and there the upper lip's edge and the gap below it; in half mouths at
+    rest.
+    """
     rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
     amounts = np.array([shape.get(name, 0.0) for name in rig.face_names], np.float32)
     edges = []
     for curve, layer in ((rig.curve_upper, rig.upper), (rig.curve_lower, rig.lower)):
         moved = field_at_points(np.tensordot(amounts, layer, 1), rig.face_cells, rig.step, curve)
-        edges.append(rig.frame.local(curve + moved) / (sum(rig.frame.half_mouth) / 2))
-    x = np.linspace(edges[0][0, 0], edges[0][-1, 0], 201)
-    upper, lower = (np.interp(x, edge[:, 0], edge[:, 1]) for edge in edges)
-    return x, upper, lower - upper
+        edges.append(curve + moved)
+    height, width = portrait_of(ctx).shape[:2]
+    opening = MouthOpening.between(edges[0], edges[1], rig.frame.unit, (width, height))
+    half = sum(rig.frame.half_mouth) / 2
+    x = np.arange(opening.left, opening.right, dtype=np.float32)
+    return x / half, opening.upper / half, (opening.lower - opening.upper) / half
 
 
 @pytest.mark.parametrize("smiles", [False, True])
@@ -103,7 +114,7 @@ def test_oo_leaves_a_small_round_opening(smiles: bool, closed: Context, smile: C
     # Then they are apart in their middle only
     open_ = gap > 0.1 * gap.max()
     width = np.ptp(x[open_])
-    assert width < 1.32
+    assert width < 1.04
     assert 0.22 * width < gap.max() < 0.6 * width
     # And the opening is arched: neither flat at its top nor wide at its ends
     end = upper[open_][[0, -1]].mean()
@@ -128,8 +139,8 @@ def test_rounded_lips_open_as_an_ellipse_however_far_the_jaw_is_down(
             assert upper[low][[0, -1]].mean() - upper[low].min() > 0.18 * gap.max(), (jaw, pucker)
             widths.append(np.ptp(x[low]))
         # And it becomes narrower the more they are rounded
-        assert widths[1] < 0.98 * widths[0]
-        assert widths[2] < 0.98 * widths[1]
+        assert widths[0] >= widths[1] >= widths[2]
+        assert widths[2] < 0.985 * widths[0]
 
 
 def lip_line(ctx: Context, picture: Picture) -> FloatArray:
@@ -171,6 +182,28 @@ def test_a_slight_gap_between_lips_that_the_mesh_calls_closed_is_no_lip(
     assert (above < 0.01 * width).all()
     assert (0.035 * width < below).all()
     assert (below < 0.07 * width).all()
+
+
+def test_a_gap_that_the_mesh_sees_is_open_though_its_teeth_are_as_red_as_lips(closed: Context) -> None:
+    # Given lips that are slightly open in the mesh, and between them the dark on one side, on the other reddish teeth
+    points = landmarks_of(closed).copy()
+    frame, width = FaceFrame.of(points), mesh.mouth_width(points)
+    line = lip_curves(portrait_of(closed), points, frame)[0]
+    points[[88, 178, 87, 14, 317, 402, 318], 1] += 0.05 * width
+    parted, middle = portrait_of(closed).copy(), len(line) // 2
+    for part, colour in ((line[8 : middle + 1], (46, 20, 20)), (line[middle:-8], tuple(closed_lip(closed)))):
+        strip = np.concatenate([part, part[::-1] + np.array([0, 0.05 * width], np.float32)])
+        cv2.fillPoly(parted, [np.round(strip).astype(np.int32)], colour)
+    # When the lips' edges are found / Then the gap is open on both sides
+    upper, lower = lip_curves(parted, points, FaceFrame.of(points))
+    opened = (lower - upper)[:, 1] / width
+    assert opened[20:35].min() > 0.03
+    assert opened[-35:-20].min() > 0.03
+
+
+def closed_lip(closed: Context) -> list[int]:
+    """The lip's colour in the portrait, a little darker."""
+    return [round(0.8 * part) for part in FaceColours.of(portrait_of(closed), landmarks_of(closed)).lip.tolist()]
 
 
 def teeth_in(ctx: Context, picture: Picture, opened: float = 1.0) -> OwnTeeth | None:
@@ -267,3 +300,19 @@ def test_a_mouth_below_dark_glasses_is_lit_as_the_lips_are(closed: Context) -> N
     # Then the tongue and the teeth are about as bright as before
     assert luma(hidden.tongue) > 0.7 * luma(free.tongue)
     assert luma(hidden.teeth) > 0.7 * luma(free.teeth)
+
+
+def test_a_mouth_in_shade_has_a_dark_tongue_and_dim_teeth(closed: Context) -> None:
+    # Given a face, and the same with shade from the nose down
+    picture, points = portrait_of(closed), landmarks_of(closed)
+    shaded = picture.copy()
+    below = round(float(points[mesh.NOSE_BASE, 1]))
+    shaded[below:] = shaded[below:] // 2
+    for index in mesh.BESIDE_MOUTH:
+        x, y = points[index, :2].astype(int)
+        shaded[y - 12 : y + 12, x - 12 : x + 12] = picture[y - 12 : y + 12, x - 12 : x + 12] // 2
+    # When colours are measured / Then the mouth's inside is in shade, too
+    lit, dark = (FaceColours.of(one, points) for one in (picture, shaded))
+    assert luma(dark.skin) > 0.95 * luma(lit.skin)
+    assert luma(dark.tongue) < 0.65 * luma(lit.tongue)
+    assert luma(dark.teeth) < 0.65 * luma(lit.teeth)

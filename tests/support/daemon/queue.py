@@ -60,6 +60,10 @@ class Unflushed(Ops):
         self._note("rewrite", path)
         super().rewrite(path, data, sync=False)
 
+    def touch(self, path: Path) -> None:
+        self._note("touch", path)
+        super().touch(path)
+
     def exchange(self, one: Path, other: Path) -> None:
         self._note("exchange", other)
         super().exchange(one, other)

@@ -6,7 +6,7 @@ somebody else, and its kind and priority are what the key may make.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.config import Settings
@@ -14,14 +14,22 @@ from daemon.config.hooks import check_notify
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.limits import Amount, check_manifest, speech_s
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
+from daemon.jobs.batch.table import Row
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
 
 
 def check_rows(
-    batch: Manifest, table: Path, caller: Caller, settings: Settings, check_base: Callable[[str], object]
+    batch: Manifest,
+    table: Path,
+    caller: Caller,
+    settings: Settings,
+    check_base: Callable[[str], object],
+    profiles: SeenProfiles,
+    brought: Mapping[str, str],
 ) -> Amount:
     """Check every row of a batch; returns what all of them take together.
 
@@ -29,6 +37,8 @@ def check_rows(
         batch: its manifest, with the defaults of the inbox.
         table: its table.
         check_base: refuses a job that a row names as its `base` and that the caller may not see.
+        profiles: those that the caller sees.
+        brought: key → name of the file that the request brings for it.
 
     Raises:
         RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
@@ -39,37 +49,62 @@ def check_rows(
     rows.check_columns()
     jobs, spoken = 0, 0.0
     for row in rows.rows():
-        found = rows.resolve(row)
-        if isinstance(found, RowMistake):
-            raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
-        _refuse_files(found)
-        manifest = found.manifest
         try:
-            check_text_length(manifest, settings)
-            check_notify(manifest.notify, settings.hooks)
-            if manifest.base is not None:
-                check_base(str(manifest.base))
-            check_manifest(caller.limits, caller.name, manifest)
-        except JobError as exc:
-            raise _wrong(row.number, "", exc.message, exc.hint, exc.code) from exc
-        except AvatarError as exc:
-            raise RequestError(exc.code, f"Row {row.number}: {exc.message}", exc.hint) from exc
+            manifest = checked_row(rows, row, caller, settings, check_base, profiles, brought)
+        except RequestError as exc:
+            if exc.code != "rows-wrong":
+                raise
+            told = f"A row is wrong, so no job was made of any. {exc.message}"
+            raise RequestError(exc.code, told, exc.hint, errors=exc.errors) from exc
         jobs, spoken = jobs + 1, spoken + speech_s(manifest)
     return Amount(jobs, spoken)
 
 
-def _refuse_files(found: ResolvedRow) -> None:
-    """Refuse a row that names a file. What its kind has no use for is refused as well: another default could change the kind."""
+def checked_row(
+    rows: BatchRows,
+    row: Row,
+    caller: Caller,
+    settings: Settings,
+    check_base: Callable[[str], object],
+    profiles: SeenProfiles,
+    brought: Mapping[str, str],
+) -> Manifest:
+    """Return the manifest that a row asks for. Arguments, and errors of a row, as for `check_rows`."""
+    found = rows.resolve(row)
+    if isinstance(found, RowMistake):
+        raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
+    _refuse_files(found, brought)
+    manifest = found.manifest
+    try:
+        check_text_length(manifest, settings)
+        check_notify(manifest.notify, settings.hooks)
+        profiles.check(manifest)
+        if manifest.base is not None:
+            check_base(str(manifest.base))
+        check_manifest(caller.limits, caller.name, manifest)
+    except JobError as exc:
+        raise _wrong(row.number, "", exc.message, exc.hint, exc.code) from exc
+    except AvatarError as exc:
+        raise RequestError(exc.code, f"Row {row.number}: {exc.message}", exc.hint) from exc
+    return manifest
+
+
+def _refuse_files(found: ResolvedRow, brought: Mapping[str, str]) -> None:
+    """Refuse a row that names a file which the request does not bring. What its kind has no use for is refused as well: another
+    default could change the kind.
+    """
     manifest = found.manifest
     named = set(manifest.companions()) | {
         key for key in COMPANIONS if key != "background" and found.values.get(key) is not None
     }
+    named -= {key for key, name in brought.items() if found.values.get(key) == name}
     if files := sorted(named - set(manifest.inherited)):
         number, key = found.row.number, files[0]
         raise RequestError(
             "path-refused",
             f"Row {number} names {str(found.values.get(key))[:80]} (`{key}`), and this door takes no file of the server.",
-            "Let the rows name avatar profiles (`avatar`), or hand in a job with its files for each row.",
+            "Send a file for all rows as a part beside the table, let the rows name avatar profiles (`avatar`), or hand in a job "
+            "with its files for each row.",
             errors=[{"pointer": f"#/rows/{number}/{one}", "detail": "rows name no file here"} for one in files],
         )
 
@@ -78,7 +113,7 @@ def _wrong(number: int, column: str, message: str, hint: str, code: str) -> Requ
     told = message if message.startswith("Row ") or f"row {number}" in message else f"Row {number}: {message}"
     return RequestError(
         "rows-wrong",
-        f"A row is wrong, so no job was made of any. {told}",
+        told,
         hint or "Mend the table, and send it again.",
         errors=[{"pointer": f"#/rows/{number}{'/' * bool(column)}{column}", "detail": code}],
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Final
 
+import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -17,18 +19,23 @@ from daemon.doors.http.body import JSON_TYPES, media_type, small_body
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, wait_for_end
 from daemon.doors.http.handing_in import idempotency_key
+from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, encoded, samples
 from daemon.doors.http.openai.sound import TYPES, Sound, open_sound, read_words
-from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechRequest, read_request, to_manifest
+from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechForm, SpeechRequest, read_request, to_manifest
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse, chosen_output
-from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
 from daemon.jobs.record import FINISHED
 
 router = APIRouter(tags=["openai"])
 #: Longest time that a client is kept waiting for the speech, s.
 ANSWER_S: Final = 300.0
+# OpenAI counts tokens; nothing here is counted by them.
+_DONE: Final = (
+    b'data: {"type": "speech.audio.done", "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}}\n\n'
+)
 _ERROR: Final = {
     "type": "object",
     "properties": {
@@ -53,20 +60,20 @@ def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _voices(door: Door) -> VoiceNames:
-    return VoiceNames(published_voices(door.jobs.paths.outbox), door.settings.server.voices)
+def _voices(door: Door, caller: Caller) -> VoiceNames:
+    return VoiceNames(SeenProfiles(door.settings, caller).voices, door.settings.server.voices)
 
 
 @router.get("/v1/models", summary="The models, as OpenAI's clients list them", responses=_may_answer(304))
 def models(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List OpenAI's names, which leave the engine to the voice, and the voice engines that are here."""
-    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door).models]})
+    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door, caller).models]})
 
 
 @router.get("/v1/models/{model}", summary="One model", responses=_may_answer(304, 404))
 def model(request: Request, model: str, door: TheDoor, caller: Calling) -> Response:
     """Say that there is such a model."""
-    names = _voices(door)
+    names = _voices(door, caller)
     if model not in names.models:
         raise RequestError(
             "model-unknown", f"There is no model {model[:80]!r}.", f"Use one of {', '.join(names.models)}."
@@ -81,7 +88,7 @@ def _model(name: str) -> dict[str, Any]:
 @router.get("/v1/audio/voices", summary="The voices that can be used", responses=_may_answer(304))
 def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices in both forms that clients know: `data` with objects, and `voices` with names."""
-    listed = _voices(door).listed
+    listed = _voices(door, caller).listed
     return cached(request, {"object": "list", "data": listed, "voices": [one["id"] for one in listed]})
 
 
@@ -121,17 +128,24 @@ async def speech(
             "media-type", f"A body of the type {kind or 'none'} is not read here.", f"Send {JSON_TYPES[0]}."
         )
     wanted = read_request(await small_body(request, MAX_BODY_BYTES))
-    manifest = to_manifest(wanted, await run_in_threadpool(_voices, door), caller.limits.priority)
+    manifest = to_manifest(wanted, await run_in_threadpool(_voices, door, caller), caller.limits.priority)
     key = idempotency_key(request)
     if not await run_in_threadpool(door.jobs.may_run):
         raise MachineError("daemon-absent", "The daemon does not run, so nothing is spoken now.", "Try again later.")
     done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {}, caller, key=key))
-    status = await _ended(request, door, caller, done.job)
-    output = chosen_output(status, None)
     outbox = door.jobs.paths.outbox
+    headers = {"X-Avatard-Job": done.job, "Location": f"{to_root(request)}jobs/{done.job}", "Cache-Control": "no-store"}
+    live = LiveFile(outbox, done.job) if manifest.get("stream") and not timestamps else None
+    status = await _ended(request, door, caller, done.job, live)
+    if live is not None and status["state"] not in FINISHED:
+        pieces = _spoken(door, caller, done.job, live, wanted.response_format)
+        if wanted.stream_format == "sse":
+            return StreamingResponse(_live_events(pieces), headers=headers | HEADERS, media_type="text/event-stream")
+        headers["X-Accel-Buffering"] = "no"
+        return StreamingResponse(pieces, headers=headers, media_type=TYPES[wanted.response_format])
+    output = chosen_output(status, None)
     words = await run_in_threadpool(read_words, outbox, status["outputs"][0]) if timestamps else None
     sound = await run_in_threadpool(open_sound, outbox, output, wanted.response_format)
-    headers = {"X-Avatard-Job": done.job, "Location": f"{to_root(request)}jobs/{done.job}", "Cache-Control": "no-store"}
     if words is not None:
         return StreamingResponse(_as_json(sound, words), headers=headers, media_type="application/json")
     if wanted.stream_format == "sse":
@@ -139,18 +153,44 @@ async def speech(
     return OpenFileResponse(sound.fd, headers=headers, media_type=TYPES[sound.form])
 
 
-async def _ended(request: Request, door: Door, caller: Caller, job: str) -> dict[str, Any]:
-    """Return the status of a job that is done. Nobody wants it any more when the client has gone: it is cancelled then.
+async def _spoken(door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm) -> AsyncIterator[bytes]:
+    """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end."""
+    from stages.tts.sound_file import generated_tags
+
+    whole = False
+    try:
+        async with door.speaking:
+            found = samples(live, lambda: door.jobs.status(job, caller))
+            tags = generated_tags(None, door.settings.stages.tts.label)
+            async for piece in encoded(found, live.rate, form, tags):
+                yield piece
+        whole = True
+    finally:
+        live.close()
+        if not whole:
+            with anyio.CancelScope(shield=True):  # the answer itself is cancelled by now
+                await run_in_threadpool(_give_up, door, caller, job)
+
+
+async def _ended(request: Request, door: Door, caller: Caller, job: str, live: LiveFile | None) -> dict[str, Any]:
+    """Return the status of a job that is done, or of one whose speech can be heard already. Nobody wants it any more when the
+    client has gone: it is cancelled then.
+
+    Args:
+        live: the file in which its speech can be heard; None: only the whole is wanted.
 
     Raises:
         AvatarError: why it failed; `answer-late`.
         ClientDisconnect: the client has gone.
     """
     try:
-        status = await wait_for_end(lambda: door.jobs.status(job, caller), ANSWER_S, request.is_disconnected)
+        begun = live.open if live is not None else lambda: False
+        status = await wait_for_end(lambda: door.jobs.status(job, caller), ANSWER_S, request.is_disconnected, begun)
     except ClientDisconnect:
         await run_in_threadpool(_give_up, door, caller, job)
         raise
+    if status["state"] not in FINISHED and live is not None and live.rate:
+        return status
     if status["state"] not in FINISHED:
         await run_in_threadpool(_give_up, door, caller, job)
         raise MachineError(
@@ -176,9 +216,24 @@ def _as_json(sound: Sound, words: list[dict[str, Any]]) -> Iterator[bytes]:
     yield b'"}'
 
 
+async def _live_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for piece in pieces:
+            yield _delta(base64.b64encode(piece))
+    except BrokenSpeechError as exc:
+        error = {
+            "type": "error",
+            "error": {"message": exc.message, "type": "server_error", "param": None, "code": exc.code},
+        }
+        yield f"data: {json.dumps(error)}\n\n".encode()
+        return
+    yield _DONE
+
+
+def _delta(piece: bytes) -> bytes:
+    return b'data: {"type":"speech.audio.delta","audio":"' + piece + b'"}\n\n'
+
+
 def _as_events(sound: Sound) -> Iterator[bytes]:
-    for piece in sound.pieces():
-        yield b'data: {"type":"speech.audio.delta","audio":"' + piece + b'"}\n\n'
-    # OpenAI counts tokens; nothing here is counted by them.
-    usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    yield f"data: {json.dumps({'type': 'speech.audio.done', 'usage': usage})}\n\n".encode()
+    yield from map(_delta, sound.pieces())
+    yield _DONE

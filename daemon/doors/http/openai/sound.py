@@ -29,7 +29,7 @@ TYPES: Final[dict[SpeechForm, str]] = {
     "pcm": "audio/pcm",
 }
 #: How ffmpeg makes the forms that no job makes. Both can be played while they come.
-_MADE: Final[dict[str, tuple[str, ...]]] = {
+MADE: Final[dict[str, tuple[str, ...]]] = {
     "aac": ("-c:a", "aac", "-b:a", "96k", "-f", "adts"),
     "pcm": ("-c:a", "pcm_s16le", "-ar", str(PCM_RATE), "-ac", "1", "-f", "s16le"),
 }
@@ -78,7 +78,7 @@ def open_sound(outbox: Path, output: dict[str, Any], form: SpeechForm) -> Sound:
         UnknownError: `ffmpeg-failed`.
     """
     fd = open_result(outbox, output)
-    if form not in _MADE:
+    if form not in MADE:
         return Sound(fd, os.fstat(fd).st_size, form)
     try:
         return (_samples(fd) if form == "pcm" else None) or _converted(fd, form)
@@ -110,7 +110,7 @@ def _converted(fd: int, form: SpeechForm) -> Sound:
     command = [
         ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-f", "wav",
         # The very file that was looked at, wherever its name leads by now.
-        "-i", f"file:/proc/{os.getpid()}/fd/{fd}", "-map", "0:a:0", "-map_metadata", "-1", "-threads", "1", *_MADE[form],
+        "-i", f"file:/proc/{os.getpid()}/fd/{fd}", "-map", "0:a:0", "-map_metadata", "-1", "-threads", "1", *MADE[form],
         "pipe:1",
     ]  # fmt: skip
     with _AT_A_TIME, tempfile.TemporaryFile() as made, FfmpegProcess(command, Path("/"), read=True) as process:

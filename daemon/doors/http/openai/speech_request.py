@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
-from daemon.errors import escape_unprintable
+from daemon.doors.value_errors import in_words
 
 #: Longest text, in characters.
 MAX_CHARS: Final = 4096
@@ -17,6 +17,8 @@ MAX_CHARS: Final = 4096
 MAX_BODY_BYTES: Final = 2 * 12 * MAX_CHARS + 4096
 #: Highest priority that a request asks for: somebody listens.
 PRIORITY: Final = 10
+#: A longer text is sent while it is spoken, in characters; a shorter one is whole as soon.
+LIVE_CHARS: Final = 150
 SpeechForm = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 
 
@@ -65,13 +67,13 @@ def read_request(data: bytes) -> SpeechRequest:
     except ValidationError as exc:
         # A voice may be of two forms, and each says what is wrong; the key is what counts.
         found = [
-            {"pointer": f"#/{one['loc'][0]}" if one["loc"] else "", "detail": escape_unprintable(one["msg"])}
-            for one in exc.errors(include_url=False, include_input=False)
+            {"pointer": f"#/{one['loc'][0]}" if one["loc"] else "", "detail": in_words(one)}
+            for one in exc.errors(include_url=False)
         ]
         where = found[0]["pointer"].removeprefix("#/")
         raise RequestError(
             "request-invalid",
-            f"{f'`{where}`' if where else 'The body'} is not right: {found[0]['detail']}.",
+            f"{f'`{where}`' if where else 'The body'} cannot be used: {found[0]['detail']}.",
             "Correct it; /docs describes the request.",
             errors=found,
         ) from exc
@@ -96,4 +98,6 @@ def to_manifest(wanted: SpeechRequest, voices: VoiceNames, highest: int | None) 
         "format": "wav" if wanted.response_format in ("aac", "pcm") else wanted.response_format,
         "priority": PRIORITY if highest is None else min(PRIORITY, highest),
     }
+    if len(wanted.input) > LIVE_CHARS:
+        manifest["stream"] = True
     return manifest if wanted.language is None else {**manifest, "language": wanted.language}

@@ -1,7 +1,21 @@
 "use strict";
 // What works beyond plain forms: live lists (htmx), the bar of an upload, a look at a picture or voice, drafts, keys.
 const one = (selector, within = document) => within.querySelector(selector);
-const say = (text) => { const place = one("#said"); place.replaceChildren(); if (text) { const p = document.createElement("p"); p.className = "box good"; p.textContent = text; place.append(p); } };
+const paragraph = (text, kind) => Object.assign(document.createElement("p"), { textContent: text, className: kind });
+// The one polite status of a page. What is seen elsewhere on it is only told to screen readers.
+const say = (text, kind = "box good") => one("#said").replaceChildren(...(text ? [paragraph(text, kind)] : []));
+const tell = (text) => say(text, "hidden");
+// What was said once is not said again by a reload.
+const place = new URL(location.href);
+if (place.searchParams.has("said")) { for (const name of ["said", "seal"]) place.searchParams.delete(name); history.replaceState(null, "", place); }
+one("#problem")?.focus();
+document.addEventListener("click", (event) => {
+	const link = event.target.closest("#problem a"), field = link && one(link.getAttribute("href"));
+	if (!field) return;
+	event.preventDefault();
+	for (let box = field.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+	field.focus();
+});
 
 // -- the form for a new job ------------------------------------------------------------------------------------------
 const form = one("#new");
@@ -18,22 +32,24 @@ if (form) {
 	const keptAgain = (held, name) => {
 		const ref = held[`kept_${name}`], called = held[`kept_${name}_name`], place = one(`#kept-${name}`);
 		if (!ref || place.firstElementChild || Date.now() - held.at > 23 * 3600 * 1000) return;
-		const p = document.createElement("p");
-		p.textContent = `${called} is with the server. `;
+		const p = paragraph(`${called} is with the server. `, "");
 		for (const [field, value] of [[`kept_${name}`, ref], [`kept_${name}_name`, called]]) p.append(Object.assign(document.createElement("input"), { type: "hidden", name: field, value }));
+		const button = Object.assign(document.createElement("button"), { className: "small", name: "do", value: `without-${name}`, textContent: "Leave it out" });
+		button.setAttribute("aria-label", `Leave it out: ${called}`);
+		p.append(button);
 		place.append(p);
+		if (place.closest("details")) place.closest("details").open = true;
 	};
 	const forget = () => localStorage.removeItem(draft);
 	if (!location.search && !one("#problem")) {
 		try {
 			const held = JSON.parse(localStorage.getItem(draft) || "{}");
 			for (const field of form.querySelectorAll(kinds)) if (!field.value && held[field.name]) field.value = held[field.name];
-			for (const name of ["image", "audio"]) keptAgain(held, name);
+			for (const name of ["image", "audio", "rows"]) if (one(`#kept-${name}`)) keptAgain(held, name);
 		} catch { forget(); }
 	}
 	for (const hint of form.querySelectorAll("[data-scripts]")) hint.hidden = false;
 	form.addEventListener("input", keep);
-	one("#problem")?.focus();
 
 	// Takes over parts of an answer: what the server says of the picture and the voice, and which files it has already.
 	const take = (html, ids) => {
@@ -43,6 +59,23 @@ if (form) {
 		for (const id of ids) { const fresh = page.getElementById(id), old = document.getElementById(id); if (fresh && old) old.replaceWith(document.adoptNode(fresh)); }
 		return page;
 	};
+	// Marks the field that an answer says is wrong, and no other.
+	const mark = (page) => {
+		for (const old of form.querySelectorAll(".wrong")) old.remove();
+		for (const old of form.querySelectorAll("[aria-invalid]")) old.removeAttribute("aria-invalid");
+		for (const wrong of page.querySelectorAll("#new .wrong")) {
+			const field = document.getElementById(wrong.id.replace("-wrong", ""));
+			if (!field) continue;
+			field.before(document.adoptNode(wrong));
+			field.setAttribute("aria-invalid", "true");
+			field.setAttribute("aria-describedby", `${wrong.id} ${field.id}-help`);
+		}
+	};
+	// What was corrected is not called wrong any more.
+	form.addEventListener("change", (event) => { if (event.target.getAttribute("aria-invalid")) { one("#problem")?.remove(); mark(new DocumentFragment()); } });
+	// What is said of an answer that is none of this server's pages, such as a proxy's.
+	const foreign = (status, page) => status === 413 ? "This is more than the server lets through. Send a smaller file, or ask whoever runs it to raise its limit. Nothing is lost."
+		: page.querySelector("main p")?.textContent || `The server answered with the error ${status}. Try again; nothing is lost.`;
 	const ask = async (what, ids, button) => {
 		const data = new FormData(form);
 		data.set("do", what);
@@ -50,17 +83,38 @@ if (form) {
 		try {
 			const answer = await fetch("./", { method: "POST", body: data, headers: { "Accept": "text/html" } });
 			const page = take(await answer.text(), ids);
-			const problem = page.getElementById("problem");
-			if (problem) { const place = document.getElementById(ids[0]); place.replaceChildren(document.adoptNode(problem)); }
-			if (ids.includes("kept-image") && one("[name=kept_image]")) file.value = "";
+			const problem = page.getElementById("problem"), shown = document.getElementById(ids[0]);
+			if (!page.getElementById("new")) { say(foreign(answer.status, page)); button.removeAttribute("aria-busy"); return; }
+			if (problem) { problem.removeAttribute("role"); shown.replaceChildren(document.adoptNode(problem)); }
+			emptied();
 			one("[data-play]")?.play().catch(() => {});
+			tell(shown.textContent.trim().replace(/\s+/g, " ") || "The first sentence is played.");
 			keep();
 		} catch { say("The server cannot be reached. Try again; nothing is lost."); }
 		button.removeAttribute("aria-busy");
 	};
+	// A file that the server has need not be sent again.
+	const emptied = () => { for (const name of ["image", "audio", "rows"]) if (one(`[name=kept_${name}]`)) one("#" + name).value = ""; };
 	const check = one("[value=check]"), hear = one("[value=hear]");
 	check.addEventListener("click", (event) => { event.preventDefault(); ask("check", ["verdict", "kept-image"], check); });
 	hear.addEventListener("click", (event) => { event.preventDefault(); ask("hear", ["heard", "kept-image"], hear); });
+	const rows = one("#rows"), tabled = one("[value=table]");
+	const lookAtTable = () => ask("table", ["table-look", "kept-rows", "make"], tabled);
+	tabled?.addEventListener("click", (event) => { event.preventDefault(); lookAtTable(); });
+	rows?.addEventListener("change", () => { if (rows.files.length) { one("#kept-rows").replaceChildren(); lookAtTable(); } });
+	if (one("[name=kept_rows]") && !one("#table-look").firstElementChild) lookAtTable(); // after a reload
+	form.addEventListener("click", (event) => {
+		const name = event.target.closest("[value^=without-]")?.value.replace("without-", "");
+		if (!name) return;
+		event.preventDefault();
+		one(`#kept-${name}`).replaceChildren();
+		one({ image: "#verdict", rows: "#table-look" }[name] || "#heard").replaceChildren();
+		if (name === "image") one("#preview").hidden = true;
+		if (name === "rows") one("#make").textContent = "Make video";
+		one("#" + name).focus();
+		keep();
+	});
+	one("#text").addEventListener("change", () => { if (one("[name=kept_rows]")) lookAtTable(); });
 	const shown = one("#preview");
 	const look = () => {
 		if (!file.files.length) return;
@@ -72,16 +126,16 @@ if (form) {
 	};
 	file.addEventListener("change", look);
 
-	// A picture that is dropped anywhere or pasted is the portrait; a sound the recording.
+	// A picture that is dropped anywhere or pasted is the portrait; a sound the recording; a table makes a batch.
 	const put = (list) => {
 		for (const given of list) {
-			const target = given.type.startsWith("image/") ? file : given.type.startsWith("audio/") ? one("#audio") : null;
+			const target = /\.(csv|tsv|jsonl)$/i.test(given.name) ? rows : given.type.startsWith("image/") ? file : given.type.startsWith("audio/") ? one("#audio") : null;
 			if (!target) continue;
 			const holder = new DataTransfer();
 			holder.items.add(given);
 			target.files = holder.files;
-			target.dispatchEvent(new Event("change"));
 			if (target !== file) target.closest("details").open = true;
+			target.dispatchEvent(new Event("change", { bubbles: true }));
 			return true;
 		}
 		return false;
@@ -89,7 +143,7 @@ if (form) {
 	const zone = one("#portrait");
 	document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
 	document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
-	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (put(event.dataTransfer.files)) return; say([...event.dataTransfer.files].some((given) => /\.(csv|tsv|jsonl)$/i.test(given.name)) ? "A table makes a batch: put it into the inbox folder, and follow it here under Jobs." : "Only pictures and sounds can be dropped here."); });
+	document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); if (!put(event.dataTransfer.files)) say("Only pictures, sounds and tables can be dropped here."); });
 	document.addEventListener("paste", (event) => { if (event.clipboardData.files.length && put(event.clipboardData.files)) event.preventDefault(); });
 
 	// Sends the form with a bar; the page stays as it is until the answer is there.
@@ -102,12 +156,13 @@ if (form) {
 		request.onload = () => {
 			end();
 			if (request.status < 400 && request.responseURL && !request.responseURL.endsWith("/ui/")) { forget(); location.href = request.responseURL; return; }
-			const page = take(request.responseText, ["kept-image", "kept-audio"]), problem = page.getElementById("problem"), old = one("#problem");
-			if (!problem) { say(page.querySelector("main p")?.textContent || "The server answered with an error. Try again; nothing is lost."); return; }
+			const page = take(request.responseText, ["kept-image", "kept-audio", "kept-rows", "table-look", "make"]), problem = page.getElementById("problem"), old = one("#problem");
+			if (!problem) { say(foreign(request.status, page)); return; }
 			old?.remove();
 			form.before(document.adoptNode(problem));
+			mark(page);
 			one("#problem").focus();
-			for (const field of [file, one("#audio")]) if (one(`[name=kept_${field.name}]`)) field.value = "";
+			emptied();
 		};
 		request.onerror = () => { end(); say("The connection was lost while the form was sent. Send it again: one job is made of it."); };
 		request.onabort = () => { end(); say("Sending was stopped. What you typed is still here."); };
@@ -120,12 +175,27 @@ if (form) {
 }
 
 // -- live pages ------------------------------------------------------------------------------------------------------
-// One polite sentence when a job that is looked at changes its state; never for each step of a bar.
-let state = one("[data-state]")?.dataset.state;
+// One polite sentence when jobs that are looked at change their states; never for each step of a bar.
+const became = { running: "has started", done: "is done", failed: "has failed", cancelled: "is cancelled" };
+const statesNow = () => new Map([...document.querySelectorAll("[data-state]")].map((job) => [job.dataset.job, job]));
+const states = new Map([...statesNow()].map(([id, job]) => [id, job.dataset.state]));
+const begun = new Set([...states].filter(([, state]) => state === "running").map(([id, state]) => id + state)); // between two stages a job waits again
 document.addEventListener("htmx:after:sse:message", () => {
-	const now = one("[data-state]")?.dataset.state, job = one("[data-job]")?.dataset.job;
-	if (now && now !== state && ["done", "failed", "cancelled", "running"].includes(now)) say(`${job} is ${now === "running" ? "started" : now}.`);
-	state = now;
+	const now = statesNow(), sentences = [];
+	for (const [id, job] of now) {
+		const state = job.dataset.state;
+		if (states.has(id) && states.get(id) !== state && became[state] && !begun.has(id + state)) sentences.push(`${job.dataset.name} ${became[state]}.`);
+		states.set(id, state);
+		if (state === "running") begun.add(id + state);
+	}
+	if (sentences.length) say(sentences.length > 3 ? `${sentences.length} jobs have changed.` : sentences.join(" "));
+});
+document.addEventListener("click", (event) => {
+	if (!event.target.closest("#mark")) return;
+	event.preventDefault();
+	const boxes = [...document.querySelectorAll("[name=job]")], all = boxes.every((box) => box.checked);
+	for (const box of boxes) box.checked = !all;
+	tell(all ? "No job is marked." : `${boxes.length} jobs are marked.`);
 });
 
 // -- copying, and keys -------------------------------------------------------------------------------------------------

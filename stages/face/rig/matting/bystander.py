@@ -1,4 +1,4 @@
-"""Finds skin: the head's own, and another person's face or hand beside it, which the segmentation takes as the person's own."""
+"""Finds other people beside the person, whom the segmentation takes as a part of it, and skin: the head's own, and theirs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,22 @@ _LIGHT, _COLOUR = 90.0, 10.0
 #: How much less red than the forehead the person's own skin beside it is at most, 8-bit levels: ears are redder, and fair hair is
 #: paler; and half the width of a strand of hair that has such a colour, too, in the face's width.
 _PALER, _STRAND = 3.0, 0.022
+#: Landmark between the eyes.
+_BETWEEN_EYES = 168
+#: What is apart from the head above the eyes is another one from this size on, in squares of the face's width. In 68 portraits,
+#: two neighbours had at least 0.05, and nothing else had 0.003.
+_LEAST_HEAD = 0.02
+#: Skin far from the face is another person's from this size on, in squares of the face's width, without what is narrower than
+#: twice `_SOLID`, in widths, and if it is at most so many times as uneven as the face. Two neighbours had 0.14 and 0.20, and 1.3
+#: and 0.6; the most of four heads of hair was 0.02, and none was smoother than 2.
+_LEAST_FACE, _SOLID, _AS_SMOOTH = 0.06, 0.04, 1.7
+#: Sigma of the blur that leaves no hair to be seen, in widths of the face.
+_DETAIL = 0.013
+#: Half the width of the person's chest below the chin, and how far around the skull ears and hair reach, in widths of the face;
+#: how far the skull rises above the mesh, in heights.
+_CHEST, _HAIR, _CROWN = 0.5, 0.12, 0.3
+#: Hair between two people is another one's up to so many times the distance from the person's head.
+_NEARER = 3.0
 
 
 def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tuple[Mask, Mask]:
@@ -46,3 +62,64 @@ def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tupl
     longer = cv2.copyMakeBorder(skinny, *(reach,) * 4, cv2.BORDER_REPLICATE)  # an ear may be cut by the border
     solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
     return solid > 0, alike & apart
+
+
+def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: FloatArray) -> Mask:
+    """Where the segmentation's mask shows other people, [height, width]: they stay in the background.
+
+    Somebody else is a head of its own beside the head, or smooth skin where no skin of the person is. What is nearer to that than
+    to the person's head and chest is theirs.
+
+    Args:
+        picture: RGB uint8 [height, width, 3].
+        person: 1 where the segmentation sees people, uint8 [height, width].
+        landmarks: [478, 2 or 3] px.
+        skin: the forehead's colour, RGB [3].
+    """
+    oval = landmarks[list(mesh.OVAL), :2]
+    wide = float(np.ptp(oval[:, 0]))
+    face = np.zeros_like(person)
+    cv2.fillConvexPoly(face, np.round(oval).astype(np.int32), (1,))
+    theirs = _heads_beside(person, face, landmarks, wide) | _faces_beside(picture, person, face, landmarks, skin)
+    if not theirs.any():
+        return theirs
+    # The head with its ears and hair, and the chest below it, to the picture's edge
+    rise = round(_CROWN * float(np.ptp(oval[:, 1])))
+    own = np.concatenate([face, np.zeros((rise, face.shape[1]), np.uint8)])  # room for what is moved up
+    own = cv2.dilate(own, np.ones((rise + 1, 1), np.uint8), anchor=(0, 0))[: len(face)]
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_HAIR * wide) + 1,) * 2)
+    own = np.asarray(cv2.dilate(own, around), np.uint8)
+    chin = landmarks[mesh.CHIN, :2]
+    lowest = max(0, round(float(chin[1])))
+    own[lowest:, max(0, round(float(chin[0]) - _CHEST * wide)) : max(0, round(float(chin[0]) + _CHEST * wide))] = 1
+    to_own, to_theirs = (
+        cv2.distanceTransform(1 - one, cv2.DIST_L2, cv2.DIST_MASK_5) for one in (own, theirs.astype(np.uint8))
+    )
+    return np.asarray((to_theirs < _NEARER * to_own) & (person > 0))
+
+
+def _heads_beside(person: Picture, face: Picture, landmarks: FloatArray, wide: float) -> Mask:
+    """What of the mask above the eyes is apart from the head, [height, width]."""
+    above = person.copy()
+    above[max(0, round(float(landmarks[_BETWEEN_EYES, 1]))) :] = 0
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above)
+    own = set(np.unique(labels[(face > 0) & (above > 0)]))
+    least = _LEAST_HEAD * wide**2
+    heads = [one for one in range(1, count) if one not in own and stats[one, cv2.CC_STAT_AREA] >= least]
+    return np.asarray(np.isin(labels, heads))
+
+
+def _faces_beside(picture: Picture, person: Picture, face: Picture, landmarks: FloatArray, skin: FloatArray) -> Mask:
+    """Smooth skin of the mask that is far from the face, [height, width]: fair hair may have its colour, but is not as smooth."""
+    wide = float(np.ptp(landmarks[list(mesh.OVAL), 0]))
+    reach = max(1, round(_SOLID * wide))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    apart = find_skin(picture, landmarks, skin)[1] & (person > 0)
+    longer = cv2.copyMakeBorder(apart.astype(np.uint8), *(reach,) * 4, cv2.BORDER_REPLICATE)
+    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach] > 0
+    if solid.sum() < _LEAST_FACE * wide**2:
+        return np.zeros_like(solid)
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _DETAIL * wide))
+    smooth = np.median(detail[solid]) <= _AS_SMOOTH * max(float(np.median(detail[face > 0])), 1.0)
+    return np.asarray(solid if smooth else np.zeros_like(solid))

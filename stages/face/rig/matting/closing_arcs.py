@@ -23,8 +23,6 @@ Grid = npt.NDArray[np.float64]
 #: Distance inside the border over which the outline's direction is measured, of the shorter side, and the angles between it and
 #: the border that are believed, degrees.
 _MEASURED, _ANGLES = 0.05, (20.0, 88.0)
-#: The angle from which an outline goes away from what it outlines, degrees: a straight one is not measured exactly.
-_DIVERGING = 100.0
 #: The angle of an inner arc, degrees.
 _INNER = 75.0
 #: Widths up to which an arc is narrow, and from which it takes up much of the border; of the shorter side.
@@ -58,13 +56,12 @@ class _End:
     """Where an outline meets the border: x there (smoothed), the angle between both, degrees, and the outline's edge.
 
     `edge` is the matte along the outline: rows from the border down, columns from outside to inside; None where the picture's
-    corner cuts the outline off. `diverging`: the outline goes away from the person there, as that of something larger does.
+    corner cuts the outline off.
     """
 
     x: float
     angle: float
     edge: FloatArray | None
-    diverging: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,6 @@ class Arc:
     x: Grid
     height: Grid
     ends: tuple[_End, _End]
-
-    @property
-    def diverging(self) -> bool:
-        """Whether what it closes becomes larger at the border: the arc is a guess then."""
-        return any(end.diverging for end in self.ends)
 
     def cover(self, margin: int, width: int, side: int) -> Picture:
         """The arc's matte in the `margin` rows above the border, uint8 [margin, width]; `side` is the picture's shorter one."""
@@ -123,11 +115,8 @@ class Arc:
         return np.asarray(left + share * (right - left))
 
 
-def closing_arcs(
-    cut: Picture, farthest: tuple[float, float], wall: npt.NDArray[np.bool_]
-) -> tuple[list[Arc], npt.NDArray[np.bool_]]:
-    """The arcs that close the person above the upper border, each within its limit; and where the border cuts what none of them
-    closes, [width].
+def closing_arcs(cut: Picture, farthest: tuple[float, float], wall: npt.NDArray[np.bool_]) -> list[Arc]:
+    """The arcs that close the person above the upper border, each within its limit.
 
     Args:
         cut: matte of the picture, uint8 [height, width].
@@ -140,11 +129,10 @@ def closing_arcs(
         one[:, 0].astype(np.float64)
         for one in cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     ]
-    arcs, unclosed = [], np.zeros(width, bool)
+    arcs = []
     corner = _STRAND * side
     for start, end in _runs(inside[0]):
         if cut[0, start:end].mean() < _CUT or wall[start:end].mean() > _WALL:  # it only touches the border
-            unclosed[start:end] = True
             continue
         ends = [
             _followed(cut, contours, start, -1) if start > corner else None,
@@ -163,7 +151,7 @@ def closing_arcs(
         assert right is not None
         if right.x - left.x >= 1:
             arcs.append(_arc(left, right, most))
-    return arcs, unclosed
+    return arcs
 
 
 def touching(border: Picture, wall: npt.NDArray[np.bool_], closed: Sequence[slice], side: int) -> Picture:
@@ -233,9 +221,9 @@ def _followed(cut: Picture, contours: Sequence[Grid], x: int, outwards: int) -> 
     deep = min(len(smooth) - 1, max(1, round(_MEASURED * side)))
     leaving = smooth[deep] - smooth[0]
     measured = math.degrees(math.atan2(leaving[1], leaving[0] * outwards))
-    angle, diverging = float(np.clip(measured, *_ANGLES)), measured > _DIVERGING
+    angle = float(np.clip(measured, *_ANGLES))
     if len(smooth) < 3 * _JOINED * side:
-        return _End(float(x), angle, None, diverging)
+        return _End(float(x), angle, None)
     along = np.gradient(smooth, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
     inwards = np.stack([along[:, 1], -along[:, 0]], axis=1) * -outwards
@@ -248,7 +236,7 @@ def _followed(cut: Picture, contours: Sequence[Grid], x: int, outwards: int) -> 
     solid = smoothstep((across - _GAPS[0]) / (_GAPS[1] - _GAPS[0]))
     # A whole lock outside would be seen as an object.
     near = smoothstep((across + 1) / _LOCKS)
-    return _End(float(x), angle, np.asarray(np.maximum(edge * near, solid), np.float32), diverging)
+    return _End(float(x), angle, np.asarray(np.maximum(edge * near, solid), np.float32))
 
 
 def _from(contour: Grid, start: Grid, last: Grid) -> Grid:

@@ -1,11 +1,10 @@
 """Extends a portrait beyond its borders, for a video of another shape: the background and the person go on there.
 
 Nothing is known of what is there. The background goes on as a narrow strip, mirrored and stretched, that is the more blurred the
-farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
-outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
-(`closing_arcs.py`), and has the texture that is below the border (`strands.py`). Unless the background is replaced, it goes on
-out of focus (`soft_border.py`), and so does the person at the left and the right. What no arc can close there, as other people,
-goes out of focus with the background.
+farther out it is, so that there is no seam and no object appears twice: that is seen in front of a plain wall only, or not at all
+(`plain_border.py`). A person who is cut by the border goes on, too: the outline is closed by an arc that continues its direction
+at the border, as a shoulder or the crown of the head does (`closing_arcs.py`), and has the texture that is below the border
+(`strands.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
-from stages.face.rig.matting.soft_border import defocused, mixed, soften_above, soften_wall_above
 from stages.face.rig.matting.strands import Border
 from stages.face.rig.matting.strip import blurred, mirrored
 from stages.face.sampling import blur, blur_widely, on_colours
@@ -43,11 +41,6 @@ _COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
 #: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; and the distance up to
 #: which the background is blurred less, of the shorter side.
 _SOFTER, _PERSON_SOFTER, _SHARP = 0.7, 0.02, 0.006
-#: Sigma of the blur of a person at the sides, where all is out of focus, and how far beyond the border it is reached; of the
-#: shorter side.
-_UNFOCUSED, _FOCUS = 0.025, 0.15
-#: Distance along a side over which what keeps an outline turns into what does not, of the shorter side.
-_TURNS_SOFT = 0.03
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
@@ -60,10 +53,6 @@ _TIPS, _LOCK = 0.035, 0.006
 _OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
 #: How far around the head's skin colours belong to it, of the shorter side.
 _BARE = 0.025
-#: Difference from the background, 8-bit levels, and alpha above which something is there.
-_TOUCHES = 24
-#: How wide what ends at the border is at least, and how far beside what goes on; of the shorter side.
-_WIDE, _BESIDE = 0.03, 0.02
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -72,18 +61,17 @@ _SMALL = 32
 
 @dataclass(frozen=True)
 class Inner:
-    """Where the picture lies in a portrait that was extended, px, and whether it goes on out of focus."""
+    """Where the picture lies in a portrait that was extended, px."""
 
     left: int
     top: int
     right: int
     bottom: int
-    soft: bool = False
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Inner | None:
         """Read it from the content of `face.json`; None if the portrait was not extended."""
-        return cls(*record["inner"]) if "inner" in record else None
+        return cls(*record["inner"][:4]) if "inner" in record else None  # earlier versions wrote a fifth value
 
     def cut(self, portrait: Picture) -> Picture:
         """The picture, without what was added."""
@@ -100,7 +88,6 @@ def extend(
     margins: tuple[int, int, int, int],
     skin: FloatArray | None = None,
     others: npt.NDArray[np.bool_] | None = None,
-    soft: bool = False,
     crown: float | None = None,
     bare: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Picture, Matte]:
@@ -112,13 +99,11 @@ def extend(
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
         others: where another person is seen, [height, width]: what is there goes on as the background does.
-        soft: whether the picture goes on out of focus; at the left and the right the person, too. Above and below, a picture that
-            cannot be split is not softened.
         crown: how far above the upper border the head ends, px; None if it is not known.
         bare: where the head's skin is seen, [height, width]: beside an ear that a side border touches, hair goes on, not ears.
 
     Returns:
-        The larger picture and its matte. Inside, both are as they were, but for the plate where others are, and soft edges.
+        The larger picture and its matte. Inside, both are as they were, but for the plate where others are.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
     beside = none if others is None else others.astype(np.uint8)
@@ -127,55 +112,11 @@ def extend(
     for turns, margin in enumerate(margins):
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
-            added: Sequence[Picture]
-            if soft and turns % 2:
-                upright, added = _aside(upright, margin, bool(matte))
-            else:
-                farthest = _above_head(crown, min(picture.shape[:2])) if turns == 0 else _ASIDE
-                upright[:2], added, _ = _above(upright, margin, farthest, None if turns else skin, soft and bool(matte))
+            farthest = _above_head(crown, min(picture.shape[:2])) if turns == 0 else _ASIDE
+            upright[1], added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, *_ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
-
-
-def _aside(parts: Sequence[Picture], margin: int, split: bool) -> tuple[list[Picture], Sequence[Picture]]:
-    """Let a side, turned to be the upper one, go on out of focus: `parts` as they are inside now, and `margin` rows above them.
-
-    What can be closed by an arc keeps a soft outline; what cannot, as another person, gives way to the background.
-    """
-    if not split:
-        return soften_above(parts, margin)
-    between, added, unclosed = _above(parts, margin, _ASIDE, None, True, _UNFOCUSED)
-    inside, side = [*between, *parts[2:]], min(parts[0].shape[:2])
-    if added[2].any():
-        inside, added = defocused(inside, added)
-    unclosed |= _ends([*between, *parts[2:]], added[2][-1])
-    if not unclosed.any():
-        return inside, added
-    window = np.ones((1, 2 * round(_TURNS_SOFT * side) + 1), np.uint8)
-    share = blur(cv2.dilate(unclosed.astype(np.float32)[None], window), _TURNS_SOFT * side / 2)[0]
-    return mixed((inside, added), soften_above(parts, margin), np.clip(share, 0, 1))
-
-
-def _ends(parts: Sequence[Picture], goes_on: Picture) -> npt.NDArray[np.bool_]:
-    """Where the border shows something wide that is not the background and does not go on beyond it, [width].
-
-    Args:
-        parts: the picture, the plate, alpha, and more.
-        goes_on: matte of the person beyond the border, uint8 [width].
-    """
-    picture, plate = (one[0].astype(np.int16) for one in parts[:2])
-    side = min(parts[0].shape[:2])
-    differs = (np.abs(picture - plate).max(axis=-1) > _TOUCHES) | (parts[2][0] > _TOUCHES)
-    wide = np.ones((1, 2 * round(_WIDE * side / 2) + 1), np.uint8)
-    whole = cv2.morphologyEx(differs.astype(np.uint8)[None], cv2.MORPH_CLOSE, wide)[0] > 0
-    loose = (whole & ~_widened(goes_on > _TOUCHES, _BESIDE * side)).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(loose[None], cv2.MORPH_OPEN, wide)[0] > 0)
-
-
-def _widened(mask: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
-    """A mask along the border, [width], widened by so many px."""
-    return np.asarray(cv2.dilate(mask.astype(np.uint8)[None], np.ones((1, 2 * round(by) + 1), np.uint8))[0] > 0)
 
 
 def _above_head(crown: float | None, side: int) -> tuple[float, float]:
@@ -191,15 +132,9 @@ def _above(
     margin: int,
     farthest: tuple[float, float],
     skin: FloatArray | None,
-    soft: bool,
-    unfocused: float = 0.0,
-) -> tuple[tuple[Picture, Picture], Sequence[Picture], npt.NDArray[np.bool_]]:
-    """The picture and the plate; what is above the upper border, `margin` rows of each of `parts`: of the picture, of the
-    plate, of both its mattes, and of where another person is; and where the border cuts what does not go on, [width]. Another
-    person shows behind the person, too, who may move away from the border.
-
-    `soft`: the background goes on out of focus; `unfocused`: sigma of the person's blur, of the shorter side, from 0 at the
-    border. Then what becomes larger at the border does not go on.
+) -> tuple[Picture, Sequence[Picture]]:
+    """The plate; and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its
+    mattes, and of where another person is. Another person shows behind the person, too, who may move away from the border.
     """
     picture, plate, _, cut, others, bare = parts
     side, width = min(cut.shape), cut.shape[1]
@@ -208,27 +143,19 @@ def _above(
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
     wall = _shows_wall(picture, plate, person, side)
     arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
-    reaching = cut
-    if not unfocused:  # out of focus, nobody sees where exactly the person ends
-        seen = _wall_at_border(picture[:below], plate[:below], person, side)
-        reaching = np.concatenate([np.where(seen, 0, cut[:below]), cut[below:]]).astype(np.uint8)
-    found, unclosed = closing_arcs(reaching, (farthest[0] * side, farthest[1] * side), wall)
-    for arc in found:
+    seen = _wall_at_border(picture[:below], plate[:below], person, side)
+    reaching = np.concatenate([np.where(seen, 0, cut[:below]), cut[below:]]).astype(np.uint8)
+    for arc in closing_arcs(reaching, (farthest[0] * side, farthest[1] * side), wall):
         closed.append(slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))))
         if others[: round(_OTHERS_DEPTH * side), closed[-1]].mean() > _OTHERS:
             shown[0, closed[-1]] = 1
-        elif not (unfocused and arc.diverging):
+        else:
             arcs.append(arc)
-            continue
-        unclosed[closed[-1]] = True
     if shown.any():
         near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
         shows = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
         plate = np.asarray(plate + shows * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
-    if soft:
-        picture, plate, behind = soften_wall_above(picture, plate, parts[2], cut, margin)
-    else:
-        behind = _wall(plate, cut, margin)
+    behind = _wall(plate, cut, margin)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
     tips = _tips(touching(reaching[0], wall, closed, side), margin, side)
@@ -246,16 +173,9 @@ def _above(
         share = np.maximum(share, cover)
     front = background_share(behind, share)
     if share.any():
-        if unfocused:
-            softer = np.asarray(unfocused * side * (1 - np.exp(-((away / (_FOCUS * side)) ** 2))), np.float32)
-            covers, shown_colours = np.concatenate([share, cut[:below]]), np.concatenate([colours, person])
-            share = blurred(covers, softer)[:margin]
-            front = background_share(behind, share)
-            own = blurred(_covering(shown_colours, covers), softer)[:margin]
-        else:
-            own = _covering(blurred(colours, _PERSON_SOFTER * away[:margin]), share)
+        own = _covering(blurred(colours, _PERSON_SOFTER * away[:margin]), share)
         front = np.asarray(cv2.add(front, own), np.uint8)
-    return (picture, plate), (front, behind, share, share, *[np.zeros_like(share)] * 2), unclosed
+    return plate, (front, behind, share, share, *[np.zeros_like(share)] * 2)
 
 
 def _covering(colours: Picture, share: Picture) -> Picture:

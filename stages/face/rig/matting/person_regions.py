@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.rig.matting.bystander import find_others
 from stages.face.rig.matting.fill import spread_colours
+from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
@@ -92,6 +94,11 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     ears = _ears(picture, landmarks, probability)
     likely = _piece_with(face, (probability > 0.5) | (skull > 0))
     person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture), ears))
+    shown = np.ascontiguousarray(picture, np.uint8)
+    others = find_others(shown, person, landmarks, forehead_colour(shown, landmarks)) & (skull == 0)
+    if others.any():
+        person = _piece_with(face, (person > 0) & ~others)
+        probability = np.where(others, 0, probability).astype(np.float32)
     mended = _holes(person, probability)
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())

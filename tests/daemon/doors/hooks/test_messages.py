@@ -11,6 +11,7 @@ from daemon.config import Settings
 from daemon.config.hooks import Hook, Hooks
 from daemon.doors.hooks.message import message_of, receivers
 from daemon.errors import ConfigError
+from daemon.jobs.facts import RowOf
 from daemon.jobs.record import Job, new_job_id
 from tests.daemon.doors.hooks.conftest import Place
 
@@ -55,6 +56,7 @@ def test_a_hook_hears_of_the_jobs_that_it_is_for(place: Place) -> None:
             Hook(name="batches", url=url, kinds=["batch"]),
             Hook(name="bob", url=url, by=["bob"]),
             Hook(name="tagged", url=url, tags=["news", "order=7"]),
+            Hook(name="whole", url=url, kinds=["detect"], rows=False),
         ]
     )
 
@@ -65,6 +67,10 @@ def test_a_hook_hears_of_the_jobs_that_it_is_for(place: Place) -> None:
     assert heard(ended("done")) == ["all"]
     assert heard(ended("cancelled")) == ["all", "failures"]
     assert heard(ended("done", kind="batch")) == ["all", "batches"]
+    row = ended("done", kind="detect")
+    assert heard(row) == ["all", "whole"]
+    row.facts.row = RowOf("job-20260102T030405Z-0a1b2c3d", "names", 1)
+    assert heard(row) == ["all"]
     assert heard(ended("done", metadata={"tags": ["news", "x"], "order": 7})) == ["all", "tagged"]
     assert heard(ended("running")) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
@@ -89,3 +90,32 @@ def test_a_batch_is_only_its_owners(door: Door) -> None:
     single = anna.post("/jobs", {"kind": "speech", "text": "Hi."}).json["job"]
     assert ben.get("/batches").json == {"batches": [], "next": None}
     assert anna.get(f"/batches/{single}").code == "not-a-batch"
+
+
+@pytest.mark.parametrize("way", ["part", "upload"])
+def test_a_file_comes_for_all_rows_whose_template_then_names_it(door: Door, way: str) -> None:
+    anna, ben = door.key("anna"), door.key("ben")
+    picture = PORTRAIT.read_bytes()
+    template: dict[str, object] = {"kind": "detect"}
+    parts: list[tuple[str, str | None, bytes]] = [("rows", "names.csv", b"output\na\nb\n")]
+    if way == "part":
+        parts.append(("image", "p.png", picture))
+    else:
+        template["image"] = anna.send("POST", "/uploads?filename=p.png", picture).json["ref"]
+    parts.append(("manifest", None, json.dumps({"template": template}).encode()))
+    if way == "upload":
+        assert ben.post_parts("/batches", *parts).code == "upload-unknown"
+    told = anna.post_parts("/batches", *parts)
+    assert told.status == 202, told.body
+    manifest = yaml.safe_load((door.inbox / told.json["source"]).read_text())
+    name = manifest["template"]["image"]
+    assert (door.inbox / name).read_bytes() == picture
+    assert "image" not in manifest
+    # And rows that name that file themselves, or another one, are refused
+    wanted = b'{"template": {"kind": "detect"}}'
+    for file in (name, "other.png", f"p-{'0' * 8}.png"):
+        table = f"image\n{file}\n".encode()
+        answer = ben.post_parts(
+            "/batches", ("manifest", None, wanted), ("rows", "a.csv", table), ("image", "p.png", picture)
+        )
+        assert answer.code == "path-refused", file

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
+from stages.media.loudness import measure_loudness
+from stages.tts.live_speech import LiveSpeech, bent, loudness
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": "Good morning."}
@@ -77,3 +86,54 @@ def test_openais_names_mean_a_voice_of_the_name_or_the_default_one() -> None:
 def test_a_list_of_voices_that_cannot_be_used_leaves_the_default_voice() -> None:
     for published in ({}, {"voices": 5}, {"voices": [5, {"id": 7}]}):
         assert VoiceNames(published, {}).ours("alloy", "tts-1") == "default"
+
+
+def test_a_speech_that_is_begun_anew_goes_on_where_it_was_and_one_that_ends_without_an_end_is_broken(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".avatard").touch()
+    tone = [np.sin(np.arange(24_000) * 0.05 * step).astype(np.float32) * 0.2 for step in (1, 2)]
+    live = LiveFile(tmp_path, "job-1")
+    assert not live.open()
+    state = {"state": "running"}
+
+    async def heard() -> bytes:
+        data = b""
+        async for piece in samples(live, lambda: state):
+            data += piece
+            if len(data) == 48_000 and state["state"] == "running":  # the stage is killed, and begins again
+                write(tone)
+        return data
+
+    def write(sounds: list[npt.NDArray[np.float32]], whole: bool = True) -> None:
+        with contextlib.suppress(ZeroDivisionError), LiveSpeech(tmp_path, "job-1", 24_000) as speech:
+            for sound in sounds:
+                speech.add(sound)
+            os.link(tmp_path / ".job-1.speech.tmp", tmp_path / "kept")
+            _ = 1 / whole
+        os.rename(tmp_path / "kept", tmp_path / ".job-1.speech.tmp")  # it goes when it has ended
+
+    write(tone[:1], whole=False)
+    assert live.open()
+    data = np.frombuffer(asyncio.run(heard()), "<i2") / 32767.0
+    assert len(data) == 48_000
+    assert np.corrcoef(data, np.concatenate(tone))[0, 1] > 0.99
+    # When it fails in the middle
+    write(tone[:1], whole=False)
+    live, state = LiveFile(tmp_path, "job-1"), {"state": "failed"}
+    assert live.open()
+    with pytest.raises(BrokenSpeechError):
+        asyncio.run(heard())
+    # And the sound that somebody else puts there is not sent
+    if os.geteuid() == 0:
+        os.chown(tmp_path / ".job-1.speech.tmp", 12345, -1)
+        assert not LiveFile(tmp_path, "job-1").open()
+
+
+@pytest.mark.usefixtures("processes")
+def test_the_loudness_of_a_sentence_is_that_of_the_standard(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    noise = (rng.standard_normal(24_000 * 3) * 0.05).astype(np.float32)
+    noise[24_000:36_000] = 0.0  # a pause does not count
+    assert loudness(noise, 24_000) == pytest.approx(measure_loudness([noise], 24_000, tmp_path), abs=0.5)
+    assert np.abs(bent(noise * 40)).max() <= 10 ** (-1.5 / 20) + 1e-6

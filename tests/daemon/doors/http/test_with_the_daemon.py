@@ -9,18 +9,21 @@ import io
 import json
 import os
 import socket
+import subprocess
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
-from tests.conftest import Installation, wait_for
+from stages.media.ffmpeg import ffmpeg_path
+from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.http_door import PATIENCE_S, Caller, serving
 from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
@@ -195,6 +198,17 @@ def test_a_batch_makes_a_job_of_each_row_in_the_senders_name_and_says_what_becam
     assert house.ben.get(at).code == "job-unknown"
 
 
+def test_a_batch_with_a_picture_for_all_rows_is_made(house: House) -> None:
+    made = house.anna.post_parts(
+        "/batches",
+        ("image", "anna.png", PORTRAIT.read_bytes()),
+        ("manifest", None, b'{"template": {"kind": "detect"}, "name": "faces"}'),
+        ("rows", "faces.csv", b"output\nfirst\nsecond\n"),
+        Prefer="wait=60",
+    )
+    assert (made.status, made.json["state"], made.json["batch"]["done"]) == (200, "done", 2), made.body
+
+
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
     made = {
         house.ben.post("/jobs", {"kind": "speech", "text": f"Number {word}."}).json["job"]
@@ -273,3 +287,52 @@ def test_speech_that_nobody_waits_for_any_more_is_cancelled(house: House) -> Non
         wait_for("the job to be cancelled", lambda: state() == "cancelled")
     finally:
         house.one.avatar("resume")
+
+
+LONG = "The train on the next platform leaves in a moment. " * 12
+
+
+def test_a_long_text_is_heard_while_it_is_spoken_in_every_form(house: House) -> None:
+    """Its sound is that of the job's result, but for the loudness; nothing is left in the outbox when it has ended."""
+    wanted = {"model": "tts-1", "voice": "heart", "input": LONG, "response_format": "pcm"}
+    live = house.anna.post("/v1/audio/speech", wanted)
+    assert (live.status, live.headers.get("content-length")) == (200, None), live.body
+    job = house.anna.get(f"/jobs/{live.headers['x-avatard-job']}?wait=60").json
+    wait_for("the job", lambda: house.anna.get(f"/jobs/{job['job']}").json["state"] == "done")
+    whole = house.anna.post("/v1/audio/speech?timestamps=true", wanted).json
+    heard, made = (np.frombuffer(data, "<i2").astype(float) for data in (live.body, base64.b64decode(whole["audio"])))
+    assert len(heard) == len(made)
+    assert np.corrcoef(heard, made)[0, 1] > 0.97
+    assert abs(20 * np.log10(heard.std() / made.std())) < 2.0
+    for form, begins in (("mp3", b"ID3"), ("opus", b"OggS"), ("aac", b"\xff\xf1"), ("flac", b"fLaC"), ("wav", b"RIFF")):
+        answer = house.anna.post("/v1/audio/speech", wanted | {"response_format": form, "input": f"{form}. {LONG}"})
+        assert (answer.body[: len(begins)], answer.headers.get("content-length")) == (begins, None), form
+        assert decoded_s(answer.body) == pytest.approx(len(made) / 24_000, abs=3.0), form
+    events = house.anna.post("/v1/audio/speech", wanted | {"stream_format": "sse", "input": f"Events. {LONG}"})
+    told = [json.loads(line.removeprefix("data: ")) for line in events.body.decode().split("\n\n") if line]
+    assert len(told) > 4
+    assert {one["type"] for one in told[:-1]} == {"speech.audio.delta"}
+    assert told[-1]["type"] == "speech.audio.done"
+    assert list(house.one.outbox.glob(".job-*.speech.tmp")) == []
+    last = f"/jobs/{events.headers['x-avatard-job']}"
+    wait_for("the job", lambda: house.anna.get(last).json["state"] == "done")
+
+
+def test_a_speech_whose_client_goes_while_it_is_spoken_is_cancelled_and_leaves_nothing(house: House) -> None:
+    body = json.dumps({"model": "tts-1", "voice": "heart", "input": "Somebody leaves the room now. " * 130})
+    head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {house.anna.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", house.anna.port)) as connection:
+        connection.sendall((head + body).encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    wait_for(
+        "the job to be cancelled",
+        lambda: house.anna.get("/jobs?q=somebody+leaves").json["jobs"][0]["state"] == "cancelled",
+    )
+    assert list(house.one.outbox.glob(".job-*.speech.tmp")) == []
+
+
+def decoded_s(sound: bytes) -> float:
+    """Return how long a sound is that ffmpeg can read from a pipe, in s."""
+    command = [ffmpeg_path(), "-v", "error", "-i", "pipe:0", "-f", "s16le", "-ar", "24000", "-ac", "1", "pipe:1"]
+    return len(subprocess.run(command, input=sound, capture_output=True, check=True).stdout) / 2 / 24_000

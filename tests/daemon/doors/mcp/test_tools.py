@@ -118,12 +118,13 @@ def test_a_file_outside_the_folders_that_may_be_read_is_refused_and_no_job_is_ma
     (house.files / "link.png").symlink_to(house.one.config)
 
     async def ask(client: Client) -> list[CallToolResult]:
-        names = [str(house.one.config), "../config.yaml", "link.png", "absent.png"]
+        names = [str(house.one.config), "../config.yaml", "link.png", "absent.png", f"file://{house.files}/a%20b.png"]
         return [await client.call_tool("make_video", {"text": "Hi.", "portrait": name}) for name in names]
 
     before = sorted(house.one.inbox.iterdir())
     answers = house.local(ask)
-    assert [code(answer) for answer in answers] == [*["path-refused"] * 3, "file-missing"]
+    assert [code(answer) for answer in answers] == [*["path-refused"] * 3, "file-missing", "path-refused"]
+    assert f"Write the path alone: {house.files}/a b.png." in str(answers[-1].content)
     assert sorted(house.one.inbox.iterdir()) == before
 
 

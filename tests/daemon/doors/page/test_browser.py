@@ -3,80 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
-from tests.conftest import PATIENCE_S, PORTRAIT, Installation
+from daemon.outbox import looks
+from tests.conftest import PORTRAIT, Installation
+from tests.daemon.doors.page.studio import DESK, NARROW, PHONE, Studio, check_usable
 from tests.support.http_door import serving
-from tests.support.machine.browser import axe, browsing, unavailable, violations
+from tests.support.machine.browser import axe, violations
 from tests.support.machine.nginx import PLACE, behind_nginx, nginx
 
-pytestmark = [
-    pytest.mark.usefixtures("processes"),
-    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-]
-PHONE, DESK, NARROW = (390, 844), (1280, 800), (320, 640)
-GOLDEN = Path(__file__).parent / "golden"
-
-
-@dataclass
-class Studio:
-    """A running daemon and the address of its page, which asks for no key; `keyed` asks for one, `key`."""
-
-    one: Installation
-    address: str
-    browser: Browser
-
-    def open(self, path: str = "", size: tuple[int, int] = DESK, *, scripts: bool = True) -> Page:
-        """A page, in a window of its own."""
-        view = {"width": size[0], "height": size[1]}
-        page = self.browser.new_context(viewport=view, java_script_enabled=scripts).new_page()  # type: ignore[arg-type]
-        page.set_default_timeout(PATIENCE_S * 1000)
-        page.goto(self.address + path)
-        return page
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
-    one.start()
-    with serving(create_app(Settings.load(one.config))) as client, browsing() as browser:
-        yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", browser)
-    one.stop()
+pytestmark = pytest.mark.usefixtures("processes")
 
 
 def fill(page: Page, text: str) -> None:
     """Fill in the three fields of a first video; the second is the picture, the third stays as it is."""
     page.set_input_files("#image", PORTRAIT)
     page.fill("#text", text)
-
-
-def check_usable(page: Page, name: str) -> None:
-    """Nothing keeps people out, nothing is wider than the window, and the tree that screen readers see is as it was."""
-    if axe() is not None:
-        assert violations(page) == [], name
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    seen = re.sub(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}", "JOB", page.locator("body").aria_snapshot())
-    seen = re.sub(r"(just now|\d+ (s|min) ago)", "AGO", seen)
-    seen = re.sub(r"\(\d+(\.\d)? (bytes|kB|MB)\)", "(SIZE)", re.sub(r"\b\d+ s\b", "N s", seen))
-    seen = re.sub(
-        r"handed in by \S+", "handed in by SOMEBODY", re.sub(r"- '?option \"hibari.*", "- option VOICE", seen)
-    )
-    seen = re.sub(r'(Running|Waiting|Done|Failed|All) \d+"', r'\1 N"', re.sub(r"ap-[0-9a-f]{8}", "PROFILE", seen))
-    seen = re.sub(r"(Handed in by) \w+", r"\1 WHO", re.sub(r"\d+ of the latest \d+ jobs", "N of N jobs", seen))
-    golden = GOLDEN / f"{name}.txt"
-    if os.environ.get("AVATAR_WRITE_GOLDEN"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(seen + "\n")
-    assert seen == golden.read_text().rstrip("\n"), name
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
@@ -111,9 +59,13 @@ def test_everything_works_without_scripts(studio: Studio) -> None:
     assert page.input_value("#text") == "Good evening."
     assert page.inner_text("#kept-image").startswith("portrait.png is with the server.")
     page.fill("#name", "plain")
-    page.click("#make")
+    page.press("#name", "Enter")
     assert page.title().startswith("plain")
+    # And the job that checked the picture is in its own list alone
+    page.goto(f"{studio.address}jobs?tab=checks")
+    assert page.locator("th", has_text=looks.PREFIX).count() > 0
     page.goto(f"{studio.address}jobs")
+    assert page.locator("th", has_text=looks.PREFIX).count() == 0
     page.click("text=plain")
     assert page.inner_text("h1") == "plain"
 
@@ -123,6 +75,7 @@ def test_each_screen_is_whole_on_a_narrow_window_and_for_screen_readers(studio: 
     studio.one.drop("spoken.yaml", "kind: speech\ntext: Good night.\n")
     for job in ("broken", "spoken"):
         studio.one.finished(job)
+    studio.wait_until_idle()
     for name, path in (("new", ""), ("jobs-empty", "jobs?tab=running"), ("jobs-nothing-found", "jobs?q=zzz")):
         check_usable(studio.open(path, NARROW), name)
     for job in ("broken", "spoken"):
@@ -208,3 +161,42 @@ def test_whoever_has_a_key_signs_in_and_an_ended_session_loses_nothing(studio: S
         page.click("#make")
         page.locator("#said", has_text="Your jobs go on.").wait_for()
         assert page.input_value("#text") == "A long text."
+
+
+def test_the_list_says_once_which_job_is_done_and_marks_all_that_can_be_changed(studio: Studio) -> None:
+    studio.one.avatar("pause", "--reason", "marks")
+    try:
+        for name in ("mark-one", "mark-two"):
+            studio.one.drop(f"{name}.yaml", "kind: speech\ntext: Marked.\n")
+        page = studio.open("jobs?q=mark")
+        for name in ("mark-one", "mark-two"):
+            page.locator("tr", has_text=name).get_by_role("button", name="Hold").wait_for()
+        page.click("#mark")
+        assert page.locator("[name=job]:checked").count() == 2
+        # What is marked stays so while the list changes
+        studio.one.drop("mark-three.yaml", "kind: speech\ntext: Marked.\n")
+        page.locator("tr", has_text="mark-three").wait_for()
+        assert page.locator("[name=job]:checked").count() == 2
+        page.click("button[value=hold]:not([name=one])")
+        page.locator("#said", has_text="2 jobs are held.").wait_for()
+        assert "said=" not in page.url  # a reload does not say it again
+        without = studio.open("jobs?q=mark", scripts=False)
+        without.click("#mark")
+        assert without.locator("[name=job]:checked").count() == 3
+        without.click("button[value=cancel]:not([name=one])")
+        page.locator("#said", has_text="is cancelled.").wait_for()
+    finally:
+        studio.one.avatar("resume")
+
+
+def test_a_file_that_a_proxy_refuses_is_told_in_words_and_loses_nothing(studio: Studio) -> None:
+    page = studio.open()
+    page.route(
+        "**/ui/", lambda route: route.fulfill(status=413, content_type="text/html", body="<h1>413 Too Large</h1>")
+    )
+    page.fill("#text", "Still here.")
+    page.click("#make")
+    page.locator("#said", has_text="This is more than the server lets through.").wait_for()
+    page.set_input_files("#image", PORTRAIT)
+    page.locator("#said", has_text="Send a smaller file").wait_for()
+    assert page.input_value("#text") == "Still here."

@@ -14,13 +14,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
-from tests.daemon.doors.page.test_browser import DESK, PHONE, Studio, studio  # noqa: F401 (a fixture)
-from tests.support.machine.browser import unavailable
+from tests.daemon.doors.page.studio import DESK, PHONE, Studio
+from tests.support.machine.nginx import PLACE, Nginx, nginx
 
-pytestmark = [
-    pytest.mark.usefixtures("processes"),
-    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-]
+pytestmark = pytest.mark.usefixtures("processes")
 #: So slowly a browser sends in these tests, bytes a second: a recording of 4 MB is on its way for as long as a test looks at it.
 SLOW = 50_000
 
@@ -79,7 +76,7 @@ class Line:
 
 
 @pytest.fixture
-def line(studio: Studio) -> Iterator[Line]:  # noqa: F811
+def line(studio: Studio) -> Iterator[Line]:
     one = Line(port_of(studio))
     yield one
     one.close()
@@ -94,7 +91,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-def port_of(studio: Studio) -> int:  # noqa: F811
+def port_of(studio: Studio) -> int:
     return int(studio.address.split(":")[2].split("/")[0])
 
 
@@ -111,13 +108,13 @@ def send_slowly(page: Page, text: str, recording: Path) -> None:
     expect(page.locator("#stop")).to_be_visible()
 
 
-def wait_until_nothing_comes_in(studio: Studio) -> None:  # noqa: F811
+def wait_until_nothing_comes_in(studio: Studio) -> None:
     """Until no unfinished upload lies in the inbox."""
     wait_for("the unfinished upload to go", lambda: not list((studio.one.inbox / ".http").glob("new-*")))
 
 
 def test_an_upload_that_is_stopped_or_left_by_a_reload_makes_no_job_and_loses_no_word(
-    studio: Studio,  # noqa: F811
+    studio: Studio,
     recording: Path,
 ) -> None:
     before = sorted(studio.one.outbox.glob("*.json"))
@@ -137,7 +134,7 @@ def test_an_upload_that_is_stopped_or_left_by_a_reload_makes_no_job_and_loses_no
     assert sorted(studio.one.outbox.glob("*.json")) == before
 
 
-def test_a_picture_that_was_checked_need_not_be_chosen_again_after_a_reload(studio: Studio) -> None:  # noqa: F811
+def test_a_picture_that_was_checked_need_not_be_chosen_again_after_a_reload(studio: Studio) -> None:
     page = studio.open()
     page.set_input_files("#image", PORTRAIT)
     page.locator("#verdict", has_text="This picture can be used.").wait_for()
@@ -149,7 +146,7 @@ def test_a_picture_that_was_checked_need_not_be_chosen_again_after_a_reload(stud
     page.locator("#result video").wait_for()
 
 
-def test_a_page_whose_line_was_cut_shows_what_is_when_it_is_mended(studio: Studio, line: Line) -> None:  # noqa: F811
+def test_a_page_whose_line_was_cut_shows_what_is_when_it_is_mended(studio: Studio, line: Line) -> None:
     page = studio.open()
     page.goto(f"http://127.0.0.1:{line.port}/ui/jobs?tab=all")
     page.evaluate("window.same = true")
@@ -165,7 +162,28 @@ def test_a_page_whose_line_was_cut_shows_what_is_when_it_is_mended(studio: Studi
     assert page.evaluate("window.same") is True  # by the stream alone
 
 
-def test_what_is_done_in_one_tab_is_seen_in_the_other_and_leaves_all_other_jobs(studio: Studio) -> None:  # noqa: F811
+@pytest.mark.skipif(nginx() is None, reason="nginx cannot be had here")
+def test_a_page_behind_a_proxy_that_was_stopped_shows_what_is_when_it_is_back(studio: Studio, tmp_path: Path) -> None:
+    proxy = Nginx(tmp_path / "nginx", port_of(studio))
+    try:
+        page = studio.open()
+        page.goto(f"http://127.0.0.1:{proxy.port}{PLACE}/ui/jobs?tab=all")
+        page.evaluate("window.same = true")
+        studio.one.drop("before-the-stop.yaml", "kind: speech\ntext: Before.\n")
+        page.locator("th", has_text="before-the-stop").wait_for()
+        proxy.stop()
+        studio.one.drop("in-the-stop.yaml", "kind: speech\ntext: Meanwhile.\n")
+        studio.one.finished("in-the-stop")
+        assert page.locator("th", has_text="in-the-stop").count() == 0
+        proxy.start()
+        page.locator("tr", has_text="in-the-stop").get_by_text("Done").wait_for()
+        assert page.evaluate("window.same") is True  # by the stream alone
+        page.context.close()
+    finally:
+        proxy.stop()
+
+
+def test_what_is_done_in_one_tab_is_seen_in_the_other_and_leaves_all_other_jobs(studio: Studio) -> None:
     studio.one.avatar("pause", "--reason", "two tabs")
     try:
         for name in ("stays", "goes"):

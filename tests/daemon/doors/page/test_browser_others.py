@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import PORTRAIT, wait_for
-from tests.daemon.doors.page.test_browser import DESK, NARROW, PHONE, Studio, check_usable, studio  # noqa: F401 (a fixture)
-from tests.support.machine.browser import axe, unavailable, violations
+from tests.daemon.doors.page.studio import DESK, NARROW, PHONE, Studio, check_usable
+from tests.support.machine.browser import axe, violations
 
-pytestmark = [
-    pytest.mark.usefixtures("processes"),
-    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-]
+pytestmark = pytest.mark.usefixtures("processes")
 WIDTHS = "document.documentElement.scrollWidth <= innerWidth"
 
 
-def drop_batch(studio: Studio, name: str, cells: str) -> str:  # noqa: F811
+def drop_batch(studio: Studio, name: str, cells: str) -> str:
     """Drop a table of speeches; returns the id of the batch when it is taken in."""
     (studio.one.inbox / f"{name}.csv").write_text(cells)
     template = {"kind": "speech", "text": "{{text}}", "output": f"{name}-{{{{name}}}}"}
@@ -32,7 +30,7 @@ def drop_batch(studio: Studio, name: str, cells: str) -> str:  # noqa: F811
     return wait_for(f"{name} to be taken in", look)
 
 
-def test_a_batch_is_followed_row_by_row_and_its_results_are_saved_in_one_file(studio: Studio) -> None:  # noqa: F811
+def test_a_batch_is_followed_row_by_row_and_its_results_are_saved_in_one_file(studio: Studio) -> None:
     # Given a batch whose rows wait, and whose third row is wrong
     studio.one.avatar("pause", "--reason", "a look")
     job = drop_batch(studio, "greetings", "name,text\nanna,Good morning.\nben,Good evening.\ncarl,\n")
@@ -58,7 +56,7 @@ def test_a_batch_is_followed_row_by_row_and_its_results_are_saved_in_one_file(st
     assert "2 of 2 rows are done." in page.inner_text("#live")
 
 
-def test_an_avatar_is_made_and_removed_and_a_voice_heard_without_scripts(studio: Studio) -> None:  # noqa: F811
+def test_an_avatar_is_made_and_removed_and_a_voice_heard_without_scripts(studio: Studio) -> None:
     page = studio.open("avatars", NARROW, scripts=False)
     page.click("text=Add an avatar")
     page.set_input_files("#image", PORTRAIT)
@@ -81,7 +79,7 @@ def test_an_avatar_is_made_and_removed_and_a_voice_heard_without_scripts(studio:
     assert page.input_value("#text") == "Do you hear me?"
 
 
-def test_a_pause_is_ordered_on_the_page_and_told_on_every_other(studio: Studio) -> None:  # noqa: F811
+def test_a_pause_is_ordered_on_the_page_and_told_on_every_other(studio: Studio) -> None:
     other = studio.open("jobs")
     page = studio.open("system", NARROW)
     page.fill("#reason", "a new disk")
@@ -96,8 +94,44 @@ def test_a_pause_is_ordered_on_the_page_and_told_on_every_other(studio: Studio) 
         one.locator(".warn").wait_for(state="detached")
 
 
-def test_the_doctor_is_asked_on_the_page(studio: Studio) -> None:  # noqa: F811
+@pytest.mark.usefixtures("modules")
+def test_the_doctor_is_asked_on_the_page(studio: Studio) -> None:
     page = studio.open("system", DESK, scripts=False)
     page.click("#check")
     assert page.locator("tr", has_text="ffmpeg").count() >= 1
     assert "Good" in page.inner_text("main")
+
+
+def test_a_dropped_table_is_shown_at_once_and_its_batch_is_made_when_it_is_mended(
+    studio: Studio, tmp_path: Path
+) -> None:
+    wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
+    wrong.write_text("name,place\nAnna,Bern\nBen,\n")
+    right.write_text("name,place\nAnna,Bern\nBen,Ulm\n")
+    page = studio.open("", PHONE)
+    page.fill("#text", "Hello {{name}} of {{place}}.")
+    page.click("text=Many at once, from a table")
+    page.set_input_files("#rows", wrong)
+    page.locator("#table-look", has_text="1 of 2 rows is wrong.").wait_for()
+    page.click("#make")
+    # The error has the focus, and leads to the field, which says the same
+    page.locator("#problem", has_text="A row is wrong, so nothing was made of any.").wait_for()
+    assert page.evaluate("document.activeElement.id") == "problem"
+    page.click("#problem a")
+    assert page.evaluate("document.activeElement.id") == "rows"
+    assert page.get_attribute("#rows", "aria-invalid") == "true"
+    if axe() is not None:
+        assert violations(page) == []
+    page.set_input_files("#rows", right)
+    page.locator("#table-look", has_text="2 rows: each becomes a sound.").wait_for()
+    check_usable(page, "new-table")
+    # A reload keeps it in sight, and it can be left out and brought again
+    page.reload()
+    page.locator("#table-look", has_text="2 rows: each becomes a sound.").wait_for()
+    page.click("text=Leave it out")
+    assert page.inner_text("#make") == "Make video"
+    page.set_input_files("#rows", right)
+    page.locator("#table-look", has_text="2 rows").wait_for()
+    page.click("text=Make one for each row")
+    page.wait_for_url("**/batches/job-*")
+    page.locator("#live", has_text="2 of 2 rows are done.").wait_for()

@@ -247,6 +247,6 @@ def test_an_unknown_button_makes_no_job_and_a_page_speaks_of_what_is_on_pages(do
     assert "The list of jobs shows those there are." in page.body.decode()
     # And a name is refused in one short sentence
     long = door.open.post_parts("/ui/", ("text", None, b"Hello."), ("name", None, b"n" * 5000))
-    message = re.search(r'id="problem".*?</strong>', long.body.decode(), re.DOTALL)
+    message = re.search(r'id="problem".*?</p>', long.body.decode(), re.DOTALL)
     assert message is not None
     assert len(message[0]) < 300

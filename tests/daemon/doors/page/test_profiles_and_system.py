@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from daemon.doors.http.callers import Caller
 from daemon.doors.page.profile_cards import Uses, voice_cards
 from daemon.doors.page.system_state import disks_of, last_hour_svg
 from daemon.errors import MachineError
@@ -112,7 +113,7 @@ def test_a_voice_tells_its_licence_and_whose_it_is_and_nobody_trusts_the_list(do
 
 def test_how_often_a_voice_was_used_is_counted_by_each_of_its_names(door: Door) -> None:
     publish(door, {**VOICE, "aliases": ["vp-00000001"]})
-    (card,) = voice_cards(door.settings, Uses(20, {"vp-00000001": 3}))
+    (card,) = voice_cards(door.settings, Uses(20, {"vp-00000001": 3}), Caller())
     assert card.used == "Used by 3 of the latest 20 jobs."
     assert Uses(1, {}).words("x") == "Not used by the latest job."
     assert Uses(0, {}).words("x") == ""

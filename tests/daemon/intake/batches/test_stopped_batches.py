@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.errors import JobError
-from daemon.intake import fair_queue, job_builder
+from daemon.intake import fair_queue
 from daemon.intake.batches import keeper
 from daemon.intake.batches.outcomes import Outcome
+from daemon.intake.batches.row_results import RowResults
+from daemon.intake.jobs import job_builder
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from stages.check.rows import check_rows
@@ -100,12 +102,12 @@ def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
     clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
     copied: list[int] = []
 
-    def copy(self: keeper.BatchKeeper, batch: object, rows: object, first: int, at: int, outcome: Outcome) -> Outcome:
+    def copy(self: RowResults, batch: object, rows: object, first: int, at: int, outcome: Outcome) -> Outcome:
         clock.work()
         copied.append(at)
         return outcome
 
-    monkeypatch.setattr(keeper.BatchKeeper, "_copy_for", copy)
+    monkeypatch.setattr(RowResults, "copy_for", copy)
 
     async def run() -> None:
         service = room.service

@@ -6,6 +6,8 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -235,12 +237,17 @@ def test_who_makes_the_intake_fail_cannot_make_it_fail_without_end(
         (one.inbox / "a.yaml").write_text(SPEECH)
         wait_for("the intake to pause", lambda: one.events("lane paused"))
         before, touched = one.metric("avatar_loop_turns_total"), 0
-        while one.metric("avatar_loop_turns_total") < before + 6:
+        while one.metric("avatar_loop_turns_total") < before + 6 or len(one.events("lane paused")) < 3:
             (one.inbox / f"{touched}.txt").touch()
             touched += 1
-        # Then it is tried again with growing delays, and its pause is shown
-        assert touched > 20
-        assert len(one.events("lane paused")) <= 5
+        # Then it is tried again after growing delays and not before, and its pause is shown
+        pauses = [
+            (event["again_in_s"], datetime.fromisoformat(event["timestamp"])) for event in one.events("lane paused")
+        ]
+        delays = [delay for delay, _ in pauses]
+        assert delays == sorted(delays)
+        assert delays[0] < delays[-1]
+        assert all((end - begin).total_seconds() >= delay for (delay, begin), (_, end) in pairwise(pauses))
         assert any("claims-unusable" in str(event) for event in one.events("lane paused"))
     finally:
         subprocess.run(["chattr", "-i", str(claimed)], check=True)

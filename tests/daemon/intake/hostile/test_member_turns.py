@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from daemon.intake.admission import LEAST_S, MISSING
+from daemon.intake.admission import LEAST_S
+from daemon.intake.completeness import MISSING
 from daemon.intake.fair_queue import TURN_S
-from daemon.intake.job_builder import JobBuilder
+from daemon.intake.jobs.job_builder import JobBuilder
 from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
 
 STRANGER = 65534
@@ -24,7 +25,7 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.intake.admission.TURN_JOBS", TURN_JOBS)
     monkeypatch.setattr("daemon.intake.fair_queue.TURN_JOBS", TURN_JOBS)
     monkeypatch.setattr("daemon.intake.admission.BATCH", 16)
-    monkeypatch.setattr("daemon.intake.job_builder.BATCH", 25)
+    monkeypatch.setattr("daemon.intake.jobs.job_builder.BATCH", 25)
 
 
 def names(room: Room, after_s: float = 0.0) -> list[str]:
@@ -195,7 +196,7 @@ def test_a_wait_begins_when_a_manifest_is_found_incomplete_and_not_when_people_a
 def test_much_to_copy_is_copied_in_turns_and_others_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a manifest that names more than is copied in one turn
     monkeypatch.setattr("daemon.intake.fair_queue.TURN_BYTES", 1500)
-    monkeypatch.setattr("daemon.intake.job_builder.SIZE_STEP", 1000)
+    monkeypatch.setattr("daemon.intake.jobs.job_builder.SIZE_STEP", 1000)
     for number in range(4):
         room.put(f"p{number}.png", b"x" * 900 + bytes([number]))
     room.put("a.yaml", "---\n".join(f"kind: detect\nimage: p{number}.png\n" for number in range(4)))

@@ -1,4 +1,4 @@
-"""The page for a new job. Its one form checks the picture, lets the voice be heard, or hands the job in."""
+"""The page for a new job. Its one form checks the picture or a table, lets the voice be heard, or hands the job in."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any, Final
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from daemon.doors.hand_in import check_name
 from daemon.doors.http.answers import Door, TheDoor
 from daemon.doors.http.body import UPLOAD, content_length, received
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
-from daemon.doors.page.new_form import FILES, KeptFile, NewForm
+from daemon.doors.http.profile_owners import SeenProfiles
+from daemon.doors.page.looked_at import hand_in_look, wait_for_look
+from daemon.doors.page.new.form import ASKED_AS, FIELDS, FILES, ROWS, KeptFile, NewForm
+from daemon.doors.page.new.table import TableLook, batch_manifest, look_at_table, rows_wrong
 from daemon.doors.page.pages import back, page, page_router
 from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
+from daemon.doors.page.wrong_field import about, as_of_a_form, wrong_field
 from daemon.doors.reports import read_report
-from daemon.doors.voice_list import published_voices
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
-from daemon.profiles.avatars import AvatarStore
 
 router = page_router()
-#: Longest wait for a look at a picture or a voice, s.
-LOOK_S: Final = 20.0
-_ACTIONS: Final = ("make", "draft", "check", "hear")
-#: These are looked at before what only has to be finished some day.
-_SOON: Final = 50
+#: Begins the action that leaves a file out which the server has.
+_WITHOUT: Final = "without-"
+_ACTIONS: Final = ("make", "draft", "check", "hear", "table", *(f"{_WITHOUT}{name}" for name in FILES))
 
 
 @router.get("")
@@ -52,7 +52,7 @@ def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
     else:  # from the pages of avatars and voices
         form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
-    return _shown(request, door, form)
+    return _shown(request, door, caller, form)
 
 
 @router.post("/")
@@ -69,13 +69,18 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
                     "request-invalid", f"Nothing is called {action[:40]!r} here.", "Use the buttons of the page."
                 )
             await run_in_threadpool(_keep, door, caller, form, got)
+        if action.startswith(_WITHOUT):
+            form.kept.pop(action.removeprefix(_WITHOUT), None)
+            return await run_in_threadpool(_shown, request, door, caller, form)
         if action == "check":
             return await _checked(request, door, caller, form)
         if action == "hear":
             return await _heard(request, door, caller, form)
+        if action == "table":
+            return await _table_looked_at(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
     except (JobError, RequestError, MachineError, ConfigError) as exc:
-        return await run_in_threadpool(_shown, request, door, form, error=exc, read=read)
+        return await run_in_threadpool(_shown, request, door, caller, form, error=exc, read=read)
 
 
 def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
@@ -88,74 +93,109 @@ def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
             form.kept[name] = KeptFile(told["ref"], told["name"])
 
 
-def _files(door: Door, caller: Caller, manifest: dict[str, Any]) -> dict[str, Path]:
-    """Take the kept files out of a manifest."""
-    kept = KeptUploads(door.jobs.paths.inbox, time.time)
+def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the manifest that a form asks for, and the kept files that it names.
+
+    Raises:
+        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again; as `NewForm.manifest`, `batch_manifest`.
+        JobError: the table cannot be read.
+    """
+    before = None
+    if base := form.values["base"]:
+        status = door.jobs.status(base, caller)
+        before = NewForm.again(status, door.jobs.manifest(status["job"]))
+    manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox, time.time)
     named = {name: str(manifest.pop(name)) for name in FILES if str(manifest.get(name, "")).startswith(UPLOAD)}
-    return {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
+    files = {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
+    return (batch_manifest(manifest, files[ROWS]) if ROWS in files else manifest), files
 
 
 async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, draft: bool) -> Response:
     """Hand the job in, and lead to its page. `draft`: with the quality of a draft, whatever the form says."""
+    found: TableLook | None = None
 
     def hand_in() -> str:
-        manifest = form.manifest()
-        if draft and manifest.get("kind") != "speech":
-            manifest["quality"] = "draft"
-        files = _files(door, caller, manifest)
+        nonlocal found
+        if not form.has_words:
+            raise JobError("text-empty", "There is no text.", "Type what is to be said, or choose a recording.")
+        manifest, files = _wanted(door, caller, form)
+        one = manifest.get("template", manifest)
+        if draft and one.get("kind") != "speech":
+            one["quality"] = "draft"
         name, key = form.values["name"].strip() or None, form.values["key"]
+        try:
+            name = None if name is None else check_name(name)
+        except JobError as exc:
+            raise about(exc, "name") from exc
         try:
             return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
         except AvatarError as exc:
+            if ROWS in files and exc.code.startswith("rows-"):
+                found = look_at_table(door, caller, manifest, files[ROWS])
+                raise rows_wrong(found) from exc
             if exc.code != "key-reused":
                 raise
         # Whoever goes back to a form that was sent, and changes it, wants another job; who sends it twice, one.
-        return door.jobs.hand_in(
-            manifest, files, caller, name=name, key=f"{key}.{_digest(manifest, files)}", take=False
-        ).job
+        key = f"{key}.{_digest(manifest, files)}"
+        return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
 
-    job = await run_in_threadpool(hand_in)
+    try:
+        job = await run_in_threadpool(hand_in)
+    except RequestError as exc:
+        if found is None:
+            raise
+        return await run_in_threadpool(_shown, request, door, caller, form, error=exc, table=found)
+    if ROWS in form.kept:
+        return back(request, f"batches/{job}", "The batch is handed in. You may close this page: it goes on.")
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
 
 
 async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
     """Show the form with what is said of its picture."""
     if "image" not in form.kept:
-        raise RequestError("file-missing", "No picture was chosen.", "Choose one first.")
+        raise about(JobError("file-missing", "No picture was chosen.", "Choose one first."), "image")
 
     def hand_in() -> str:
-        manifest: dict[str, Any] = {"kind": "detect", "image": form.kept["image"].ref, "priority": _soon(caller)}
-        return door.jobs.hand_in(manifest, _files(door, caller, manifest), caller, take=False).job
+        path = KeptUploads(door.jobs.paths.inbox, time.time).find(form.kept["image"].ref.removeprefix(UPLOAD), caller)
+        return hand_in_look(door, caller, {"kind": "detect"}, {"image": path})
 
-    status = await _looked_at(door, caller, await run_in_threadpool(hand_in))
+    status = await wait_for_look(door, caller, await run_in_threadpool(hand_in))
     verdict: dict[str, Any] | None = None
     if status["state"] == "done":
         verdict = (await run_in_threadpool(read_report, door.jobs.paths.outbox, status, ".face.json")).get("verdict")
         verdict = {**(verdict or {}), "warnings": status.get("warnings") or []}
     elif error := whole_error(status.get("error")):
         verdict = {"accepted": False, **error}
-    return await run_in_threadpool(_shown, request, door, form, verdict=verdict or {"accepted": None})
+    return await run_in_threadpool(_shown, request, door, caller, form, verdict=verdict or {"accepted": None})
 
 
 async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
     """Show the form with the first sentence of its text as a sound."""
 
     def hand_in() -> str:
-        manifest = {"kind": "speech", "text": form.first_sentence, "priority": _soon(caller)}
+        manifest = {"kind": "speech", "text": form.first_sentence}
         if voice := form.values["voice"].strip():
             manifest["voice"] = voice
-        return door.jobs.hand_in(manifest, {}, caller).job
+        return hand_in_look(door, caller, manifest, {})
 
-    status = await _looked_at(door, caller, await run_in_threadpool(hand_in))
+    status = await wait_for_look(door, caller, await run_in_threadpool(hand_in))
     if error := whole_error(status.get("error")):
         raise JobError(error["code"], error["message"], error["hint"])
-    return await run_in_threadpool(_shown, request, door, form, heard=status if status["state"] == "done" else {})
+    return await run_in_threadpool(
+        _shown, request, door, caller, form, heard=status if status["state"] == "done" else {}
+    )
 
 
-async def _looked_at(door: Door, caller: Caller, job: str) -> dict[str, Any]:
-    if not await run_in_threadpool(door.jobs.may_run):
-        return {"state": "waiting"}
-    return await wait_for_end(lambda: door.jobs.status(job, caller), LOOK_S)
+async def _table_looked_at(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
+    """Show the form with what is in its table, and all that is wrong with its rows."""
+    if ROWS not in form.kept:
+        raise about(JobError("file-missing", "No table was chosen.", "Choose one first."), ROWS)
+
+    def look() -> TableLook:
+        manifest, files = _wanted(door, caller, form)
+        return look_at_table(door, caller, manifest, files[ROWS])
+
+    return await run_in_threadpool(_shown, request, door, caller, form, table=await run_in_threadpool(look))
 
 
 def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
@@ -163,34 +203,33 @@ def _digest(manifest: dict[str, Any], files: dict[str, Path]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _soon(caller: Caller) -> int:
-    highest = caller.limits.priority
-    return _SOON if highest is None else min(_SOON, highest)
-
-
 def _shown(
     request: Request,
     door: Door,
+    caller: Caller,
     form: NewForm,
     *,
     error: AvatarError | None = None,
     read: bool = True,
     verdict: dict[str, Any] | None = None,
     heard: dict[str, Any] | None = None,
+    table: TableLook | None = None,
 ) -> Response:
-    paths = door.jobs.paths
-    rows = published_voices(paths.outbox).get("voices")
+    profiles = SeenProfiles(door.settings, caller)
+    rows = profiles.voices.get("voices")
     voices = [row for row in rows if isinstance(row, dict) and row.get("installed")] if isinstance(rows, list) else []
-    avatars = [one for one in AvatarStore(paths.avatars).all_profiles() if not one.expired]
+    avatars = [one for one in profiles.avatars if not one.expired]
     return page(
         request,
         "new.html",
         200 if error is None else status_of(error),
         form=form,
-        error=error,
+        error=None if error is None else as_of_a_form(error),
+        wrong=wrong_field(error, FIELDS, ASKED_AS),
         read=read,
         verdict=verdict,
         heard=heard,
+        table=table,
         voices=voices,
         avatars=avatars,
         running=door.jobs.may_run(),

@@ -11,46 +11,40 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
-from daemon.intake.avatar_copies import AvatarCopies
 from daemon.intake.batches.input_file import write_input
-from daemon.intake.companion_files import CompanionFiles
-from daemon.intake.companion_names import Spelled, opened_companion, with_missing_files
+from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
-from daemon.jobs.batch.alone import stem_of_table
+from daemon.intake.jobs.avatar_copies import AvatarCopies
+from daemon.intake.jobs.claimed import WITHDRAWN, Claimed, NextTurn
+from daemon.intake.jobs.companion_files import CompanionFiles
+from daemon.intake.jobs.file_facts import FileFacts
+from daemon.intake.jobs.new_records import Build, NewRecords, describe
 from daemon.jobs.companions import copy_name
-from daemon.jobs.facts import RowOf, SourceFile
+from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, REFUSED, Job, document_id, row_id
+from daemon.jobs.record import FINISHED, REFUSED, Job
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
-from daemon.jobs.stages import CHECK
-from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
-from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
-from daemon.outbox.way_back import returned_manifest
-from daemon.queue.base_jobs import BaseJobs, Completed
+from daemon.queue.base_jobs import BaseJobs
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.json_files import dump_json
 
-WITHDRAWN = JobError(
-    "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
-)
 #: Jobs that are built between two flushes.
 BATCH = 100
 #: What a job takes on the disk beside its copies and its record: folder, and the blocks of the small files.
@@ -58,105 +52,8 @@ JOB_BYTES = 16 * 2**10
 #: Claims whose files differ by less than this are made in the order of their arrival; otherwise the smaller one goes first.
 SIZE_STEP = 32 * 2**20
 
-
-class FileFacts(Protocol):
-    """What the looks at the inbox have found of a file, by its path below the inbox."""
-
-    def still_s(self, name: str) -> float:
-        """For how long it has been seen unchanged, in s."""
-        ...
-
-    def size(self, name: str) -> int:
-        """Its bytes at the last look; 0 where that is not known."""
-        ...
-
-    def is_whole(self, name: str, now: Look) -> bool:
-        """Return whether it is whole, and looks like it did at the last look; True where it was not looked at."""
-        ...
-
-    def spelled(self, name: str, key: str) -> Spelled:
-        """Return the file as it is there, where its name is written a little otherwise."""
-        ...
-
-    def resembling(self, name: str) -> tuple[str, ...]:
-        """Names of files in its folder that resemble it, the most alike first."""
-        ...
-
-
 #: Runs a call with its arguments in the event loop.
 Post = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a batch that become jobs.
-
-    Attributes:
-        batch: the record of the batch's job.
-        numbers: of the rows, from 1.
-        manifests: of the rows, as YAML.
-    """
-
-    batch: Job
-    numbers: tuple[int, ...]
-    manifests: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A manifest that was taken out of the inbox.
-
-    Attributes:
-        claim: its id, from which those of its jobs follow.
-        source: its path in the inbox.
-        data: its bytes, as far as they could be read.
-        items: its documents, each checked or with what is wrong with it.
-        last: it has waited long enough: what cannot be copied now fails.
-        cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
-        owner: who handed it in: who owns the manifest file, or for whom the HTTP door did; empty if it is not known.
-        held: who holds its jobs, why and since when, as they were held while it waited; None where nobody does.
-        ours: the owner is the service's own user, as of a manifest that it gave back.
-        rows: the rows that the items are of; None for a manifest from the inbox.
-        table: the file itself, where it is a table that is a batch of its own; then `data` is the manifest made for it.
-    """
-
-    claim: str
-    source: str
-    data: bytes
-    items: tuple[Manifest | JobError, ...]
-    last: bool = False
-    cancelled_by: str = ""
-    owner: str = ""
-    ours: bool = False
-    held: dict[str, Any] | None = None
-    rows: Rows | None = None
-    table: bytes | None = None
-
-    def text(self, number: int) -> tuple[str, bytes]:
-        """Return the manifest file of an item, and what identifies its content."""
-        return (self.claim, self.data) if self.rows is None else (f"{self.claim}/{number}", self.rows.manifests[number])
-
-
-@dataclass
-class _Build:
-    """A job on its way into the spool. `number`: of its item. `wanted`: the name it asks for. `completed`: where it is based on
-    an earlier job.
-    """
-
-    job: Job
-    number: int
-    item: Manifest | JobError
-    claimed: Claimed
-    wanted: str
-    place: Path | None = None
-    completed: Completed | None = None
-
-
-class NextTurn(Postponed):
-    """Enough was made in this turn; the rest of the claim is made in a later one."""
-
-    def __init__(self) -> None:
-        super().__init__("next-turn", "Enough was made in this turn.", "")
 
 
 class JobBuilder:
@@ -194,6 +91,7 @@ class JobBuilder:
         self._events = events
         self._companion_files = CompanionFiles()
         self._bases = BaseJobs(spool, outbox)
+        self._records = NewRecords(spool, outbox)
         self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
         #: How many jobs of a claim are in the spool, where the rest is left for later turns.
@@ -222,82 +120,23 @@ class JobBuilder:
     def _order(self, claimed: Claimed) -> tuple[int, bool]:
         return self._size(claimed) // SIZE_STEP, len(claimed.items) > BATCH
 
-    def _builds(self, claimed: Sequence[Claimed], postponed: dict[str, AvatarError]) -> Iterator[_Build]:
+    def _builds(self, claimed: Sequence[Claimed], postponed: dict[str, AvatarError]) -> Iterator[Build]:
         for one in claimed:
             for number in range(self._made.get(one.claim, 0), len(one.items)):
                 if one.claim in postponed:
                     break
-                yield self._build(one, number)
+                yield self._records.begin(one, number)
 
-    def _build(self, claimed: Claimed, number: int) -> _Build:
-        if claimed.rows is not None:
-            return self._build_row(claimed, claimed.rows, number)
-        now, item = time.time(), claimed.items[number]
-        stem = os.path.splitext(os.path.basename(claimed.source))[0]
-        if claimed.table is not None:
-            stem = stem_of_table(claimed.source)
-        wanted = f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem
-        if isinstance(item, Manifest):
-            wanted = item.output or wanted
-        job = Job(
-            id=document_id(claimed.claim, number),
-            name=self._outbox.name_for(claimed.source, wanted),
-            source=printable(claimed.source),
-            document=number,
-            accepted=now,
-            since=now,
-        )
-        job.by = (self._author(job) if claimed.ours else "") or claimed.owner
-        job.note("handed in", by=job.by)
-        if isinstance(item, Manifest):
-            _describe(job, item)
-        return _Build(job, number, item, claimed, wanted=job.name)
-
-    def _build_row(self, claimed: Claimed, rows: Rows, number: int) -> _Build:
-        now, item, batch, row = time.time(), claimed.items[number], rows.batch, rows.numbers[number]
-        stem = item.output if isinstance(item, Manifest) and item.output else f"{os.path.basename(batch.name)}-{row}"
-        job = Job(
-            id=row_id(batch.id, row),
-            name=f"{rows_folder(batch)}/{clean_stem(stem)}",
-            source=batch.source,
-            document=batch.document,
-            by=batch.by,
-            accepted=now,
-            since=now,
-        )
-        job.note("handed in", by=job.by, batch=batch.name, row=row)
-        if isinstance(item, Manifest):
-            _describe(job, item)
-            job.stages = tuple(stage for stage in job.stages if stage != CHECK)  # the batch's own has checked it
-            job.stage = job.stages[0]
-            job.priority = item.priority or batch.priority
-        job.facts.row = RowOf(batch.id, batch.name, row)
-        return _Build(job, number, item, claimed, wanted=job.name)
-
-    def _complete(self, build: _Build, item: Manifest) -> Manifest:
+    def _complete(self, build: Build, item: Manifest) -> Manifest:
         """Return the whole manifest of a job, by its base where it names one."""
         if item.base is None:
             return item
         build.completed = self._bases.complete(item, build.job.by, build.job.source)
-        _describe(build.job, build.completed.manifest)
+        describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
         if build.claimed.table is not None:  # only a report names a base
             build.job.facts.rows_folder = build.completed.rows_folder
         return build.completed.manifest
-
-    def _author(self, job: Job) -> str:
-        """Return who handed in the job whose manifest was given back and now comes as that of `job`; empty if there is none.
-
-        A manifest that is moved out of the outbox still belongs to the service, which may give no file away.
-        """
-        before = self._outbox.owner_of(job.name)
-        if before is None or not self._spool.is_resting(before) or (place := self._spool.find_job(before)) is None:
-            return ""
-        try:
-            known = self._spool.load_job(place)
-        except (OSError, ValueError):
-            return ""
-        return known.by if returned_manifest(self._outbox.root, known) is None else ""
 
     def _size(self, claimed: Claimed) -> int:
         """Return bytes of the files that a manifest names, each counted once."""
@@ -306,7 +145,7 @@ class JobBuilder:
         named = {file for manifest in manifests for file in manifest.named_files(folder)}
         return sum(map(self._facts().size, {self._facts().spelled(*file).name for file in named}))
 
-    def _is_due(self, build: _Build) -> bool:
+    def _is_due(self, build: Build) -> bool:
         """Return whether something is left to do for a job that an earlier try may have made."""
         build.place = self._spool.find_job(build.job.id)
         if build.place is None:
@@ -315,9 +154,9 @@ class JobBuilder:
         build.job = known or build.job
         return known is not None
 
-    def _make_batch(self, builds: Sequence[_Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
+    def _make_batch(self, builds: Sequence[Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
         """Bring jobs into the spool and acknowledge them, all flushed together."""
-        made: list[_Build] = []
+        made: list[Build] = []
         reached: dict[str, int] = {}
         written: list[Path] = []
         for build in builds:
@@ -345,7 +184,7 @@ class JobBuilder:
         self._made.update(reached)
         return [build.job for build in made]
 
-    def _publish(self, builds: Sequence[_Build], written: Sequence[Path]) -> None:
+    def _publish(self, builds: Sequence[Build], written: Sequence[Path]) -> None:
         """Make the jobs' directories appear in their queues (or among the failed). `written`: what is to be flushed before."""
         fs.OPS.sync_all(written)
         for build in builds:
@@ -353,7 +192,7 @@ class JobBuilder:
             build.place = self._spool.folder_of(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
 
-    def _write(self, build: _Build) -> list[Path]:
+    def _write(self, build: Build) -> list[Path]:
         """Make a job's directory in `spool/tmp`; returns what is to be flushed."""
         job, building = build.job, self._spool.tmp / build.job.id
         fs.remove(building)
@@ -401,7 +240,7 @@ class JobBuilder:
         fs.OPS.write(building / "job.json", record, sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
-    def _acknowledge(self, builds: Sequence[_Build], new: Set[str]) -> None:
+    def _acknowledge(self, builds: Sequence[Build], new: Set[str]) -> None:
         """Reserve the jobs' names in the outbox, which tells people that they are accepted: now that they cannot be lost.
 
         `new`: ids of those whose name was chosen just now; the others may have a name since an earlier try.
@@ -431,7 +270,7 @@ class JobBuilder:
         if job.state in FINISHED:
             self._events.job_finished(job)
 
-    def _correct_name(self, build: _Build, name: str) -> None:
+    def _correct_name(self, build: Build, name: str) -> None:
         """Correct the record where somebody took the name that was chosen."""
         if name != build.job.name and build.place is not None:
             build.job.name = name
@@ -449,7 +288,7 @@ class JobBuilder:
         resting = job.state in FINISHED or job.state == "held" or job.id in self._ready_queue
         return job if resting and self._outbox.owner_of(job.name) != job.id else None
 
-    def _copy_companions(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
+    def _copy_companions(self, build: Build, manifest: Manifest, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
         folder = os.path.dirname(build.claimed.source)
@@ -484,23 +323,6 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
-
-
-def rows_folder(batch: Job) -> str:
-    """Return the folder of the outbox in which the results of a batch's rows lie."""
-    return batch.facts.rows_folder or batch.name
-
-
-def _describe(job: Job, manifest: Manifest) -> None:
-    """Put into a job's record what its manifest says."""
-    job.manifest = manifest.model_dump(mode="json")
-    job.manifest_warnings = list(manifest.warnings)
-    job.stages = manifest.stages
-    job.stage = job.stages[0]
-    job.priority = manifest.priority
-    job.facts.defaults = [printable(path) for path in manifest.defaults]
-    job.facts.inherited = {key: printable(path) for key, path in manifest.inherited.items()}
-    job.facts.given = sorted(manifest.model_fields_set)
 
 
 def _allow(_size: int) -> None:

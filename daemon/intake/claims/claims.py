@@ -10,9 +10,7 @@ tried again by itself, and the others go on.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
@@ -25,37 +23,22 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
-from daemon.intake.claim_folder import ClaimFolder
+from daemon.intake.claims.claim_contents import ClaimReader, write_notes
+from daemon.intake.claims.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
-from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
-from daemon.intake.inbox_names import MAX_DEPTH
-from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
-from daemon.jobs.batch.alone import batch_of, is_table
-from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.hand_in_record import MAX_BY, record_name
+from daemon.intake.folder_defaults import DefaultsFile
+from daemon.intake.jobs.claimed import NextTurn
+from daemon.intake.jobs.job_builder import JobBuilder
+from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.file_calls import MANY
-from daemon.system.json_files import dump_json
-from daemon.system.permissions import owner_name
 from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
 log = structlog.get_logger()
 
-#: In a claim whose manifest somebody cancelled while it lay in the inbox.
-CANCELLED = "cancelled"
-#: In a claim whose manifest has waited in the inbox for as long as it may: what cannot be copied then fails at once.
-WAITED = "waited"
-#: In a claim that a door handed in for somebody: who that is.
-BY = "by"
-#: In a claim: the files of folder defaults that held when the manifest was taken.
-DEFAULTS = "defaults"
-#: In a claim whose jobs are held from their first moment: who holds them, why and since when, as JSON.
-HELD = "held"
-MAX_NAME_BYTES = 4096  # PATH_MAX
 #: A claim whose files cannot be copied is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 
@@ -85,6 +68,7 @@ class Claims:
         self.builder = builder
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
+        self._reader = ClaimReader(settings)
         #: Manifests that could not be taken, by name, and why.
         self.refused: dict[str, str] = {}
         #: Claims whose files could not be copied, by their id.
@@ -118,24 +102,18 @@ class Claims:
         """
         with self.folder.opened() as root:
             directories = [root / claim for _, claim in wanted]
-            written = [directory / "source" for directory in directories]
+            written: list[Path] = []
             for (drop, _), directory in zip(wanted, directories, strict=True):
                 self._make(directory)
                 # The name is noted before the rename, which takes it away.
-                fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
-                if cancelled_by is not None:
-                    fs.OPS.write(directory / CANCELLED, cancelled_by.encode(), sync=False)
-                if drop.by:
-                    fs.OPS.write(directory / BY, drop.by.encode(), sync=False)
-                    written.append(directory / BY)
-                if drop.name in waited:
-                    fs.OPS.write(directory / WAITED, b"", sync=False)
-                if files := defaults.get(drop.name):
-                    fs.OPS.write(directory / DEFAULTS, to_bytes(files), sync=False)
-                    written.append(directory / DEFAULTS)
-                if order := held.get(drop.name):
-                    fs.OPS.write(directory / HELD, dump_json(order), sync=False)
-                    written.append(directory / HELD)
+                written += write_notes(
+                    directory,
+                    drop,
+                    cancelled_by=cancelled_by,
+                    waited=drop.name in waited,
+                    defaults=defaults.get(drop.name, ()),
+                    held=held.get(drop.name),
+                )
             fs.OPS.sync_all([*written, *directories, root])
             claimed = [self._claim(drop, directory) for (drop, _), directory in zip(wanted, directories, strict=True)]
             taken = [directory for directory, done in zip(directories, claimed, strict=True) if done]
@@ -210,7 +188,7 @@ class Claims:
 
     def _lines(self, directory: Path) -> tuple[Hashable, ...]:
         uid = os.lstat(directory / "manifest.yaml").st_uid
-        return *owner_lines(uid, self._source(directory)), directory.name
+        return *owner_lines(uid, self._reader.source(directory)), directory.name
 
     def _is_due(self, claim: str, now: float) -> bool:
         return claim not in self._postponed or self._postponed[claim].due <= now
@@ -256,7 +234,7 @@ class Claims:
         for directory in directories:
             seen.append(directory)
             try:
-                claimed.append(self._read(directory))
+                claimed.append(self._reader.read(directory, last=self._is_last_try(directory.name)))
                 turn.jobs += len(claimed[-1].items)
             except Postponed as exc:
                 unread[directory.name] = exc
@@ -284,97 +262,10 @@ class Claims:
         self._postponed[claim] = _Postponed(known.since if known else now, now + delay, delay)
         log.warning("claim postponed", claim=claim, code=error.code, message=error.message, next_try_s=delay)
 
-    def _read(self, directory: Path) -> Claimed:
-        source = self._source(directory)
-        last = os.path.lexists(directory / WAITED) or self._is_last_try(directory.name)
-        cancelled = os.path.lexists(directory / CANCELLED)
-        data, by = b"", ""
-        table: bytes | None = None
-        try:
-            if is_table(source):
-                table = read_manifest(directory, "manifest.yaml", self._settings.intake.max_file_bytes)
-                data = _manifest_of(directory / "manifest.yaml", os.path.basename(source))
-            else:
-                data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
-            items = tuple(parse_untrusted(data, self._settings.intake.max_documents, self._defaults(directory)))
-        except Postponed as exc:
-            if not (last or cancelled):
-                raise
-            error = JobError(exc.code, exc.message, exc.hint)
-            error.fault = exc.fault
-            items = (error,)
-        except JobError as exc:
-            items = (exc,)
-            data = table or data  # it is given back to its author
-        if cancelled:
-            items = (WITHDRAWN,)
-            with contextlib.suppress(AvatarError, UnicodeDecodeError):
-                by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
-        owner, ours = _owner(directory / "manifest.yaml")
-        if told := self._handed_in_by(directory):
-            owner, ours = told, False
-        return Claimed(directory.name, source, data, items, last, by, owner, ours, _held(directory), table=table)
-
-    def _handed_in_by(self, directory: Path) -> str:
-        """Return for whom a door handed in a claimed manifest; empty where its owner did it himself."""
-        if not os.path.lexists(directory / BY):
-            return ""
-        with contextlib.suppress(AvatarError, UnicodeDecodeError):
-            return read_manifest(directory, BY, MAX_BY * 4).decode()
-        return ""
-
-    def _defaults(self, directory: Path) -> list[FolderDefaults]:
-        """Return the folder defaults that are kept in a claim.
-
-        Raises:
-            JobError: `defaults-wrong`.
-            Postponed: they cannot be read now.
-        """
-        if not os.path.lexists(directory / DEFAULTS):
-            return []
-        limit = self._settings.intake.max_manifest_bytes
-        try:
-            files = from_bytes(read_manifest(directory, DEFAULTS, (limit * 2 + MAX_NAME_BYTES) * (MAX_DEPTH + 1) * 2))
-        except ValueError as exc:
-            raise JobError(
-                "defaults-wrong", "The copy of the folder's defaults is damaged.", "Drop the manifest again."
-            ) from exc
-        return parsed_defaults(files)
-
     def _is_last_try(self, claim: str) -> bool:
         """Return whether a claim has waited for its files for as long as a manifest may."""
         known = self._postponed.get(claim)
         return known is not None and self._clock() - known.since >= self._settings.intake.companion_wait_s
-
-    def _source(self, directory: Path) -> str:
-        try:
-            name = read_manifest(directory, "source", MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
-        except AvatarError:  # somebody changed the claim: its name is lost, the job is not
-            name = ""
-        return name if name and "\0" not in name else f"{directory.name}.yaml"
-
-
-def _manifest_of(table: Path, name: str) -> bytes:
-    """Return the manifest of a table that is a batch of its own.
-
-    Raises:
-        JobError: `rows-invalid`: it is none any more.
-    """
-    if (data := batch_of(table, name)) is None:
-        hint = "Drop it beside a manifest of `kind: batch` that names it in `rows`."
-        raise JobError("rows-invalid", f"{name} is no table whose columns are keys of a manifest.", hint)
-    return data
-
-
-def _owner(path: Path) -> tuple[str, bool]:
-    """Return the name of the user who owns a claimed manifest, whom no other user can change in a folder of ours, and whether
-    it is the service's own user.
-    """
-    try:
-        info = os.lstat(path)
-    except OSError:
-        return "", False
-    return owner_name(info), info.st_uid == os.geteuid()
 
 
 def _flush_foreign(path: Path) -> None:
@@ -397,14 +288,3 @@ def _reason(exc: OSError) -> str:
     if isinstance(told, JobError) and told.code == "file-is-link":
         return "it lies behind a link"
     return f"{exc.strerror}; give the service the right to write there"
-
-
-def _held(directory: Path) -> dict[str, Any] | None:
-    """Return who holds the jobs of a claim, why and since when; None where nobody does."""
-    if not os.path.lexists(directory / HELD):
-        return None
-    with contextlib.suppress(AvatarError, ValueError, RecursionError):
-        value = json.loads(read_manifest(directory, HELD, MAX_NAME_BYTES * 4))
-        if isinstance(value, dict):
-            return value
-    return {"by": "", "reason": "", "since": time.time()}  # it cannot be read: that it was there is enough to hold them

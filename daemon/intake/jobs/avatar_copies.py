@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from daemon.config import Settings
 from daemon.errors import JobError, Postponed
-from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job

@@ -1,0 +1,160 @@
+"""Finds, lists, hands in and changes jobs for the routes, each caller's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.doors.hand_in import HandedIn, check_name, hand_in
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.jobs.found import FoundJobs, waiting_status
+from daemon.doors.http.jobs.wanted import check_wanted
+from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
+from daemon.doors.http.problems import RequestError
+from daemon.doors.requests import ask
+from daemon.errors import AvatarError
+from daemon.history.database import HistoryError
+from daemon.history.query import Query, Row
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import FINISHED
+from daemon.queue.lock import lock_holder
+from daemon.system.permissions import access_error
+
+
+class Jobs(FoundJobs):
+    """The jobs of one installation, to look at, to hand in and to change."""
+
+    def checked(
+        self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
+    ) -> tuple[dict[str, Any], Manifest, Amount]:
+        """Return a manifest as it may be handed in, as the daemon would read it, and what it takes; errors as `check_wanted`."""
+        return check_wanted(self, manifest, files, caller)
+
+    def check_amounts(self, wanted: Amount, caller: Caller, ledger: JobLedger | None = None) -> None:
+        """Refuse what would be more than its key may take.
+
+        Raises:
+            RequestError: `limit-reached`.
+        """
+        if ledger is None:
+            with job_ledger(self.paths.inbox, caller) as ledger:
+                if ledger is not None:
+                    self.check_amounts(wanted, caller, ledger)
+            return
+
+        def rows(since: float | None, states: Sequence[str]) -> list[Row]:
+            return self._rows(Query(by=[caller.name], since=since, state=states))
+
+        unseen = {one["job"] for one in self.not_seen(caller) if one["by"] == caller.name}
+        check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
+
+    def _rows(self, query: Query) -> list[Row]:
+        try:
+            return self.history.find(query, limit=10_000)
+        except HistoryError:  # no daemon has run yet, or the index is made again
+            return []
+
+    def hand_in(
+        self,
+        manifest: dict[str, Any],
+        files: Mapping[str, Path],
+        caller: Caller,
+        *,
+        name: str | None = None,
+        key: str = "",
+        take: bool = True,
+    ) -> HandedIn:
+        """Hand in a job. When this returns, it is on the disk.
+
+        Args:
+            take: the files may be moved.
+
+        Raises:
+            RequestError: as `checked` and `check_amounts`.
+            AvatarError: as `daemon.doors.hand_in.hand_in`.
+        """
+        caller.check_may_submit()
+        wanted, found, amount = self.checked(manifest, files, caller)
+        stem = None if name is None else check_name(name)
+        with job_ledger(self.paths.inbox, caller) as ledger:
+            done = hand_in(
+                wanted,
+                files,
+                caller.name,
+                key,
+                paths=self.paths,
+                name=stem,
+                checked=found,
+                complete=True,
+                take=take,
+                wait=False,
+                admit=lambda: None if ledger is None else self.check_amounts(amount, caller, ledger),
+            )
+            if ledger is not None and not done.again:
+                ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
+        return done
+
+    def ask(self, op: str, job: str, caller: Caller, **data: Any) -> str:
+        """Have the daemon change a job; returns its answer, a sentence.
+
+        Raises:
+            RequestError: `job-unknown`, `not-allowed`, `job-finished`; `limit-reached`: a job that starts again is a job of the
+                key's minute, too.
+            AvatarError: what the daemon answers.
+        """
+        caller.check_may_submit()
+        status = self.status(job, caller)
+        if op == "retry":
+            with job_ledger(self.paths.inbox, caller) as ledger:
+                if ledger is not None:
+                    amount = self._again(status)
+                    self.check_amounts(amount, caller, ledger)
+                    ledger.add(job, amount)
+        if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
+            raise AvatarError(
+                "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
+            )
+        if not self._may_ask():
+            return self._put_request(op, status["name"])
+        unseen = status["state"] == "waiting" and status.get("accepted") is None
+        where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
+        return str(ask(self.spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+
+    @staticmethod
+    def _again(status: Mapping[str, Any]) -> Amount:
+        """Return what starts again with a job: the failed rows of a batch. Its speech was counted before."""
+        counts = status.get("batch")
+        failed = [counts.get(key) or 0 for key in ("failed", "cancelled")] if isinstance(counts, Mapping) else []
+        return Amount(max(1, sum(failed)))
+
+    def _may_ask(self) -> bool:
+        """Return whether requests can be put into the spool: their folder may be all of it that this process may write."""
+        place = self.spool.control
+        with contextlib.suppress(PermissionError):
+            place = place if place.exists() else self.spool.root
+        return access_error(place) is None and os.access(place, os.R_OK | os.W_OK | os.X_OK)
+
+    def _put_request(self, op: str, name: str) -> str:
+        """Ask by an empty file in the inbox, as people without a shell do."""
+        if op == "priority":
+            raise RequestError(
+                "not-allowed", "This server may not change priorities.", "Let it write the spool's requests."
+            )
+        with contextlib.suppress(FileExistsError):
+            (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
+        return f"{name} will be seen to; its status shows what became of it."
+
+    def may_run(self) -> bool:
+        """Return whether the daemon runs, or it is not known whether it does."""
+        try:
+            return lock_holder(self.spool.lock) is not None
+        except OSError:
+            return True  # not allowed to look
+
+
+def handed_in(done: HandedIn, caller: Caller) -> dict[str, Any]:
+    """Return the status of a job that has just been handed in, without a look at the disk."""
+    return waiting_status(done.job, done.manifest.name, caller.name)

@@ -1,0 +1,197 @@
+"""Finds and lists the jobs that a caller may see: those of the index, of the outbox, and those that no daemon has seen yet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from daemon.config import Settings
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.problems import RequestError
+from daemon.errors import AvatarError
+from daemon.history.database import HistoryError
+from daemon.history.history import History
+from daemon.history.query import STATE_WORDS, STATES, Query
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
+from daemon.jobs.iso_time import iso
+from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.outbox.checked_status import checked
+from daemon.outbox.outbox import Outbox
+from daemon.queue.spool import Spool
+
+#: What follows for a job that the daemon has not seen.
+HANDED_IN: Final = "It is taken in when the daemon has seen it."
+#: The same for one whose end was asked for before the daemon looked.
+CANCEL_ASKED: Final = "It is cancelled when the daemon has seen that this was asked for."
+
+
+class FoundJobs:
+    """The jobs of one installation, to look at.
+
+    Args:
+        settings: the daemon's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.paths = settings.paths
+        self.outbox = Outbox(self.paths.outbox)
+        self.spool = Spool(self.paths.spool)
+        self.history = History(self.paths.history)
+
+    def status(self, job: str, caller: Caller) -> dict[str, Any]:
+        """Return the status of a job by its id.
+
+        Raises:
+            RequestError: `job-unknown`: there is none, or it is somebody else's.
+        """
+        if not JOB_ID.fullmatch(job):
+            raise _unknown(job)
+        found = self._by_index(job) or self._by_record(job) or self._by_outbox(job)
+        if found is None or not caller.owns(found.get("by")):
+            raise _unknown(job)
+        if found["state"] not in FINISHED and self._cancel_asked(found):
+            found = {**found, "next": CANCEL_ASKED}
+        return found
+
+    def _cancel_asked(self, status: Mapping[str, Any]) -> bool:
+        """Return whether somebody asked for a job's end and the daemon, which may be down, has not looked at that yet."""
+        with contextlib.suppress(OSError):
+            if (self.paths.inbox / f"{status['name']}.cancel").exists():
+                return True
+            with os.scandir(self.spool.control) as entries:
+                asked = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[:1] != "."]
+            for name in asked:
+                with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+                    with open(self.spool.control / name, "rb", opener=_no_link) as file:
+                        request = json.loads(file.read(MAX_BYTES))
+                    named = request.get("job") == status["job"] or (
+                        status.get("source") is not None and request.get("manifest") == status["source"]
+                    )
+                    if request.get("op") == "cancel" and named:
+                        return True
+        return False
+
+    def find(
+        self, query: Query, caller: Caller, *, limit: int, after: int | None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Return jobs, the newest first, and where the next page begins; None on the last.
+
+        Raises:
+            RequestError: `query-invalid`.
+            HistoryError: there is no index yet.
+        """
+        for state in query.state:
+            if state not in STATES and state not in STATE_WORDS:
+                raise RequestError("query-invalid", f"There is no state {state!r}.", f"Use one of {', '.join(STATES)}.")
+        try:
+            rows = self.history.find(query, limit=limit + 1, after=after)
+        except HistoryError:
+            if (self.paths.history / "jobs.db").exists():
+                raise
+            rows = []  # no daemon has run yet
+        page = [row.to_json() for row in rows[:limit]]
+        if (
+            after is None
+            and not query.search
+            and not query.kind
+            and not query.tag
+            and "waiting" in (query.states or STATES)
+        ):
+            known = {row.job for row in rows}
+            page = [one for one in self.not_seen(caller) if one["job"] not in known] + page
+        return page, rows[limit - 1].cursor if len(rows) > limit else None
+
+    def manifest(self, job: str) -> dict[str, Any]:
+        """Return the manifest of a job that may be seen; empty where this process may not read the spool, or it is gone."""
+        with contextlib.suppress(OSError, ValueError, AvatarError):
+            if JOB_ID.fullmatch(job) and (place := self.spool.find_job(job)) is not None:
+                return dict(self.spool.load_job(place).manifest)
+        return {}
+
+    def full(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the status of a job of a list, with what only its status file says."""
+        status = checked(row["name"], self.outbox.read_status(row["name"])) if row["job"] else None
+        return status if status is not None and status["job"] == row["job"] else dict(row)
+
+    def stats(self, by: str = "") -> dict[str, Any]:
+        """Return counts of jobs, as `daemon.history.history.History.stats` does. `by`: of one owner alone; empty: of all.
+
+        Raises:
+            HistoryError: the index cannot be read.
+        """
+        try:
+            counts = self.history.stats(by=by)
+        except HistoryError:
+            if (self.paths.history / "jobs.db").exists():
+                raise
+            return {"jobs": 0, "states": {}}  # no daemon has run yet
+        return {**counts, "oldest": iso(counts["oldest"]) if counts["oldest"] is not None else None}
+
+    def _by_index(self, job: str) -> dict[str, Any] | None:
+        try:
+            row = self.history.get(job)
+        except HistoryError:
+            return None
+        return None if row is None else self.full(row.to_json())
+
+    def _by_record(self, job: str) -> dict[str, Any] | None:
+        """Return the status of a job that the daemon has not seen."""
+        record = self._record(record_name(job))
+        return None if record is None else waiting_status(record.job, record.manifest, record.by)
+
+    def _record(self, name: str) -> HandInRecord | None:
+        try:
+            path = self.paths.inbox / name
+            with open(path, "rb", opener=_no_link) as file:
+                if os.fstat(file.fileno()).st_uid != os.geteuid():
+                    return None  # a claim of somebody else
+                return HandInRecord.from_bytes(file.read(MAX_BYTES))
+        except (OSError, ValueError):
+            return None
+
+    def not_seen(self, caller: Caller) -> Iterator[dict[str, Any]]:
+        """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen."""
+        with contextlib.suppress(OSError), os.scandir(self.paths.inbox) as entries:
+            for entry in entries:
+                record = self._record(entry.name) if job_of(entry.name) else None
+                if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
+                    yield waiting_status(record.job, record.manifest, record.by)
+
+    def _by_outbox(self, job: str) -> dict[str, Any] | None:
+        name = self.outbox.name_of(job)
+        status = None if name is None else checked(name, self.outbox.read_status(name))
+        return status if status is not None and status["job"] == job else None
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def waiting_status(job: str, manifest: str, by: str) -> dict[str, Any]:
+    """Return the status of a job that the daemon has not seen.
+
+    Args:
+        manifest: its name in the inbox.
+        by: who handed it in; empty: the user of this process.
+    """
+    return {
+        "job": job,
+        "name": manifest.removesuffix(".yaml"),
+        "state": "waiting",
+        "stage": None,
+        "progress": 0.0,
+        "eta_s": None,
+        "queue_position": None,
+        "source": manifest,
+        "by": by or None,
+        "accepted": None,
+        "next": HANDED_IN,
+    }
+
+
+def _unknown(job: str) -> RequestError:
+    return RequestError("job-unknown", f"There is no job {job[:80]}.", "The list of jobs shows those there are.")

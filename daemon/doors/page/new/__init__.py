@@ -1,0 +1,1 @@
+"""The page for a new job: its form, what is made of it, and the table that makes a batch."""

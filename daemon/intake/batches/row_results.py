@@ -1,0 +1,60 @@
+"""Finds how the jobs of rows have ended, and gives equal rows a copy of the results of the one that was made."""
+
+from __future__ import annotations
+
+from daemon.errors import MACHINE_ERRNOS
+from daemon.intake.batches.outcomes import Outcome
+from daemon.intake.batches.resolved_rows import ResolvedRows
+from daemon.intake.batches.running_batch import RunningBatch
+from daemon.intake.jobs.new_records import rows_folder
+from daemon.jobs.record import row_id
+from daemon.outbox.names import clean_stem
+from daemon.outbox.outbox import Outbox
+from daemon.queue.spool import Spool
+
+
+class RowResults:
+    """Reads the records of rows' jobs and copies their results; to be called in the thread of the disk."""
+
+    def __init__(self, spool: Spool, outbox: Outbox) -> None:
+        self._spool = spool
+        self._outbox = outbox
+
+    def ended(self, batch: str, row: int) -> Outcome | None:
+        """Return how the job of a row has ended, by its record; None where it has not."""
+        job_id = row_id(batch, row)
+        place = self._spool.find_job(job_id)
+        if place is None:
+            return Outcome("failed", job_id, code="job-gone", error="The job of this row is not in the spool any more.")
+        if place.parent not in (self._spool.resting("done"), self._spool.resting("failed")):
+            return None
+        try:
+            return Outcome.of_job(self._spool.load_job(place))
+        except ValueError as exc:
+            return Outcome("failed", job_id, code="job-unreadable", error=f"The job's record cannot be read: {exc}.")
+
+    def copy_for(self, batch: RunningBatch, rows: ResolvedRows, first: int, at: int, outcome: Outcome) -> Outcome:
+        """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""
+        if outcome.state != "done":
+            return outcome._replace(error=f"It is equal to row {first}: {outcome.error}", seconds=0.0)
+        place = self._spool.find_job(row_id(batch.job.id, first))
+        try:
+            if place is None:
+                raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
+            job = self._spool.load_job(place)
+            row = next(rows.from_index(at))
+            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{row.number}"
+            name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
+            last = outcome.file
+            for output in job.outputs.get("outputs", ()):
+                file = str(output["file"])
+                last = self._outbox.copy_result(
+                    file, name, file.removeprefix(job.name), row_id(batch.job.id, row.number)
+                )
+        except (OSError, ValueError, KeyError) as exc:
+            if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
+                raise  # the disk is full, or does not answer: it is tried again
+            return Outcome(
+                "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
+            )
+        return outcome._replace(file=last, seconds=0.0)

@@ -1,0 +1,50 @@
+"""A batch that runs: what is known of it beside its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.intake.batches.outcomes import Outcomes
+from daemon.intake.batches.resolved_rows import ResolvedRows
+from daemon.intake.jobs.claimed import Claimed
+from daemon.jobs.facts import BatchCounts
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import Job
+
+#: What failed, such as a full disk, is tried again after this long at first, and at most. s
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+
+
+@dataclass
+class RunningBatch:
+    """One batch that runs. Times are monotonic, s."""
+
+    job: Job
+    place: Path
+    outcomes: Outcomes
+    manifest: Manifest
+    rows: ResolvedRows | None = None
+    #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
+    slice: tuple[Claimed, int] | None = None
+    slice_since: float = 0.0
+    changed: bool = True
+    report_due: float = 0.0
+    retry_due: float = 0.0
+    retry_s: float = field(default_factory=lambda: FIRST_RETRY_S)
+
+    @property
+    def counts(self) -> BatchCounts:
+        """How many rows it has, and what became of them."""
+        counts = self.job.facts.batch
+        assert counts is not None  # only such batches are carried on
+        return counts
+
+    def postpone(self, now: float) -> None:
+        """Let the next try wait, each time for longer."""
+        self.retry_due = now + self.retry_s
+        self.retry_s = min(self.retry_s * 2, LONGEST_RETRY_S)
+
+    def was_carried_on(self) -> None:
+        """Begin with short waits again after a step that succeeded."""
+        self.retry_s = FIRST_RETRY_S

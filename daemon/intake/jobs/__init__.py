@@ -1,0 +1,1 @@
+"""Makes jobs in the spool of claimed manifests."""

@@ -1,0 +1,54 @@
+"""Notes in the records of jobs when attempts at their stages begin, and what became of them."""
+
+from __future__ import annotations
+
+import time
+
+from daemon.jobs.record import HISTORY, Job, StageRun
+from daemon.jobs.stages import Stage
+
+
+class Attempts:
+    """The attempts that run now."""
+
+    def __init__(self) -> None:
+        #: By job: when it began, on the monotonic clock, and the slot that runs it.
+        self._running: dict[str, tuple[float, str]] = {}
+        #: By job: when its stage was over, on the monotonic clock, if it was not recorded at once.
+        self._over: dict[str, float] = {}
+
+    def begin(self, job: Job, stage: Stage, waits_since: float, slot: str) -> None:
+        """Count an attempt in a job's record, which says from now on that the stage runs.
+
+        Args:
+            waits_since: when the job entered the queue of the stage, monotonic, s.
+        """
+        now = time.monotonic()
+        self._running[job.id] = now, slot
+        job.timings.setdefault(stage, {"wait": 0.0, "run": 0.0})["wait"] += max(0.0, now - waits_since)
+        job.attempts[stage] = job.attempts.get(stage, 0) + 1
+        job.state, job.not_before, job.since = "running", 0.0, time.time()
+
+    def forget(self, job_id: str) -> None:
+        """Forget an attempt that did not come about."""
+        self._running.pop(job_id, None)
+        self._over.pop(job_id, None)
+
+    def over(self, job_id: str) -> None:
+        """Note that a stage is over; `end` records it later, when the slot does other work already."""
+        self._over[job_id] = time.monotonic()
+
+    def end(self, job: Job, stage: Stage, result: str) -> float:
+        """Record how an attempt ended. Returns the seconds that it took; 0 for one that had not begun.
+
+        Args:
+            result: as in `Subscriber.stage_ended`.
+        """
+        now = time.monotonic()
+        ended = self._over.pop(job.id, now)
+        began, slot = self._running.pop(job.id, (ended, ""))
+        seconds = ended - began
+        job.timings.setdefault(stage, {"wait": 0.0, "run": 0.0})["run"] += seconds
+        run = StageRun(stage, slot, round(time.time() - (now - began), 3), round(seconds, 3), result)
+        job.runs = [*job.runs, run][-HISTORY:]
+        return seconds

@@ -1,0 +1,42 @@
+"""Puts lips without what is between them into the figure that the moving lips are sampled from."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.rig.mouth_interior import MouthInterior
+from stages.face.sampling import on_colours
+
+Picture = npt.NDArray[np.uint8]
+
+
+class BareLips:
+    """The bare lips of a rig (stages/face/rig/bare_lips.py), for a figure of `size` (width, height).
+
+    Attributes:
+        slices: rows and columns of their box in the figure.
+    """
+
+    def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
+        x, y = oral.origin
+        first_x, first_y, width, height = cv2.boundingRect(
+            oral.bare[..., 3]
+        )  # the layer's box is several times as large
+        left, top = max(x + first_x, 0), max(y + first_y, 0)
+        right, bottom = min(x + first_x + width, size[0]), min(y + first_y + height, size[1])
+        self.slices = slice(top, bottom), slice(left, right)
+        layer = oral.bare[top - y : bottom - y, left - x : right - x]
+        self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
+        self._cover = on_colours(layer[..., 3].astype(np.float32) / 255)
+
+    def put(self, figure: Picture, amount: float) -> Picture:
+        """Mix the lips into a BGRA figure by `amount`, 0 to 1; returns what was in their box."""
+        box = figure[self.slices]
+        kept = box.copy()
+        if amount > 0:
+            mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
+            mixed += amount * self._cover * (self._colours - mixed)
+            box[..., :3] = np.clip(mixed + 0.5, 0, 255)
+        return kept

@@ -1,0 +1,45 @@
+"""How far a frame's mouth has left what the picture shows: what is painted, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+#: Parameters that are above 0 while the mouth speaks.
+_SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
+#: How fast a mouth is painted as their greatest grows, and how fast what an open one shows in the picture gives way.
+_BEGINS, _SETTLES = 8.0, 1.5
+#: The line at which lips touch is weaker beside a round opening by this part.
+_LINE_FADES = 0.7
+
+
+@dataclass(frozen=True)
+class MouthState:
+    """The mouth of a frame, each from 0 to 1.
+
+    Attributes:
+        speaking: how far the inside of the mouth is painted.
+        rounded: how far the lips are rounded. Lips that stand forward cover the teeth, unless they are drawn apart.
+        as_shown: how much is left of what the picture shows between the lips.
+        bare: how far the lips are drawn without what is between them.
+        touching: strength of the line that is drawn where lips touch; lips that are shut in the picture have their own.
+    """
+
+    speaking: float
+    rounded: float
+    as_shown: float
+    bare: float
+    touching: float
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, float], is_open: bool) -> Self:
+        """Read a frame's parameters; `is_open` tells whether the picture shows an open mouth, which stays until it speaks."""
+        strongest = max(parameters[name] for name in _SPEAKING)
+        speaking = min(1.0, max(_BEGINS * strongest, 0.0))
+        apart = max(parameters["upper_lip"], 0.0) + parameters["lower_lip"]
+        rounded = min(max(2.7 * parameters["pucker"] - 1.5 * apart, 0.0), 1.0)
+        if not is_open:
+            return cls(speaking, rounded, 0.0, rounded * speaking, 0.0)
+        settled = min(1.0, max(_SETTLES * strongest, 0.0))
+        return cls(speaking, rounded, 1 - settled, settled, parameters["close"] * (1 - _LINE_FADES * rounded))

@@ -1,0 +1,75 @@
+"""A daemon that tests start as a copy of a prepared process behaves as one that was started by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import PATIENCE_S, ROOT, Installation, wait_for
+from tests.support.daemon.prepared_daemon import PreparedDaemon
+
+
+def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(house: Installation) -> None:
+    # Given a daemon that is a copy
+    daemon = house.process
+    assert isinstance(daemon, PreparedDaemon)
+    # Then it works in its own folder, and its output goes to its log
+    assert psutil.Process(daemon.pid).cwd() == str(house.root)
+    assert {os.readlink(f"/proc/{daemon.pid}/fd/{number}") for number in (1, 2)} == {str(house.log)}
+    assert daemon.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        daemon.wait(0.0)
+    # And how it ends is told, by each signal
+    assert house.stop() == 0
+    assert not psutil.pid_exists(daemon.pid)
+    house.start()
+    house.kill()
+    assert house.process is not None
+    assert house.process.poll() == -signal.SIGKILL
+
+
+def test_one_that_cannot_start_says_why_and_ends_with_its_code(house: Installation) -> None:
+    house.stop()
+    house.config.write_text("nonsense: true\n")
+    house.launch()
+    assert house.process is not None
+    wait_for("the daemon to end", lambda: house.process and house.process.poll() is not None)
+    assert house.process.poll() == 78
+    assert "nonsense" in house.log.read_text()
+
+
+def test_another_environment_gets_a_process_of_its_own(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    one.environment |= {"AVATAR_NOT_USUAL": "1"}
+    one.start()
+    assert isinstance(one.process, subprocess.Popen)
+    assert psutil.Process(one.process.pid).environ()["AVATAR_NOT_USUAL"] == "1"
+
+
+@pytest.mark.usefixtures("processes")
+def test_copies_end_with_the_process_of_the_tests(tmp_path: Path) -> None:
+    # Given a process that starts a daemon, as one that runs tests does
+    script = (
+        "import os, sys, tempfile; from pathlib import Path\n"
+        "from tests.conftest import Installation\n"
+        "from tests.support.daemon.prepared_daemon import note_environment\n"
+        "note_environment()\n"
+        "one = Installation(Path(tempfile.mkdtemp(dir=sys.argv[1])))\n"
+        "one.start(); print(type(one.process).__name__, one.process.pid, flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as tests:
+        assert tests.stdout is not None
+        kind, pid = tests.stdout.readline().split()
+        assert kind == "PreparedDaemon"
+        daemon = psutil.Process(int(pid))
+        # When that process is killed / Then the daemon ends
+        tests.kill()
+    assert psutil.wait_procs([daemon], PATIENCE_S)[1] == []
