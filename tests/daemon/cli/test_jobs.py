@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.commands import jobs
+from daemon.cli.common import Shell
 from daemon.cli.job_lookup import which_is_meant
 from daemon.control.spool_requests import send_request
+from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.history.database import FILE
 from daemon.jobs.record import Job
@@ -432,3 +435,23 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
     # Then it is ended all the same, and the job is cancelled
     assert "is cancelled" in asyncio.run(live())
     assert room.spool.load_job(room.spool.root / "failed" / job.id).state == "cancelled"
+
+
+def test_a_request_follows_a_manifest_that_is_taken_in_between_look_and_answer(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a manifest that has become a job when the daemon is asked about it
+    asked: list[dict[str, str]] = []
+
+    def ask(shell: Shell, op: str, **target: str) -> dict[str, Any]:
+        asked.append(target)
+        if "manifest" in target:
+            raise AvatarError("file-missing", "hello.yaml is not there.")
+        return {"ok": True, "message": "It ends."}
+
+    targets = iter([{"manifest": "hello.yaml"}, {"job": "job-1"}])
+    monkeypatch.setattr(jobs, "_target", lambda *about: next(targets))
+    monkeypatch.setattr(Shell, "ask", ask)
+    # Then the job is asked for
+    assert "It ends." in installation().avatar("jobs", "cancel", "job-1").stdout
+    assert asked == [{"manifest": "hello.yaml"}, {"job": "job-1"}]
