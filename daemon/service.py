@@ -30,7 +30,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import LaneName, Stage
 from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
-from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
@@ -64,7 +64,7 @@ from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_
 from daemon.workers.lane import Lane, MakeWorker, SlotWatch
 from daemon.workers.process import WorkerProcess
 from daemon.workers.remote.pool import CLUSTER_CODES, RayPool
-from daemon.workers.remote.portable import REMOTE_CPU, REMOTE_GPU, Portable
+from daemon.workers.remote.portable import REMOTE_CPU, REMOTE_GPU, is_portable
 from daemon.workers.remote.worker import RemoteWatch, RemoteWorker
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
@@ -97,7 +97,7 @@ class Service:
                 2 * settings.retry.max_delay_s, settings.lanes.pause_s, settings.intake.companion_wait_s
             ),
             lane_of=self.routes.lane_of,
-            is_portable=Portable(settings.paths.profiles),
+            is_portable=is_portable,
         )
         self.events = Events()
         self._disk = DiskThread("inbox")

@@ -100,6 +100,18 @@ ON_CALL = (
         "stopped them.", "s",
         (("avatar_lane_pause_info{%}", ""), ("time() - (avatar_queue_paused_timestamp_seconds{%} > 0)", "")),
     ),
+    # The hooks' figures come by node_exporter, under its job and instance: the choice of daemons does not hold for them.
+    Panel(
+        "timeseries", "Hooks: oldest message that waits",
+        "On all machines. While it grows, nobody is told of ends of jobs: see the runbook AvatarHookFailing.", "s",
+        (("avatar_hook_oldest_waiting_seconds", "{{instance}} {{hook}}"),), none="nothing to tell",
+    ),
+    Panel(
+        "timeseries", "Hooks: messages that do not get through",
+        "On all machines. Tried in vain and tried again, or given up (listed for hooks.keep_days).", "short",
+        (("avatar_hook_failing_deliveries", "{{instance}} {{hook}}"),
+         ('avatar_hook_deliveries{state="dead"}', "{{instance}} {{hook}} given up")), none="nothing to tell",
+    ),
 )  # fmt: skip
 
 CAPACITY = (

@@ -58,7 +58,7 @@ def _jobs(shell: Shell) -> Iterable[Named]:
     from daemon.cli.job_list import find_rows
     from daemon.history.query import Query
 
-    return ((row.name, row.state) for row in find_rows(shell, Query(), NEWEST) if row.name)
+    return ((row.name, row.state) for row in find_rows(shell, Query().without_looks, NEWEST) if row.name)
 
 
 def _voices(shell: Shell) -> Iterable[Named]:

@@ -14,9 +14,11 @@ from daemon.history.database import FILE, HistoryError, was_left_open
 from daemon.history.history import MOST_COUNTED, History
 from daemon.history.query import STATES, Query, Row
 from daemon.intake.inbox_names import has_manifests
+from daemon.outbox import looks
 from daemon.system.permissions import access_error, check_right, explain_refusal
 
 if TYPE_CHECKING:
+    from daemon.history.entry import Entry
     from daemon.jobs.record import Job
 
 #: More than all jobs.
@@ -55,7 +57,7 @@ def count(shell: Shell, since: float | None) -> dict[str, Any]:
         if (file := folder / FILE).exists() and not os.access(file, os.R_OK):
             raise explain_refusal(PermissionError(errno.EACCES, "", str(file)), "read") from exc
         _tell(shell, exc)
-        return _count_rows(list(_from_folders(shell, Query(since=since))))
+        return _count_rows(list(_from_folders(shell, Query(since=since).without_looks)))
 
 
 def _count_rows(rows: list[Row]) -> dict[str, Any]:
@@ -110,7 +112,16 @@ def _unlisted(query: Query, rows: list[Row], pending: list[Job], known: set[str]
 
 
 def _rows(query: Query, entries: Iterator[Any]) -> Iterator[Row]:
-    return (Row.of_entry(entry) for entry in entries if entry is not None and query.fits(entry))
+    return (
+        Row.of_entry(entry)
+        for entry in entries
+        if entry is not None and query.fits(entry) and not _is_hidden(query, entry)
+    )
+
+
+def _is_hidden(query: Query, entry: Entry) -> bool:
+    """Return whether a manifest that nobody has read, so that its tags are not known, is a look of the page by its name."""
+    return looks.TAG in query.without_tag and not entry.job and entry.name.startswith(looks.PREFIX)
 
 
 def _from_folders(shell: Shell, query: Query) -> Iterator[Row]:

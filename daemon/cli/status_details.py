@@ -18,7 +18,7 @@ ERRORS = 5
 
 def details(shell: Shell) -> dict[str, Any]:
     """Return what `--json` says beside the overview: `lanes` and `errors`."""
-    failed = find_rows(shell, Query(state=["failed"]), ERRORS)
+    failed = find_rows(shell, Query(state=["failed"]).without_looks, ERRORS)
     return {
         "lanes": {lane: list(stages_of_lane(lane)) for lane in get_args(LaneName)},
         "errors": [

@@ -12,8 +12,8 @@ from daemon.errors import MachineError
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, minutes_or_seconds
 from daemon.jobs.stages import Stage
+from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 from daemon.outbox.estimator import USUAL_SIDE_PX, Work
-from daemon.outbox.learned_times import Conditions, LearnedTimes
 from daemon.telemetry.state_file import learned_times, read_state
 
 

@@ -250,9 +250,20 @@ class _Submission:
         return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
 
     def is_known(self) -> bool:
-        """Return whether the manifest lies in the inbox or its job has a status. An earlier try may have died after that."""
-        stem = self.stem or ""
-        return (self.paths.inbox / f"{stem}.yaml").exists() or self._owner(stem) == self.job
+        """Return whether its manifest lies in the inbox or its job has a status. An earlier try may have died after that."""
+        return self.resumed and (self._lies_in_inbox() or self._owner(self.stem or "") == self.job)
+
+    def _lies_in_inbox(self) -> bool:
+        """Return whether the manifest of its name in the inbox is its own: another job's may wait there under that name."""
+        record, manifest = self.paths.inbox / record_name(self.job), self.paths.inbox / f"{self.stem}.yaml"
+        try:
+            return (
+                manifest.is_file()
+                and record.is_file()
+                and HandInRecord.from_bytes(record.read_bytes()).sha256 == digest_of(manifest.read_bytes())
+            )
+        except (OSError, ValueError):
+            return False
 
     def _owner(self, stem: str) -> str | None:
         return Outbox(self.paths.outbox).owner_of(self._result(stem))
@@ -364,7 +375,8 @@ def dump(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
-    return str(manifest.get("text") or next((path.stem for path in files.values()), ""))
+    path = files.get(ROWS) or next(iter(files.values()), None)
+    return str(manifest.get("text") or ("" if path is None else path.stem))
 
 
 def _check_label(name: str, value: str, most: int) -> None:

@@ -9,6 +9,12 @@ from daemon.errors import escape_unprintable
 
 #: Longest value that is quoted, in characters.
 _QUOTED: Final = 60
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
 #: Kind of the error → what is expected, by the bounds in its context.
 _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "int_parsing": lambda at: "a whole number",
@@ -28,10 +34,10 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "model_attributes_type": lambda at: "keys with values",
     "string_too_long": lambda at: f"at most {at['max_length']} characters",
     "string_too_short": lambda at: f"at least {at['min_length']} character{'s' * (at['min_length'] != 1)}",
-    "greater_than_equal": lambda at: f"{at['ge']:g} or more",
-    "less_than_equal": lambda at: f"{at['le']:g} or less",
-    "greater_than": lambda at: f"more than {at['gt']:g}",
-    "less_than": lambda at: f"less than {at['lt']:g}",
+    "greater_than_equal": lambda at: f"{_number(at['ge'])} or more",
+    "less_than_equal": lambda at: f"{_number(at['le'])} or less",
+    "greater_than": lambda at: f"more than {_number(at['gt'])}",
+    "less_than": lambda at: f"less than {_number(at['lt'])}",
     "literal_error": lambda at: f"one of {str(at['expected']).replace(chr(39), '').replace(' or ', ', ')}",
 }
 

@@ -13,6 +13,7 @@ from daemon.history.database import COLUMNS, reading
 from daemon.history.find_rows import find_rows
 from daemon.history.freshness import wait_for_noted_changes
 from daemon.history.query import STATES, Query, Row
+from daemon.outbox import looks
 
 #: Most states, kinds, owners and errors that are counted one by one.
 MOST_COUNTED = 20
@@ -81,7 +82,7 @@ class History:
         return {state: number for state, number in found.items() if number}
 
     def stats(self, *, since: float | None = None, by: str = "", most: int = MOST_COUNTED) -> dict[str, Any]:
-        """Count the jobs accepted since a time, all by default.
+        """Count the jobs accepted since a time, all by default; the page's own short ones (`daemon.outbox.looks`) do not count.
 
         Args:
             by: only those of this owner; empty: of everybody.
@@ -95,12 +96,13 @@ class History:
             HistoryError: as `find`.
         """
         first = Query(since=since).places[0]
-        wanted = [("place >= ?", first)] * bool(first) + [("by = ?", by)] * bool(by)
-        where = f"WHERE {' AND '.join(condition for condition, _ in wanted)}" if wanted else ""
+        wanted: list[tuple[str, object]] = [("place NOT IN (SELECT place FROM tags WHERE tag = ?)", looks.TAG)]
+        wanted += [("place >= ?", first)] + [("by = ?", by)] * bool(by)
+        where = f"WHERE {' AND '.join(condition for condition, _ in wanted)}"
         given = [value for _, value in wanted]
 
         def count(what: str, more: str = "") -> dict[str, int]:
-            condition = f"{where} {'AND' if where else 'WHERE'} {more}" if more else where
+            condition = f"{where} AND {more}" if more else where
             return dict(
                 connection.execute(
                     f"SELECT {what}, count(*) FROM jobs {condition} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
@@ -114,7 +116,7 @@ class History:
             )]  # fmt: skip
             errors = count("json_extract(error, '$.code')", "state IN ('failed', 'cancelled') AND error IS NOT NULL")
             audio_s, work_s = connection.execute(
-                f"SELECT total(audio_s), total(work_s) FROM jobs {where} {'AND' if where else 'WHERE'} state = 'done'",
+                f"SELECT total(audio_s), total(work_s) FROM jobs {where} AND state = 'done'",
                 given,
             ).fetchone()
             oldest = min(
@@ -122,8 +124,8 @@ class History:
                     place
                     for state in STATES[:4]
                     for (place,) in connection.execute(
-                        f"SELECT min(place) FROM jobs WHERE state = ? AND place >= ? {'AND by = ?' if by else ''}",
-                        (state, first, by) if by else (state, first),
+                        f"SELECT min(place) FROM jobs {where} AND state = ?",
+                        [*given, state],
                     )
                     if place is not None
                 ),

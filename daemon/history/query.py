@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from daemon.history.folding import fold, words_of
 from daemon.history.places import LAST, start_of
 from daemon.jobs.iso_time import iso
+from daemon.outbox import looks
 
 if TYPE_CHECKING:
     from daemon.history.entry import Entry
@@ -65,6 +66,13 @@ class Query:
         """The first place of the time asked for, and the last."""
         first = 0 if self.since is None else start_of(round(self.since * 1000))
         return first, LAST if self.until is None else start_of(round(self.until * 1000)) - 1
+
+    @property
+    def without_looks(self) -> Query:
+        """The same without the page's own short jobs (`daemon.outbox.looks`), which nobody handed in, unless their tag is asked
+        for.
+        """
+        return self if looks.TAG in self.tag else replace(self, without_tag=(*self.without_tag, looks.TAG))
 
     def fits(self, entry: Entry) -> bool:
         """Return whether a job is asked for: the same answer as that of the index, for whoever reads the folders."""

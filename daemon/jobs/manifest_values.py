@@ -100,7 +100,7 @@ def _crop(value: object) -> str:
 
 def _face(value: object) -> str:
     text = str(value).strip().lower()
-    if text in ("largest", "center") or (text.isdecimal() and int(text) < 100):
+    if text in ("largest", "center") or (text.isdecimal() and len(text) < 9 and int(text) < 100):
         return text
     raise ValueError("must be largest, center, or the number of the face counted from the left, starting at 0")
 

@@ -10,7 +10,7 @@ from daemon.jobs.manifest_values import FRAME_RATES, USUAL_RATE
 from daemon.jobs.record import Job
 from daemon.jobs.speech_length import estimated_s
 from daemon.jobs.stages import BY_NAME, CHECK, Stage
-from daemon.outbox.learned_times import Conditions, LearnedTimes
+from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 
 #: Sides of a video whose size is not known yet, px.
 USUAL_SIDE_PX = 1080

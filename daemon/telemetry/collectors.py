@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.stages import STAGES, Stage
-from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.estimate_errors import EstimateErrors
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.system import gpu
 from daemon.system.bounded_calls import BoundedCall

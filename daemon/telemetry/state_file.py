@@ -14,10 +14,10 @@ from typing import Any
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
-from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.learned_times import LearnedTimes, from_factors
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.latest_writes import LatestWrites
-from daemon.outbox.learned_times import LearnedTimes, from_factors
 from daemon.system.json_files import replace_json_best_effort
 from daemon.wire import ModelChange
 

@@ -136,8 +136,7 @@ class Lane:
         await asyncio.gather(*(slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
-            for slot in self.slots:
-                await slot.worker.stop(0 if slot.job else 2.0)
+            await asyncio.gather(*(slot.worker.stop(0 if slot.job else 2.0) for slot in self.slots))
             _, late = await asyncio.wait([*self._tasks, asyncio.create_task(self._settle())], timeout=10)
             for task in late:
                 task.cancel()
@@ -284,6 +283,8 @@ class Lane:
             return None
         job, directory = taken
         slot.job, began = job, time.monotonic()
+        if self.draining:  # the start waited for the disk, or for a file, when the end began
+            return partial(machine.put_back, job, directory, "returned")
         self._tell_of_slots()
         if len(self.slots) > 1 or self._watch is not None:
             machine.changed.notify()  # others may have left the next job to this slot

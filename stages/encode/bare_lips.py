@@ -21,9 +21,8 @@ class BareLips:
 
     def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
         x, y = oral.origin
-        first_x, first_y, width, height = cv2.boundingRect(
-            oral.bare[..., 3]
-        )  # the layer's box is several times as large
+        # The layer's box is several times as large.
+        first_x, first_y, width, height = cv2.boundingRect(oral.bare[..., 3])
         left, top = max(x + first_x, 0), max(y + first_y, 0)
         right, bottom = min(x + first_x + width, size[0]), min(y + first_y + height, size[1])
         self.slices = slice(top, bottom), slice(left, right)

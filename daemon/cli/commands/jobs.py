@@ -78,7 +78,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @click.pass_obj
 def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any) -> None:
-    """Jobs, oldest first; also the manifests that wait in the inbox.
+    """Jobs, oldest first; also the manifests that wait in the inbox. Looks of the page are listed by --tag page-look only.
 
     \b
     Examples:
@@ -87,7 +87,7 @@ def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any)
     """
     on_terminal = sys.stdout.isatty() and not as_json
     most = limit if limit is not None else ON_TERMINAL if on_terminal else 0
-    found = find_rows(shell, Query(**filters), most + 1 if most else ALL)
+    found = find_rows(shell, Query(**filters).without_looks, most + 1 if most else ALL)
     if cut := bool(most) and len(found) > most:
         found = found[:most]
     found.reverse()

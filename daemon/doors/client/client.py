@@ -174,7 +174,7 @@ class Client:
             search: words that must all be in the name, the text, the tags or the manifest's path (docs/history.md).
             state, kind, by: only those, or one of several; a state is one of those of the status, or a word that stands for
                 some of them: pending, processing, completed.
-            tag: only jobs with all of these tags.
+            tag: only jobs with all of these tags. Looks of the page (docs/page.md) are listed by theirs only: page-look.
             since, until: accepted since then, and before then; a datetime without a zone is in UTC, a number counts seconds
                 since the epoch.
             limit: at most so many; from 0 on.
@@ -186,7 +186,7 @@ class Client:
         for word in states:
             _check_state(word)
         query = Query(search, state=states, kind=_several(kind), by=_several(by), tag=_several(tag),
-                      since=_seconds(since), until=_seconds(until))  # fmt: skip
+                      since=_seconds(since), until=_seconds(until)).without_looks  # fmt: skip
         if limit is not None and limit < 0:
             raise AvatarError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
         found = sorted(

@@ -14,6 +14,7 @@ from daemon.config.message_template import fill
 from daemon.history.entry import tags_of
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, Job
+from daemon.outbox import looks
 from daemon.outbox.status_file import next_step, status_of
 
 #: The name under which a job's own `notify` stands in the queue, before its host.
@@ -107,11 +108,12 @@ def receivers(message: Message, notify: object, hooks: Hooks) -> Iterator[tuple[
 
 
 def wants(hook: Hook, data: Mapping[str, Any]) -> bool:
-    """Return whether a hook is told of a job, by its status and tags."""
+    """Return whether a hook is told of a job, by its status and tags. Looks of the page are told by their tag only."""
     return (
         data["state"] in hook.when
         and (not hook.kinds or data.get("kind") in hook.kinds)
         and (not hook.by or data.get("by") in hook.by)
         and all(tag in data["tags"] for tag in hook.tags)
+        and (looks.TAG in hook.tags or not looks.is_look(str(data.get("name")), data))
         and (hook.rows or not data.get("row"))
     )

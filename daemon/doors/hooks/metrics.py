@@ -48,9 +48,22 @@ class MetricsFile:
         age = Gauge(
             "avatar_hook_oldest_waiting_seconds", "Age of the oldest delivery that waits.", ["hook"], registry=registry
         )
+        failing = Gauge(
+            "avatar_hook_failing_deliveries",
+            "Deliveries that wait and were tried in vain.",
+            ["hook"],
+            registry=registry,
+        )
+        written = Gauge(
+            "avatar_hooks_written_timestamp_seconds",
+            "When the hooks wrote these figures, which they do each 15 s while they run.",
+            registry=registry,
+        )
+        written.set_to_current_time()
         for hook, counts in self._store.counts().items():
             for state in ("waiting", "delivered", "dead"):
                 number.labels(hook, state).set(counts[state])
+            failing.labels(hook).set(counts["failing"] or 0)
             age.labels(hook).set(0 if counts["oldest"] is None else time.time() - counts["oldest"])
         try:
             write_to_textfile(str(path), registry)

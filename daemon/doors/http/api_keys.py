@@ -102,6 +102,7 @@ class ApiKeys:
         self._clock = clock
         self._mark: tuple[int, ...] | None = None
         self._keys: dict[str, ApiKey] = {}
+        self._former: dict[str, set[str]] = {}
         self._wanted = False
         self._lock = threading.Lock()
 
@@ -118,6 +119,22 @@ class ApiKeys:
     def valid(self) -> list[ApiKey]:
         """Return every key that has not expired. Errors as `all`."""
         return [key for key in self.all() if not key.is_over(self._clock())]
+
+    def roles(self) -> dict[str, set[str]]:
+        """Return the roles of the keys that each name has and had, those that were revoked included.
+
+        Raises:
+            ConfigError: `keys-unreadable`.
+        """
+        with self._lock:
+            self._read()
+            return self._all_roles(self._keys)
+
+    def _all_roles(self, keys: dict[str, ApiKey]) -> dict[str, set[str]]:
+        found = {name: set(roles) for name, roles in self._former.items()}
+        for key in (*self._keys.values(), *keys.values()):
+            found.setdefault(key.name, set()).add(key.role)
+        return found
 
     def wanted(self) -> bool:
         """Return whether a key is asked for: there is one, or there has been one.
@@ -195,7 +212,7 @@ class ApiKeys:
         try:
             info = os.stat(self.path)
         except FileNotFoundError:
-            self._mark, self._keys = None, {}
+            self._mark, self._keys, self._former = None, {}, {}
             return
         except OSError as exc:
             raise self._unreadable(exc.strerror or str(exc)) from exc
@@ -206,8 +223,8 @@ class ApiKeys:
             if info.st_size > MAX_BYTES:
                 raise ValueError("it is too large")
             value = json.loads(self.path.read_bytes())
-            self._keys = _parsed(value)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
+            self._keys, self._former = _parsed(value), _former(value)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise self._unreadable(str(exc)) from exc
         self._mark = mark
         self._wanted = self._wanted or bool(self._keys) or value.get("wanted") is True
@@ -227,7 +244,8 @@ class ApiKeys:
             yield
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
-        value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()]}
+        roles = {name: sorted(had) for name, had in self._all_roles(keys).items()}
+        value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()], "roles": roles}
         present = self.path.stat() if self.path.exists() else None
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
@@ -280,3 +298,11 @@ def _parsed(value: Any) -> dict[str, ApiKey]:
             raise ValueError(f"the key {key.id} is none")
         keys[key.id] = key
     return keys
+
+
+def _former(value: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the roles that each name had; files of earlier versions say nothing of them."""
+    former = {name: set(roles) for name, roles in value.get("roles", {}).items()}
+    if any(not roles <= set(ROLES) for roles in former.values()):
+        raise ValueError("it names a role that there is not")
+    return former

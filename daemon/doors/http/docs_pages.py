@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from daemon.doors.http.problems import RequestError
+from daemon.doors.http.results import RangedFileResponse
 
 #: The package that carries the scripts, and those of its files that are served.
 PACKAGE: Final = "fastapi-offline"
@@ -60,7 +61,7 @@ def asset(name: str) -> Response:
     path = _assets().get(name)
     if path is None:
         raise RequestError("page-unknown", f"There is no {name[:40]} here.", "/docs lists what there is.")
-    return FileResponse(path, media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
+    return RangedFileResponse(path, media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
 def _page(page: str, title: str, script: str, css: str) -> HTMLResponse:

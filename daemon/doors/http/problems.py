@@ -201,10 +201,13 @@ async def _invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
     found = [{"pointer": _pointer(one["loc"]), "detail": in_words(one)} for one in exc.errors()]
     first = found[0] if found else {"pointer": "", "detail": "it is not what is expected here"}
-    where, _, name = first["pointer"].rpartition("/")
+    where, *rest = exc.errors()[0]["loc"] if found else ("",)
+    name = escape_unprintable(
+        next((str(one) for one in reversed(rest) if isinstance(one, str)), "")
+    )  # no place in a list
     error = RequestError(
         "query-invalid",
-        f"`{name}` in the {'body' if where.startswith('#') else where} cannot be used: {first['detail']}."
+        f"`{name}` in the {where} cannot be used: {first['detail']}."
         if name
         else f"The request cannot be used: {first['detail']}.",
         "Correct the request; /docs describes it.",

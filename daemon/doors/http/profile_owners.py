@@ -2,7 +2,7 @@
 
 A profile keeps who made it (`by`). One that was made in the name of a key is that key's, unless it is an admin's. One that a
 command made, or a job that came as a file of a user of this machine, is shared. Of a key that is revoked only admins see what it
-made: its name is nobody's then.
+made, unless it was an admin's: the file of the keys remembers the roles of each name, which may be that of a user as well.
 """
 
 from __future__ import annotations
@@ -64,10 +64,7 @@ class SeenProfiles:
 
     @cached_property
     def _roles(self) -> Mapping[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for key in ApiKeys(self._settings.server.keys).all():
-            found.setdefault(key.name, set()).add(key.role)
-        return found
+        return ApiKeys(self._settings.server.keys).roles()
 
     @property
     def avatars(self) -> list[AvatarProfile]:

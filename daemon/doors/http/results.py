@@ -5,11 +5,13 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 
 from daemon.doors.http.answers import is_known
@@ -31,8 +33,10 @@ _TYPES: Final = {
     ".wav": "audio/wav",
     ".webm": "video/webm",
 }
-#: A header that asks for parts: first and last byte, or how many of the last.
-_RANGES: Final = re.compile(r"bytes=\s*(?:\d+-\d*|-\d+)(?:\s*,\s*(?:\d+-\d*|-\d+))*")
+#: A header that asks for parts: first and last byte, or how many of the last; no file has more bytes than 18 digits tell.
+_RANGES: Final = re.compile(
+    r"bytes=\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})(?:\s*,\s*(?:\d{1,18}-\d{0,18}|-\d{1,18}))*", re.ASCII
+)
 #: Only these may be shown by a browser in the server's own name; anything else is saved.
 _SHOWN: Final = ("video/", "audio/", "image/png", "image/jpeg", "image/webp", "text/vtt")
 
@@ -82,7 +86,6 @@ def serve(request: Request, root: Path, output: dict[str, Any]) -> Response:
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     fd = open_result(root, output)
-    _check_range(request, os.fstat(fd).st_size, fd)
     ending = os.path.splitext(name)[1].lower()
     kind = _TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind.startswith(_SHOWN)
@@ -118,30 +121,49 @@ def open_result(root: Path, output: dict[str, Any]) -> int:
     return fd
 
 
-def _check_range(request: Request, size: int, fd: int) -> None:
-    """Refuse a range beyond the end of an open file, which is closed then; one that is none is passed over (RFC 9110).
+class RangedFileResponse(FileResponse):
+    """Serves a file, and parts of it. A range that is none is passed over (RFC 9110), and one beyond the end is a problem."""
 
-    Raises:
-        RequestError: `range-beyond`.
-    """
-    given = request.headers.get("range")
-    if given is None:
-        return
-    if _RANGES.fullmatch(given) is None:
-        request.scope["headers"] = [one for one in request.scope["headers"] if one[0] != b"range"]
-        return
-    firsts = [one.strip().partition("-")[0] for one in given.partition("=")[2].split(",")]
-    if all(first and int(first[:20]) >= size for first in firsts):
-        os.close(fd)
-        raise RequestError(
-            "range-beyond",
-            f"The result has {size} bytes, and the range begins behind them.",
-            "Ask for a range within it, or for all of it.",
-            headers={"Content-Range": f"bytes */{size}"},
-        )
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer.
+
+        Raises:
+            RequestError: `range-beyond`; nothing was sent then.
+        """
+        given = Headers(scope=scope)
+        if (wanted := given.get("range")) is not None:
+            parts = self._parts(wanted, given.get("if-range"))
+            range_header = [(b"range", f"bytes={', '.join(parts)}".encode())] * bool(parts)
+            scope = {**scope, "headers": [one for one in scope["headers"] if one[0] != b"range"] + range_header}
+        await super().__call__(scope, receive, send)
+
+    def _parts(self, wanted: str, condition: str | None) -> list[str]:
+        """Return the parts of a range that the file has; none where it is no range, or of another file (`condition`)."""
+        info = self.stat_result or os.stat(self.path)
+        present = (self.headers.get("etag"), formatdate(info.st_mtime, usegmt=True))
+        if _RANGES.fullmatch(wanted) is None or (condition is not None and condition not in present):
+            return []
+        parts = [one.strip() for one in wanted.partition("=")[2].split(",")]
+        ends = [one.partition("-")[::2] for one in parts]
+        if any(first and last and int(first) > int(last) for first, last in ends):
+            return []
+        size = info.st_size
+        found = [
+            one
+            for one, (first, last) in zip(parts, ends, strict=True)
+            if (int(first) < size if first else int(last) and size)
+        ]
+        if not found:
+            raise RequestError(
+                "range-beyond",
+                f"The result has {size} bytes, and the range begins behind them.",
+                "Ask for a range within it, or for all of it.",
+                headers={"Content-Range": f"bytes */{size}"},
+            )
+        return found
 
 
-class OpenFileResponse(FileResponse):
+class OpenFileResponse(RangedFileResponse):
     """Serves an open file, the very one that was looked at, and closes it, also where the client goes in the middle."""
 
     def __init__(self, fd: int, **options: Any) -> None:

@@ -127,12 +127,12 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
     after: Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before.")] = None,
 ) -> Response:
-    """List jobs, a page at a time. `next` and the header `Link` lead to the page behind."""
+    """List jobs, a page at a time. `next` and the header `Link` lead to the page behind. The page's own looks have a tag."""
     owners = [by] if by is not None else [] if caller.sees_all else [caller.name]
     if not caller.sees_all and by not in (None, caller.name):
         raise RequestError("not-allowed", "Other people's jobs are not shown to this key.", "Leave `by` out.")
     query = JobQuery(search=q, state=state, kind=kind, tag=tag, by=owners, since=since)
-    found, cursor = door.jobs.find(query, caller, limit=limit, after=after)
+    found, cursor = door.jobs.find(query.without_looks, caller, limit=limit, after=after)
     root = to_root(request)
     content = {"jobs": [with_links(one, root) if one["job"] else one for one in found], "next": cursor}
     headers = {}

@@ -73,7 +73,7 @@ class LocalDesk:
 
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
         """Return jobs; see `Desk`."""
-        rows = self._history.find(Query(state=[state] if state else [], search=search), limit=limit)
+        rows = self._history.find(Query(state=[state] if state else [], search=search).without_looks, limit=limit)
         return [self._full(row.to_json()) for row in rows]
 
     def _full(self, row: dict[str, Any]) -> Mapping[str, Any]:

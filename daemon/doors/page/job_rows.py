@@ -125,19 +125,14 @@ def job_page(jobs: Jobs, caller: Caller, tab: str, search: str, after: int | Non
     """
     by = [] if caller.sees_all else [caller.name]
     states = TABS[tab][1] if tab != LOOKS else ()
-    shown, hidden = ([looks.TAG], []) if tab == LOOKS else ([], [looks.TAG])
-    query = Query(search=search, state=states, by=by, tag=shown, without_tag=hidden)
+    query = Query(search=search, state=states, by=by, tag=[looks.TAG] if tab == LOOKS else []).without_looks
     found, cursor = jobs.find(query, caller, limit=ROWS, after=after)
     by_state = states_of(jobs, caller)
     counts: dict[str, int | None] = {
         name: sum(by_state.values()) if not states else sum(by_state.get(state, 0) for state in states)
         for name, (_, states) in TABS.items()
     }
-    rows = [
-        row_of(jobs.full(one))
-        for one in found
-        if (one["state"] in states or not states) and (tab == LOOKS or not one["name"].startswith(looks.PREFIX))
-    ]
+    rows = [row_of(jobs.full(one)) for one in found if one["state"] in states or not states]
     if tab == "waiting":
         rows.sort(key=_place)
     return JobPage(rows, counts, cursor)
@@ -166,7 +161,7 @@ def _place(row: JobRow) -> tuple[int, str]:
 def neighbours(jobs: Jobs, caller: Caller) -> list[tuple[str, int]]:
     """Return the waiting jobs that somebody may see, with their priorities, the highest first."""
     by = [] if caller.sees_all else [caller.name]
-    found, _ = jobs.find(Query(state=_OPEN, by=by), caller, limit=1000, after=None)
+    found, _ = jobs.find(Query(state=_OPEN, by=by).without_looks, caller, limit=1000, after=None)
     return sorted(
         ((str(one["job"]), int(one.get("priority") or 0)) for one in found if one["job"]), key=lambda one: -one[1]
     )

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from daemon import __version__
 from daemon.doors.http.answers import door_of
 from daemon.doors.http.problems import RequestError, status_of, told_of
+from daemon.doors.http.results import RangedFileResponse
 from daemon.doors.page import shown
 from daemon.doors.page.query_words import query_error
 from daemon.doors.page.seals import Seals
@@ -153,7 +154,7 @@ def asset(name: str) -> Response:
     if path is None:
         raise RequestError("page-unknown", f"There is no {name[:40]} here.", "Go to the list of jobs.")
     kind = "text/css" if name.endswith(".css") else "image/svg+xml" if name.endswith(".svg") else "text/javascript"
-    return FileResponse(path, media_type=kind, headers=_ASSET_HEADERS)
+    return RangedFileResponse(path, media_type=kind, headers=_ASSET_HEADERS)
 
 
 @cache

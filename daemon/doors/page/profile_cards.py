@@ -19,7 +19,6 @@ from daemon.errors import AvatarError, escape_unprintable
 from daemon.history.database import HistoryError
 from daemon.history.query import Query
 from daemon.jobs.language import LANGUAGE_NAMES
-from daemon.outbox import looks
 from daemon.profiles.avatars import AvatarStore
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ def uses(jobs: Jobs, caller: Caller) -> Uses:
     """Count what the latest jobs used of those that somebody may see."""
     try:
         found, _ = jobs.find(
-            Query(by=[] if caller.sees_all else [caller.name], without_tag=[looks.TAG]),
+            Query(
+                by=[] if caller.sees_all else [caller.name],
+            ).without_looks,
             caller,
             limit=LOOKED_AT,
             after=None,

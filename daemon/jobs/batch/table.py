@@ -124,7 +124,7 @@ class Table:
     def _as_numbered(self, row: Row, seen: set[int]) -> Row:
         """Return a row of a report with the number that it had in its table: people sort and filter reports."""
         cell = str(row.cells.get(REPORT_COLUMNS[0], ""))
-        number = int(cell) if cell.isdecimal() and 0 < int(cell) <= MAX_ROWS else 0
+        number = int(cell) if cell.isdecimal() and len(cell) < 10 and 0 < int(cell) <= MAX_ROWS else 0
         if not number or number in seen:
             what = f"`{REPORT_COLUMNS[0]}` is {f'{number} in another row, too' if number else 'no number of a row'}"
             return replace(row, error=what)

@@ -17,7 +17,7 @@ from daemon.jobs.mistakes.unknown_keys import kind_of, unknown_key_mistake
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
 from daemon.jobs.yaml_positions import YamlDocument
 
-_NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
+_NO_NUMBER = ("float_parsing", "int_parsing", "int_parsing_size", "float_type", "int_type", "int_from_float")
 
 
 def without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -93,6 +93,7 @@ def _plain_message(error: ErrorDetails, limits: str) -> str:
         text.split(", unable to parse")[0]
         .replace("a valid number", "a number")
         .replace("a valid integer", "a whole number")
+        .replace("Unable to parse input string as an integer, exceeded maximum size", "must be a whole number")
     )
     return f"{text} {limits}".rstrip() if error["type"] in _NO_NUMBER else text
 

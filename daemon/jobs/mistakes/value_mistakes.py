@@ -240,7 +240,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         if key == "speed" and found[3] == "%" and found[1][0] in "+-":  # faster or slower by so much, as in SSML
             number += 1
         return f"Write `{key.rpartition('.')[2]}: {number:g}`."
-    if key == "speed" and text.isdecimal() and 50 <= int(text) <= 200:
+    if key == "speed" and text.isdecimal() and len(text) < 4 and 50 <= int(text) <= 200:
         return f"Write `speed: {int(text) / 100:g}`."
     if key == "captions" and word in _YES:
         return "Write `captions: srt` or `vtt` for a file beside the video, or `captions: burn` to see them in it."

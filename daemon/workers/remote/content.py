@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from daemon.workers.remote.job_files import sha256_of
+from daemon.workers.remote.job_files import Sent, sha256_of
 
 #: Most space for them, in bytes; those that were used longest ago go first, none before it was left alone for a while, in s.
 LIMIT_BYTES: Final = 8 * 2**30
@@ -54,6 +54,19 @@ class ContentStore:
     def copy(self, sha256: str, target: Path) -> None:
         """Copy a file into a job's folder, where a stage may change it."""
         shutil.copyfile(self._folder / sha256, target)
+
+    def forget(self, sha256: str) -> None:
+        """Remove a file, if it is here."""
+        (self._folder / sha256).unlink(missing_ok=True)
+
+    def put(self, file: Sent, target: Path) -> None:
+        """Put a file that was sent in its place, with the time at which it was changed."""
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if file.data is None:
+            self.copy(file.sha256, target)
+        else:
+            target.write_bytes(file.data)
+        os.utime(target, ns=(file.mtime_ns, file.mtime_ns))
 
     def _shrink(self) -> None:
         found = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder))

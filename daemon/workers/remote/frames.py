@@ -56,7 +56,14 @@ class StartHost(_Frame):
 
 
 class RunStage(_Frame):
-    """Have a worker run a stage. `line`: the request; `dir`: the job's folder here, whose files go along."""
+    """Have a worker run a stage.
+
+    Attributes:
+        dir: the job's folder here, whose files go along.
+        line: the request.
+        profiles: the folder of voice profiles here, where the stage may speak with one.
+        voices: names of those that it may speak with; see `list_voice_files`.
+    """
 
     op: Literal["run"] = "run"
     slot: str
@@ -64,6 +71,8 @@ class RunStage(_Frame):
     epoch: int
     dir: Path
     line: str
+    profiles: Path | None = None
+    voices: list[str] = []
 
 
 class Tell(_Frame):

@@ -28,7 +28,9 @@ from daemon.system.memory import memory_mb, process_memory_mb
 from daemon.system.permissions import restrict_umask
 from daemon.wire import InitRequest, RunRequest, read_request
 from daemon.workers.remote.content import ContentStore
-from daemon.workers.remote.job_files import PART_BYTES, JobFile, checked_name, list_files, sha256_of
+from daemon.workers.remote.job_files import PART_BYTES, JobFile, Sent, checked_name, list_files, sha256_of
+from daemon.workers.remote.portable import SPEAKING
+from daemon.workers.remote.voice_profiles import ReceivedProfiles
 
 #: A call for lines is answered after this long at the latest, in s.
 POLL_S: Final = 2.0
@@ -88,16 +90,6 @@ class Outcome:
     removed: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A file of a job's folder that goes along: `data`, or the content's `sha256`."""
-
-    name: str
-    mtime_ns: int
-    data: bytes | None = None
-    sha256: str = ""
-
-
 @functools.cache
 def code_version() -> str:
     """Return a number of the code of avatard that runs here; both ends must be the same."""
@@ -134,6 +126,7 @@ class Host:
         self._folder = root / "hosts" / str(os.getpid())
         self._job = self._folder / "job"
         self._cache = root / "cache"
+        self._voices = ReceivedProfiles(self._folder / "profiles", self._store)
         self._before: dict[str, JobFile] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._lines: deque[bytes] = deque()
@@ -245,24 +238,20 @@ class Host:
         """Add a part of a content."""
         await asyncio.to_thread(functools.partial(self._store.add, sha256, offset, data, is_last=is_last))
 
-    async def run(self, line: str, files: list[Sent]) -> None:
-        """Have the worker run a stage on these files."""
+    async def run(self, line: str, files: list[Sent], voices: list[Sent]) -> None:
+        """Have the worker run a stage on these files, and with these files of voice profiles."""
         request = read_request(line.encode())
         assert isinstance(request, RunRequest)
         await asyncio.to_thread(self._prepare, files)
+        if request.stage in SPEAKING:
+            await asyncio.to_thread(self._voices.put_down, voices)
         await self._write(request.model_copy(update={"dir": self._job}).to_line())
 
     def _prepare(self, files: list[Sent]) -> None:
         shutil.rmtree(self._job, ignore_errors=True)
         self._job.mkdir(mode=0o700)
         for file in files:
-            target = self._job / checked_name(file.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if file.data is None:
-                self._store.copy(file.sha256, target)
-            else:
-                target.write_bytes(file.data)
-            os.utime(target, ns=(file.mtime_ns, file.mtime_ns))
+            self._store.put(file, self._job / checked_name(file.name))
         self._before = list_files(self._job)
 
     async def outcome(self) -> Outcome:

@@ -18,8 +18,9 @@ from daemon.errors import UnknownError, from_exception
 from daemon.wire import ErrorReport, Heartbeat, Result, RunRequest, read_message, read_request
 from daemon.workers.remote import cluster
 from daemon.workers.remote.frames import Connect, FromDriver, HostEnded, HostLine, Results, RunStage, StartHost, Tell
-from daemon.workers.remote.host import POLL_S, SMALL_BYTES, Lines, Made, Outcome, Place, Sent, code_version
-from daemon.workers.remote.job_files import PART_BYTES, JobFile, checked_name, list_files, sha256_of
+from daemon.workers.remote.host import POLL_S, SMALL_BYTES, Lines, Made, Outcome, Place, code_version
+from daemon.workers.remote.job_files import PART_BYTES, JobFile, Sent, checked_name, list_files, sha256_of
+from daemon.workers.remote.voice_profiles import list_voice_files
 
 #: The cluster must have room for a worker within this time, in s.
 PLACE_S: Final = 60.0
@@ -122,7 +123,8 @@ class HostLink:
         self._epoch = frame.epoch
         try:
             files = await self._send_files(frame.dir)
-            await self._handle.run.remote(frame.line, files)
+            voices = [] if frame.profiles is None else await self._send_voices(frame.profiles, frame.voices)
+            await self._handle.run.remote(frame.line, files, voices)
         except Exception as exc:
             if cluster.is_lost(exc):
                 raise
@@ -133,21 +135,40 @@ class HostLink:
             self._line(ErrorReport.of(error, request.job, "", last=False).to_line().decode())
 
     async def _send_files(self, folder: Path) -> list[Sent]:
-        """Bring the files of a job there: small ones with the request, others unless that machine has them."""
-        found = list((await asyncio.to_thread(list_files, folder)).values())
+        """Bring the files of a job there."""
+        return await self._send(folder, await asyncio.to_thread(list_files, folder))
+
+    async def _send_voices(self, profiles: Path, voices: list[str]) -> list[Sent]:
+        """Bring the voice profiles of a stage there; where one is removed meanwhile, those that are left."""
+        for is_last in (False, False, True):
+            found = await asyncio.to_thread(list_voice_files, profiles, voices)
+            try:
+                return await self._send(profiles, found)
+            except FileNotFoundError:
+                if is_last:
+                    raise
+        return []
+
+    async def _send(self, folder: Path, found: dict[str, JobFile]) -> list[Sent]:
+        """Bring files below a folder there: small ones with the request, others unless that machine has them."""
         small = [
-            Sent(file.name, file.mtime_ns, data=(folder / file.name).read_bytes()) for file in found if _is_small(file)
-        ]
-        large = {file: await asyncio.to_thread(sha256_of, folder / file.name) for file in found if not _is_small(file)}
+            Sent(name, file.mtime_ns, data=(folder / name).read_bytes())
+            for name, file in found.items() if _is_small(file)
+        ]  # fmt: skip
+        large = {
+            name: await asyncio.to_thread(sha256_of, folder / name)
+            for name, file in found.items()
+            if not _is_small(file)
+        }
         if large:
             node = self._node.partition(" ")[0]
             async with self._uploads.setdefault(node, asyncio.Lock()):
                 missing = set(await self._handle.missing.remote(list(large.values())))
-                for file, sha256 in large.items():
+                for name, sha256 in large.items():
                     if sha256 in missing:
                         missing.discard(sha256)
-                        await self._upload(folder / file.name, sha256)
-        return small + [Sent(file.name, file.mtime_ns, sha256=sha256) for file, sha256 in large.items()]
+                        await self._upload(folder / name, sha256)
+        return small + [Sent(name, found[name].mtime_ns, sha256=sha256) for name, sha256 in large.items()]
 
     async def _upload(self, path: Path, sha256: str) -> None:
         with path.open("rb") as file:

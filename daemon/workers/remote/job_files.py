@@ -27,6 +27,16 @@ class JobFile:
     key: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A file that goes along to another machine, by its name below a folder: `data`, or the content's `sha256`."""
+
+    name: str
+    mtime_ns: int
+    data: bytes | None = None
+    sha256: str = ""
+
+
 def checked_name(name: str) -> str:
     """Return the name of a file below a job's folder.
 

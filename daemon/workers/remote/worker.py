@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import MachineError, WorkerDied, WorkerLost
@@ -14,6 +15,7 @@ from daemon.workers.devices import Device
 from daemon.workers.remote.frames import HostEnded, HostLine, Results, RunStage, StartHost, StopHost, Tell
 from daemon.workers.remote.job_files import install_results, list_files
 from daemon.workers.remote.pool import LOST, RayPool
+from daemon.workers.remote.portable import SPEAKING
 from daemon.workers.worker import Worker
 
 MB = 1e6  # bytes
@@ -81,13 +83,24 @@ class RemoteWorker(Worker):
         line = request.to_line().decode()
         if isinstance(request, RunRequest):
             self._epoch = self._pool.next_epoch()
+            profiles, voices = self._voices_for(request)
             sent = await self._pool.send(
-                RunStage(slot=self.slot, host=self._host, epoch=self._epoch, dir=request.dir, line=line)
-            )
+                RunStage(
+                    slot=self.slot, host=self._host, epoch=self._epoch, dir=request.dir, line=line,
+                    profiles=profiles, voices=voices,
+                )
+            )  # fmt: skip
         else:
             sent = await self._pool.send(Tell(slot=self.slot, host=self._host, line=line))
         if not sent or not self.alive:
             raise WorkerLost("The way to the Ray cluster was lost.", LOST, with_machine=False)
+
+    def _voices_for(self, request: RunRequest) -> tuple[Path | None, list[str]]:
+        """Return the folder of voice profiles, and the voices that the stage may speak with."""
+        if request.stage not in SPEAKING:
+            return None, []
+        named = str(request.manifest.get("voice") or ""), self._settings.stages.tts.voice
+        return self._settings.paths.profiles, list(named)
 
     def take(self, frame: HostLine | Results | HostEnded) -> bool:
         """Take in a message of the cluster. Returns False for a result of a worker, or of a start, that was given up."""

@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from daemon.cli.capacity import DAY_S, capacity, slots_here
+from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 from daemon.outbox.estimator import Work
-from daemon.outbox.learned_times import Conditions, LearnedTimes
 
 SLOTS = slots_here({}, 3)
 SIZE = (512, 512)

@@ -20,6 +20,7 @@ from daemon.history.query import Query, Row
 from daemon.intake.inbox_names import has_manifests
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
+from daemon.outbox import looks
 from tests.conftest import FAST
 from tests.support.daemon.intake import SPEECH
 
@@ -119,3 +120,13 @@ def test_the_folders_alone_are_read_as_with_all_settings_and_their_mistakes_are_
             _ = Shell(str(config)).paths
         with pytest.raises(ConfigError, match=re.escape(told.value.message)):
             _ = Shell(str(config)).settings
+
+
+def test_looks_of_the_page_that_nobody_has_read_yet_are_not_listed(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(FAST))
+    (tmp_path / "inbox").mkdir()
+    for name in ("mine", f"{looks.PREFIX}0a1b2c3d"):
+        (tmp_path / "inbox" / f"{name}.yaml").write_text(SPEECH)
+    assert [row.name for row in job_list.find_rows(Shell(str(config)), Query().without_looks)] == ["mine"]
+    assert len(job_list.find_rows(Shell(str(config)), Query())) == 2

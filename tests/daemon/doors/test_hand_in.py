@@ -48,6 +48,10 @@ def plant(room: Room, name: str, manifest: str, **said: Any) -> HandInRecord:
     return record
 
 
+def power_cut(*_: Any) -> bool:
+    raise KeyboardInterrupt
+
+
 def test_a_job_with_its_files_is_taken_at_the_first_look_under_the_id_that_was_told(room: Room) -> None:
     job = submit_job({"text": "Hello."}, {"image": PORTRAIT}, "", "", paths=room.settings.paths)
     (made,) = room.look()
@@ -68,6 +72,28 @@ def test_a_file_that_is_handed_in_is_taken_for_nothing_else_by_its_name(room: Ro
     (made,) = room.look()
     assert made.id == job
     assert made.state != "failed"
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_key_is_not_taken_for_that_of_another_job_which_waits_under_the_same_name(
+    room: Room, monkeypatch: pytest.MonkeyPatch, died: bool
+) -> None:
+    # Given a manifest that nobody has looked at yet
+    paths = room.settings.paths
+    first = hand_in(HELLO, key="k1", name="mine", paths=paths)
+    other = {**HELLO, "text": "Another one."}
+    if died:  # before it could publish its own
+        monkeypatch.setattr(fs, "publish", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            hand_in(other, key="k2", name="mine", paths=paths)
+        monkeypatch.undo()
+    # When another job is handed in under its name, then it is refused: nothing of it would be made
+    with pytest.raises(AvatarError) as refused:
+        hand_in(other, key="k2", name="mine", paths=paths)
+    assert refused.value.code == "name-taken"
+    assert [job.id for job in room.look()] == [first.job]
+    if not died:  # and the key is free for another name
+        assert hand_in(other, key="k2", name="yours", paths=paths).job == room.look()[0].id
 
 
 def test_the_same_key_is_the_same_job_before_during_and_after_its_life(room: Room) -> None:

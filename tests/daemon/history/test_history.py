@@ -25,6 +25,7 @@ from daemon.history.keeper import HistoryKeeper
 from daemon.history.query import STATES, Query
 from daemon.history.renewal import disagreements, renew
 from daemon.jobs.record import Job
+from daemon.outbox import looks
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
@@ -137,7 +138,10 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
             manifest={
                 "kind": chance.choice(["video", "speech"]),
                 "text": " ".join(chance.choices(WORDS, k=chance.randint(1, 6))),
-                "metadata": {"tags": chance.sample(["red", "blue"], chance.randint(0, 2)), "order": number % 3},
+                "metadata": {
+                    "tags": chance.sample(["red", "blue", looks.TAG], chance.randint(0, 2)),
+                    "order": number % 3,
+                },
             },
         )
         for number in range(JOBS)
@@ -179,6 +183,16 @@ def test_the_index_and_whoever_reads_the_folders_give_the_same_answers_page_by_p
         query = Query(by=[by] if by else (), without_tag=[tag] if tag else ())
         counted = dict(Counter(entry.state for entry in entries if query.fits(entry)))
         assert History(tmp_path).states(by=by, without_tag=tag) == counted
+    # And the looks of the page are in no list that does not ask for them, and count for nothing
+    for by in ("", "anna"):
+        query = Query(by=[by] if by else ()).without_looks
+        counted = dict(
+            Counter(entry.state for entry in entries if looks.TAG not in entry.tags and by in ("", entry.by))
+        )
+        assert dict(Counter(row.state for row in History(tmp_path).find(query, limit=JOBS))) == counted
+        stats = History(tmp_path).stats(by=by)
+        assert (stats["states"], stats["jobs"]) == (counted, sum(counted.values()))
+    assert History(tmp_path).find(Query(tag=[looks.TAG]).without_looks)
 
 
 def test_after_a_random_life_with_kills_index_and_folders_agree(installation: Callable[..., Installation]) -> None:

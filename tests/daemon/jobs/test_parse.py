@@ -294,3 +294,11 @@ def raise_first(text: str) -> None:
     (found,) = parse_manifest(text.encode())
     if isinstance(found, JobError):
         raise found
+
+
+@pytest.mark.parametrize("key", ["face", "speed", "priority", "size", "duration"])
+def test_a_number_of_thousands_of_digits_is_explained_as_any_wrong_value(key: str) -> None:
+    found = one(f"image: p.png\ntext: Hi.\n{key}: '{'9' * 5000}'\n")
+    assert isinstance(found, JobError)
+    assert f"`{key}` must be" in found.message
+    assert "integer string" not in found.message

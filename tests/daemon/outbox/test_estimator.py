@@ -13,8 +13,8 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
 from daemon.jobs.speech_length import CHARS_PER_S
 from daemon.jobs.stages import BY_NAME, STAGES
+from daemon.outbox.estimates.learned_times import LearnedTimes, from_factors
 from daemon.outbox.estimator import Estimator, Work, speech_s
-from daemon.outbox.learned_times import LearnedTimes, from_factors
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.outbox.estimate_errors import EstimateErrors
+from daemon.outbox.estimates.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.latest_writes import LatestWrites
 from daemon.system import fs

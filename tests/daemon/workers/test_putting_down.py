@@ -52,6 +52,29 @@ def test_the_next_stage_of_the_same_job_waits_until_the_job_is_in_its_queue(room
     assert [request.stage for request in lane.workers[0].requests] == ["tts", "deliver"]
 
 
+def test_a_job_whose_start_waits_for_the_disk_is_not_started_after_the_end_of_the_daemon_began(
+    room: QueueRoom, flush: SlowFlush
+) -> None:
+    lane = PlayedLane(room, [SLOW])
+    job = room.accept()
+
+    async def live() -> None:
+        lane.start()
+        await lane.workers[0].works.wait()
+        lane.workers[0].be_done()
+        await until(flush.waits.is_set)  # the slot has chosen its next stage, which waits
+        await turns()
+        draining = asyncio.create_task(lane.drain(600.0))
+        await turns()
+        flush.go.set()
+        await draining
+
+    asyncio.run(live())
+    assert [request.stage for request in lane.workers[0].requests] == ["tts"]
+    record = room.on_disk(job)
+    assert (room.where(job), record.attempts.get("deliver", 0)) == ("deliver/ready", 0)
+
+
 def test_the_next_job_runs_while_the_last_one_is_put_down_on_a_slow_disk(room: QueueRoom, flush: SlowFlush) -> None:
     lane = PlayedLane(room, [SLOW, SLOW])
     jobs = {job.id: job for job in (room.accept("one"), room.accept("other"))}

@@ -91,7 +91,7 @@ class Ledger:
         ends = [line["job_id"] for line in house.events("job finished")]
         assert len(ends) == len(set(ends)), "a job ended twice"
         assert sorted(path.name for path in house.inbox.glob("[!.]*")) == ["long.wav", "p.png", "s.wav"]
-        assert leftovers(house) == []
+        assert not (left := leftovers(house)), left
 
     def _check(self, name: str) -> str:
         status = self.house.status(name)

@@ -22,27 +22,34 @@ rule_files: [{rules}]
 scrape_configs:
   - job_name: avatard
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+  - job_name: node
+    static_configs: [{{targets: ["127.0.0.1:{node}"]}}]
 """
 #: Names in an expression that are PromQL's own.
 WORDS = {
     "and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "le", "sum", "min",
     "max", "avg", "count", "rate", "increase", "changes", "absent", "time", "histogram_quantile", "predict_linear",
-    "max_over_time",
+    "max_over_time", "delta",
 }  # fmt: skip
-_STRING, _RANGE, _WORD = re.compile(r'"[^"]*"'), re.compile(r"\[[^\]]*\]"), re.compile(r"[a-zA-Z_:][\w:]*")
+_STRING, _RANGE, _WORD = re.compile(r'"[^"]*"'), re.compile(r"\[[^\]]*\]"), re.compile(r"(?<!\w)[a-zA-Z_:][\w:]*")
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 
 
 class Prometheus:
-    """Runs a Prometheus on a free port, with the rules of this repository and one target."""
+    """Runs a Prometheus on a free port, with the rules of this repository, a daemon, and what stands for node_exporter.
 
-    def __init__(self, program: Path, folder: Path, target: int) -> None:
+    Args:
+        target: port of the daemon's metrics.
+        node: port of the metrics of its machine.
+    """
+
+    def __init__(self, program: Path, folder: Path, target: int, node: int) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = int(free.getsockname()[1])
         config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(rules=RULES, port=target))
+        config.write_text(CONFIG.format(rules=RULES, port=target, node=node))
         with (folder / "prometheus.log").open("wb") as log:
             self._process = server_process(
                 [
@@ -58,7 +65,7 @@ class Prometheus:
 
     def _scrapes(self) -> bool:
         try:
-            return bool(self.query("up == 1"))
+            return len(self.query("up == 1")) == 2
         except (OSError, RuntimeError):
             return False
 

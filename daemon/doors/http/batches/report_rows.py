@@ -199,7 +199,7 @@ def all_rows(outbox: Path, status: Mapping[str, Any]) -> Iterator[BatchRow]:
 
 def _row(cells: Mapping[str, Any], columns: list[str]) -> BatchRow | None:
     number = str(cells.get("_row") or "")
-    if not number.isdecimal():
+    if not number.isdecimal() or len(number) > 9:
         return None
     state, job = str(cells.get("_state") or ""), str(cells.get("_job") or "")
     return BatchRow(

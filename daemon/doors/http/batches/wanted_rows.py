@@ -47,6 +47,10 @@ def check_rows(
     """
     rows = BatchRows(batch, table, batch.inherited)
     rows.check_columns()
+    for _ in (
+        rows.rows()
+    ):  # a table that cannot be read to its end, or has too many rows, is refused before all that follows
+        pass
     jobs, spoken = 0, 0.0
     for row in rows.rows():
         try:

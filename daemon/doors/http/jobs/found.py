@@ -15,9 +15,10 @@ from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.history import History
 from daemon.history.query import STATE_WORDS, STATES, Query
-from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, job_of, record_name
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, digest_of, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.outbox import looks
 from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -102,7 +103,9 @@ class FoundJobs:
             and "waiting" in (query.states or STATES)
         ):
             known = {row.job for row in rows}
-            page = [one for one in self.not_seen(caller) if one["job"] not in known] + page
+            unseen = (one for one in self.not_seen(caller) if one["job"] not in known)
+            hides_looks = looks.TAG in query.without_tag
+            page = [one for one in unseen if not (hides_looks and one["name"].startswith(looks.PREFIX))] + page
         return page, rows[limit - 1].cursor if len(rows) > limit else None
 
     def manifest(self, job: str) -> dict[str, Any]:
@@ -149,9 +152,18 @@ class FoundJobs:
             with open(path, "rb", opener=_no_link) as file:
                 if os.fstat(file.fileno()).st_uid != os.geteuid():
                     return None  # a claim of somebody else
-                return HandInRecord.from_bytes(file.read(MAX_BYTES))
+                record = HandInRecord.from_bytes(file.read(MAX_BYTES))
+            return None if self._names_another(record) else record
         except (OSError, ValueError):
             return None
+
+    def _names_another(self, record: HandInRecord) -> bool:
+        """Return whether another job waits under the name that a record says: whoever hands in wrote it, and then found that."""
+        try:
+            with open(self.paths.inbox / record.manifest, "rb", opener=_no_link) as file:
+                return digest_of(file.read(self.settings.intake.max_manifest_bytes + 1)) != record.sha256
+        except FileNotFoundError:
+            return False  # it is not there yet, or the daemon has taken it
 
     def not_seen(self, caller: Caller) -> Iterator[dict[str, Any]]:
         """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen."""

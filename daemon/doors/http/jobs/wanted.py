@@ -49,8 +49,7 @@ def check_wanted(
     given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     defaults = read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
-    # Names of the right form that no row can know.
-    brought = {key: usual_name(path, key, secrets.token_hex(32)) for key, path in files.items()}
+    brought = names_brought(files)
     found = check(with_files(wanted, brought), defaults, Wording("in the request"))
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
@@ -74,6 +73,15 @@ def check_wanted(
         found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller), profiles, brought
     )
     return wanted, found, amount
+
+
+def names_brought(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return names for the files of a request, by their key in the manifest. The table has its own, which people read in errors;
+    the others have names of the right form that no row can know.
+    """
+    return {
+        key: path.name if key == ROWS else usual_name(path, key, secrets.token_hex(32)) for key, path in files.items()
+    }
 
 
 def _check_base(jobs: FoundJobs, base: str, caller: Caller) -> None:

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.hand_in import check_name
 from daemon.doors.http.answers import Door, TheDoor
-from daemon.doors.http.body import UPLOAD, content_length, received
+from daemon.doors.http.body import UPLOAD, content_length, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
@@ -27,11 +27,13 @@ from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking
 from daemon.doors.page.wrong_field import about, as_of_a_form, wrong_field
 from daemon.doors.reports import read_report
-from daemon.errors import AvatarError, ConfigError, JobError, MachineError
+from daemon.errors import AvatarError, JobError
 
 router = page_router()
 #: Begins the action that leaves a file out which the server has.
 _WITHOUT: Final = "without-"
+#: So long a form waits for another sending of it, s.
+_TWICE_S: Final = 15.0
 _ACTIONS: Final = ("make", "draft", "check", "hear", "table", *(f"{_WITHOUT}{name}" for name in FILES))
 
 
@@ -79,7 +81,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
         if action == "table":
             return await _table_looked_at(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
-    except (JobError, RequestError, MachineError, ConfigError) as exc:
+    except AvatarError as exc:
         return await run_in_threadpool(_shown, request, door, caller, form, error=exc, read=read)
 
 
@@ -97,7 +99,7 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
     """Return the manifest that a form asks for, and the kept files that it names.
 
     Raises:
-        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again; as `NewForm.manifest`, `batch_manifest`.
+        RequestError: `upload-unknown`; `job-unknown`: of the job that is made again.
         JobError: the table cannot be read.
     """
     before = None
@@ -105,9 +107,8 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
         status = door.jobs.status(base, caller)
         before = NewForm.again(status, door.jobs.manifest(status["job"]))
     manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox, time.time)
-    named = {name: str(manifest.pop(name)) for name in FILES if str(manifest.get(name, "")).startswith(UPLOAD)}
-    files = {name: kept.find(ref.removeprefix(UPLOAD), caller) for name, ref in named.items()}
-    return (batch_manifest(manifest, files[ROWS]) if ROWS in files else manifest), files
+    files = take_all_uploads(manifest, lambda one: kept.find(one, caller))
+    return (batch_manifest(manifest, files) if ROWS in files else manifest), files
 
 
 async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, draft: bool) -> Response:
@@ -128,16 +129,16 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
         except JobError as exc:
             raise about(exc, "name") from exc
         try:
-            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+            return _hand_in_once(door, manifest, files, caller, name, key)
         except AvatarError as exc:
             if ROWS in files and exc.code.startswith("rows-"):
-                found = look_at_table(door, caller, manifest, files[ROWS])
+                found = look_at_table(door, caller, manifest, files)
                 raise rows_wrong(found) from exc
             if exc.code != "key-reused":
                 raise
         # Whoever goes back to a form that was sent, and changes it, wants another job; who sends it twice, one.
         key = f"{key}.{_digest(manifest, files)}"
-        return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        return _hand_in_once(door, manifest, files, caller, name, key)
 
     try:
         job = await run_in_threadpool(hand_in)
@@ -148,6 +149,20 @@ async def _made(request: Request, door: Door, caller: Caller, form: NewForm, *, 
     if ROWS in form.kept:
         return back(request, f"batches/{job}", "The batch is handed in. You may close this page: it goes on.")
     return back(request, f"jobs/{job}", "The job is handed in. You may close this page: it goes on.")
+
+
+def _hand_in_once(
+    door: Door, manifest: dict[str, Any], files: dict[str, Path], caller: Caller, name: str | None, key: str
+) -> str:
+    """Hand a job in; returns its id. A form that is sent twice at once, as by a double click, waits for its first sending."""
+    until = time.monotonic() + _TWICE_S
+    while True:
+        try:
+            return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=False).job
+        except AvatarError as exc:
+            if exc.code != "key-busy" or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
@@ -193,7 +208,7 @@ async def _table_looked_at(request: Request, door: Door, caller: Caller, form: N
 
     def look() -> TableLook:
         manifest, files = _wanted(door, caller, form)
-        return look_at_table(door, caller, manifest, files[ROWS])
+        return look_at_table(door, caller, manifest, files)
 
     return await run_in_threadpool(_shown, request, door, caller, form, table=await run_in_threadpool(look))
 

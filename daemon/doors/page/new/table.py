@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.doors.hand_in import check
+from daemon.doors.hand_in import check, with_files
 from daemon.doors.http.answers import Door
 from daemon.doors.http.batches.wanted_rows import checked_row
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.jobs.wanted import names_brought
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.page.new.form import ROWS, make_speech
@@ -23,8 +24,6 @@ from daemon.jobs.manifest import Manifest
 _FIRST, _MISTAKES = 5, 50
 #: Columns that make a row a video, or say what it is.
 _PORTRAITS: Final = frozenset({"avatar", "image", "kind"})
-#: Keys of files that rows cannot share.
-_FILES: Final = {"image": "portrait", "audio": "recording"}
 
 
 @dataclass
@@ -47,47 +46,45 @@ class TableLook:
     warnings: list[str] = field(default_factory=list)
 
 
-def batch_manifest(manifest: dict[str, Any], table: Path) -> dict[str, Any]:
+def batch_manifest(manifest: dict[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the manifest of a batch whose rows make sounds where neither the form nor the table names a portrait.
 
+    Args:
+        files: those that the form brings for all rows, and the table; by their key.
+
     Raises:
-        RequestError: `path-refused`: the form brings a file that all rows were to use.
         JobError: the table cannot be read.
     """
-    template = dict(manifest["template"])
-    for key, what in _FILES.items():
-        if key in template:
-            raise RequestError(
-                "path-refused",
-                f"The rows of a table cannot share a {what} that is sent beside it.",
-                "Make an avatar of the portrait (page Avatars), and choose it here, or name one in a column `avatar`."
-                if key == "image"
-                else "Leave the recording out: each row is spoken.",
-                errors=[{"pointer": f"#/{key}", "detail": "rows name no file here"}],
-            )
+    template, table = dict(manifest["template"]), files[ROWS]
     opened = open_table(table, table.name)
     columns = set(opened.columns) or {name for row in opened.rows() for name in row.cells}
-    if "avatar" not in template and not columns & _PORTRAITS:
+    if not {"avatar", "image"} & {*template, *files} and not columns & _PORTRAITS:
         make_speech(template)
     return {**manifest, "template": template}
 
 
-def look_at_table(door: Door, caller: Caller, manifest: Mapping[str, Any], table: Path) -> TableLook:
+def look_at_table(door: Door, caller: Caller, manifest: Mapping[str, Any], files: Mapping[str, Path]) -> TableLook:
     """Return what is in the table of a batch.
+
+    Args:
+        files: as for `batch_manifest`.
 
     Raises:
         AvatarError: the table as a whole cannot be used.
     """
-    settings, inbox = door.settings, door.jobs.paths.inbox
+    settings, inbox, table = door.settings, door.jobs.paths.inbox, files[ROWS]
     defaults = read_defaults(inbox, "job.yaml", settings.intake.max_manifest_bytes)
-    batch = check({**manifest, ROWS: table.name}, defaults)
+    brought = names_brought(files)
+    batch = check(with_files(manifest, brought), defaults)
     rows = BatchRows(batch, table, batch.inherited)
     profiles = SeenProfiles(settings, caller)
     look = TableLook(table.name, warnings=rows.check_columns())
     for row in rows.rows():
         look.rows += 1
         try:
-            one = checked_row(rows, row, caller, settings, lambda base: door.jobs.status(base, caller), profiles, {})
+            one = checked_row(
+                rows, row, caller, settings, lambda base: door.jobs.status(base, caller), profiles, brought
+            )
         except RequestError as exc:
             look.wrong += 1
             if len(look.mistakes) < _MISTAKES:

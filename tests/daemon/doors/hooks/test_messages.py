@@ -13,6 +13,7 @@ from daemon.doors.hooks.message import message_of, receivers
 from daemon.errors import ConfigError
 from daemon.jobs.facts import RowOf
 from daemon.jobs.record import Job, new_job_id
+from daemon.outbox import looks
 from tests.daemon.doors.hooks.conftest import Place
 
 SLACK = '{"text": "{name} is {state}: {error.message}"}'
@@ -57,6 +58,7 @@ def test_a_hook_hears_of_the_jobs_that_it_is_for(place: Place) -> None:
             Hook(name="bob", url=url, by=["bob"]),
             Hook(name="tagged", url=url, tags=["news", "order=7"]),
             Hook(name="whole", url=url, kinds=["detect"], rows=False),
+            Hook(name="looks", url=url, tags=[looks.TAG]),
         ]
     )
 
@@ -73,6 +75,11 @@ def test_a_hook_hears_of_the_jobs_that_it_is_for(place: Place) -> None:
     assert heard(row) == ["all"]
     assert heard(ended("done", metadata={"tags": ["news", "x"], "order": 7})) == ["all", "tagged"]
     assert heard(ended("running")) == []
+    # And of the page's own looks only who asks for them; the tag alone makes none
+    look = ended("failed", **looks.marked())
+    assert heard(look) == ["all", "failures", "looks"]
+    look.name = f"{looks.PREFIX}0a1b2c3d"
+    assert heard(look) == ["looks"]
 
 
 @pytest.mark.parametrize(

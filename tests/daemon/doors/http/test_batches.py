@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from daemon.doors.http.batches import wanted_rows
+from daemon.jobs.batch.table import MAX_ROWS
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import Answer, Caller
@@ -119,3 +121,15 @@ def test_a_file_comes_for_all_rows_whose_template_then_names_it(door: Door, way:
             "/batches", ("manifest", None, wanted), ("rows", "a.csv", table), ("image", "p.png", picture)
         )
         assert answer.code == "path-refused", file
+
+
+def test_a_table_with_too_many_rows_is_refused_by_its_name_before_any_row_is_checked(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+    monkeypatch.setattr(wanted_rows, "checked_row", lambda rows, row, *_: checked.append(row.number))
+    table = b"name\n" + b"A\n" * (MAX_ROWS + 1)
+    wanted = b'{"template": {"kind": "speech", "text": "Hello {{name}}."}}'
+    answer = door.open.post_parts("/batches", ("manifest", None, wanted), ("rows", "all.csv", table))
+    assert (answer.code, checked) == ("rows-invalid", [])
+    assert answer.json["detail"].startswith("all.csv has more than")

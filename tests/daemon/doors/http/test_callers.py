@@ -277,6 +277,11 @@ def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     answer = door.open.send("PATCH", f"/jobs/{job}", b'{"priority": "high"}', {"Content-Type": "application/json"})
     assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "#/priority")
     assert answer.json["detail"] == "`priority` in the body cannot be used: it must be a whole number, not “high”."
+    for query, says in (
+        ("state=bogus", "`state` in the query"),
+        ("after=99999999999999999999", f"it must be {2**62} or less"),
+    ):
+        assert says in door.open.get(f"/jobs?{query}").json["detail"]
     for odd in ("/jobs/%00", "/jobs/%ff", "/jobs/..%2f..%2fetc", "/jobs/job-x/result/%2e%2e"):
         assert door.open.get(odd).status == 404
     assert door.open.send("GET", "/jobs", headers={"X-Big": "x" * 40_000}).code == "headers-too-large"

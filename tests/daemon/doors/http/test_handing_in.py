@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from daemon.doors.http.body import once_each
-from daemon.jobs.record import JOB_ID
+from daemon.jobs.hand_in_record import HandInRecord, digest_of
+from daemon.jobs.record import JOB_ID, new_job_id
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import Answer, multipart
@@ -248,3 +249,23 @@ def test_a_key_that_comes_twice_among_many_is_found_without_comparing_each_with_
     answer = door.open.send("POST", "/jobs", b'{"text": "a", "text": "b"}', {"Content-Type": "application/json"})
     assert (answer.status, answer.code) == (400, "request-invalid")
     assert "'text' comes twice" in answer.json["detail"]
+
+
+def test_a_record_whose_manifest_is_another_jobs_is_nobodys_job(door: Door) -> None:
+    # Given a manifest of anna, and a record of ben's for its name, as a door leaves it that died before it found the name taken
+    anna, ben = door.key("anna"), door.key("ben")
+    job = anna.post("/jobs", {**SPEECH, "name": "mine"}).json["job"]
+    record = HandInRecord(new_job_id(), "mine.yaml", digest_of(b"text: Another one.\n"), "ben")
+    (door.inbox / record.name).write_bytes(record.to_bytes())
+    # Then ben neither sees nor cancels a job by it
+    assert ben.get("/jobs").json["jobs"] == []
+    assert [ben.send(method, f"/jobs/{record.job}").code for method in ("GET", "DELETE")] == ["job-unknown"] * 2
+    assert [one["job"] for one in anna.get("/jobs").json["jobs"]] == [job]
+
+
+def test_a_name_that_waits_in_the_inbox_is_taken_whatever_the_key(door: Door) -> None:
+    first = door.open.post("/jobs", {**SPEECH, "name": "mine"}, Idempotency_Key="one")
+    other = {**SPEECH, "text": "Another one.", "name": "mine"}
+    assert door.open.post("/jobs", other, Idempotency_Key="two").code == "name-taken"
+    assert [one["job"] for one in door.open.get("/jobs").json["jobs"]] == [first.json["job"]]
+    assert door.open.post("/jobs", {**other, "name": "yours"}, Idempotency_Key="two").status == 202

@@ -60,6 +60,22 @@ def test_a_key_sees_and_uses_its_own_profiles_and_shared_ones_alone(door: Door, 
         assert caller.post("/jobs", {"kind": "speech", "text": "Hi.", "voice": f"voice-{name}"}).status == 202
 
 
+def test_what_a_revoked_key_made_does_not_become_shared_by_its_name(door: Door, made: dict[str, str]) -> None:
+    # Given keys that are revoked: one is called as a user of this machine, one as an admin is now, one was an admin's
+    keys = ApiKeys(door.settings.server.keys)
+    ben, boss = door.key("ben"), door.key("boss", "admin")
+    for name, role in (("root", "submit"), ("anna", "submit"), ("anna", "admin")):
+        keys.add(name, role)  # type: ignore[arg-type]
+        if role == "submit":
+            keys.revoke(name)
+    keys.revoke("boss")
+    # Then what they made is nobody's but admins', and that of the admin is everybody's
+    assert {one["name"] for one in ben.get("/avatar/profiles").json["avatars"]} == {"boss", "nobody"}
+    assert ben.post("/jobs", {"kind": "speech", "text": "Hi.", "voice": "voice-root"}).code == "voice-unknown"
+    assert ben.post("/jobs", {"text": "Hi.", "avatar": "anna"}).code == "avatar-unknown"
+    assert boss.get("/avatar/profiles").status == 401
+
+
 def test_where_it_cannot_be_read_whose_voices_are_none_of_a_person_is_used(
     door: Door, made: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,18 @@ def test_a_job_by_http_is_the_senders_and_gives_what_the_same_dropped_manifest_g
         "range-beyond",
         f"bytes */{len(whole.body)}",
     )
-    assert house.anna.get(path, Range="bytes=5-2x").body == whole.body  # no range: passed over
+    assert house.anna.get(path, Range="bytes=-0").code == "range-beyond"
+    several = house.anna.get(path, Range=f"bytes=0-9, {len(whole.body)}-")
+    assert (several.status, several.body) == (206, whole.body[:10])
+    for none in ("bytes=5-2x", "bytes=5-2", f"bytes=0-{'9' * 5000}", "lines=1"):  # passed over
+        assert (house.anna.get(path, Range=none).status, house.anna.get(path, Range=none).body) == (200, whole.body), (
+            none
+        )
+    other = house.anna.get(path, Range=f"bytes={len(whole.body)}-", If_Range='"that of another file"')
+    assert (other.status, other.body) == (200, whole.body)
+    assert house.anna.get(path, Range="bytes=0-9", If_Range=whole.headers["etag"]).status == 206
+    script = house.anna.get("/ui/static/app.css", Range="bytes=99999999-")
+    assert (script.status, script.code) == (416, "range-beyond")
     assert house.anna.get(path, If_None_Match=whole.headers["etag"]).status == 304
     assert house.anna.get(f"{path}/{os.path.basename(answer.json['outputs'][0]['file'])}").status == 200
     assert house.anna.get(f"{path}/nothing.mp4").code == "file-unknown"

@@ -5,6 +5,7 @@ what may be said of movement.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor, wait
 from html import unescape
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.doors.keys import opened_key
 from daemon.doors.page.new.form import NewForm
 from daemon.doors.page.new.movement import movement_of
 from daemon.outbox import looks
@@ -118,12 +120,47 @@ def test_columns_of_a_table_are_keys_where_the_text_has_no_place_for_them(door: 
     assert "Save as" in workbook.body.decode()
 
 
-def test_rows_use_no_file_that_is_sent_beside_their_table(door: Door) -> None:
-    answer = door.open.post_parts(
-        "/ui/", ("image", "a.png", PICTURE), ("rows", "people.csv", PEOPLE), ("text", None, b"{{name}}")
+def test_all_rows_use_what_is_sent_beside_their_table_and_name_no_file_themselves(door: Door) -> None:
+    # Given a portrait, a recording and a table / When it is looked at / Then each row will be a video
+    sound = b"RIFF$\0\0\0WAVEfmt " + bytes(20)
+    beside = (("image", "a.png", PICTURE), ("audio", "a.wav", sound), ("text", None, b"Hello {{name}}."))
+    looked = door.open.post_parts("/ui/", *beside, ("rows", "people.csv", PEOPLE), ("do", None, b"table"))
+    page = looked.body.decode()
+    assert "2 rows: each becomes a video." in page
+    # And what was sent is kept, and becomes that of all rows
+    kept = {name: value.encode() for name, value in fields_of(page).items() if name.startswith("kept_")}
+    made = send(door, text=b"Hello {{name}}.", **kept)
+    assert made.status == 303, made.body
+    assert door.manifests[0].startswith("people-")
+    batch = yaml.safe_load((door.inbox / door.manifests[0]).read_text())
+    assert {name: (door.inbox / batch["template"][name]).read_bytes() for name in ("image", "audio")} == {
+        "image": PICTURE, "audio": sound,
+    }  # fmt: skip
+    assert "kind" not in batch["template"]
+    # And a row that names a file is wrong, also beside a portrait for all
+    own = door.open.post_parts(
+        "/ui/", *beside[:1], ("rows", "a.csv", b"text,image\nHello.,b.png\n"), ("do", None, b"table")
     )
-    assert problem(answer) == ("image", "The rows of a table cannot share a portrait that is sent beside it.")
-    assert door.manifests == []
+    assert "Row 1 names b.png" in unescape(own.body.decode())
+
+
+def test_a_form_that_is_sent_twice_at_once_is_one_job_and_leads_there_both_times(door: Door) -> None:
+    # Given somebody who hands in with the key of a form just now
+    with ThreadPoolExecutor(4) as pool:
+        with opened_key(door.inbox, "", "k" * 32):
+            twice = [pool.submit(send, door, text=b"Twice.", key=b"k" * 32) for _ in range(2)]
+            assert not wait(twice, 1.0).done
+        answers = [one.result() for one in twice]
+    assert [answer.status for answer in answers] == [303] * 2, answers
+    assert len({answer.headers["location"].partition("?")[0] for answer in answers}) == 1
+    assert len(door.manifests) == 1
+
+
+def test_a_name_that_is_taken_costs_nothing_that_was_typed(door: Door) -> None:
+    assert send(door, text=b"One.", name=b"mine").status == 303
+    again = send(door, text=b"Another text.", name=b"mine")
+    assert again.status == 409
+    assert "Another text.</textarea>" in again.body.decode()
 
 
 def test_movement_and_expressions_come_into_the_manifest_and_back_into_the_form(door: Door) -> None:
@@ -195,6 +232,7 @@ def test_the_short_jobs_of_the_page_are_in_no_list_but_their_own(door: Door) -> 
     for tab in ("all", "waiting"):
         page = door.open.get(f"/ui/jobs?tab={tab}").body.decode()
         assert (">mine<" in page, looks.PREFIX in page) == (True, False), tab
+    assert [one["name"] for one in door.open.get("/jobs").json["jobs"]] == ["mine"]
 
 
 def test_a_page_says_only_what_this_server_said_to_this_caller(door: Door) -> None:

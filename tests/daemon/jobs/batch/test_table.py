@@ -49,11 +49,13 @@ def test_rows_are_numbered_for_people_and_know_their_line(tmp_path: Path) -> Non
 
 
 def test_a_report_that_was_sorted_keeps_the_numbers_of_its_rows(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a,_row,_state\nx,3,failed\ny,1,done\nz,3,failed\nw,,\n")
+    (tmp_path / "t.csv").write_text(
+        "a,_row,_state\nx,3,failed\ny,1,done\nz,3,failed\nw,,\n" + f"v,{'9' * 5000},failed\n"
+    )
     found = [
         (row.number, row.cells.get("a"), bool(row.error)) for row in open_table(tmp_path / "t.csv", "t.csv").rows()
     ]
-    assert found == [(3, "x", False), (1, "y", False), (3, "z", True), (4, "w", True)]
+    assert found == [(3, "x", False), (1, "y", False), (3, "z", True), (4, "w", True), (5, "v", True)]
 
 
 @pytest.mark.parametrize("line", ['{"a": 1, "A": 2}', '{"a": NaN}', "[1]", "{"])

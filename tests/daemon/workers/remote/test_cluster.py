@@ -50,6 +50,9 @@ def run(stage, ctx):
         note("begins", ctx.name, os.getppid())
         while os.path.exists(os.path.join(FOLDER, "hold", ctx.name)):
             time.sleep(0.005)
+        for path in sorted(ctx.settings.paths.profiles.glob("*/*")):
+            whole = hashlib.sha256(path.read_bytes()).hexdigest()
+            note("hears", ctx.name, path.relative_to(path.parents[1]), whole)
         speech.write_bytes(large.read_bytes()[::-1])
         large.unlink()
         said.mkdir()
@@ -147,10 +150,10 @@ class Site:
         self._cluster.wait()
         self._cluster = None
 
-    def drop(self, name: str, *, held: bool = False) -> None:
+    def drop(self, name: str, *, held: bool = False, voice: str = "coqui/any") -> None:
         if held:
             (self.folder / "hold" / name).touch()
-        self.house.drop(f"{name}.yaml", {"kind": "speech", "text": "Hello.", "voice": "coqui/any"})
+        self.house.drop(f"{name}.yaml", {"kind": "speech", "text": "Hello.", "voice": voice})
 
     def release(self, name: str) -> None:
         (self.folder / "hold" / name).unlink()
@@ -278,6 +281,34 @@ def test_a_batch_is_done_once_though_a_machine_dies_another_is_cut_off_and_the_c
     for name in ("job-v", "job-w"):
         one.release(name)
     assert [house.finished(name)["state"] for name in ("job-v", "job-w")] == ["done", "done"]
+
+
+def test_a_voice_profile_goes_along(site: Callable[..., Site]) -> None:
+    # Given voices of two people, and a cluster
+    one = site()
+    one.begin()
+    one.add_machine()
+    house = one.house
+    house.start()
+    for profile, name, voice in (("vp-0000000a", "Anna", LARGE), ("vp-0000000b", "Ben", b"small")):
+        folder = house.spool / "profiles" / profile
+        folder.mkdir(parents=True)
+        (folder / "profile.yaml").write_text(f"name: {name}\n")
+        (folder / "reference.wav").write_bytes(voice)
+    # When two jobs speak with the voice of one of them, one here and one there
+    names = ("job-a", "job-b")
+    for name in names:
+        one.drop(name, held=True, voice="xtts/Anna")
+    there = {one.began(name): name for name in names}
+    assert len(there.keys() - {one.daemon}) == 1
+    here = there.pop(one.daemon)
+    for name in names:
+        one.release(name)
+    assert [house.finished(name)["state"] for name in names] == ["done", "done"]
+    # Then the one there has the voice, and knows the name of the other one
+    heard = {words[1]: words[2] for words in one.diary("hears") if words[0] in there.values()}
+    assert sorted(heard) == ["vp-0000000a/profile.yaml", "vp-0000000a/reference.wav", "vp-0000000b/profile.yaml"]
+    assert heard.items() < {words[1]: words[2] for words in one.diary("hears") if words[0] == here}.items()
 
 
 def test_a_cluster_that_asks_for_no_token_is_not_used(site: Callable[..., Site]) -> None:

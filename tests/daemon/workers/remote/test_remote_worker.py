@@ -15,9 +15,10 @@ from daemon.jobs.record import Job
 from daemon.wire import Ready, Result, RunRequest
 from daemon.workers.remote.content import ContentStore
 from daemon.workers.remote.frames import FromDaemon, HostEnded, HostLine, Results, RunStage, StartHost
-from daemon.workers.remote.job_files import install_results, list_files, sha256_of
+from daemon.workers.remote.job_files import Sent, install_results, list_files, sha256_of
 from daemon.workers.remote.pool import RayPool
-from daemon.workers.remote.portable import Portable
+from daemon.workers.remote.portable import is_portable
+from daemon.workers.remote.voice_profiles import ReceivedProfiles, list_voice_files
 from daemon.workers.remote.worker import RemoteWorker
 
 DONE = Result(facts={"seen": True}, warnings=[]).to_line().decode()
@@ -219,18 +220,82 @@ def test_a_content_that_arrives_damaged_is_not_kept(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == b"onetwo"
 
 
-def test_profiles_are_neither_made_nor_used_on_other_machines(tmp_path: Path) -> None:
-    is_portable = Portable(tmp_path / "profiles")
-
+def test_which_stages_another_machine_can_run() -> None:
     def job_of(stage: str, **manifest: str) -> Job:
         return Job(id="j", name="x", source="", accepted=0.0, stage=stage, manifest=manifest)
 
-    assert is_portable(job_of("tts", text="Hello."))
-    assert is_portable(job_of("lipsync", kind="video"))
+    assert is_portable(job_of("tts", text="Hello.", voice="Anna"))
+    assert is_portable(job_of("lipsync", kind="video", avatar="Anna"))
+    assert is_portable(job_of("generate", kind="avatar", prompt="a woman"))
+    # Profiles are made here
     assert not is_portable(job_of("tts", kind="voice", audio="a.wav"))
-    assert not is_portable(job_of("generate", kind="avatar", prompt="a woman"))
-    (tmp_path / "profiles" / "vp-0123abcd").mkdir(parents=True)
-    assert not is_portable(job_of("tts", text="Hello.", voice="Anna"))
-    assert not is_portable(job_of("tts", text="Hello.", voice="xtts/Anna"))
-    assert is_portable(job_of("tts", text="Hello.", voice="coqui/p225"))
-    assert is_portable(job_of("lipsync", kind="video", voice="Anna"))
+    assert not is_portable(job_of("face", kind="avatar", image="a.png"))
+    assert not is_portable(job_of("check", kind="batch"))
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Path:
+    """Profiles of two people, and what is none."""
+    folder = tmp_path / "profiles"
+    for profile, name in (
+        ("vp-0000000a", "Anna"),
+        ("vp-0000000b", "Ben"),
+        (".vp-0000000c.x", "Cleo"),
+        ("other", "Dan"),
+    ):
+        (folder / profile).mkdir(parents=True)
+        (folder / profile / "profile.yaml").write_text(f"name: {name}\n")
+        (folder / profile / "reference.wav").write_text(f"voice of {name}")
+    (folder / ".lock").touch()
+    return folder
+
+
+@pytest.mark.parametrize("wanted", ["Anna", " anna ", "xtts/Anna", "VP-0000000A"])
+def test_the_recordings_that_a_job_may_speak_with_travel_and_no_others(voices: Path, wanted: str) -> None:
+    assert sorted(list_voice_files(voices, [wanted, "heart"])) == [
+        "vp-0000000a/profile.yaml", "vp-0000000a/reference.wav", "vp-0000000b/profile.yaml",
+    ]  # fmt: skip
+    assert sorted(list_voice_files(voices, ["default", ""])) == ["vp-0000000a/profile.yaml", "vp-0000000b/profile.yaml"]
+    assert list_voice_files(voices / "none", [wanted]) == {}
+
+
+def test_a_stage_that_speaks_is_given_the_voices_of_the_manifest_and_of_config(
+    pool: PlayedPool, worker: RemoteWorker, job: Path
+) -> None:
+    pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch))
+    for stage in ("tts", "lipsync"):
+        request = RunRequest(job="j", name="hello", stage=stage, dir=job, manifest={"voice": "Anna"})
+        asyncio.run(worker.run(request, 30.0, lambda _: None))
+    spoken, other = [frame for frame in pool.sent if isinstance(frame, RunStage)]
+    assert spoken.profiles == pool._settings.paths.profiles
+    assert spoken.voices == ["Anna", pool._settings.stages.tts.voice]
+    assert (other.profiles, other.voices) == (None, [])
+
+
+def test_a_machine_keeps_the_profiles_that_are_here_and_what_it_computed_of_them(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "content")
+    (tmp_path / "whole").write_bytes(b"voice")
+    voice = sha256_of(tmp_path / "whole")
+    store.add(voice, 0, b"voice", is_last=True)
+    there = tmp_path / "there"
+    received = ReceivedProfiles(there, store)
+    records = [Sent(f"vp-0000000{one}/profile.yaml", 5, data=one.encode()) for one in "ab"]
+    # Given a voice that was spoken with there, which left something beside it
+    received.put_down([*records, Sent("vp-0000000a/reference.wav", 7, sha256=voice)])
+    reference = there / "vp-0000000a" / "reference.wav"
+    assert (reference.read_bytes(), reference.stat().st_mtime_ns) == (b"voice", 7)
+    (there / "vp-0000000a" / "latents.npz").touch()
+    # When a job speaks with another one / Then both are kept
+    received.put_down(records)
+    assert reference.exists()
+    assert (there / "vp-0000000a" / "latents.npz").exists()
+    # When the profile was made again / Then nothing of the earlier one is left
+    received.put_down([Sent("vp-0000000a/profile.yaml", 5, data=b"new"), records[1]])
+    assert [path.name for path in (there / "vp-0000000a").iterdir()] == ["profile.yaml"]
+    # When it was removed here / Then it is removed there, with its voice
+    received.put_down([*records, Sent("vp-0000000a/reference.wav", 7, sha256=voice)])
+    received.put_down(records[1:])
+    assert [path.name for path in there.iterdir()] == ["vp-0000000b"]
+    assert store.missing([voice]) == [voice]
+    with pytest.raises(ValueError, match="no name of an artifact"):
+        received.put_down([Sent("../x", 5, data=b"x")])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.outbox.learned_times import REMEMBERED, Conditions, LearnedTimes, from_factors
+from daemon.outbox.estimates.learned_times import REMEMBERED, Conditions, LearnedTimes, from_factors
 
 SMALL = Conditions("tts", "kokoro", 4, "")
 LARGE = SMALL._replace(size_s=64)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.jobs.record import Job, State
-from daemon.outbox import estimate_errors
-from daemon.outbox.estimate_errors import LAST, EstimateErrors
+from daemon.outbox.estimates import estimate_errors
+from daemon.outbox.estimates.estimate_errors import LAST, EstimateErrors
 from daemon.queue.pauses import Pause
 
 
