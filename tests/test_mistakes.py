@@ -33,7 +33,7 @@ from tests.support.stages.picture_jobs import job as picture_job
 from tests.support.stages.sound_jobs import ffmpeg, job
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "mistakes.md"
-_SIGNS = str.maketrans({"⏎": "\n", "⇥": "\t", "⍽": "\u00a0"})
+SIGNS = str.maketrans({"⏎": "\n", "⇥": "\t", "⍽": "\u00a0"})
 _CELL = re.compile(r"(?<!\\)\|")
 
 
@@ -79,7 +79,7 @@ def read(written: str, **usual: str) -> list[Manifest | JobError]:
     if "audio" in keys:
         usual.pop("text", None)
     lines = [f"{key}: {value}" for key, value in usual.items() if key not in keys]
-    documents = written.translate(_SIGNS).split("\n---\n")
+    documents = written.translate(SIGNS).split("\n---\n")
     try:
         return parse_manifest("\n---\n".join("\n".join([one, *lines]) for one in documents).encode())
     except JobError as error:
@@ -191,7 +191,7 @@ def test_a_voice(tmp_path: Path, row: list[str]) -> None:
 @pytest.mark.usefixtures("models")
 @rows("A text")
 def test_a_text(tmp_path: Path, row: list[str]) -> None:
-    written = row[0].translate(_SIGNS)
+    written = row[0].translate(SIGNS)
     text = clean_text(written)
     preparer = WordPreparer("en", is_word=is_english_word)
     said = " / ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(text))

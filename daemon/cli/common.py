@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
     from rich.console import Console
 
     from daemon.config import Settings
+    from daemon.config.paths import Paths
     from daemon.queue.spool import Spool
 
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
@@ -94,6 +95,17 @@ class Shell:
 
         return Settings.load(self.config_path)
 
+    @functools.cached_property
+    def paths(self) -> Paths:
+        """The folders of that file, read without the other settings.
+
+        Raises:
+            ConfigError: it is missing, or is no valid configuration of the folders.
+        """
+        from daemon.config.paths import read_paths
+
+        return read_paths(self.config_path) or self.settings.paths
+
     @property
     def configured(self) -> bool:
         """Whether a configuration is there, or was named."""
@@ -116,7 +128,7 @@ class Shell:
         """The spool of these settings."""
         from daemon.queue.spool import Spool
 
-        return Spool(self.settings.paths.spool)
+        return Spool(self.paths.spool)
 
     @functools.cached_property
     def spool_closed(self) -> bool:

@@ -28,25 +28,20 @@ _MEANT: dict[str, tuple[str, ...]] = {
     "config": ("settings",),
 }
 
+#: How click ends its sentence of what is no whole number.
+_NO_INTEGER = "not a valid integer range."
+
 #: What is an option of a command here, and a command elsewhere.
 _OPTIONS = dict.fromkeys(("search", "find", "grep", "filter"), "jobs list --search WORDS")
 
 
 def explain_usage(error: click.ClickException) -> click.ClickException:
     """Return the same error, with what was probably meant."""
-    if isinstance(error, NoSuchOption) and error.ctx is not None and error.ctx.command.name == "submit":
-        key = meant_key(error.option_name.lstrip("-"), Manifest.model_fields, KEYS_BELOW)
-        options = [name for option in error.ctx.command.params for name in option.opts]
-        if key is not None and not error.option_name.startswith("--no"):
-            way = f"--{key}" if f"--{key}" in options else f"--set {key}=VALUE"
-            way = {"output": "--name", "text": "TEXT, without an option", "seed": "--set motion.seed=VALUE"}.get(
-                key, way
-            )
-            return NoSuchOption(
-                error.option_name,
-                f"{error.message} Did you mean {way}? `avatar submit --help` has more.",
-                ctx=error.ctx,
-            )
+    if isinstance(error, NoSuchOption) and error.ctx is not None and (way := _option_meant(error, error.ctx)):
+        return NoSuchOption(error.option_name, f"{error.message} Did you mean {way}?", ctx=error.ctx)
+    if isinstance(error, click.BadParameter) and error.message.endswith(_NO_INTEGER):
+        message = f"{error.message.removesuffix(_NO_INTEGER)}no whole number."
+        return click.BadParameter(message, error.ctx, error.param, error.param_hint)
     if isinstance(error, NoSuchCommand) and error.ctx is not None and (found := _commands_meant(error)):
         return NoSuchCommand(
             error.command_name,
@@ -54,6 +49,22 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
             ctx=error.ctx,
         )
     return error
+
+
+def _option_meant(error: NoSuchOption, ctx: click.Context) -> str | None:
+    """Return how a command is given the key of a manifest that was written as an option; None where it cannot be."""
+    options = [name for option in ctx.command.params for name in option.opts]
+    key = meant_key(error.option_name.lstrip("-"), Manifest.model_fields, KEYS_BELOW)
+    if key is None or error.option_name.startswith("--no"):
+        return None
+    arguments = [param.human_readable_name for param in ctx.command.params if isinstance(param, click.Argument)]
+    if key in ("text", "voice", "video", "prompt", "avatar") and key.upper() in arguments:
+        return f"{key.upper()}, without an option"
+    if (name := f"--{key.rpartition('.')[2].replace('_', '-')}") in options:
+        return name
+    if "--set" not in options:
+        return None
+    return {"output": "--name", "seed": "--set motion.seed=VALUE"}.get(key, f"--set {key}=VALUE")
 
 
 def _commands_meant(error: NoSuchCommand) -> list[str]:

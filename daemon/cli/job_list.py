@@ -13,6 +13,7 @@ from daemon.cli.common import Shell, note
 from daemon.history.database import FILE, HistoryError, was_left_open
 from daemon.history.history import MOST_COUNTED, History
 from daemon.history.query import STATES, Query, Row
+from daemon.intake.inbox_names import has_manifests
 from daemon.outbox import looks
 from daemon.system.permissions import access_error, check_right, explain_refusal
 
@@ -26,7 +27,7 @@ ALL = 10**9
 
 def find_rows(shell: Shell, query: Query, limit: int = ALL) -> list[Row]:
     """Return the jobs that are asked for, the newest first, and manifests in the inbox that nobody has looked at."""
-    folder = shell.settings.paths.history
+    folder = shell.paths.history
     try:
         _refuse_old(shell, folder)
         # In this order, so that what is noted between two looks is listed twice rather than never; doubles are left out.
@@ -47,7 +48,7 @@ def count(shell: Shell, since: float | None) -> dict[str, Any]:
     Raises:
         AvatarError: `not-allowed`: it may not be read.
     """
-    folder = shell.settings.paths.history
+    folder = shell.paths.history
     check_right(folder, "read")
     try:
         _refuse_old(shell, folder)
@@ -87,8 +88,8 @@ def _refuse_old(shell: Shell, folder: Path) -> None:
 
 
 def _pending(shell: Shell) -> list[Job]:
-    """Return the manifests in the inbox. What is in it is only looked at where there is something."""
-    if not _has_entries(shell.settings.paths.inbox):
+    """Return the manifests in the inbox. What looks at its files is only imported where there is one, which takes long."""
+    if not has_manifests(shell.paths.inbox):
         return []
     from daemon.cli.job_lookup import unclaimed
 
@@ -108,14 +109,6 @@ def _unlisted(query: Query, rows: list[Row], pending: list[Job], known: set[str]
     taken = {row.source: row.accepted for row in reversed(rows)}
     left = (job for job in pending if job.source not in known and taken.get(job.source, 0.0) < job.accepted)
     return list(_rows(query, map(Entry.of_job, left)))
-
-
-def _has_entries(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return any(not entry.name.startswith(".") for entry in entries)
-    except OSError:
-        return False
 
 
 def _rows(query: Query, entries: Iterator[Any]) -> Iterator[Row]:
@@ -143,6 +136,6 @@ def _from_folders(shell: Shell, query: Query) -> Iterator[Row]:
 
 def _tell(shell: Shell, exc: HistoryError) -> None:
     """Say that the folders are read, which takes longer, unless no daemon has made an index yet."""
-    folder = shell.settings.paths.history
+    folder = shell.paths.history
     if os.path.exists(folder / FILE):  # and may be seen
         note(f"{exc.message} So this was read from the folders.")

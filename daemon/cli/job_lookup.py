@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import time
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from daemon.cli.common import Shell
 from daemon.errors import AvatarError
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, record_name
 from daemon.jobs.record import JOB_ID, Job
-from daemon.jobs.untrusted import printable
+from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.names import clean_path, without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -22,6 +24,8 @@ from daemon.system.spelling import folded
 
 #: A job hops while we look for it; so often it is looked for.
 TRIES = 5
+#: Longest time between a manifest's leaving the inbox and its job's being in the spool, s.
+TAKEN_IN_S = 5.0
 #: For names that no job has: most names that are proposed, and their least similarity (difflib's ratio).
 MEANT, CLOSE_RATIO = 3, 0.75
 
@@ -75,7 +79,7 @@ def find(shell: Shell, wanted: str) -> Job:
         AvatarError: `job-unknown`.
     """
     if JOB_ID.fullmatch(wanted):
-        job = _by_id(shell.spool, wanted)
+        job = _by_id(shell.spool, wanted) or _handed_in(shell, wanted) or _being_taken_in(shell, wanted)
     else:
         owner = Outbox(shell.settings.paths.outbox).owner_of(wanted) or ""
         job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
@@ -89,6 +93,24 @@ def find(shell: Shell, wanted: str) -> Job:
             "job-unknown", f"There is no job {wanted}.", which_is_meant(wanted, (job.name for job in all_jobs(shell)))
         )
     return job
+
+
+def _handed_in(shell: Shell, job_id: str) -> Job | None:
+    """Return the manifest in the inbox that a door gave this id, where the daemon has not looked at it. Its job has no id yet."""
+    inbox, name = shell.settings.paths.inbox, record_name(job_id)
+    with contextlib.suppress(OSError, ValueError, AvatarError):
+        record, owner = HandInRecord.from_bytes(read_manifest(inbox, name, MAX_BYTES)), (inbox / name).lstat().st_uid
+        named = (drop for drop in unclaimed(shell, ()) if drop.facts.path == record.manifest)
+        return next((drop for drop in named if (inbox / record.manifest).lstat().st_uid == owner), None)
+    return None
+
+
+def _being_taken_in(shell: Shell, job_id: str) -> Job | None:
+    """Wait for a job whose manifest has left the inbox, as long as the record of its hand-in is there."""
+    record, deadline = shell.settings.paths.inbox / record_name(job_id), time.monotonic() + TAKEN_IN_S
+    while (job := _by_id(shell.spool, job_id)) is None and os.path.lexists(record) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return job or _by_id(shell.spool, job_id)
 
 
 def which_is_meant(wanted: str, found: Iterable[str]) -> str:

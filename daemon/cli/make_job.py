@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 
 if TYPE_CHECKING:
     from daemon.doors.client.status import JobStatus, Result
+    from daemon.doors.hand_in import Wording
 
 
 def make(
     shell: Shell,
     keys: Mapping[str, Any],
     target: Path,
-    place: Callable[[tuple[str | int, ...]], str],
+    wording: Wording,
     *,
     quiet: bool,
     timeout: float | None = None,
@@ -30,7 +31,7 @@ def make(
 
     Args:
         keys: of its manifest; files are paths.
-        place: as for `daemon.doors.hand_in.check`.
+        wording: as for `daemon.doors.hand_in.check`.
         quiet: no progress is shown.
         timeout: longest wait, s; None: without end.
         beside: as for `render`.
@@ -49,7 +50,7 @@ def make(
 
     given = {key: value for key, value in keys.items() if value is not None}
     files = {key: value for key, value in given.items() if isinstance(value, Path)}
-    check({**given, **usual_names(files)}, (), place)
+    check({**given, **usual_names(files)}, (), wording)
 
     others = {key: value for key, value in keys.items() if key not in ("text", "image")}
     notes = StandstillNotes()

@@ -28,28 +28,28 @@ def details(shell: Shell) -> dict[str, Any]:
     }
 
 
-def detail_lines(value: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines for people. `value`: the overview with `details`."""
+def detail_lines(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and rest of the lines for people. `value`: the overview with `details`."""
     for lane, stages in value["lanes"].items() if not daemon_absent(value) else ():
         here = [slot["lane"] for slot in value["slots"] if lane == "gpu" and not slot.get("remote")]
         parts = here or [lane]
         state = "stands still" if all(part in value["paused_lanes"] for part in parts) else "is ready"
-        yield f"lane     {lane} {state}: {', '.join(stages)}"
+        yield "lane", f"{lane} {state}: {', '.join(stages)}"
     for slot in value["slots"]:
-        yield f"slot     {slot['lane']}, {slot['device']}: {describe_slot(slot)}, for {', '.join(slot['stages'])}"
+        yield "slot", f"{slot['lane']}, {slot['device']}: {describe_slot(slot)}, for {', '.join(slot['stages'])}"
     for model in value["models"]:
         memory = [_memory("RAM", model["ram_bytes"]), _memory("GPU", model["gpu_bytes"])]
         where = f"in process {model['pid']} of the {model['lane']} lane since {model['since']}"
-        yield f"model    {model['model']} ({model['stage']}): {', '.join(filter(None, [*memory, where]))}"
+        yield "model", f"{model['model']} ({model['stage']}): {', '.join(filter(None, [*memory, where]))}"
     if not value["models"]:
-        yield "model    none is loaded, as far as can be told"
+        yield "model", "none is loaded, as far as can be told"
     for job in value["running"]:
-        yield f"running  {job['name']}: {job['stage']}, {job['progress'] or 0.0:.0%}"
+        yield "running", f"{job['name']}: {job['stage']}, {job['progress'] or 0.0:.0%}"
     for stage, sides in value["queues"].items():
         if sides["oldest"]:
-            yield f"waiting  {sides['ready']} for {stage}, the oldest since {sides['oldest']}"
+            yield "waiting", f"{sides['ready']} for {stage}, the oldest since {sides['oldest']}"
     for error in value["errors"]:
-        yield f"error    {error['name']}, {error['finished'] or '-'}: {error.get('code')}: {error.get('message')}"
+        yield "error", f"{error['name']}, {error['finished'] or '-'}: {error.get('code')}: {error.get('message')}"
 
 
 def _memory(kind: str, size: int | None) -> str:

@@ -49,9 +49,10 @@ def entries_for_language(lexicon: Lexicon, language: str) -> dict[str, str]:
 def _check_entry(word: Any, said: Any, section: str) -> None:
     if not isinstance(word, str) or not isinstance(said, str):
         raise ValueError(
-            f"{section}'{as_flow(word)}: {as_flow(said)}' is not a word with its pronunciation; put numbers, yes and no in quotes"
+            f"{section}'{as_flow(word)}: {as_flow(said)}' is not a word and one pronunciation of it, both as text (numbers, yes "
+            "and no in quotes)"
         )
     if not word or len(word.split()) != 1 or word != word.strip(_AROUND):
-        raise ValueError(f"{section}'{word}' is not one word without punctuation")
+        raise ValueError(f"{section}'{word}' is not one word without punctuation. Write an entry for each word")
     if not said.strip() or len(said) > _LONGEST or (said.startswith("/") and (len(said) < 3 or said[-1] != "/")):
         raise ValueError(f"{section}'{word}': '{said}' is not a respelling in words or /phonemes/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
@@ -16,6 +16,11 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 #: A path that is relative to the folder of the configuration file.
 Folder = Annotated[Path, AfterValidator(_resolve)]
+
+
+def context_of(config: Path) -> dict[str, Any]:
+    """Return the context in which the settings of a file are validated, for `Folder`."""
+    return {"base": config.absolute().parent}
 
 
 class Section(BaseModel):

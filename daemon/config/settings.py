@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,63 +15,10 @@ from daemon.config.explain import explain_setting_errors
 from daemon.config.file import Lines, read_config
 from daemon.config.gpu_devices import GpuDevices
 from daemon.config.hooks import Hooks
-from daemon.config.section import Folder, Section
+from daemon.config.paths import Paths
+from daemon.config.section import Folder, Section, context_of
 from daemon.config.stage_settings import ExternalEngine, Stages
 from daemon.errors import ConfigError
-
-
-class Paths(Section):
-    """Folders of the daemon."""
-
-    inbox: Folder = Field(Path("inbox"), description="Folder in which users drop jobs.")
-    outbox: Folder = Field(Path("outbox"), description="Folder in which results appear.")
-    spool: Folder = Field(
-        Path("spool"), description="The queue. It must be on a local disk with a journalling filesystem."
-    )
-    cache: Folder = Field(Path("spool/cache"), description="Data that can be computed again: rigs, spoken sentences.")
-    models: Folder = Field(Path("spool/models"), description="Model files of the engines.")
-    profiles: Folder = Field(
-        Path("spool/profiles"),
-        description="Voice profiles. They cannot be computed again: back them up. Unset: below the spool.",
-    )
-    history: Folder = Field(
-        Path("spool/history"),
-        description="The index of all jobs, which can be computed again, on a local disk. Where it lies outside the spool, "
-        "whoever reads the outbox can read it, too. Unset: below the spool.",
-    )
-
-    avatars: Folder = Field(
-        Path("spool/avatars"),
-        description="Avatar profiles. They cannot be computed again: back them up. Unset: below the spool.",
-    )
-
-    hooks: Folder = Field(
-        Path("spool/hooks"),
-        description="What the hooks still have to deliver, on a local disk; the daemon does not use it. Unset: below the spool.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _below_the_spool(cls, data: Any) -> Any:
-        """Put profiles and history below the spool where only the spool is set: older files do not name their folders."""
-        if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
-            return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history", "hooks")}, **data}
-        return data
-
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        """Refuse folders that lie in each other: results would be drops, or the queue could be written to by everybody."""
-        folders = {"inbox": self.inbox, "outbox": self.outbox, "spool": self.spool}
-        for one, other in permutations(folders, 2):
-            if folders[one].is_relative_to(folders[other]):
-                where = "is" if folders[one] == folders[other] else "lies in"
-                raise ValueError(f"`{one}` {where} the folder of `{other}`; give each a folder of its own")
-        for own, name in product(("history", "hooks"), ("inbox", "outbox")):
-            if getattr(self, own).is_relative_to(folders[name]):
-                raise ValueError(
-                    f"`{own}` lies in the folder of `{name}`, where others may write; give it one of its own"
-                )
-        return self
 
 
 class Intake(Section):
@@ -380,7 +326,7 @@ class Settings(BaseModel):
         if isinstance(raw, dict):  # so that the default folders, too, are taken from the file's own
             raw = {**raw, **{section: {} for section in ("paths", "server") if raw.get(section) is None}}
         try:
-            return cls.model_validate(raw, context={"base": path.absolute().parent})
+            return cls.model_validate(raw, context=context_of(path))
         except ValidationError as exc:
             message, hint = explain_setting_errors(exc.errors(), cls, lines or {})
             raise ConfigError("config-invalid", f"{path}: {message}", hint) from exc

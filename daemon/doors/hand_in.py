@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from daemon.config.settings import Paths
+from daemon.config.paths import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.shared_files import (
     file_digest,
@@ -46,6 +46,21 @@ from daemon.system.permissions import check_right
 ROWS = "rows"
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a door speaks of a manifest that nobody wrote as a file. `where`: what it says of each place."""
+
+    where: str = "in the job"
+
+    def place(self, path: tuple[str | int, ...]) -> str:
+        """Return where the value at a path comes from, such as `--set fps`."""
+        return self.where
+
+    def tell(self, sentences: str) -> str:
+        """Return sentences of an error in the words of this door."""
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -274,20 +289,24 @@ class _Submission:
 def check(
     manifest: dict[str, Any],
     defaults: Sequence[FolderDefaults] = (),
-    place: Callable[[tuple[str | int, ...]], str] = lambda path: "in the job",
+    wording: Wording | None = None,
 ) -> Manifest:
     """Return the manifest as the daemon would read it.
 
     Args:
         defaults: those of its folder.
-        place: says where the value at a path comes from, such as `--set fps`: there is no file with lines to name.
+        wording: how the door names places and values: there is no file with lines.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse_manifest(dump(manifest), 1, defaults, place)[0]
+    wording = wording or Wording()
+    try:
+        checked = parse_manifest(dump(manifest), 1, defaults, wording.place)[0]
+    except JobError as exc:
+        checked = exc
     if isinstance(checked, JobError):
-        raise checked
+        raise JobError(checked.code, wording.tell(checked.message), wording.tell(checked.hint)) from checked
     return checked
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from daemon.doors.option_words import OptionWords
+from daemon.errors import JobError
+from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
+from daemon.jobs.yaml_positions import load_documents, to_core_types
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -30,8 +36,26 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
                 raise click.BadParameter(f"{group} has a value already, so {key} cannot be set", param_hint="--set")
         if isinstance(target.get(last), dict):
             raise click.BadParameter(f"keys below {key} are set already, so it has no value itself", param_hint="--set")
-        target[last] = value
+        target[last] = _entries(pair, key, value) if not groups and key in COLLECTIONS and value[0] in "[{" else value
     return manifest
+
+
+def _entries(pair: str, key: str, value: str) -> Any:
+    """Return a value in braces or brackets, such as `[{at: 0, name: smile}]`, as a manifest would have it.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    documents: list[Any] = []
+    with contextlib.suppress(JobError):
+        documents = list(load_documents(f"{key}: {value}"))
+    if len(documents) != 1 or isinstance(documents[0], JobError):
+        raise click.BadParameter(
+            f"{pair!r} is no valid {value[0]}…{'}' if value[0] == '{' else ']'}: commas stand between its entries, a colon and "
+            "a blank after each key, and each bracket has its other half",
+            param_hint="--set",
+        )
+    return to_core_types(documents[0].value[key])
 
 
 def with_settings(pairs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,24 +83,14 @@ def _join(manifest: dict[str, Any], given: Mapping[str, Any], above: str) -> Non
             manifest[key] = value
 
 
-def option_of(given: Mapping[str, Any], **arguments: str) -> Callable[[tuple[str | int, ...]], str]:
-    """Return what says which option of a command the value at a path of its manifest comes from.
+def option_of(given: Mapping[str, Any], **arguments: str) -> OptionWords:
+    """Return the words of the command that runs, for the errors of its manifest.
 
     Args:
         given: what the options besides `--set` say, as for `with_settings`.
         arguments: key of the manifest → the argument that gives it.
     """
-    named = {"text": "TEXT", **arguments}
-
-    def option(path: tuple[str | int, ...]) -> str:
-        keys = [str(part) for part in path if isinstance(part, str)]
-        if not keys:
-            return "in this command"
-        if given.get(keys[0]) is None:
-            return f"--set {'.'.join(keys)}"
-        return named.get(keys[0], f"--{keys[-1].replace('_', '-')}")
-
-    return option
+    return OptionWords(given=given, arguments=arguments)
 
 
 def words_of(text: str) -> str:

@@ -1,9 +1,15 @@
-"""Tells from a file's name in the inbox what it is: a manifest, a request file, or what a program keeps for itself."""
+"""Tells from the names of files in the inbox what they are: manifests, request files, or what a program keeps for itself."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
+from daemon.system.safe_open import open_below, opened_root
+
+#: So many folders below the inbox are looked into.
+MAX_DEPTH = 4
 MANIFESTS = (".yaml", ".yml")
 #: Names of the file that holds the defaults of the manifests in its folder and below, in small letters.
 DEFAULTS = tuple(f"_defaults{ending}" for ending in MANIFESTS)
@@ -78,3 +84,31 @@ def stands_for(name: str) -> str | None:
 def is_conflict_copy(name: str) -> bool:
     """Return whether a file has a name that only a synchroniser gives. Nobody asked for such a copy, so it is no job."""
     return _CONFLICT.search(name) is not None
+
+
+def has_manifests(inbox: Path) -> bool:
+    """Return whether files in the inbox, or in folders that are looked into, have names of manifests."""
+    try:
+        with opened_root(inbox) as root:
+            return _has_manifests(root, ".", 0)
+    except OSError:
+        return False
+
+
+def _has_manifests(root: int, folder: str, depth: int) -> bool:
+    try:
+        descriptor = open_below(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # closed, moved away, or a mount
+        return False
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [
+                (entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not is_passed_over(entry.name)
+            ]
+    finally:
+        os.close(descriptor)
+    return any(
+        name.lower().endswith(MANIFESTS) and not is_dir and not is_defaults(name) for name, is_dir in names
+    ) or any(
+        is_dir and depth < MAX_DEPTH and _has_manifests(root, f"{folder}/{name}", depth + 1) for name, is_dir in names
+    )

@@ -26,6 +26,7 @@ from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
 from daemon.intake.inbox_names import (
     MANIFESTS,
+    MAX_DEPTH,
     REQUEST_ENDINGS,
     is_conflict_copy,
     is_defaults,
@@ -37,8 +38,6 @@ from daemon.system.safe_open import open_below, opened_root
 from daemon.system.writers import is_written_below
 
 log = structlog.get_logger()
-
-MAX_DEPTH = 4  # folders below the inbox that are looked into
 
 
 class Seen(NamedTuple):

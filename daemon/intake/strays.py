@@ -20,13 +20,14 @@ from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import (
     HAVE_IT_BROUGHT,
     MANIFESTS,
+    MAX_DEPTH,
     PLACEHOLDER,
     REQUEST_ENDINGS,
     is_conflict_copy,
     is_defaults,
     stands_for,
 )
-from daemon.intake.scanner import MAX_DEPTH, InboxScanner
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.untrusted import printable

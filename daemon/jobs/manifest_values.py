@@ -114,7 +114,7 @@ def _file_name(value: object) -> str:
     if _LISTED.search(text):
         raise ValueError("must be one file name")
     if any(ord(char) < 32 for char in text):
-        raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
+        raise ValueError("has a control character: in double quotes \\ begins one. Write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
         raise ValueError("must name a file next to the manifest")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
@@ -175,7 +175,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 def _text(value: object) -> object:
     """Refuse the name of a file in place of the words in it, and control characters, which only an escape can bring here."""
     if isinstance(value, str) and _CONTROL.search(value):
-        raise ValueError("has a control character: in double quotes \\ begins one; use single quotes")
+        raise ValueError("has a control character: in double quotes \\ begins one. Use single quotes")
     if isinstance(value, str) and (_TEXT_FILE.fullmatch(value.strip()) or _OTHER_FILE.fullmatch(value.strip())):
         raise ValueError("must be the words themselves")
     return value
@@ -192,7 +192,7 @@ def _base(value: object) -> str:
 def _avatar(value: object) -> str:
     text = str(value).strip()
     if text.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif")):
-        raise ValueError(f"is the name of an avatar profile; for a picture file write `image: {text}`")
+        raise ValueError("must be the name of an avatar profile")
     return text
 
 

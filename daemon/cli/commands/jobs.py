@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +167,7 @@ def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
 
 
 @jobs.command("show")
-@click.argument("job_id", shell_complete=complete_jobs)
+@click.argument("job_id", metavar="JOB", shell_complete=complete_jobs)
 @json_option
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
@@ -229,6 +231,23 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     return {"manifest": str(job.facts.path)}
 
 
+def _ask(shell: Shell, op: str, wanted: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Ask for something about a job, again where its manifest was taken in between the look at it and the answer."""
+    from daemon.cli.job_lookup import TAKEN_IN_S
+
+    target = _target(shell, op, wanted)
+    deadline = time.monotonic() + TAKEN_IN_S
+    while True:
+        try:
+            return shell.ask(op, **target, **data)
+        except AvatarError as exc:
+            if "manifest" not in target or exc.code != "file-missing" or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+        with contextlib.suppress(AvatarError):  # neither in the inbox any more nor in the spool yet
+            target = _target(shell, op, wanted)
+
+
 def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
     @json_option
     @click.pass_obj
@@ -242,7 +261,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         errors: list[AvatarError] = []
         for wanted in job_ids:  # one that cannot be does not keep the others from it
             try:
-                answers.append({"for": wanted, **shell.ask(op, **_target(shell, op, wanted), **data)})
+                answers.append({"for": wanted, **_ask(shell, op, wanted, data)})
             except AvatarError as exc:
                 errors.append(exc)
                 answers.append({"for": wanted, "ok": False, **exc.to_dict()})
@@ -259,7 +278,9 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         if codes:
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
 
-    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True, shell_complete=complete_jobs)(command)
+    made: Callable[..., Any] = click.argument(
+        "job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs
+    )(command)
     for option in options:
         made = option(made)
     return click.command(op, help=doc)(made)

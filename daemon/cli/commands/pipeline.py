@@ -111,8 +111,8 @@ def finish_job(
     if output is not None:
         keys |= format_of(output, keys)
     target = output or Path(f"avatar.{keys.get('format') or _usual_format(keys)}")
-    place = option_of(given, **dict.fromkeys(face, option))
-    result = make(shell, keys, target, place, quiet=as_json, timeout=timeout)
+    wording = option_of(given, **dict.fromkeys(face, option))
+    result = make(shell, keys, target, wording, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)

@@ -41,37 +41,38 @@ def status(shell: Shell, verbose: bool, as_json: bool) -> None:
         value |= details(shell)
 
     def text() -> None:
-        for line in _lines(value):
-            click.echo(line)
+        lines = list(_lines(value))
         if verbose:
             from daemon.cli.status_details import detail_lines
 
-            for line in detail_lines(value):
-                click.echo(line)
+            lines += detail_lines(value)
+        width = max(len(label) for label, _ in lines)
+        for label, told in lines:
+            click.echo(f"{label:{width}} {told}" if label else told)
 
     show({**value, "at": iso(time.time())}, as_json, text)
     if daemon_absent(value):
         raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
 
 
-def _lines(value: dict[str, Any]) -> Iterator[str]:
-    yield f"daemon   {_daemon(value)}"
+def _lines(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the label of each line, which may be empty, and the rest of it."""
+    yield "daemon", _daemon(value)
     for scope, pause in value["paused"].items():
         end = f" until {pause['until']}" if pause["until"] else ""
-        yield f"PAUSED   {scope} by {pause['by']} since {pause['since']}{end}: {pause['reason'] or 'no reason given'}"
+        yield "PAUSED", f"{scope} by {pause['by']} since {pause['since']}{end}: {pause['reason'] or 'no reason given'}"
     for lane, fault in value["paused_lanes"].items():
-        yield f"WAITING  {lane} since {fault['since']}: {fault['message']} {fault['hint']}"
+        yield "WAITING", f"{lane} since {fault['since']}: {fault['message']} {fault['hint']}"
     if unwatched := value["unwatched"]:
-        yield f"NOTE     {unwatched['message']} {unwatched['hint']}"
-    yield from (f"HOOKS    {line}" for line in describe_hook_troubles(value))
-    width = max(8, *map(len, value["queues"]))
+        yield "NOTE", f"{unwatched['message']} {unwatched['hint']}"
+    yield from (("HOOKS", line) for line in describe_hook_troubles(value))
     for stage, sides in value["queues"].items():
-        yield f"{stage:{width}} {sides['ready']} waiting, {sides['active']} running"
+        yield stage, f"{sides['ready']} waiting, {sides['active']} running"
     for slot in value["slots"] if len(value["slots"]) > 1 else ():
-        yield f"{slot['lane']:8} {describe_slot(slot)}"
+        yield slot["lane"], describe_slot(slot)
     # A job that was cancelled rests in the folder of those that failed.
     rest = {"failed or cancelled" if name == "failed" else name: value[name] for name in RESTING}
-    yield ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
+    yield "", ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
 
 
 def _daemon(value: dict[str, Any]) -> str:

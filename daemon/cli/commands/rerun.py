@@ -50,10 +50,10 @@ def rerun(
     """
     job, before = _job(shell, wanted)
     files = files_of(given)
-    place = option_of(files)
+    wording = option_of(files)
     manifest, files = manifest_of(pairs, {"base": job}, files)
     result = next_name(shell.settings.paths.outbox, before) if name is None else checked_name(name)
-    hand_in_and_tell(shell, manifest, files, result, key or "", (), place, chosen=name is None, wait=wait,
+    hand_in_and_tell(shell, manifest, files, result, key or "", (), wording, chosen=name is None, wait=wait,
                      timeout=timeout, as_json=as_json)  # fmt: skip
 
 

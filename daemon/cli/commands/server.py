@@ -180,9 +180,12 @@ def list_keys(shell: Shell, as_json: bool) -> None:
     ]
 
     def tell() -> None:
+        width = max((len(str(row["name"])) for row in rows), default=0)
         for row in rows:
             ends = "expired" if row["expired"] else f"until {row['expires']}" if row["expires"] else "never expires"
-            click.echo(f"{row['id']}  {row['name']:20}  {row['role']:6}  {ends}; last used: {row['used'] or 'never'}")
+            click.echo(
+                f"{row['id']}  {row['name']:{width}}  {row['role']:6}  {ends}; last used: {row['used'] or 'never'}"
+            )
         if not rows:
             click.echo(
                 _NONE_LEFT.format(path=keys.path)

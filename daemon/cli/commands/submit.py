@@ -15,7 +15,7 @@ from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import check, check_name, hand_in
+from daemon.doors.hand_in import Wording, check, check_name, hand_in
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
 from daemon.doors.words import option_of, with_settings, words_of
@@ -97,12 +97,12 @@ def submit(
     """
     files = files_of(given)
     words = None if text is None else words_of(text)
-    place = option_of({"voice": voice, "text": words, **files})
+    wording = option_of({"voice": voice, "text": words, **files})
     manifest, files = manifest_of(pairs, {"voice": voice, "text": words}, files)
     defaults = read_defaults(shell.settings.paths.inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
     _check_needs(manifest, files, defaults)
     wanted = None if name is None else checked_name(name)
-    hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, place, wait=wait, timeout=timeout,
+    hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, wording, wait=wait, timeout=timeout,
                      as_json=as_json)  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def hand_in_and_tell(
     name: str | None,
     key: str,
     defaults: Sequence[FolderDefaults],
-    place: Callable[[tuple[str | int, ...]], str],
+    wording: Wording,
     *,
     chosen: bool = False,
     wait: bool,
@@ -148,13 +148,13 @@ def hand_in_and_tell(
 ) -> None:
     """Hand in a job as `daemon.doors.hand_in.hand_in` does, and say where its status is; with `wait`, follow it to its end.
 
-    `place` as for `daemon.doors.hand_in.check`.
+    `wording` as for `daemon.doors.hand_in.check`.
 
     Raises:
         AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
         click.exceptions.Exit: the job ended without a result.
     """
-    checked_manifest = check({**manifest, **usual_names(files)}, defaults, place)
+    checked_manifest = check({**manifest, **usual_names(files)}, defaults, wording)
     check_text_length(checked_manifest, shell.settings)
     check_notify(checked_manifest.notify, shell.settings.hooks)
     handed_in = hand_in(

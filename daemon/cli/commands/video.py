@@ -15,6 +15,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_avatars, complete_value, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
 from daemon.cli.numbers import SECONDS
+from daemon.doors.hand_in import Wording
 from daemon.doors.words import option_of, with_settings
 from daemon.jobs.companions import PICTURE_ENDINGS
 
@@ -140,8 +141,8 @@ def encode(
     if "subtitles" in keys:
         keys.setdefault("captions", "burn")
     keys |= format_of(output, keys)
-    place = option_of(given, video="VIDEO")
-    result = make(shell, keys, output, place, quiet=as_json, timeout=timeout)
+    wording = option_of(given, video="VIDEO")
+    result = make(shell, keys, output, wording, quiet=as_json, timeout=timeout)
     show(result_json(result), as_json, lambda: tell_result(result))
     if not result.success:
         raise click.exceptions.Exit(1)
@@ -165,7 +166,7 @@ def info(shell: Shell, file: Path, timeout: float | None, as_json: bool) -> None
     key = "image" if file.suffix.lower() in PICTURE_ENDINGS else "video"
     with tempfile.TemporaryDirectory(prefix="avatar-info-") as folder:
         target = Path(folder) / "info.json"
-        result = make(shell, {"kind": "info", key: file}, target, lambda path: "FILE", quiet=True, timeout=timeout)
+        result = make(shell, {"kind": "info", key: file}, target, Wording("FILE"), quiet=True, timeout=timeout)
         if not result.success:
             show(result_json(result), as_json, lambda: tell_result(result))
             raise click.exceptions.Exit(1)

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from daemon.config import Settings
-from daemon.config.settings import Intake, Paths
+from daemon.config.paths import Paths
+from daemon.config.settings import Intake
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in, next_name

@@ -14,8 +14,8 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop
 from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
+from daemon.intake.inbox_names import MAX_DEPTH
 from daemon.intake.jobs.claimed import WITHDRAWN, Claimed
-from daemon.intake.scanner import MAX_DEPTH
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY

@@ -99,6 +99,14 @@ _INSTEAD: dict[str, str] = {
     "words, with two blanks before each line.",
     "audio_url image_url video_url picture_url photo_url url source_url": "Nothing is fetched from the web: download the file, "
     "put it next to the manifest, and write its name, such as `image: portrait.png`.",
+    "file filepath path media": "A file is named by what is in it: write `image`, `audio` or `video`, such as "
+    "`image: portrait.png`.",
+    "trim cut clip start end": "Nothing is cut by its time: cut the recording or the video in an editor, and hand that in.",
+    "mute muted silent no_audio": "`audio` replaces the sound of a video; nothing removes it: do that in an editor or player.",
+    "rotate rotation flip mirror": "Pictures and videos are shown upright, as their files say: turn them in an editor, and hand "
+    "that in.",
+    "fade fade_in fade_out transition transitions effect effects filter filters": "Nothing is faded or filtered: do that in an "
+    "editor.",
     "temperature top_p guidance guidance_scale cfg steps similarity_boost style_exaggeration": "Voices here have no such "
     "setting: leave it out. `speed` sets the pace, and `motion` how much the head moves.",
     "user by author owner sender": "Who handed a job in is told by the owner of the file: leave this out.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.key_lines import FREE_TEXTS
@@ -35,7 +36,9 @@ def list_mistake(key: str, value: Any, document: YamlDocument) -> Mistake:
 def escape_mistake(found: LostBackslashes, document: YamlDocument) -> Mistake:
     """Return the mistake of a value whose backslashes YAML took for other signs."""
     place, path = document.mark((found.key,)), (found.key,)
-    advice = advice_for_value(found.key, found.written.replace("\\\\", "\\"), is_number=False, is_file=True)
+    advice = advice_for_value(
+        found.key, found.written.replace("\\\\", "\\"), is_number=False, is_file=found.key in COMPANIONS
+    )
     return Mistake(
         place,
         f"{found.what} ({place}).",

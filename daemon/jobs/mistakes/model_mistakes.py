@@ -53,9 +53,11 @@ def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
             place, f"`{key}` is empty ({place}).", describe_key(path), key=str(path[0]), is_empty_text=key == "text"
         )
     what = _plain_message(error, number_range(path))
-    return Mistake(
-        place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or describe_key(path), key=str(path[0])
-    )
+    if "must " in what:
+        message = f"`{key}` {what}, not {_quoted(value)} ({place})."
+    else:  # a sentence of its own, which names the part of the value that is wrong
+        message = f"`{key}`{' ' if what.startswith(('has ', 'is ')) else ': '}{what} ({place})."
+    return Mistake(place, message, advice or describe_key(path), key=str(path[0]))
 
 
 def conflict_mistake(conflict: Conflict, document: YamlDocument) -> Mistake:

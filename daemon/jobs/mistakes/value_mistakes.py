@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daemon.config.flow import as_flow
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
 from daemon.jobs.mistakes.values.rough_values import (
@@ -186,6 +187,8 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Results go into the outbox, nowhere else. Write `output: {name}`."
     if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
         return None
+    if key == "avatar":
+        return f"For a picture file write `image: {text}`."
     if key == "face" and word in ("right", "last", "rightmost"):
         return "Count the faces from the left, from 0: of two, the right one is `face: 1`."
     if key in ("size", "aspect"):
@@ -266,9 +269,9 @@ def _advice_for_entries(key: str, value: Any) -> str | None:
         return f"Write `motion: {{head: {value}}}`."
     if key == "lexicon" and (found := re.fullmatch(r"([\w.+#-]+)\s*(?:=>?|[-–—]>|→)\s*([\w -]+)", str(value))):
         return f"Write `lexicon: {{{found[1]}: {found[2]}}}`."
-    if key == "lexicon" and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        entries = ", ".join(f"{word}: {said}" for one in value for word, said in one.items())
-        return f"Write `lexicon: {{{entries}}}`."
+    if key != "expressions" and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        entries = ", ".join(f"{word}: {as_flow(said)}" for one in value for word, said in one.items())
+        return f"Write `{key}: {{{entries}}}`."
     if key == "expressions" and isinstance(value, dict) and {"at", "name"} <= {*value}:
         return f"Write `expressions: [{{at: {value['at']}, name: {value['name']}}}]`."
     return None
@@ -323,7 +326,8 @@ def _advice_for_shape(key: str, word: str) -> str | None:
         wanted = float(found[1].replace(",", "."))
         near = min(_SHAPES, key=lambda shape: abs(_ratio(shape) - wanted))
         return f"Write `aspect: {near}`." if abs(_ratio(near) - wanted) < 0.02 * wanted else None
-    if not (found := _PAIR.fullmatch(word.removesuffix("px"))):
+    found = _PAIR.fullmatch(word.removesuffix("px"))
+    if not found and (key != "size" or not (found := re.search(r"(?<!\d)(\d{3,4}) ?[x×*] ?(\d{3,4})(?!\d)", word))):
         return None
     width, height = int(found[1]), int(found[2])
     if max(width, height) < _LEAST_SIDE:  # what is less is a shape

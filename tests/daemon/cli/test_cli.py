@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,8 +108,8 @@ def test_a_verbose_status_tells_lanes_models_and_the_last_errors(installation: C
     assert model["lane"] in ("voice", "gpu")
     assert Path(f"/proc/{model['pid']}").exists()
     told = one.avatar("status", "-v").stdout
-    assert f"model    {model['model']} (tts): " in told
-    assert "lane     gpu is ready: " in told
+    assert f"model     {model['model']} (tts): " in told
+    assert "lane      gpu is ready: " in told
     wait_for("the index", lambda: "text-unspeakable" in one.avatar("status", "-v").stdout)
     # When its worker is gone / Then so is the model, and with the daemon every one
     os.kill(model["pid"], signal.SIGKILL)
@@ -116,7 +117,7 @@ def test_a_verbose_status_tells_lanes_models_and_the_last_errors(installation: C
     one.stop()
     told = one.avatar("status", "-v", code=69).stdout
     assert "none is loaded" in told
-    assert "error    bad, " in told
+    assert "error     bad, " in told
 
 
 def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tmp_path: Path) -> None:
@@ -222,3 +223,40 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(
 def test_the_help_tells_of_each_command_what_the_command_tells() -> None:
     for name, (module, sentence) in COMMANDS.items():
         assert getattr(importlib.import_module(module), name).get_short_help_str(200) == sentence
+
+
+def test_a_second_key_of_a_name_is_made_and_told_and_keys_are_listed_in_straight_columns(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a key
+    one = installation()
+    first = json.loads(one.avatar("key", "add", "website", "--json").stdout)
+    assert "already" not in one.avatar("key", "add", "anna-of-the-long-name", "--role", "admin", "--days", "3").stderr
+    # When another one of its name is made, then it is told of the first, and what removes it
+    second = one.avatar("key", "add", "website", "--role", "read")
+    assert f"website has another key already: {first['id']}. All of them are valid" in second.stderr
+    assert f"`avatar key revoke {first['id']}` removes one" in second.stderr
+    assert second.stdout.strip().count("\n") == 0
+    # And each is listed, in columns
+    listed = one.avatar("key", "list").stdout.splitlines()
+    assert len(listed) == 3
+    assert len({line.index("; last used: never") - len(end) for line in listed for end in _ends(line)}) == 1, listed
+    assert [row["name"] for row in json.loads(one.avatar("key", "list", "--json").stdout)].count("website") == 2
+
+
+def _ends(line: str) -> list[str]:
+    return re.findall(r"never expires|until [^;]+", line)
+
+
+def test_every_line_of_the_status_begins_with_its_label_and_goes_on_in_one_column(
+    installation: Callable[..., Installation],
+) -> None:
+    one = installation()
+    one.avatar("pause", "--reason", "night", code=None)
+    one.start()
+    for options in ((), ("-v",)):
+        lines = one.avatar("status", *options).stdout.splitlines()
+        labelled = [line for line in lines if not line[0].isdigit()]
+        columns = {len(found[0]) for line in labelled if (found := re.match(r"\S+ +", line))}
+        assert len(columns) == 1, lines
+        assert columns.pop() == len("transcode "), lines

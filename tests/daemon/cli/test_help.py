@@ -123,3 +123,30 @@ def test_every_exit_code_that_a_help_names_is_on_the_page() -> None:
     for path in LEAVES:
         for code in re.findall(r"[Ee]xit code (\d+)", EVERY[path].help or ""):
             assert f"| {code} |" in page, path
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("submit Hi. --resolution 1080p", "Did you mean --set size=VALUE?"),
+        ("submit --words Hi.", "Did you mean TEXT, without an option?"),
+        (
+            "pipeline run Hi. --avatar a.png --captions srt",
+            "Did you mean --set captions=VALUE?",
+        ),
+        ("pipeline run Hi. --avatar a.png --framerate 30", "Did you mean --fps?"),
+        ("video encode a.mp4 -o b.mp4 --resolution 1080p", "Did you mean --size?"),
+        ("jobs rerun hello --text Bye.", "Did you mean --set text=VALUE?"),
+        ("avatar add a.png --name a --blink 0", "Did you mean --set motion.blink=VALUE?"),
+        ("voice speak heart Hi. --rate 1.2", "Did you mean --speed?"),
+        ("jobs priority hello high", "'high' is no whole number."),
+        ("jobs list --limit ten", "'ten' is no whole number."),
+        ("jobs show", "Missing argument 'JOB'."),
+    ],
+)
+def test_what_is_typed_for_an_option_or_a_value_is_answered_with_what_is_meant(
+    shared: Installation, args: str, said: str
+) -> None:
+    (shared.root / "a.png").touch()
+    (shared.root / "a.mp4").touch()
+    assert said in shared.avatar(*shlex.split(args), code=2).stderr

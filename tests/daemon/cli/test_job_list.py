@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,13 @@ import yaml
 
 from daemon.cli import job_list
 from daemon.cli.common import Shell
+from daemon.config import Settings
+from daemon.errors import ConfigError
+from daemon.history.database import close_cleanly, open_to_write, set_meta
 from daemon.history.entry import Entry
 from daemon.history.query import Query, Row
+from daemon.intake.inbox_names import has_manifests
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.outbox import looks
 from tests.conftest import FAST
@@ -50,6 +58,68 @@ def test_a_manifest_that_is_noted_between_two_looks_is_listed_once(
     monkeypatch.setattr(job_list, "was_left_open", lambda folder: False)
     # When jobs are listed, then it is there, and once
     assert [row.name for row in job_list.find_rows(Shell(str(config)), Query(state=state))] == ["hello"]
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_list_imports_what_looks_at_manifests_and_all_settings_only_where_it_needs_them(tmp_path: Path) -> None:
+    # Given an index, and an inbox with pictures and folders, and no manifest
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(FAST))
+    connection = open_to_write(tmp_path / "spool" / "history")
+    set_meta(connection, "complete", 1)
+    connection.close()
+    (tmp_path / "inbox" / "anna").mkdir(parents=True)
+    (tmp_path / "inbox" / "anna" / "portrait.png").touch()
+    close_cleanly(tmp_path / "spool" / "history")
+    heavy = ("daemon.config.settings", "daemon.cli.job_lookup", "daemon.jobs.manifest", "structlog", "rich")
+    code = (
+        "import atexit, sys; from daemon.cli import main; "
+        f"atexit.register(lambda: print([name for name in {heavy} if name in sys.modules])); main(['jobs', 'list'])"
+    )
+
+    def imported() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    # Then nothing of that is imported, which takes longer than the list itself
+    assert imported() == "[]\n"
+    # And a manifest in a folder of the inbox is listed
+    (tmp_path / "inbox" / "anna" / "hello.yaml").write_text(SPEECH)
+    assert "anna/hello\twaiting" in imported()
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
+        ("hello.yaml", True),
+        ("Hello.YML", True),
+        ("anna/b/c/d/hello.yaml", True),
+        ("a.yaml/hello.yml", True),
+        ("anna/b/c/d/e/hello.yaml", False),  # deeper than anybody looks
+        ("portrait.png", False),
+        ("_defaults.yaml", False),
+        (".keys/hello.yaml", False),
+        ("a.yaml/portrait.png", False),
+    ],
+)
+def test_an_inbox_has_manifests_where_a_look_at_it_finds_some(tmp_path: Path, path: str, there: bool) -> None:
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(SPEECH)
+    assert has_manifests(tmp_path) is there
+    assert bool(InboxScanner(tmp_path, Settings()).look()) is there
+
+
+def test_the_folders_alone_are_read_as_with_all_settings_and_their_mistakes_are_told(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    for text in ("", "paths:\n", "paths: {spool: ~/q}\n", "paths: {inbox: in, history: h}\nlog: {level: debug}\n"):
+        config.write_text(text)
+        assert Shell(str(config)).paths == Shell(str(config)).settings.paths
+    for text in ("paths: {inbox: a, outbox: a}\n", "paths: {inbux: a}\n", "paths: [a]\n", "- a\n"):
+        config.write_text(text)
+        with pytest.raises(ConfigError) as told:
+            _ = Shell(str(config)).paths
+        with pytest.raises(ConfigError, match=re.escape(told.value.message)):
+            _ = Shell(str(config)).settings
 
 
 def test_looks_of_the_page_that_nobody_has_read_yet_are_not_listed(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.commands import jobs
+from daemon.cli.common import Shell
 from daemon.cli.job_lookup import which_is_meant
 from daemon.control.spool_requests import send_request
+from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.history.database import FILE
 from daemon.jobs.record import Job
@@ -54,6 +57,28 @@ def test_a_manifest_that_waits_is_listed_shown_and_cancelled(shared: Installatio
     assert shared.finished("patient")["job"] == job["job"]
     assert [other["state"] for other in listed(shared) if other["job"] == job["job"]] == ["cancelled"]
     assert not list(shared.inbox.glob("*.yaml"))
+
+
+def test_a_job_that_was_handed_in_while_no_daemon_runs_is_known_by_the_id_that_submit_told(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a job handed in, and a record of an id for it that somebody else wrote
+    one = installation()
+    job = json.loads(one.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--json").stdout)["job"]
+    forged = job[:-8] + ("0" * 8 if job[-8:] != "0" * 8 else "1" * 8)
+    (one.inbox / f".{forged}.handin").write_bytes(
+        (one.inbox / f".{job}.handin").read_bytes().replace(job.encode(), forged.encode())
+    )
+    os.chown(one.inbox / f".{forged}.handin", ANNA, -1)
+
+    # Then the commands know it by its own id
+    assert json.loads(one.avatar("jobs", "show", job, "--json").stdout)["name"] == "hello"
+    assert "There is no job" in one.avatar("jobs", "show", forged, code=3).stderr
+    assert "is still in the inbox" in one.avatar("jobs", "hold", job, code=1).stderr
+    assert "it will obey when it starts" in one.avatar("jobs", "cancel", job).stdout
+    # And a daemon that starts cancels it
+    one.start()
+    assert one.finished("hello")["state"] == "cancelled"
 
 
 def test_the_list_takes_the_state_words_of_other_systems_and_words_of_the_text(
@@ -410,3 +435,23 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
     # Then it is ended all the same, and the job is cancelled
     assert "is cancelled" in asyncio.run(live())
     assert room.spool.load_job(room.spool.root / "failed" / job.id).state == "cancelled"
+
+
+def test_a_request_follows_a_manifest_that_is_taken_in_between_look_and_answer(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a manifest that has become a job when the daemon is asked about it
+    asked: list[dict[str, str]] = []
+
+    def ask(shell: Shell, op: str, **target: str) -> dict[str, Any]:
+        asked.append(target)
+        if "manifest" in target:
+            raise AvatarError("file-missing", "hello.yaml is not there.")
+        return {"ok": True, "message": "It ends."}
+
+    targets = iter([{"manifest": "hello.yaml"}, {"job": "job-1"}])
+    monkeypatch.setattr(jobs, "_target", lambda *about: next(targets))
+    monkeypatch.setattr(Shell, "ask", ask)
+    # Then the job is asked for
+    assert "It ends." in installation().avatar("jobs", "cancel", "job-1").stdout
+    assert asked == [{"manifest": "hello.yaml"}, {"job": "job-1"}]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +16,15 @@ import pytest
 import yaml
 
 from daemon.cli.commands import submit
+from daemon.doors.hand_in import check, dump
+from daemon.doors.option_words import OptionWords
+from daemon.doors.words import settings_of
+from daemon.errors import JobError
+from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
 from tests.conftest import PORTRAIT, Installation
 from tests.support.daemon.ledger import sound
 from tests.support.machine.people import ANNA, BERT, DROPPERS, avatar_as, give
+from tests.test_mistakes import ROWS, SIGNS
 
 IMAGE = ("--image", str(PORTRAIT))
 
@@ -200,3 +208,67 @@ def test_a_name_that_holds_something_else_is_not_taken_for_the_picture(
     assert named.read_bytes() == PORTRAIT.read_bytes()
     assert not named.is_symlink()
     assert usual.read_bytes() == b"something else"
+
+
+#: What only somebody who writes a file can do.
+OF_FILES = ("line of its own", "indented", "next to the manifest", "line ---", "text: |", "below `")
+
+
+@pytest.mark.parametrize("row", ROWS["A key or a value that is not allowed"], ids=lambda row: row[0])
+def test_an_error_of_the_command_line_says_which_option_to_write_and_none_of_a_line_in_a_file(row: list[str]) -> None:
+    with contextlib.suppress(yaml.YAMLError):  # what no option can say
+        written = yaml.load(row[0].translate(SIGNS), Loader=yaml.BaseLoader)  # noqa: S506  # texts, lists and mappings alone
+        told = _refusal({"text": "a", "image": "a.png", **written})
+        assert not [words for words in OF_FILES if words in told], told
+        # An entry of a list is written in its braces, and a kind of job may only be told.
+        assert not [line for line in proposed_lines(told) if not line.startswith(("kind:", "at:", "name:"))], told
+        for option in re.findall(r"`(--set [^`]+)`", told):
+            settings = settings_of(tuple(shlex.split(option)[1::2]))
+            assert is_allowed(dump(settings).decode()), option
+
+
+def _refusal(manifest: dict[str, Any]) -> str:
+    """Return what the command line says of a manifest; nothing where it accepts it."""
+    try:
+        check(manifest, (), OptionWords(options=("--set",)))
+    except JobError as exc:
+        return str(exc)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (
+            ["submit", "Hi.", *IMAGE, "--set", "expressions=happy"],
+            "Write `--set 'expressions=[{at: 0, name: smile}]'`.",
+        ),
+        (["submit", "Hi.", *IMAGE, "--set", "fps=31"], "Write `--set fps=30`."),
+        (["submit", "script.txt", *IMAGE], "give the words themselves as TEXT; - reads them from standard input."),
+        (["submit", "anna.wav", *IMAGE], "write `--audio anna.wav`"),
+        (["pipeline", "run", "Hi.", "--avatar", str(PORTRAIT), "--set", "quality=4k"], "Write `--set size=3840x2160`"),
+        (
+            ["pipeline", "run", "Hi.", "--avatar", str(PORTRAIT), "--set", "captions=yes"],
+            "Write `--set captions=srt` or",
+        ),
+        (["video", "encode", str(PORTRAIT), "-o", "x.mp4", "--crop", "1:2:3:4"], "Write `--crop 1x2+3+4`."),
+        (["avatar", "add", str(PORTRAIT), "--name", "a", "--background", "white"], "Write `--background '#ffffff'`."),
+        (["voice", "speak", "heart", "Hi.", "--language", "spannish"], "Write `--language es`."),
+    ],
+    ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else None,
+)
+def test_an_error_names_the_options_of_its_command(shared: Installation, args: list[str], said: str) -> None:
+    told = shared.avatar(*args, code=None)
+    assert told.returncode
+    assert said in told.stderr
+
+
+def test_a_value_with_entries_is_taken_from_the_command_line(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    smile = "expressions=[{at: 0, name: smile}, {at: lovely, name: neutral}]"
+    one.avatar("submit", "A lovely day.", *IMAGE, "--set", smile, "--set", "lexicon={day: die}", "--name", "a")
+    written = yaml.safe_load((one.inbox / "a.yaml").read_text(encoding="utf-8"))
+    assert written["expressions"] == [{"at": 0, "name": "smile"}, {"at": "lovely", "name": "neutral"}]
+    assert written["lexicon"] == {"day": "die"}
+    told = one.avatar("submit", "A day.", *IMAGE, "--set", "expressions=[{at: 0, name: smile]", code=2).stderr
+    assert "each bracket has its other half" in told

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from daemon.config.settings import Paths, Server
+from daemon.config.paths import Paths
+from daemon.config.settings import Server
 from daemon.doors import hand_in as door
 from daemon.doors.hand_in import hand_in, submit_job
 from daemon.doors.shared_files import write_readable

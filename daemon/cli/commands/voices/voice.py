@@ -12,7 +12,7 @@ import click
 from daemon.cli import outbox_view
 from daemon.cli.commands.voices import profiles
 from daemon.cli.commands.voices.jobs import hand_over, said_by_job
-from daemon.cli.common import Shell, alias, json_option, show
+from daemon.cli.common import Shell, alias, json_option, note, show
 from daemon.cli.complete import complete_engines, complete_value, complete_voices
 from daemon.cli.make_job import format_of
 from daemon.cli.numbers import Number
@@ -144,7 +144,7 @@ def _sample(language: str) -> str:
 
 def _table(rows: list[VoiceRow]) -> None:
     if not rows:
-        click.echo("No such voices.")
+        note("There are no such voices. `avatar voice list` shows all, with their engines and languages.")
         return
     width = max(len(row.id) for row in rows)
     for row in rows:

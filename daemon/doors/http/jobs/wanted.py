@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import check, with_files
+from daemon.doors.hand_in import Wording, check, with_files
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import ROWS, batch_refused
@@ -50,7 +50,7 @@ def check_wanted(
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     defaults = read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
     brought = names_brought(files)
-    found = check(with_files(wanted, brought), defaults, lambda path: "in the request")
+    found = check(with_files(wanted, brought), defaults, Wording("in the request"))
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
