@@ -36,6 +36,7 @@ from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
+from daemon.queue.abandoned_files import remove_abandoned_files
 from daemon.queue.lock import SpoolLock
 from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
@@ -46,7 +47,6 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.queue.turns import Turns, keep_turns
-from daemon.system.abandoned_files import remove_abandoned_files
 from daemon.system.disk_thread import DiskThread
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup

@@ -13,10 +13,10 @@ import structlog
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
+from daemon.queue.abandoned_files import remove_abandoned_files
 from daemon.queue.job_end import KEPT_FAILED, quarantine_error, remove_bulky_files
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
-from daemon.system.abandoned_files import remove_abandoned_files
 
 log = structlog.get_logger()
 
