@@ -17,10 +17,11 @@ Rgba = npt.NDArray[np.uint8]
 
 #: The painted ellipse: its middle beyond the corner, its half width and half height, units; part of it over which it fades.
 _OUTWARD, _ACROSS, _DOWN, _FADES = 0.13, 0.21, 0.15, 0.65
-#: Blur that tells the skin around the ellipse, and blur up to which what the picture shows counts as its grain, units.
-_AROUND, _GRAIN = 0.10, 0.007
-#: Hair is left as it is: where it differs from its surroundings, within the first number of units, by this part of their
-#: brightness at the middle, less of it is painted, and none from the third number on.
+#: Blur that tells the skin around the ellipse, units. Its grain is that of the skin so many units below; it differs by at most so
+#: many levels, so that no mole is copied.
+_AROUND, _GRAIN_BELOW, _MOST_GRAIN = 0.10, 0.32, 10.0
+#: What is finer than the first number of units is grain. Hair is left as it is: where the grain is at its median as much as the
+#: second number of the brightness, less of the skin is painted, and none from the third on.
 _FINE, _HAIRY, _HAIR = 0.03, 0.021, 0.035
 #: Lips, whose colour is not the skin's, end here, in half mouths; they have at most so many times their thickness.
 _LIPS_END, _THICK = 1.02, 1.3
@@ -43,10 +44,12 @@ def paint_mouth_corners(
     unit = frame.unit
     rows, columns = local.shape[:2]
     places = np.stack(np.meshgrid(np.arange(columns) + origin[0], np.arange(rows) + origin[1]), axis=-1)
-    seen = sample(portrait, places.astype(np.float32)).astype(np.float32)
+    below = places + _GRAIN_BELOW * unit * frame.down
+    seen, plain = (sample(portrait, at.astype(np.float32)).astype(np.float32) for at in (places, below))
+    soft = blur(seen, _FINE * unit)
+    grain = np.clip(plain - blur(plain, _FINE * unit), -_MOST_GRAIN, _MOST_GRAIN)
     x, y = local[..., 0], local[..., 1]
-    level = np.asarray(seen @ LUMA, np.float32)
-    fine = np.abs(level - blur(level, _FINE * unit))
+    level, fine = seen @ LUMA, np.abs((seen - soft) @ LUMA)
     away, bare = np.full(x.shape, np.inf), np.ones(x.shape)
     for end, outward in ((0, -1.0), (-1, 1.0)):
         corner = (curves[0][end] + curves[1][end]) / 2
@@ -63,7 +66,6 @@ def paint_mouth_corners(
     known = np.where(lips, 0.0, smoothstep((away - 0.5) / 0.5) + 1e-3).astype(np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-6)[..., None]
-    without_grain = blur(seen, max(_GRAIN * unit, 0.5))
-    change = around - without_grain
+    change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
-    return np.clip(np.dstack([seen + change, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(np.dstack([soft + change + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
