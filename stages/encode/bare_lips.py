@@ -13,7 +13,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 class BareLips:
-    """The bare lips of a rig (stages/face/rig/bare_lips.py), for a figure of `size` (width, height).
+    """The bare lips of a rig (stages/face/rig/bare_lips.py) and the skin beside them, for a figure of `size` (width, height).
 
     Attributes:
         slices: rows and columns of their box in the figure.
@@ -21,21 +21,36 @@ class BareLips:
 
     def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
         x, y = oral.origin
-        # The layer's box is several times as large.
-        first_x, first_y, width, height = cv2.boundingRect(oral.bare[..., 3])
+        # The layers' box is several times as large.
+        first_x, first_y, width, height = cv2.boundingRect(cv2.max(oral.bare[..., 3], oral.corners[..., 3]))
         left, top = max(x + first_x, 0), max(y + first_y, 0)
         right, bottom = min(x + first_x + width, size[0]), min(y + first_y + height, size[1])
         self.slices = slice(top, bottom), slice(left, right)
-        layer = oral.bare[top - y : bottom - y, left - x : right - x]
+        within = slice(top - y, bottom - y), slice(left - x, right - x)
+        self._bare, self._corners = _Layer(oral.bare[within]), _Layer(oral.corners[within])
+
+    def put(self, figure: Picture, bare: float, rounded: float) -> Picture:
+        """Mix the lips into a BGRA figure by `bare`, and the skin beside rounded lips by `rounded`, 0 to 1; returns what was in
+        their box.
+        """
+        box = figure[self.slices]
+        kept = box.copy()
+        if bare > 0 or rounded > 0:
+            mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
+            self._bare.mix(mixed, bare)
+            self._corners.mix(mixed, rounded)
+            box[..., :3] = np.clip(mixed + 0.5, 0, 255)
+        return kept
+
+
+class _Layer:
+    """A layer that is mixed into a figure."""
+
+    def __init__(self, layer: Picture) -> None:
         self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
         self._cover = on_colours(layer[..., 3].astype(np.float32) / 255)
 
-    def put(self, figure: Picture, amount: float) -> Picture:
-        """Mix the lips into a BGRA figure by `amount`, 0 to 1; returns what was in their box."""
-        box = figure[self.slices]
-        kept = box.copy()
+    def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
+        """Mix the layer into a BGR picture of its size by `amount`, in place."""
         if amount > 0:
-            mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
             mixed += amount * self._cover * (self._colours - mixed)
-            box[..., :3] = np.clip(mixed + 0.5, 0, 255)
-        return kept

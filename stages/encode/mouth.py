@@ -25,7 +25,7 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: stay in place, and shades them by the fraction `_LIT` less. Within `_STRIP` units of a rounded lip they lie in its shadow,
 #: which leaves so much light: a thin strip of them would look like a splinter.
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
-_STRIP, _STRIP_LIGHT = 0.06, 0.35
+_STRIP, _STRIP_LIGHT = 0.08, 0.28
 #: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
 _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
@@ -38,6 +38,10 @@ _SLIT_COVER, OPEN_SLIT = 0.35, 0.055
 _LINE_ENDS = 0.14
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
+#: The same for teeth, which the lips around them light: in shade they would look grey, or green. What part of the shade falls on
+#: teeth whose colour was seen in the picture, and on others.
+_TEETH_WARMTH = np.array([1.25, 1.14, 0.78], np.float32)
+_SHADE_SEEN, _SHADE_PAINTED = 0.10, 0.18
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,10 @@ class InteriorPainter:
         self._warm = _shades(warmth)
         self._cavity = tones.cavity[::-1].astype(np.float32)
         self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull", "shown")}
-        #: Exponent of the shade on the upper teeth; a colour that was seen inside a mouth has most of it already.
-        self._on_teeth = _shades(warmth * np.float32(0.10 if oral.own_colour else 0.33))
+        #: Exponents of the shade on the upper teeth; a colour that was seen inside a mouth has most of it already.
+        on_teeth = _SHADE_SEEN if oral.own_colour else _SHADE_PAINTED
+        beside_lips = 1 + np.float32(tones.warmth) * (_TEETH_WARMTH - 1)
+        self._beside_lips, self._on_teeth = _shades(beside_lips), _shades(np.float32(on_teeth) * beside_lips)
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
@@ -190,7 +196,7 @@ class InteriorPainter:
         if rounded > 0:
             strip = np.clip((opening.rows() - opening.upper) / np.float32(_STRIP * unit), 0, 1)
             strip *= strip
-            light *= on_colours(1 - np.float32(rounded * (1 - _STRIP_LIGHT)) * (1 - strip))
+            light *= _shade_of(1 - np.float32(rounded * (1 - _STRIP_LIGHT)) * (1 - strip), self._beside_lips)
         self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
         if as_shown > 0:
             painted = seen.copy()

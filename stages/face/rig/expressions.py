@@ -20,7 +20,7 @@ from stages.face.rig.glasses import share_behind, usual_rim
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.055
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.075
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -28,7 +28,7 @@ _ROOM_USED = 0.33
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.61, 0.54
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.66, 0.63
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -51,7 +51,10 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.35
+_UNSMILES = 0.50
+#: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
+#: part of the way between them and the jaw's contour, over which the cheek is stretched.
+_ROUND_INWARD, _CHEEK_STRETCHES = 0.3, 0.45
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -235,6 +238,9 @@ class ExpressionFields:
         arch = _ARCHES * JAW * frame.unit * self._round_lens
         field.lower[..., 1] += level
         field.upper[..., 1] += level - arch
+        inward = _ROUND_INWARD * self._inward()
+        field.lower[..., 0] += inward
+        field.upper[..., 0] += inward
         return field
 
     def _seal(self) -> ExpressionField:
@@ -281,12 +287,7 @@ class ExpressionFields:
     def _pucker(self) -> ExpressionField:
         """The corners move inward, the lips become fuller and come down over the upper teeth, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
-        half = sum(self._frame.half_mouth) / 2
-        broader = max(half - _USUAL_HALF * self._frame.face_width, 0.0)  # than a mouth at rest: a smile
-        inward = min(_PUCKER * self._frame.unit + _UNSMILES * broader, _MOST_INWARD * half)
-        # In a turned face both sides are narrowed alike, so that an ellipse stays one.
-        share = np.where(self._x < 0, *self._frame.half_mouth) / half
-        lower[..., 0] = upper[..., 0] = -inward * share * self._toward_middle(0.7)
+        lower[..., 0] = upper[..., 0] = self._inward()
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)
         fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
@@ -298,6 +299,18 @@ class ExpressionFields:
         upper[..., 1] += down * beside
         lower[..., 1] += down * beside * self._fade_down(0.7, 1.15)
         return ExpressionField(lower, upper)
+
+    def _inward(self) -> Grid:
+        """How far fully puckered lips move along the mouth, px: their corners come in."""
+        frame = self._frame
+        half = sum(frame.half_mouth) / 2
+        broader = max(half - _USUAL_HALF * frame.face_width, 0.0)  # than a mouth at rest: a smile
+        inward = min(_PUCKER * frame.unit + _UNSMILES * broader, _MOST_INWARD * half)
+        # In a turned face both sides are narrowed alike, so that an ellipse stays one, and none is drawn into streaks.
+        for side, face in zip(frame.half_mouth, frame.half_face, strict=True):
+            inward = min(inward, _CHEEK_STRETCHES * max(face - side, 0.15 * frame.unit) * half / side)
+        share = np.where(self._x < 0, *frame.half_mouth) / half
+        return np.asarray(-inward * share * self._toward_middle(0.7))
 
     def _level(self) -> Grid:
         """Straighten the line at which the lips meet: a smile's corners would stay raised, and a turned face's opening aslant."""

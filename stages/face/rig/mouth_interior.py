@@ -18,6 +18,7 @@ from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.expressions import lower_closes
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.rig.lipline import CLOSED_GAP
+from stages.face.rig.mouth_corners import paint_mouth_corners
 from stages.face.rig.own_teeth import find_own_teeth
 from stages.face.sampling import blur, sample
 
@@ -37,6 +38,8 @@ _UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.100, 0.070, 0.225
 _ROW_END, _LEAST_SHADE = 0.16, 0.35
 #: A row's halves differ in width by at most this fraction, however far the head is turned.
 _MOST_TURNED = 0.4
+#: Light on the brightest part of a painted tooth, before its own shade; its brightest pixels then have the colour of teeth.
+_FULL_LIGHT = 1.08
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class MouthInterior:
         tongue: the tongue.
         shown: what the picture shows between the lips.
         bare: the lips without what is between them (stages/face/rig/bare_lips.py).
+        corners: the skin beside the mouth without its corners (stages/face/rig/mouth_corners.py).
         own_teeth: whether the picture shows an open mouth.
         own_colour: whether the upper teeth have the colour of teeth in the picture.
     """
@@ -60,6 +64,7 @@ class MouthInterior:
     tongue: Rgba
     shown: Rgba
     bare: Rgba
+    corners: Rgba
     own_teeth: bool
     own_colour: bool
 
@@ -82,7 +87,7 @@ def paint_mouth_interior(
     portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: FaceColours
 ) -> MouthInterior:
     """Paint the layers for an RGB portrait whose lips' edges are `curves` (upper, lower; [n, 2] px)."""
-    reach = max(frame.half_mouth) * 1.1 + 0.1 * frame.unit
+    reach = max(frame.half_mouth) + 0.2 * frame.unit
     corners = frame.picture(np.array([[-reach, -0.5 * frame.unit], [reach, frame.unit]]))
     x0, y0 = np.floor(corners.min(axis=0) - 0.15 * frame.unit).astype(int)
     x1, y1 = np.ceil(corners.max(axis=0) + 0.15 * frame.unit).astype(int)
@@ -111,9 +116,10 @@ def paint_mouth_interior(
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
     bare = paint_bare_lips(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
+    aside = paint_mouth_corners(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
     seen = sample(portrait, np.stack([columns, rows], axis=-1).astype(np.float32))
     shown = np.dstack([seen, bare[..., 3]])
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, shown, bare, is_open, own is not None)
+    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:
@@ -187,7 +193,7 @@ def _paint_teeth(row: _Row, along: Grid, below: Grid, arch: float, tones: FaceCo
     retreat = (np.asarray(row.shorter)[number] + rounded) * scale + bow
     depth = edge * scale**0.5 - retreat - below if row.up else below - edge - retreat
     cover = smoothstep(depth / 0.018 + 0.5) * (1.0 - smoothstep((distance - bounds[-1] + 0.05) / 0.05))
-    light = 1.0 - 0.60 * smoothstep(distance / 0.52) ** 1.5  # the light falls in from the front
+    light = _FULL_LIGHT - 0.60 * smoothstep(distance / 0.52) ** 1.5  # the light falls in from the front
     light *= 1.0 - np.asarray(row.darker)[number]
     light *= 1.0 - 0.17 * inside**2.5  # each tooth is round
     light *= 1.0 - 0.10 * (1.0 - smoothstep(depth / 0.035))  # thin toward its edge

@@ -40,8 +40,8 @@ _CLEAR, _LONG = 0.055, 0.10
 #: Lower teeth begin where a column falls by this part of its brightness within `_STEP` rows, in the lower part of its teeth from
 #: `_UPPER_PART` on, if at least so many rows follow; and where this part of the columns in the middle has such a fall.
 _FALL, _STEP, _UPPER_PART, _FOLLOW, _AGREE = 0.09, 3, 0.3, 5, 0.6
-#: Teeth show their colour in the pixels above this percentile of brightness.
-_BRIGHTEST = 86
+#: Teeth show their colour in the pixels above this percentile of brightness; how much of their red is their own.
+_BRIGHTEST, _REDDER = 86, 0.5
 #: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units, or in parts of the gap
 #: where that is more; gums that reach down between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
 _LEAST, _MOST, _FROM_LIP, _GUMMY, _TOOTH = 0.035, 0.26, 0.055, 0.25, 9
@@ -105,13 +105,15 @@ def find_own_teeth(
 def _colour(shown: Grid, tones: FaceColours) -> Grid:
     """The colour of the brightest and least red of the teeth's pixels: the others are in shade, at a lip's edge or gums.
 
-    It is neither darker nor redder than teeth in this picture's light can be.
+    It is not darker than teeth in this picture's light can be, and by at most the part `_REDDER` of what is seen redder: lips and
+    gums redden what is between them.
     """
     level = shown @ LUMA
     bright = shown[level >= np.percentile(level, _BRIGHTEST)]
     redness = red_share(bright)
     colour = np.median(bright[redness <= np.median(redness)], axis=0)
-    colour[1:] = np.maximum(colour[1:], colour[0] * tones.teeth[1:] / max(tones.teeth[0], 1.0))
+    least = colour[0] * tones.teeth[1:] / max(tones.teeth[0], 1.0)
+    colour[1:] += (1.0 - _REDDER) * np.maximum(least - colour[1:], 0.0)
     return np.asarray(colour * max(1.0, 0.95 * luma(tones.teeth) / max(luma(colour), 1.0)))
 
 

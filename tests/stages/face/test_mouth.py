@@ -19,6 +19,7 @@ from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lipline import lip_curves
+from stages.face.rig.mouth_interior import paint_mouth_interior
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
 from stages.face.rig.rig import load_rig
 from stages.lipsync.visemes import PHONES
@@ -87,6 +88,48 @@ def test_moving_lips_show_nothing_of_what_is_between_them(smile: Context) -> Non
     low, high = np.percentile(bare @ LUMA, [2, 98])
     assert 0.3 * luma(lip) < low < high < 1.35 * luma(lip)
     assert np.percentile(red_share(bare), 5) > 0.5 * red_share(lip)
+
+
+def test_skin_beside_rounded_lips_shows_no_old_corners(closed: Context) -> None:
+    # Given a picture with a dark line beside each corner of the mouth, on bare skin and on skin with hair
+    landmarks, bare = landmarks_of(closed), portrait_of(closed)
+    rig = load_rig(closed.settings.paths.cache, bare, landmarks)
+    unit, ends = rig.frame.unit, np.stack([rig.curve_upper[0], rig.curve_upper[-1]])
+    noise = np.random.default_rng(7).normal(0, 22, bare.shape[:2])[..., None]
+    hairy = np.clip(bare + noise, 0, 255).astype(np.uint8)
+    outward = np.array([[-1.0, 0.0], [1.0, 0.0]])
+    contrasts = []
+    for skin in (bare, hairy):
+        picture = skin.copy()
+        for first, last in zip(ends + 0.06 * unit * outward, ends + 0.18 * unit * outward, strict=True):
+            start, end = (tuple(int(value) for value in np.round(point)) for point in (first, last))
+            cv2.line(picture, start, end, (60, 40, 35), 3)
+        # When the skin is painted for lips that are rounded
+        oral = paint_mouth_interior(picture, rig.frame, (rig.curve_upper, rig.curve_lower), rig.tones)
+        cover = oral.corners[..., 3:] / 255
+        (x, y), (height, width) = oral.origin, cover.shape[:2]
+        shown = picture[y : y + height, x : x + width].astype(float)
+        painted = shown + cover * (oral.corners[..., :3] - shown)
+        lines = (picture != skin).any(axis=2)[y : y + height, x : x + width]
+        was = skin[y : y + height, x : x + width].astype(float)
+        contrasts.append(np.abs(painted - was)[lines].mean() / np.abs(shown - was)[lines].mean())
+    # Then the lines are gone from bare skin, and hair is left as it is
+    assert contrasts[0] < 0.4
+    assert contrasts[1] > 0.95
+
+
+@pytest.mark.parametrize("smiles", [False, True])
+def test_rounded_lips_draw_their_corners_in(smiles: bool, closed: Context, smile: Context) -> None:
+    # Given closed lips, and a smile
+    ctx = smile if smiles else closed
+    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    ends = np.stack([rig.curve_upper[0], rig.curve_upper[-1]])
+    (viseme,) = PHONES["u"]
+    # When they say "oo"
+    amounts = np.array([{"close": 1.0, **viseme.shape}.get(name, 0.0) for name in rig.face_names], np.float32)
+    moved = ends + field_at_points(np.tensordot(amounts, rig.upper, 1), rig.face_cells, rig.step, ends)
+    # Then their corners are nearer together by more than a fifth, and a mouth stays between them
+    assert 0.55 < np.ptp(moved[:, 0]) / np.ptp(ends[:, 0]) < 0.78
 
 
 def opening_of(ctx: Context, **shape: float) -> tuple[FloatArray, FloatArray, FloatArray]:
