@@ -24,6 +24,8 @@ _HAIR, _EARS, _CHIN = 0.4, 0.16, 0.08
 _BESIDE, _OVER, _UNDER = 0.07, 0.05, 0.25
 #: What is left out at a border where the picture is extended: the outermost pixels are often damaged; of the shorter side.
 _EDGE = 0.008
+#: How far down in the video the middle of a head may be moved by what is added above, in the video's height.
+_LOWEST_MIDDLE = 0.56
 #: Part of the upper and lower borders that is above: captions go below.
 _BORDER_ABOVE = 1 / 4
 
@@ -153,7 +155,7 @@ def choose_output_frame(
         aspect: requested shape; cropped in the same way, but never enlarged.
         max_side_px: maximum length of the shorter side if `size` is None; the longer one may have `LONGEST` of it.
         fit: as in the manifest: "crop"; "pad" or "blur" for the whole picture with borders; "auto" for a picture that is extended
-            if a crop would cut the head.
+            if a crop would cut the head, or gets borders if the head would then be low in the video.
         head: the head in that picture, px; a crop shows all of it, if it can.
         cut_out: whether the person is put in front of another background; instead of getting borders, the person is extended.
     """
@@ -162,7 +164,9 @@ def choose_output_frame(
         return cropped
     if fit == "auto" and head is not None:
         shape = size or aspect or picture_size
-        return _extended(_around(head.within(*picture_size), picture_size, shape), head, size, aspect, max_side_px)
+        part = _around(head.within(*picture_size), picture_size, shape)
+        frame = _extended(part, head, size, aspect, max_side_px)
+        return frame.bordered() if _too_low(frame, head) else frame
     if cut_out:
         middle = Box(face_center[0], 0, face_center[0], 0) if head is None else head
         return _extended(Box(0, 0, *picture_size), middle, size, aspect, max_side_px)
@@ -245,6 +249,12 @@ def _shows(frame: OutputFrame, head: Box) -> bool:
         and frame.x + frame.crop_width >= head.right - 1
         and frame.y + frame.crop_height >= head.bottom - 1
     )
+
+
+def _too_low(frame: OutputFrame, head: Box) -> bool:
+    """Return whether all that is added above the picture would move the eyes, in the middle of the head, too far down."""
+    middle = frame.top + ((head.top + head.bottom) / 2 - frame.y) * frame.height / frame.crop_height
+    return frame.extended and frame.top > 0 and middle > _LOWEST_MIDDLE * frame.video_height
 
 
 def _whole(

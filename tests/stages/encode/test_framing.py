@@ -59,7 +59,7 @@ def test_the_video_has_its_shape_and_the_head_is_whole(
     # And what is extended stands on the lower edge
     assert not frame.extended or frame.top + frame.height == frame.video_height
     if fit == "auto":
-        edge = 1 + 0.01 * min(width, height) * frame.extended
+        edge = 1 + 0.01 * min(width, height) * (frame.extended or not frame.fills)
         assert shown[0] <= head.left + edge
         assert shown[1] <= head.top + edge
         assert shown[2] >= head.right - edge
@@ -68,8 +68,8 @@ def test_the_video_has_its_shape_and_the_head_is_whole(
         assert (frame.width, frame.height) == (frame.video_width, frame.video_height)
 
 
-#: A part of the example that cuts the hair and the shoulders, and one that does not, px.
-_CLOSE, _WIDER = (90, 40, 570, 520), (0, 0, 640, 520)
+#: A part of the example that cuts the hair and the shoulders, one that does not, and one with more below the head, px.
+_CLOSE, _WIDER, _LOWER = (90, 40, 570, 520), (0, 0, 640, 520), (0, 30, 640, 570)
 
 
 def moved(folder: Path, part: tuple[int, int, int, int] = _CLOSE, **manifest: Any) -> tuple[Context, list[Picture]]:
@@ -121,11 +121,23 @@ def seam(frame: Picture, inner: Inner) -> float:
     return float((steps[at - 1] > steps[at : at + 8].max(axis=0) + 8).mean())
 
 
+def test_a_head_is_not_moved_far_down_by_what_is_added_above() -> None:
+    """A square picture that a head fills gets borders in a vertical video; a small head may have more above."""
+    large, small = (
+        choose_output_frame((512, 512), (260, 260), None, (9, 16), 1080, "auto", Box(left, 10, right, bottom))
+        for left, right, bottom in ((70, 450, 500), (100, 420, 150))
+    )
+    assert not large.extended
+    assert 0.35 < (large.top + large.height / 2) / large.video_height < 0.45
+    assert small.extended
+    assert small.top > 0
+
+
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize(
     ("part", "manifest"),
     [
-        (_WIDER, {"aspect": "9:16"}),
+        (_LOWER, {"aspect": "9:16"}),
         (_WIDER, {"aspect": "16:9"}),
         (_WIDER, {"aspect": "16:9", "background": "blur"}),
         (_CLOSE, {"aspect": "16:9", "background": "green", "fit": "pad"}),

@@ -53,6 +53,8 @@ _TIPS, _LOCK = 0.035, 0.006
 _OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
 #: How far around the head's skin colours belong to it, of the shorter side.
 _BARE = 0.025
+#: Least standard deviation of the grain, 8-bit levels: without any, the steps of a faint gradient are seen.
+_DITHER = 0.7
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -178,7 +180,7 @@ def _above(
     return plate, (front, behind, share, share, *[np.zeros_like(share)] * 2)
 
 
-def _covering(colours: Picture, share: Picture) -> Picture:
+def _covering(colours: FloatArray, share: Picture) -> Picture:
     """The person's part of what is seen."""
     return np.asarray(cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255))), np.uint8)
 
@@ -213,7 +215,8 @@ def _wall(plate: Picture, cut: Picture, margin: int) -> Picture:
     """The background above the border, `margin` rows, nowhere softer inside."""
     side, width = min(cut.shape), cut.shape[1]
     away = _away(margin, min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side)))
-    grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
+    strength = max(grain_strength(plate, cut == 0), _DITHER)
+    grainy = noise((margin, width), strength) * np.minimum(_SOFTER * away[:margin, None], 1)
     softer = _SOFTER * away**2 / (away + _SHARP * side)
     strip = blurred(mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
     return np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)

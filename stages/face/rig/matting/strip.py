@@ -29,17 +29,21 @@ def mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:
     return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def blurred(strip: Picture, sigma: FloatArray) -> Picture:
-    """Blur each row by its own sigma, px: a mixture of copies, each half as large as the one before, of sigma 1, 2, 4 …"""
+def blurred(strip: Picture, sigma: FloatArray) -> FloatArray:
+    """Blur each row by its own sigma, px: a mixture of copies, each half as large as the one before, of sigma 1, 2, 4 …
+
+    It is not rounded: the steps of the small copies would be seen as large squares.
+    """
     size = strip.shape[1], strip.shape[0]
     level = np.log2(1 + sigma)
-    mixed, small = strip.astype(np.float32), strip
+    mixed = strip.astype(np.float32)
+    small = mixed.copy()
     for number in range(1, _LEVELS):
-        small = np.asarray(cv2.pyrDown(small, borderType=cv2.BORDER_REFLECT_101), np.uint8)
+        small = np.asarray(cv2.pyrDown(small, borderType=cv2.BORDER_REFLECT_101), np.float32)
         rows = np.nonzero(level > number - 1)[0]
         if not len(rows) or min(small.shape[:2]) < 2:
             break
-        softer = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)[rows].astype(np.float32)
+        softer = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)[rows]
         weight = np.clip(level[rows] - (number - 1), 0, 1).reshape(-1, *[1] * (strip.ndim - 1))
         mixed[rows] += weight * (softer - mixed[rows])
-    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+    return np.clip(mixed, 0, 255, out=mixed)
