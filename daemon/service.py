@@ -36,7 +36,6 @@ from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
-from daemon.queue.abandoned_files import remove_abandoned_files
 from daemon.queue.lock import SpoolLock
 from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
@@ -61,6 +60,7 @@ from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.slots import SlotCollector, gpu_slots
 from daemon.telemetry.state_file import ERRORS, StateFile, learned_times, read_state
 from daemon.telemetry.systemd import SystemdReporter
+from daemon.workers.abandoned_files import remove_abandoned_files
 from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices
 from daemon.workers.lane import Lane, MakeWorker, SlotWatch
 from daemon.workers.process import WorkerProcess
@@ -297,6 +297,7 @@ class Service:
             starting = asyncio.create_task(self.systemd.starting())
             await asyncio.sleep(0)  # it notifies systemd before the work begins
             try:
+                remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
                 interrupted = await recover_spool(self.state_machine, self.outbox)
                 await self.loops.resume_intake()
                 # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
@@ -353,7 +354,7 @@ class Service:
                 log.error("lane not drained", exc_info=failure)
         if self.ray is not None:
             await self.ray.close()
-        remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
+        remove_abandoned_files(self.settings.paths.cache)
         with contextlib.suppress(TimeoutError):  # they are written again when the jobs go on
             await asyncio.wait_for(self.status_writes.written(), STATUS_END_S)
         await self.history.close()

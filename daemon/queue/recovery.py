@@ -13,7 +13,6 @@ import structlog
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.queue.abandoned_files import remove_abandoned_files
 from daemon.queue.job_end import KEPT_FAILED, quarantine_error, remove_bulky_files
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
@@ -25,7 +24,6 @@ async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
     """Bring every job of the spool into exactly one queue. Returns the number of interrupted jobs."""
     for path in (*state_machine.spool.tmp.iterdir(), *state_machine.spool.root.glob(".*.tmp")):
         _remove_leftover(path)
-    remove_abandoned_files(state_machine.settings.paths.cache)
     interrupted = 0
     for stage in STAGES:
         for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):

@@ -147,7 +147,7 @@ def discard(path: Path) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the hidden name beside `path` under which this process writes it; `daemon.queue.abandoned_files` knows it."""
+    """Return the hidden name beside `path` under which this process writes it; `daemon.workers.abandoned_files` knows it."""
     return path.with_name(f".{os.getpid()}.tmp.{path.name}")
 
 

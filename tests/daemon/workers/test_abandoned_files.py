@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from daemon.queue.abandoned_files import remove_abandoned_files
 from daemon.system import fs
+from daemon.workers.abandoned_files import remove_abandoned_files
 
 
 def test_only_what_a_dead_process_was_writing_is_removed(tmp_path: Path) -> None:
