@@ -1,4 +1,4 @@
-"""What lies beside the hair: strands move with the head, and the background that comes to light is like the rest of it."""
+"""Hair that reaches into the background: it moves with the head, and the background does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.flyaway import move_strands
 from stages.face.rig.matting.matte import Matte, Picture, background_share
-from stages.face.rig.matting.wall_texture import texture_wall
 from stages.face.sampling import blur
 
 SIDE = 300
@@ -64,33 +63,3 @@ def test_what_the_background_has_elsewhere_too_stays_in_it(head: Picture) -> Non
     stripe[95:107] = 60
     stripe = np.asarray(blur(stripe, 3.0), np.uint8)
     assert np.abs(split(stripe, head, stripe)[0].plate.astype(int) - stripe).max() < 12
-
-
-def test_the_wall_that_comes_to_light_beside_the_head_has_the_texture_of_the_rest_and_no_hair(head: Picture) -> None:
-    # Given a wall of gravel, filled smoothly behind a dark head, whose finest hair was left to the wall
-    gravel = wall(1.5)
-    apart = cv2.distanceTransform((head == 0).astype(np.uint8), cv2.DIST_L2, 5)
-    behind = cv2.distanceTransform((head > 0).astype(np.uint8), cv2.DIST_L2, 5)
-    hair, uncovered = (apart > 2) & (apart <= 3.5), (behind > 1) & (behind < 0.04 * SIDE)
-    picture = np.where(hair[..., None], 0.6 * gravel, gravel)
-    picture = np.where((head > 0)[..., None], 20, picture).astype(np.uint8)
-    smooth = np.where(head[..., None] > 0, 128, picture).astype(np.uint8)
-    made = texture_wall(picture, Matte(head, head, smooth))
-    # Then what the head uncovers is rough as the wall is, no outline of hair is left in it, and the rest is as it was
-    assert made.plate[uncovered].std() > 0.45 * gravel.std()
-    assert picture[hair].mean() < 80
-    assert made.plate[hair].mean() > 100
-    assert (made.plate[apart > 0.03 * SIDE] == picture[apart > 0.03 * SIDE]).all()
-    # And at rest the picture is exact
-    share = background_share(made.plate, made.alpha)
-    assert (cv2.add(cv2.subtract(picture, share), share) == picture).all()
-
-
-def test_an_object_beside_the_head_is_not_seen_twice(head: Picture) -> None:
-    """A plain wall with a dark bar that ends at the head keeps its filling: no line of it is mirrored."""
-    plain = np.full((SIDE, SIDE, 3), 170, np.uint8)
-    plain[95:107] = 60
-    filled = np.where(head[..., None] > 0, 150, plain).astype(np.uint8)
-    made = texture_wall(np.where(head[..., None] > 0, 20, plain).astype(np.uint8), Matte(head, head, filled))
-    assert np.abs(made.plate.astype(int) - filled)[head > 0].max() < 40
-    assert (made.plate == plain)[head == 0].mean() > 0.99

@@ -81,7 +81,7 @@ def move_strands(picture: Picture, matte: Matte) -> Matte:
     grainy = noise(matte.alpha.shape, grain_strength(picture, matte.alpha == 0))[where]
     own_plate = matte.plate[where].astype(np.float32)
     wanted = own_plate + share[where][:, None] * (np.stack(behind, axis=-1) + grainy[:, None] - own_plate)
-    return compose_over(picture, matte, where, np.asarray(np.clip(wanted + 0.5, 0, 255), np.uint8))
+    return _composing(picture, matte, where, np.asarray(np.clip(wanted + 0.5, 0, 255), np.uint8))
 
 
 def _detail(picture: Picture, strand: float) -> FloatArray:
@@ -108,7 +108,7 @@ def _reaching(strands: FloatArray, alpha: Picture, gap: float) -> FloatArray:
     return np.isin(labels, ours[ours > 0]).astype(np.float32)
 
 
-def compose_over(
+def _composing(
     picture: Picture, matte: Matte, where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], behind: Picture
 ) -> Matte:
     """Take these colours, [n, 3], for the plate; where the picture is darker than the plate's share, alpha is raised."""

@@ -15,7 +15,6 @@ from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import find_outline
 from stages.face.rig.matting.person_regions import find_regions
 from stages.face.rig.matting.plate import fill_behind
-from stages.face.rig.matting.wall_texture import texture_wall
 
 #: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
 _SMALL = 270
@@ -41,8 +40,7 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     )
     if regions is None:
         return Matte.empty()
-    matte = move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks))
-    return texture_wall(portrait, matte)
+    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks))
 
 
 def _split(pixels: DoubtfulPixels, landmarks: FloatArray) -> Matte:
