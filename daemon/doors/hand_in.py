@@ -37,6 +37,7 @@ from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of,
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
+from daemon.jobs.yaml_positions import DocumentError
 from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
@@ -306,7 +307,9 @@ def check(
     except JobError as exc:
         checked = exc
     if isinstance(checked, JobError):
-        raise JobError(checked.code, wording.tell(checked.message), wording.tell(checked.hint)) from checked
+        told = DocumentError(checked.code, wording.tell(checked.message), wording.tell(checked.hint))
+        told.key = checked.key if isinstance(checked, DocumentError) else ""
+        raise told from checked
     return checked
 
 

@@ -20,8 +20,8 @@ _BY_CODE: Final = {
     "rows": "rows",
     "name": "name",
 }
-#: Where something stands in a manifest, at the end of a message.
-_PLACE: Final = re.compile(r" \(line \d+, column \d+\)")
+#: Where something stands in a manifest or a request, at the end of a message.
+_PLACE: Final = re.compile(r" \((?:line \d+, column \d+|in the request)\)")
 
 
 def wrong_field(error: AvatarError | None, fields: Set[str], asked_as: Mapping[str, str]) -> str:
@@ -42,7 +42,7 @@ def wrong_field(error: AvatarError | None, fields: Set[str], asked_as: Mapping[s
 
 
 def as_of_a_form(error: AvatarError) -> RequestError:
-    """Return an error without lines and columns: a form has none."""
+    """Return an error without places in a manifest or a request: a form has none."""
     return RequestError(error.code, _PLACE.sub("", error.message), error.hint)
 
 

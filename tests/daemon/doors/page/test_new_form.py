@@ -61,6 +61,7 @@ def test_the_summary_of_an_error_leads_to_its_field_which_says_the_same(
     assert problem(answer)[0] == field
     assert "<title>Problem: New video" in answer.body.decode()
     assert ", column " not in answer.body.decode()
+    assert "in the request" not in answer.body.decode()
     assert door.manifests == []
 
 
