@@ -13,11 +13,14 @@ import psutil
 import pytest
 
 from tests.conftest import PATIENCE_S, ROOT, Installation, wait_for
-from tests.support.daemon.prepared_daemon import PreparedDaemon
+from tests.support.daemon.prepared_daemon import PreparedDaemon, usual_environment
 
 
-def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(house: Installation) -> None:
+def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(installation: Callable[..., Installation]) -> None:
     # Given a daemon that is a copy
+    house = installation()
+    house.environment = usual_environment()
+    house.start()
     daemon = house.process
     assert isinstance(daemon, PreparedDaemon)
     # Then it works in its own folder, and its output goes to its log

@@ -131,6 +131,11 @@ def note_environment() -> None:
     _usual.update(_usual_part(os.environ))
 
 
+def usual_environment() -> dict[str, str]:
+    """Return the environment in which daemons are copied: that before the first test, which libraries that tests import change."""
+    return dict(_usual)
+
+
 def _usual_part(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in _BY_ITSELF}
 
