@@ -132,7 +132,7 @@ def note_environment() -> None:
 
 
 def usual_environment() -> dict[str, str]:
-    """Return the environment in which daemons are copied: that before the first test, which libraries that tests import change."""
+    """Return the environment in which daemons are copied: that before the first test. Libraries that tests import change it."""
     return dict(_usual)
 
 
