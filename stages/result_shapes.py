@@ -53,6 +53,16 @@ class PictureSize(TypedDict):
     height: int
 
 
+class PictureInfo(PictureSize):
+    """A picture file.
+
+    Attributes:
+        frames: 1, or more of a picture that moves (GIF, PNG, WebP).
+    """
+
+    frames: int
+
+
 class FaceReport(TypedDict):
     """The content of `NAME.face.json`. Where the chosen face is accepted, further keys describe the picture as a video shows it.
 
@@ -176,7 +186,7 @@ class MediaInfo(TypedDict):
         file: the name that the manifest gives.
         bytes: size of the file.
         container: ffmpeg's names of the file's format, such as "mov,mp4,m4a,3gp,3g2,mj2"; of a picture Pillow's, such as "png".
-        duration_s: length of the longest picture or sound track, s; 0 for a picture.
+        duration_s: length of the longest picture or sound track, s; 0 for a picture that does not move.
         video, audio: its tracks, those first that players choose.
         captions: its caption tracks.
         covers: cover pictures, which are no video.
@@ -198,7 +208,7 @@ class MediaInfo(TypedDict):
     covers: list[CoverInfo]
     chapters: list[ChapterInfo]
     metadata: dict[str, str]
-    picture: NotRequired[PictureSize]
+    picture: NotRequired[PictureInfo]
     encrypted: bool
     checked: Literal["all", "key frames", "nothing"]
     damage: list[str]

@@ -16,6 +16,9 @@ from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 from daemon.outbox.estimator import USUAL_SIDE_PX, Work
 from daemon.telemetry.state_file import learned_times, read_state
 
+#: What takes less is not told in seconds. s
+_TOLD_S = 1.0
+
 
 def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> dict[str, Any]:
     """Return what `avatar validate` says of the time of a job, without waiting in queues.
@@ -52,18 +55,22 @@ def describe_times(expected: dict[str, Any]) -> str:
     said = (
         "speech of unknown length"
         if speech is None
-        else f"about {minutes_or_seconds(speech)} of speech"
-        if speech
         else "no speech"
+        if not speech
+        else f"about {minutes_or_seconds(speech)} of speech"
+        if speech >= _TOLD_S
+        else "less than a second of speech"
     )
     stages = ", ".join(
-        f"{stage} {minutes_or_seconds(seconds)}" for stage, seconds in expected["stages"].items() if seconds >= 0.5
+        f"{stage} {minutes_or_seconds(seconds)}" for stage, seconds in expected["stages"].items() if seconds >= _TOLD_S
     )
     basis = "as measured here" if expected["learned"] else "first guesses, as nothing that was measured here is known"
     return f"{said}; about {minutes_or_seconds(expected['total_s'])} of work{f' ({stages})' if stages else ''}, {basis}"
 
 
 def _speech_s(manifest: Manifest, recording: Path | None) -> float | None:
+    if "tts" not in manifest.stages:
+        return 0.0
     if recording is not None:
         from stages.media.declared_length import declared_s
 

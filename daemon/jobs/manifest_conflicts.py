@@ -22,11 +22,13 @@ class Conflict(NamedTuple):
         path: to the value where it shows; () where something is missing.
         message: a sentence without its full stop.
         hint: what to do, where the message does not say it.
+        needs: the keys of which one is lacking.
     """
 
     path: tuple[str | int, ...]
     message: str
     hint: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class ConflictsError(ValueError):
@@ -52,8 +54,8 @@ def kind_conflicts(
     """
     for keys, message in kind.refused(given):
         yield Conflict((keys[-1],), message)
-    for _, message in kind.missing(meant or given):
-        yield Conflict((), message, kind.needed)
+    for keys, message in kind.missing(meant or given):
+        yield Conflict((), message, kind.needed, keys)
 
 
 def conflicts_of(manifest: Manifest) -> Iterator[Conflict]:

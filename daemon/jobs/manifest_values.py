@@ -215,8 +215,14 @@ def _notify(value: object) -> str:
 
 
 def _priority(value: object) -> object:
-    names = {"low": -10, "normal": 0, "high": 10}
-    return names.get(str(value).strip().lower(), value)
+    names, text = {"low": -10, "normal": 0, "high": 10}, str(value).strip().lower()
+    if text in names:
+        return names[text]
+    try:
+        float(text)
+    except ValueError:
+        raise ValueError("must be low, normal, high or a whole number from -100 to 100") from None
+    return value
 
 
 def _checked_lexicon(value: object) -> object:

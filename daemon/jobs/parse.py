@@ -23,7 +23,7 @@ from daemon.jobs.mistakes.key_lines import FREE_TEXTS
 from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.mistakes.lost_backslashes import LostBackslashes, lost_backslashes
 from daemon.jobs.mistakes.misread_values import escape_mistake, list_mistake, lost_words
-from daemon.jobs.mistakes.model_mistakes import conflict_mistake, value_mistake, without_branches
+from daemon.jobs.mistakes.model_mistakes import conflict_mistake, told_errors, value_mistake
 from daemon.jobs.mistakes.named_files import named_files, named_in_lines
 from daemon.jobs.mistakes.unknown_keys import kind_of
 from daemon.jobs.mistakes.unused_keys import unused_keys
@@ -193,7 +193,7 @@ def _mistakes_of_part(read: _Given, unknown: Collection[str] = ()) -> list[Mista
     try:
         Manifest.model_validate({key: item for key, item in read.values.items() if key not in left_out})
     except ValidationError as exc:
-        errors = without_branches(exc.errors(include_url=False))
+        errors = told_errors(exc.errors(include_url=False))
         return [*read.mistakes(), *(value_mistake(error, read.document) for error in errors if error["loc"])]
     return read.mistakes()
 
@@ -234,7 +234,7 @@ def _validate(
     try:
         manifest = Manifest.model_validate({key: item for key, item in merged.items() if key not in read.wrong})
     except ValidationError as exc:
-        errors = without_branches(exc.errors(include_url=False))
+        errors = told_errors(exc.errors(include_url=False))
     if errors or read.wrong:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")

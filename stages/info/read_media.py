@@ -79,7 +79,7 @@ def read_media(ctx: Context, key: str) -> MediaFile:
         raise JobError(f"{key}-empty", f"The file named in `{key}` is empty (0 bytes).", "Copy it again.")
     media = probe_media(path, ctx.settings.stages.transcode.memory_mb)
     if media is None:
-        raise _unreadable(path, key)
+        raise _unreadable(path, key, is_any_file="info" in ctx.manifest.stages)
     return media
 
 
@@ -225,7 +225,8 @@ def _split_tag(line: str) -> tuple[str, str, str]:
     return parts[0], "=", parts[1]
 
 
-def _unreadable(path: Path, key: str) -> JobError:
+def _unreadable(path: Path, key: str, *, is_any_file: bool) -> JobError:
+    """Return the error for a file that ffmpeg cannot open. `is_any_file`: whether the job takes pictures, too."""
     if is_mp4(path):
         return JobError(
             f"{key}-truncated",
@@ -235,8 +236,9 @@ def _unreadable(path: Path, key: str) -> JobError:
     what = f", but {other}" if (other := what_else(path)) else ""
     wanted = "an MP4, MOV, WebM, MKV or AVI file" if key == "video" else "a WAV, MP3, M4A, FLAC, OGG or Opus file"
     thing = "video" if key == "video" else "sound file"
+    as_picture = f", or write `image` in place of `{key}`" if is_any_file and what.endswith("picture") else ""
     return JobError(
         f"{key}-unreadable",
         f"The file named in `{key}` is no {thing} that can be read{what}.",
-        f"Provide {wanted}.",
+        f"Provide {wanted}{as_picture}.",
     )

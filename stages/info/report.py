@@ -10,6 +10,7 @@ from daemon.system.json_files import dump_lines
 from stages.context import Context
 from stages.facts import MediaFacts
 from stages.info.decode_check import decode_picture, decode_sound
+from stages.info.moving_picture import read_frames
 from stages.info.read_media import read_media
 from stages.info.tracks import AudioTrack, MediaFile, Track, VideoTrack
 from stages.result_shapes import AudioInfo, MediaInfo, TrackInfo, VideoInfo
@@ -155,19 +156,20 @@ def _picture_info(ctx: Context, name: str) -> MediaInfo:
             raise
         damage.append(exc.message)
     form, width, height = read_header(path)
+    frames, seconds = read_frames(path, form, ctx.settings.stages.transcode.memory_mb)
     return {
         "version": VERSION,
         "file": name,
         "bytes": path.stat().st_size,
         "container": form,
-        "duration_s": 0.0,
+        "duration_s": round(seconds, 3),
         "video": [],
         "audio": [],
         "captions": [],
         "covers": [],
         "chapters": [],
         "metadata": {},
-        "picture": {"width": width, "height": height},
+        "picture": {"width": width, "height": height, "frames": frames},
         "encrypted": False,
         "checked": "all",
         "damage": damage,

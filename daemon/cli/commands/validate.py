@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.file_checks import check_files
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
@@ -113,7 +114,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             with opened_companion(root, found, scanner.resembling, folder, item.inherited.get(key, "")):
                 pass
         check_notify(item.notify, settings.hooks)
-        _check_picture(item, files, settings)
+        warnings += check_files(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
             ProfileFolders.check_expiry(item.profile.expires)
         if item.kind_of_job.makes_jobs and item.base is None:
@@ -170,27 +171,13 @@ def _rows_result(
     return {"ok": False, **error.to_dict(), **result}
 
 
-def _check_picture(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> None:
-    """Check what the header of the portrait tells: whether it is a picture that can be read, and its size.
-
-    Raises:
-        JobError: as when the job runs.
-    """
-    if "image" not in files or "face" not in manifest.kind_of_job.stages:
-        return
-    from stages.face.decode import check_header
-
-    with contextlib.suppress(MachineError, OSError):
-        check_header(files["image"], settings.stages.face.max_pixels)
-
-
 def _not_looked_at(manifest: Manifest) -> list[str]:
     """Return what only the job itself finds out."""
     if manifest.base is not None:
         return [f"what the job {manifest.base} says, on which this one is based."]
     if manifest.image is None or "face" not in manifest.kind_of_job.stages:
         return []
-    return ["whether the picture has a face that can be animated; `avatar avatar check FOLDER` looks at pictures."]
+    return [f"whether {manifest.image} has a face that can be animated; `avatar avatar detect` says it of a picture."]
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[str]:

@@ -177,9 +177,12 @@ def info(shell: Shell, file: Path, timeout: float | None, as_json: bool) -> None
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """Return a report for people."""
-    lines = [f"{found['file']}: {found['container']}, {found['bytes'] / 1e6:.2f} MB, {found['duration_s']:.2f} s"]
+    size = f"{found['bytes'] / 1e6:.2f} MB" if found["bytes"] >= 1e5 else f"{found['bytes']:,} bytes"
+    length = f", {found['duration_s']:.2f} s" if found["duration_s"] else ""
+    lines = [f"{found['file']}: {found['container']}, {size}{length}"]
     if picture := found.get("picture"):
-        lines.append(f"  picture   {picture['width']}x{picture['height']}")
+        frames = f"; {picture['frames']} frames" if picture.get("frames", 1) > 1 else ""
+        lines.append(f"  picture   {picture['width']}x{picture['height']}{frames}")
     for track in found["video"]:
         more = [
             "mirrored" if track.get("mirrored") else "",

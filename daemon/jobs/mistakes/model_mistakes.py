@@ -8,10 +8,11 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from daemon.config.flow import as_flow
-from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.manifest import COMPANIONS, GROUPS
 from daemon.jobs.manifest_conflicts import Conflict
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.key_descriptions import describe_key
+from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.mistakes.proposals import allowed_advice, number_range
 from daemon.jobs.mistakes.unknown_keys import kind_of, unknown_key_mistake
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
@@ -20,7 +21,12 @@ from daemon.jobs.yaml_positions import YamlDocument
 _NO_NUMBER = ("float_parsing", "int_parsing", "int_parsing_size", "float_type", "int_type", "int_from_float")
 
 
-def without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+def told_errors(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors of the model of which people are told, each mistake once."""
+    return _without_meant(_without_branches(errors))
+
+
+def _without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Return errors of which those of the alternatives of one value are one, which names everything that is allowed."""
     found: dict[tuple[str | int, ...], ErrorDetails] = {}
     for error in errors:
@@ -34,6 +40,16 @@ def without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
         else:
             found[path] = {**error, "loc": path}
     return list(found.values())
+
+
+def _without_meant(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return errors without those about a missing key of a group for which another, unknown key stands there: one mistake."""
+    meant = {
+        (*path[:-1], meant_key(str(path[-1]), GROUPS[str(path[0])].model_fields))
+        for error in errors
+        if error["type"] == "extra_forbidden" and len(path := error["loc"]) > 1 and str(path[0]) in GROUPS
+    }
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in meant]
 
 
 def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
@@ -61,7 +77,11 @@ def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
 
 
 def conflict_mistake(conflict: Conflict, document: YamlDocument) -> Mistake:
-    """Return the mistake of keys that do not go together, or of one that is lacking."""
+    """Return the mistake of keys that do not go together, or of one that is lacking or has no value."""
+    if (empty := next((key for key in conflict.needs if (key,) in document.keys), None)) is not None:
+        mark, remedy = document.keys[empty,], conflict.message.partition(": ")[2]
+        message = f"`{empty}` has no value ({mark}): {remedy}."
+        return Mistake(mark, message, conflict.hint, key=empty, is_empty_text=empty == "text")
     place = document.keys.get(conflict.path, document.mark(conflict.path)) if conflict.path else None
     message = f"{conflict.message} ({place})." if place else f"{conflict.message}."
     return Mistake(place, message, conflict.hint, key=str(conflict.path[0]) if conflict.path else "")

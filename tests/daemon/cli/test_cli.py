@@ -213,7 +213,19 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(
     assert "share or export the picture as JPEG" in house.avatar("validate", "shown.yaml", code=1).stdout
     Image.new("RGB", (8, 8)).save(house.root / "p.png")
     assert json.loads(house.avatar("validate", "shown.yaml", "--json", code=1).stdout)[0]["code"] == "image-too-small"
+    # And other files that are not what their key says
+    (house.root / "t.txt").write_text("a")
+    for text, code in (
+        ("kind: encode\nvideo: t.txt", "video-unreadable"),
+        ("kind: encode\nvideo: p.png", "video-unreadable"),
+        ("kind: info\naudio: t.txt", "audio-unreadable"),
+        ("kind: info\nimage: t.txt", "image-unreadable"),
+        ("kind: voice\naudio: p.png\nprofile: {consent: hers}", "audio-unreadable"),
+    ):
+        (house.root / "given.yaml").write_text(f"{text}\n")
+        assert json.loads(house.avatar("validate", "given.yaml", "--json", code=1).stdout)[0]["code"] == code
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
+    assert "less than a second of speech" in house.avatar("validate", "good.yaml").stdout
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
     past = "{kind: avatar, prompt: A woman, profile: {consent: hers, expires: 2020-01-01}}"
     (house.root / "past.yaml").write_text(past)

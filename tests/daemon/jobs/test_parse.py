@@ -277,6 +277,17 @@ def test_a_wrong_expression_is_told_with_its_place(entry: str, told: str) -> Non
     assert told in error.message
 
 
+def test_a_key_by_another_name_is_not_missing_as_well() -> None:
+    error = one("text: Good day.\nimage: p.png\nexpressions: [{when: 3, nme: smile}]\n")
+    assert isinstance(error, JobError)
+    assert "`expressions.0.nme` is not a known key" in error.hint
+    assert "is missing" not in error.hint
+    # But what nothing stands for is
+    error = one("text: Good day.\nimage: p.png\nexpressions: [{nme: smile}]\n")
+    assert isinstance(error, JobError)
+    assert "`expressions.0.at` is missing" in error.hint
+
+
 def test_characters_that_nobody_sees_are_left_out_of_keys_and_named_elsewhere() -> None:
     # Given keys as they come from a web page / Then they are read, and it is said
     job = good("\u200bkind: speech\ntext\ufeff: Hello.\n")

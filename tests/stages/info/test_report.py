@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import stages.info
 from daemon.jobs.companions import copy_name
@@ -84,3 +85,15 @@ def test_damage_of_the_picture_is_not_told_of_the_sound(tmp_path: Path) -> None:
 def test_the_only_track_is_the_one_that_players_choose(tmp_path: Path) -> None:
     _, found = report(tmp_path, *CORNER, "-c:v", "mpeg4", ending="avi")
     assert found["video"][0]["default"] is True
+
+
+@pytest.mark.parametrize("form", ["gif", "png", "webp"])
+def test_a_picture_that_moves_has_a_length(tmp_path: Path, form: str) -> None:
+    ctx = job(tmp_path, image="a.png", kind="info")
+    frames = [Image.new("RGB", (32, 32), (60 * number, 0, 0)) for number in range(4)]
+    frames[0].save(ctx.source("image"), form, save_all=True, append_images=frames[1:], duration=120)
+    found = reported(ctx)
+    assert (found["duration_s"], found["picture"]["frames"]) == (0.48, 4)
+    frames[0].save(ctx.source("image"), form)
+    found = reported(ctx)
+    assert (found["duration_s"], found["picture"]["frames"]) == (0.0, 1)
