@@ -343,6 +343,16 @@ def next_name(outbox: Path, before: str) -> str:
     return name
 
 
+def free_name(paths: Paths, wanted: str) -> str:
+    """Return a name for a manifest and its results, as the daemon gives one to what is dropped: this one, or its next version
+    that is free.
+    """
+    name = wanted
+    while not Outbox(paths.outbox).is_free(name) or os.path.lexists(paths.inbox / f"{name}.yaml"):
+        name = next_version(name)
+    return name
+
+
 def check_name(name: str) -> str:
     """Return the name of a result, if it can be one as it stands.
 

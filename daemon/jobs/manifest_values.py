@@ -39,7 +39,9 @@ MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
 _LISTED = re.compile(r"\.\w{2,5}\s*[,;](\s|$)")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])", re.IGNORECASE)
 #: A name of a file with a text, with or without folders.
-_TEXT_FILE = re.compile(r"(?:\S*[/\\])?[^\s/\\]+\.(?:txt|docx?|rtf|odt|md|pdf|pages|srt|vtt)", re.IGNORECASE)
+_TEXT_FILE = re.compile(
+    r"(?:\S*[/\\])?[^\s/\\]+\.(?:txt|docx?|rtf|odt|md|pdf|pages|srt|vtt|ya?ml|json|csv|tsv|xlsx)", re.IGNORECASE
+)
 #: A name of a file with a sound or a picture.
 _OTHER_FILE = re.compile(r"[^\s/\\]+\.(?:wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov|png|jpe?g|webp|heic)", re.IGNORECASE)
 #: What people write where there is no file, or where a switch stands elsewhere.

@@ -15,18 +15,21 @@ from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import Wording, check, check_name, hand_in
+from daemon.doors.hand_in import HandedIn, Wording, check, check_name, free_name, hand_in, with_files
+from daemon.doors.manifest_files import batch_of, names_jobs, read_jobs
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
 from daemon.doors.words import option_of, with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
+from daemon.intake.inbox_names import MANIFESTS
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
 from daemon.jobs.speech_length import check_text_length
 from daemon.outbox.checked_status import checked
+from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 
 LOOK_S = 0.2
@@ -88,14 +91,22 @@ def submit(
     as_json: bool,
     **given: Path | None,
 ) -> None:
-    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input.
+    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input, or name a file with a
+    manifest (.yaml), whose jobs are handed in, or a table (.csv), of whose rows each becomes a job.
 
     \b
     Examples:
       avatar submit "Good morning." --image portrait.png --wait
+      avatar submit hello.yaml --wait
+      avatar submit people.csv --set "text=Hello {{name}}." --image portrait.png
       avatar submit --audio anna.wav --set kind=voice --name anna
     """
     files = files_of(given)
+    if text is not None and names_jobs(text):
+        _submit_file(
+            shell, Path(text), pairs, voice, files, name, key or "", wait=wait, timeout=timeout, as_json=as_json
+        )
+        return
     words = None if text is None else words_of(text)
     wording = option_of({"voice": voice, "text": words, **files})
     manifest, files = manifest_of(pairs, {"voice": voice, "text": words}, files)
@@ -104,6 +115,66 @@ def submit(
     wanted = None if name is None else checked_name(name)
     hand_in_and_tell(shell, manifest, files, wanted, key or "", defaults, wording, wait=wait, timeout=timeout,
                      as_json=as_json)  # fmt: skip
+
+
+def _submit_file(
+    shell: Shell,
+    path: Path,
+    pairs: tuple[str, ...],
+    voice: str | None,
+    files: Mapping[str, Path],
+    name: str | None,
+    key: str,
+    *,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Hand in the jobs of a manifest file, or a batch of a table, with what the options say in place of what is written there.
+
+    All are checked before the first is handed in.
+
+    Raises:
+        click.UsageError: --name or --key for several jobs.
+        JobError, click.exceptions.Exit: as `hand_in_and_tell`, and what is wrong with the file.
+    """
+    intake, paths = shell.settings.intake, shell.settings.paths
+    defaults = read_defaults(paths.inbox, "job.yaml", intake.max_manifest_bytes)
+    wording = option_of({"voice": voice, **files})
+    values, brought = manifest_of(pairs, {"voice": voice}, files)
+    if path.name.lower().endswith(MANIFESTS):
+        jobs = read_jobs(path, intake, defaults, values, brought)
+    else:
+        jobs = [batch_of(path, values, brought)]
+    if len(jobs) > 1 and (name or key):
+        raise click.UsageError(f"{path.name} has {len(jobs)} jobs: --name and --key are for one.")
+    for job in jobs:
+        _check(shell, job.values, job.files, defaults, wording)
+    stem = checked_name(name) if name else clean_stem(path.stem)
+    handed_in = []
+    for number, job in enumerate(jobs, start=1):
+        for warning in job.warnings:
+            note(f"{path.name}: {warning}")
+        asked = free_name(paths, stem if number == 1 else f"{stem}-{number}") if name is None else stem
+        output = job.values.get("output")
+        renamed = {} if output is None else {"output": free_name(paths, clean_stem(output))}
+        handed_in.append(
+            hand_in({**job.values, **renamed}, job.files, key=key, paths=paths, name=asked, chosen=name is None,
+                    defaults=defaults, complete=True)
+        )  # fmt: skip
+    _tell_of(shell, handed_in, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _check(
+    shell: Shell,
+    manifest: Mapping[str, Any],
+    files: Mapping[str, Path],
+    defaults: Sequence[FolderDefaults],
+    wording: Wording,
+) -> None:
+    found = check(with_files(manifest, usual_names(files)), defaults, wording)
+    check_text_length(found, shell.settings)
+    check_notify(found.notify, shell.settings.hooks)
 
 
 def files_of(given: Mapping[str, Path | None]) -> dict[str, Path]:
@@ -154,26 +225,43 @@ def hand_in_and_tell(
         AvatarError: the manifest is wrong, the name is taken, or waiting ended before the job did.
         click.exceptions.Exit: the job ended without a result.
     """
-    checked_manifest = check({**manifest, **usual_names(files)}, defaults, wording)
-    check_text_length(checked_manifest, shell.settings)
-    check_notify(checked_manifest.notify, shell.settings.hooks)
+    _check(shell, manifest, files, defaults, wording)
     handed_in = hand_in(
         manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults, complete=True
     )
-    for said in handed_in.notes:
-        click.echo(f"avatar: {said}", err=True)
+    _tell_of(shell, [handed_in], wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _tell_of(shell: Shell, jobs: Sequence[HandedIn], *, wait: bool, timeout: float, as_json: bool) -> None:
+    """Say where the status of each job is; with `wait`, follow all of them to their end.
+
+    Raises:
+        AvatarError: waiting ended before a job did.
+        click.exceptions.Exit: a job ended without a result.
+    """
     outbox = shell.settings.paths.outbox
-    status = outbox / f"{handed_in.name}.json"
+    places = [outbox / f"{job.name}.json" for job in jobs]
+    for said in dict.fromkeys(said for job in jobs for said in job.notes):
+        note(said)
     if not wait:
-        show(
-            {"job": handed_in.job, "manifest": str(handed_in.manifest), "status": str(status)},
-            as_json,
-            lambda: click.echo(f"Handed in. Watch {status}"),
-        )
+        told: list[dict[str, Any]] = [
+            {"job": job.job, "manifest": str(job.manifest), "status": str(status)}
+            for job, status in zip(jobs, places, strict=True)
+        ]
+        words = "\n".join(f"Handed in. Watch {status}" for status in places)
+        show(told if len(told) > 1 else told[0], as_json, lambda: click.echo(words))
+        if why := standstill(shell.spool.root, "waiting"):
+            note(why)
         return
-    final = _wait(shell, status, handed_in.job, timeout, handed_in.replaced, quiet=as_json)
-    show(final, as_json, lambda: _tell(final, outbox))
-    if final["state"] != "done":
+    finals = [
+        _wait(shell, status, job.job, timeout, job.replaced, quiet=as_json)
+        for job, status in zip(jobs, places, strict=True)
+    ]
+    if as_json:
+        show(finals if len(finals) > 1 else finals[0], True, lambda: None)
+    for final in () if as_json else finals:
+        _tell(final, outbox)
+    if any(final["state"] != "done" for final in finals):
         raise click.exceptions.Exit(1)
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from daemon.config import Settings
 from daemon.config.paths import Paths
 from daemon.config.settings import Intake
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in, next_name
+from daemon.doors.manifest_files import read_jobs
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.doors.standstill import standstill
@@ -26,6 +25,7 @@ from daemon.errors import AvatarError, JobError
 from daemon.history.entry import Entry
 from daemon.history.query import STATE_WORDS, STATES, Query
 from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.record import FINISHED, JOB_ID
@@ -109,7 +109,7 @@ class Client:
         """
         stem = None if name is None else check_name(name)
         defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
-        return self._hand_in(*_wanted(manifest, keys), stem, key, defaults=defaults)
+        return self._hand_in(*_wanted(manifest, keys, defaults), stem, key, defaults=defaults)
 
     def rerun(self, job: Job | str, *, name: str | None = None, key: str = "", **keys: Any) -> Job:
         """Make a job again, with what `keys` say otherwise: a new job with the same files and seeds (docs/again.md).
@@ -301,32 +301,34 @@ class Client:
 
 
 def _wanted(
-    manifest: Mapping[str, Any] | Path | str | None, keys: Mapping[str, Any]
+    manifest: Mapping[str, Any] | Path | str | None, keys: Mapping[str, Any], defaults: Sequence[FolderDefaults] = ()
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """Return the keys of a job that name no file which is here, and those files, by their key.
 
     Raises:
-        JobError: `manifest-invalid`.
+        JobError: `manifest-invalid`; what is wrong with a manifest file.
     """
-    base = Path()
     if not isinstance(manifest, Mapping | str | Path | None):
         raise JobError(
             "manifest-invalid",
             f"The manifest is no mapping of keys to values, but Python's {type(manifest).__name__}.",
             'Give a dict, the path of a manifest file, or the keys themselves, such as text="Hello.".',
         )
-    if isinstance(manifest, str | Path):
-        base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
-    wanted = dict(manifest or {})
-    files = {field: base / wanted.pop(field) for field in COMPANIONS if _is_file(wanted.get(field), base)}
-    for field, value in keys.items():
-        files.pop(field, None)
-        if field in COMPANIONS and _is_file(value, Path()):
-            wanted.pop(field, None)
-            files[field] = Path(value)
-        else:
-            wanted[field] = value
-    return wanted, files
+    if not isinstance(manifest, str | Path):
+        return _parted({**(manifest or {}), **keys})
+    path = Path(manifest)
+    jobs = read_jobs(path, Intake(), defaults, *_parted(keys))
+    if len(jobs) != 1:
+        raise JobError(
+            "manifest-invalid", f"{path} has {len(jobs)} jobs.", "Write each into a file, or use `avatar submit`."
+        )
+    return dict(jobs[0].values), dict(jobs[0].files)
+
+
+def _parted(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Part keys of a job into those that name no file which is here, and those files, by their key."""
+    files = {key: Path(keys[key]) for key in COMPANIONS if _is_file(keys.get(key))}
+    return {key: value for key, value in keys.items() if key not in files}, files
 
 
 def _several(given: OneOrMore) -> tuple[str, ...]:
@@ -357,21 +359,6 @@ def load_settings(config: Path | str | None) -> Settings:
     return Settings.load(config_path(config or os.environ.get("AVATAR_CONFIG")))
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """Return the keys of a manifest file with one document.
-
-    Raises:
-        JobError: `manifest-invalid`.
-    """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise JobError("manifest-invalid", f"{path} is not one YAML document: {exc}.", "Correct it.") from exc
-    if not isinstance(value, dict):
-        raise JobError("manifest-invalid", f"{path} is not a mapping of keys to values.", "See docs/manifest.md.")
-    return value
-
-
-def _is_file(value: Any, base: Path) -> bool:
+def _is_file(value: Any) -> bool:
     """Return whether the value of a key that may name a file does: it is a path, or a file of that name is there."""
-    return isinstance(value, Path) or (isinstance(value, str) and (base / value).is_file())
+    return isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file())

@@ -272,3 +272,42 @@ def test_a_value_with_entries_is_taken_from_the_command_line(installation: Calla
     assert written["lexicon"] == {"day": "die"}
     told = one.avatar("submit", "A day.", *IMAGE, "--set", "expressions=[{at: 0, name: smile]", code=2).stderr
     assert "each bracket has its other half" in told
+
+
+def test_a_manifest_file_is_handed_in_with_its_files_and_not_spoken(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given a manifest of two jobs, one of which names a picture beside it, and a house without a daemon
+    one = installation()
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "face.png").write_bytes(PORTRAIT.read_bytes())
+    file = folder / "hello.yaml"
+    file.write_text("text: We are #1 here.\nimage: face.png\n---\nkind: speech\ntext: '007'\n")
+    told = one.avatar("submit", str(file), "--set", "speed=1.2")
+    # Then both are in the inbox under its name, with the picture and what the option says; and what would be lost is told
+    first, second = (yaml.safe_load((one.inbox / f"hello{end}.yaml").read_bytes()) for end in ("", "-2"))
+    assert (one.inbox / first.pop("image")).read_bytes() == PORTRAIT.read_bytes()
+    assert (first, second) == ({"text": "We are", "speed": "1.2"}, {"kind": "speech", "text": "007", "speed": "1.2"})
+    assert "hello.yaml: `text` ends before “#1 here.” (line 1" in told.stderr
+    # And that nothing happens yet
+    assert "The daemon does not run" in told.stderr
+    # And once more under the next name, of which JSON says both
+    again = json.loads(one.avatar("submit", str(file), "--json").stdout)
+    assert [Path(job["status"]).name for job in again] == ["hello-v2.json", "hello-2-v2.json"]
+    # A mistake is told by its line, before anything is handed in; a name without a file is no text, either
+    before = sorted(one.inbox.iterdir())
+    file.write_text("kind: speech\ntext: a\n---\ntxt: b\n")
+    assert "hello.yaml, job 2: `txt` is not a known key (line 4" in one.avatar("submit", str(file), code=1).stderr
+    assert "nowhere.yaml is not a file" in one.avatar("submit", "nowhere.yaml", *IMAGE, code=1).stderr
+    assert sorted(one.inbox.iterdir()) == before
+
+
+def test_a_table_is_handed_in_as_a_batch_of_its_rows(shared: Installation) -> None:
+    (shared.root / "people.csv").write_text("name\nAnna\nBen\n")
+    options = ("--set", "kind=speech", "--set", "text=Hello {{name}}.", "--set", "output=said-{{name}}")
+    told = json.loads(shared.avatar("submit", "people.csv", *options, "--wait", "--json").stdout)
+    assert (told["state"], told["name"], told["batch"]["done"]) == ("done", "people", 2)
+    assert (shared.outbox / "people" / "said-Anna.wav").is_file()
+    again = json.loads(shared.avatar("submit", "people.csv", *options, "--wait", "--json").stdout)
+    assert (again["state"], again["name"]) == ("done", "people-v2")

@@ -195,8 +195,10 @@ def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(
 def test_a_manifest_file_brings_its_files_and_jobs_are_held_released_and_cancelled(shared: Installation) -> None:
     client = Client(Settings.load(shared.config).paths)
     shared.avatar("pause")
-    (shared.root / "mine.yaml").write_text("kind: speech\ntext: Hello.\n")
-    job = client.submit(shared.root / "mine.yaml", name="mine")
+    (shared.root / "mine.yaml").write_text("kind: speech\ntext: 007\n")
+    job = client.submit(shared.root / "mine.yaml", name="mine", speed=1.2)
+    # It is read as the daemon reads it
+    assert yaml.safe_load((shared.inbox / "mine.yaml").read_bytes()) == {"kind": "speech", "text": "007", "speed": 1.2}
     next(status for status in job.events() if status.state == "queued")
     job.hold("later")
     assert next(status for status in job.events() if status.state == "held")
