@@ -91,8 +91,10 @@ def submit(
     as_json: bool,
     **given: Path | None,
 ) -> None:
-    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input, or name a file with a
-    manifest (.yaml), whose jobs are handed in, or a table (.csv), of whose rows each becomes a job.
+    """Hand in a job: TEXT or --audio, spoken by the face in --image.
+
+    TEXT may be - for standard input, or name a file with a manifest (.yaml), whose jobs are handed in, or a table (.csv), of
+    whose rows each becomes a job.
 
     \b
     Examples:
