@@ -15,7 +15,7 @@ import click
 
 from daemon.errors import AvatarError, ConfigError
 from daemon.system.config_file import PLACES, config_path, has_config
-from daemon.system.permissions import NOT_ALLOWED, access_error
+from daemon.system.permissions import NOT_ALLOWED, access_error, check_right
 
 if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
     from rich.console import Console
@@ -182,6 +182,21 @@ def console(*, stderr: bool = False) -> Console:
             raise BrokenPipeError
 
     return Plain(stderr=stderr)
+
+
+def check_may_make(folder: Path, job: str) -> None:
+    """Ask before any work whether the folder of the profiles may be written.
+
+    Args:
+        job: the command that has the service make such a profile.
+
+    Raises:
+        AvatarError: `not-allowed`.
+    """
+    try:
+        check_right(folder, "write")
+    except AvatarError as exc:
+        raise AvatarError(exc.code, exc.message, f"{exc.hint} Or let the service make it: `{job}`.") from exc
 
 
 def exit_code(exc: AvatarError) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from daemon.cli.commands.avatar_detect import detect
-from daemon.cli.common import Shell, json_option, note, show
+from daemon.cli.common import Shell, check_may_make, json_option, note, show
 from daemon.cli.complete import complete_avatars, complete_value, complete_voices, or_files
 from daemon.doors.hand_in import check
 from daemon.doors.shared_files import usual_name, usual_names
@@ -143,20 +143,12 @@ def generate(
     _make(shell, manifest, {}, name, as_json)
 
 
-def _check_writable(folder: Path) -> None:
-    """Ask before any work whether the folder of the profiles may be written.
-
-    Raises:
-        PermissionError: it may not, which the command line explains.
-    """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "Permission denied", str(there))
-
-
 def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, as_json: bool) -> None:
     """Make a profile by the stages of its job, and show it."""
-    _check_writable(shell.settings_or_defaults.paths.avatars)
+    source = "".join(f"--{key} {shlex.quote(str(path))} " for key, path in files.items())
+    prompt = f"--set {shlex.quote(f'prompt={manifest.prompt}')} " if manifest.prompt else ""
+    job = f"avatar submit {source}{prompt}--set kind=avatar --set {shlex.quote(f'profile.name={name}')} --wait"
+    check_may_make(shell.settings_or_defaults.paths.avatars, job)
     *before, face = [stage for stage in manifest.stages if stage != DELIVER]
     job_id, warnings = f"command-{secrets.token_hex(8)}", list(manifest.warnings)
     with _stages(shell, "gpu" if before else "cpu") as stages, stages.job(manifest, files) as job:

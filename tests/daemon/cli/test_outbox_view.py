@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,11 +86,6 @@ def test_who_may_only_drop_hears_voices_and_sees_jobs(service: Installation) -> 
     assert "a job is handed in" in told.stderr
     assert (folder / "hello.wav").read_bytes()[:4] == b"RIFF"
     assert [path.name for path in service.outbox.glob("[!.]*")] == [VOICES_PAGE]
-    # And when she would keep a face on the machine, it is said that she may not, before any work
-    portrait = folder / "portrait.png"
-    portrait.write_bytes(PORTRAIT.read_bytes())
-    told = avatar_as(ANNA, service, "avatar", "add", str(portrait), "--name", "Anna")
-    assert (told.returncode, "may not use" in told.stderr, "Traceback" in told.stderr) == (77, True, False), told.stderr
     # When she hands in jobs / Then she sees how they stand, by name and id
     for name, manifest in {"good": SPEECH, "bad": "kind: speech\ntext: '???'\n"}.items():
         service.drop(f"{name}.yaml", manifest)
@@ -179,3 +176,21 @@ def test_nothing_in_the_outbox_breaks_or_fools_who_looks(service: Installation) 
         )
         told = avatar_as(ANNA, service, "voice", "list")
         assert (told.returncode, "There is no list of voices" in told.stderr) == (77, True), told.stderr
+
+
+def test_who_may_not_keep_a_face_on_the_machine_is_told_how_the_service_does_it(service: Installation) -> None:
+    service.start()
+    portrait = service.root / "portrait.png"
+    portrait.write_bytes(PORTRAIT.read_bytes())
+    portrait.chmod(0o644)
+    # When Anna would make an avatar herself / Then it is said that she may not, before any work
+    told = avatar_as(ANNA, service, "avatar", "add", str(portrait), "--name", "Anna B")
+    assert (told.returncode, "may not write" in told.stderr, "Traceback" in told.stderr) == (77, True, False), told.stderr
+    # And what she is told to do instead makes it
+    (command,) = re.findall(r"`avatar (submit [^`]+)`", told.stderr)
+    told = avatar_as(ANNA, service, *shlex.split(command), "--json")
+    assert json.loads(told.stdout)["state"] == "done", told.stderr
+    assert [json.loads(path.read_text())["name"] for path in service.outbox.glob("*.avatar.json")] == ["Anna B"]
+    # A voice, too
+    told = avatar_as(ANNA, service, "voice", "clone", "Anna", str(portrait))
+    assert "`avatar submit --audio" in told.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, check_may_make, json_option, show
 from daemon.cli.complete import complete_value, complete_voices
 from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
@@ -67,6 +68,9 @@ def clone(
         expires=expires.date() if expires else None,
         source=COMMAND,
     )
+    source, named = shlex.quote(str(samples[0])), shlex.quote(f"profile.name={name}")
+    job = f"avatar submit --audio {source} --set kind=voice --set {named} --wait"
+    check_may_make(shell.settings.paths.profiles, job)
     profile, warnings = make_profile([sample.absolute() for sample in samples], request, shell.settings)
 
     def text() -> None:
