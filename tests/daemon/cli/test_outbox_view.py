@@ -185,7 +185,9 @@ def test_who_may_not_keep_a_face_on_the_machine_is_told_how_the_service_does_it(
     portrait.chmod(0o644)
     # When Anna would make an avatar herself / Then it is said that she may not, before any work
     told = avatar_as(ANNA, service, "avatar", "add", str(portrait), "--name", "Anna B")
-    assert (told.returncode, "may not write" in told.stderr, "Traceback" in told.stderr) == (77, True, False), told.stderr
+    assert (told.returncode, "may not write" in told.stderr, "Traceback" in told.stderr) == (77, True, False), (
+        told.stderr
+    )
     # And what she is told to do instead makes it
     (command,) = re.findall(r"`avatar (submit [^`]+)`", told.stderr)
     told = avatar_as(ANNA, service, *shlex.split(command), "--json")
