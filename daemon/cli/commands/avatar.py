@@ -146,8 +146,8 @@ def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, a
     """Make a profile by the stages of its job, and show it."""
     source = "".join(f"--{key} {shlex.quote(str(path))} " for key, path in files.items())
     prompt = f"--set {shlex.quote(f'prompt={manifest.prompt}')} " if manifest.prompt else ""
-    job = f"avatar submit {source}{prompt}--set kind=avatar --set {shlex.quote(f'profile.name={name}')} --wait"
-    check_may_make(shell.settings_or_defaults.paths.avatars, job)
+    command = f"avatar submit {source}{prompt}--set kind=avatar --set {shlex.quote(f'profile.name={name}')} --wait"
+    check_may_make(shell.settings_or_defaults.paths.avatars, command)
     *before, face = [stage for stage in manifest.stages if stage != DELIVER]
     job_id, warnings = f"command-{secrets.token_hex(8)}", list(manifest.warnings)
     with _stages(shell, "gpu" if before else "cpu") as stages, stages.job(manifest, files) as job:
