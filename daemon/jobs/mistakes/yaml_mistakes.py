@@ -67,7 +67,8 @@ def explain_mistake(lines: Sequence[str], line: int, column: int) -> Explanation
             second_colon,
         ):
             if explanation := look(text, known):
-                place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
+                at = known.start("value") if look is sign and known else column if number == line else None
+                place = f"line {number + 1}" if at is None else f"line {number + 1}, column {at + 1}"
                 longer = look in (quotes, sign, second_colon) and _goes_on(lines, number)
                 return f"{explanation[0]} ({place})", _hint_beyond(known, lines, number, explanation[1], longer)
     looks_below = (_block, _json_entry, _colon_below, _indentation, _line_of_no_key, _json)
