@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from daemon.cli.numbers import size_of_file
 from daemon.errors import escape_unprintable
 from daemon.jobs.iso_time import iso
 
@@ -108,7 +109,7 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         since = f" since {second(held.get('since'))}" if held.get("since") else ""
         yield "held", f"by {held.get('by')}{since}: {held.get('reason') or 'no reason given'}"
     for output in job.get("outputs") or ():
-        yield "result", f"{output.get('file')} ({output.get('bytes', 0) / 1e6:.1f} MB)"
+        yield "result", f"{output.get('file')} ({size_of_file(output.get('bytes', 0))})"
     for warning in job.get("warnings") or ():
         yield "warning", str(warning)
     yield "job", str(job.get("job") or "not yet a job")

@@ -1,4 +1,6 @@
-"""Numbers on the command line. None of them is `nan`, which every range takes, as it is neither below nor above a bound."""
+"""Numbers on the command line: those that are typed, and sizes that are shown. None of the former is `nan`, which every range
+takes, as it is neither below nor above a bound.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,9 @@ from math import isfinite, isnan
 from typing import Any
 
 import click
+
+#: From this size on, a file's size is told in MB. bytes
+_MEGABYTES_FROM = 100_000
 
 
 class Number(click.FloatRange):
@@ -35,3 +40,8 @@ class Number(click.FloatRange):
 
 #: The type of an option that says how long to wait.
 SECONDS = Number("seconds", endless=True, min=0)
+
+
+def size_of_file(size: int) -> str:
+    """Return the size of a file for people, such as "1.41 MB"; small ones in bytes."""
+    return f"{size / 1e6:.2f} MB" if size >= _MEGABYTES_FROM else f"{size:,} bytes"

@@ -65,7 +65,9 @@ def describe_times(expected: dict[str, Any]) -> str:
         f"{stage} {minutes_or_seconds(seconds)}" for stage, seconds in expected["stages"].items() if seconds >= _TOLD_S
     )
     basis = "as measured here" if expected["learned"] else "first guesses, as nothing that was measured here is known"
-    return f"{said}; about {minutes_or_seconds(expected['total_s'])} of work{f' ({stages})' if stages else ''}, {basis}"
+    total = expected["total_s"]
+    work = f"about {minutes_or_seconds(total)}" if total >= _TOLD_S else "less than a second"
+    return f"{said}; {work} of work{f' ({stages})' if stages else ''}, {basis}"
 
 
 def _speech_s(manifest: Manifest, recording: Path | None) -> float | None:

@@ -14,7 +14,7 @@ from daemon.cli.commands.pipeline import finish_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_avatars, complete_value, or_files
 from daemon.cli.make_job import format_of, make, result_json, tell_result
-from daemon.cli.numbers import SECONDS
+from daemon.cli.numbers import SECONDS, size_of_file
 from daemon.doors.hand_in import Wording
 from daemon.doors.words import option_of, with_settings
 from daemon.jobs.companions import PICTURE_ENDINGS
@@ -177,9 +177,8 @@ def info(shell: Shell, file: Path, timeout: float | None, as_json: bool) -> None
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """Return a report for people."""
-    size = f"{found['bytes'] / 1e6:.2f} MB" if found["bytes"] >= 1e5 else f"{found['bytes']:,} bytes"
     length = f", {found['duration_s']:.2f} s" if found["duration_s"] else ""
-    lines = [f"{found['file']}: {found['container']}, {size}{length}"]
+    lines = [f"{found['file']}: {found['container']}, {size_of_file(found['bytes'])}{length}"]
     if picture := found.get("picture"):
         frames = f"; {picture['frames']} frames" if picture.get("frames", 1) > 1 else ""
         lines.append(f"  picture   {picture['width']}x{picture['height']}{frames}")
