@@ -18,7 +18,7 @@ from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
 
 #: A line that a file would have, unless it only describes a job ("a job of `kind: voice`"), and one that a text follows.
-_LINE = re.compile(r"(?<!of )`([a-z_.]+): ([^`|]+)`")
+_LINE = re.compile(r"(?<!of )(?<!For )`([a-z_.]+): ([^`|]+)`")
 _BLOCK = re.compile(r"write `text: \|`, and under it [^.]*\.(?: What does not belong to [^.]*\.)?", re.IGNORECASE)
 #: What is said of a file that nobody wrote → what is meant.
 _OF_FILES = (
