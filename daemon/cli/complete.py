@@ -47,11 +47,16 @@ def or_files(complete: Completer) -> Completer:
     """Return a completer of names that lets the shell add its files."""
 
     def both(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        return [*complete(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+        return [*complete(ctx, param, incomplete), *complete_files(ctx, param, incomplete)]
 
     return both
+
+
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete its files, where a text may also be the name of one."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _jobs(shell: Shell) -> Iterable[Named]:

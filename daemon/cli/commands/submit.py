@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, note, show
-from daemon.cli.complete import complete_voices
+from daemon.cli.complete import complete_files, complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
@@ -68,7 +68,7 @@ def hand_in_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("text", required=False)
+@click.argument("text", required=False, shell_complete=complete_files)
 @file_options
 @click.option(
     "--voice", "-v", shell_complete=complete_voices,

@@ -59,6 +59,7 @@ def test_commands_options_and_what_is_there_are_completed(installation: Callable
     assert offered(one, "jobs", "cancel", "mor") == ["morning"]
     assert offered(one, "jobs", "cancel", "morning", "mor") == []  # it is named already
     assert "heart" in offered(one, "voice", "speak", "hea")
+    assert offered(one, "submit", "mor") == ["mor"]  # a file of the shell's own, as TEXT may name one
     profile(one, "ap-0000000a", "Anna Berg")
     assert offered(one, "avatar", "remove", "An") == ["Anna Berg"]
     assert "Anna Berg" in offered(one, "pipeline", "run", "Hello.", "--avatar", "An")
