@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.config import Settings
 from daemon.errors import MachineError
@@ -15,6 +15,9 @@ from daemon.jobs.stages import Stage
 from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 from daemon.outbox.estimator import USUAL_SIDE_PX, Work
 from daemon.telemetry.state_file import learned_times, read_state
+
+if TYPE_CHECKING:
+    from stages.info.tracks import VideoTrack
 
 #: What takes less is not told in seconds. s
 _TOLD_S = 1.0
@@ -32,8 +35,14 @@ def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Sett
         these are first guesses for a machine of two cores.
     """
     speech_s = _speech_s(manifest, files.get("audio"))
+    source = _source(files["video"], settings) if "transcode" in manifest.stages and "video" in files else None
     learned = learned_times(read_state(settings.paths.spool / "state.json"))
-    work = Work.of_video(speech_s or 0.0, _frame_size(manifest, files.get("image"), settings), manifest.frame_rate)
+    size = _frame_size(manifest, files.get("image"), settings)
+    if source is not None:
+        size = (source.width, source.height) if manifest.size is None else size
+        work = Work.of_video(float(source.times.duration), size, source.rate)
+    else:
+        work = Work.of_video(speech_s or 0.0, size, manifest.frame_rate)
     known = {stage: learned.expect(conditions_of(stage, work, learned)) for stage in manifest.stages}
     stages = {stage: round(work.first_guess_s(stage) * found.factor, 2) for stage, found in known.items()}
     return {
@@ -80,6 +89,16 @@ def _speech_s(manifest: Manifest, recording: Path | None) -> float | None:
             return declared_s(recording)
         return None
     return estimated_s(manifest.text or "", manifest.speed)
+
+
+def _source(video: Path, settings: Settings) -> VideoTrack | None:
+    """Return the picture track of a video that is to be converted; None where it cannot be read here."""
+    from stages.info.read_media import probe_media
+
+    with contextlib.suppress(MachineError, OSError):
+        media = probe_media(video, settings.stages.transcode.memory_mb)
+        return media.videos[0] if media is not None and media.videos else None
+    return None
 
 
 def _frame_size(manifest: Manifest, portrait: Path | None, settings: Settings) -> tuple[int, int]:

@@ -28,7 +28,7 @@ class StageRow:
         lanes: the lanes that can run it. Where they are several, the job's engine decides (`daemon.config.engines`); the first
             one finds out which engine that is.
         start_s, per_speech_s, per_megapixel_s: first guess of its run time in s on a 2-core machine: fixed, for each second of
-            speech, and for each megapixel of its frames.
+            speech (of a conversion: of its video), and for each megapixel of its frames.
         follows: what its time limit depends on.
         turn: when the cpu lane runs it; ignored in the gpu lane.
         uses: manifest keys that change what it makes. People are warned of a key that no stage of their job uses.
@@ -68,7 +68,8 @@ TABLE: Final[tuple[StageRow, ...]] = (
     ),
     StageRow("info", ("cpu",), 2.0, 0.0, "nothing", uses=("video", "audio", "image")),
     StageRow(
-        "transcode", ("cpu",), 10.0, 0.0, "nothing", "long",
+        "transcode", ("cpu",), 1.0, 0.01, "nothing", "long",
+        per_megapixel_s=0.01,
         uses=(
             "video", "audio", "sync_mode", "quality", "format", "codec", "fps", "crop", "size", "aspect", "fit", "subtitles",
             "captions", "language", "title",

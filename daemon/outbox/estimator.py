@@ -12,8 +12,9 @@ from daemon.jobs.speech_length import estimated_s
 from daemon.jobs.stages import BY_NAME, CHECK, Stage
 from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 
-#: Sides of a video whose size is not known yet, px.
+#: Sides of a video whose size is not known yet, px; length of one that is to be converted, s.
 USUAL_SIDE_PX = 1080
+_USUAL_VIDEO_S = 30.0
 
 
 def speech_s(job: Job) -> float:
@@ -27,8 +28,8 @@ def speech_s(job: Job) -> float:
 
 
 def frame_pixels(job: Job) -> tuple[int, int]:
-    """Return width and height of a job's video in px; a guess until the face stage has chosen them."""
-    face = job.facts.of("face")
+    """Return width and height of a job's video in px; a guess until the face stage has chosen them, or a video is converted."""
+    face = job.facts.of("face") or job.facts.of("transcode")
     if "width" in face and "height" in face:
         return int(face["width"]), int(face["height"])
     width, _, height = str(job.manifest.get("size") or "").partition("x")
@@ -40,7 +41,7 @@ class Work:
     """What determines the run time of a job's stages.
 
     Attributes:
-        speech_s: length of the speech, s.
+        speech_s: length of the speech, or of the video that is converted, s.
         megapixels_per_s: those of its video in each second.
     """
 
@@ -56,7 +57,10 @@ class Work:
     def of_job(cls, job: Job) -> Work:
         """Return the work of a job, as far as it is known."""
         rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES[USUAL_RATE])
-        return cls.of_video(speech_s(job), frame_pixels(job), rate)
+        seconds = speech_s(job)
+        if "transcode" in job.stages:
+            seconds = float(job.facts.of("transcode").get("duration_s") or _USUAL_VIDEO_S)
+        return cls.of_video(seconds, frame_pixels(job), rate)
 
     def first_guess_s(self, stage: Stage) -> float:
         """Return the expected run time of a stage on a 2-core machine, s."""

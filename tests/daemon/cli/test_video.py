@@ -13,6 +13,7 @@ from daemon.cli.commands.video import ENCODE_OPTIONS
 from daemon.jobs.stages import BY_NAME
 from tests.conftest import PORTRAIT, Installation
 from tests.support.stages.clips import make_clip
+from tests.support.stages.sound_jobs import ffmpeg
 
 SRT = "1\n00:00:00,100 --> 00:00:00,900\nHello.\n"
 
@@ -39,6 +40,16 @@ def test_info_tells_what_is_in_a_file(house: Installation) -> None:
     refused = house.avatar("video", "info", "words.srt", code=1)
     assert (refused.stdout, "video-unreadable" in refused.stderr) == ("", True)
     assert "but a text file" in refused.stderr
+
+
+def test_validate_expects_a_conversion_to_take_as_long_as_its_video_asks(house: Installation) -> None:
+    ffmpeg("-stream_loop", "599", "-i", str(house.root / "clip.mp4"), "-c", "copy", str(house.root / "long.mp4"))
+    expected = []
+    for name in ("clip", "long"):
+        (house.root / "m.yaml").write_text(f"kind: encode\nvideo: {name}.mp4\nquality: high\n")
+        (told,) = json.loads(house.avatar("validate", "m.yaml", "--json").stdout)
+        expected.append(told["expected"]["stages"]["transcode"])
+    assert expected[1] > 3 * expected[0]
 
 
 def test_encode_writes_the_format_of_the_ending_and_the_captions_beside_it(house: Installation) -> None:

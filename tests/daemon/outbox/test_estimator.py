@@ -56,6 +56,21 @@ def test_a_larger_video_takes_longer_to_draw_and_the_face_stage_knows_its_size()
     assert Estimator().stage_s(job(), "tts") == Estimator().stage_s(small, "tts")
 
 
+def test_a_conversion_takes_as_long_as_its_video_is_long_and_large() -> None:
+    def converted(seconds: float, side: int) -> Job:
+        facts = JobFacts({"transcode": {"encoder": "libx264", "duration_s": seconds, "width": side, "height": side}})
+        return job(0.0, stages=KINDS["encode"].stages, stage="transcode", facts=facts)
+
+    estimator, short, long, large = Estimator(), converted(10.0, 512), converted(600.0, 512), converted(600.0, 1024)
+    for _ in range(30):
+        estimator.stage_ended(short, "transcode", "done", 2 * Work.of_job(short).first_guess_s("transcode"))
+    times = [estimator.stage_s(one, "transcode") for one in (short, long, large)]
+    assert times == [
+        pytest.approx(2 * Work.of_job(one).first_guess_s("transcode"), rel=0.01) for one in (short, long, large)
+    ]
+    assert times[2] > 3 * times[1] > 60 * times[0]
+
+
 def test_what_an_earlier_daemon_learned_is_known_also_one_of_an_earlier_version() -> None:
     first, one = Estimator(), job()
     for _ in range(3):
