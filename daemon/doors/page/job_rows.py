@@ -39,6 +39,8 @@ SORTED_BY: Final[dict[str, tuple[str, bool]]] = {
     "state": ("State", False),
     "time": ("Time", True),
 }
+#: Kinds of jobs that the form for a new one makes.
+_OF_THE_FORM: Final = ("video", "speech", "batch")
 _OPEN: Final = ("waiting", "queued", "held")
 
 
@@ -53,6 +55,7 @@ class JobRow:
         when: how long it will take, or when it ended, in words.
         thumb: name of the result that shows it; empty without one.
         why: why it failed, or what it waits for.
+        again: whether the form for a new job can make it again.
         actions: what can be done: operation → label.
     """
 
@@ -66,6 +69,7 @@ class JobRow:
     when: str
     thumb: str
     why: str
+    again: bool
     actions: Mapping[str, str]
 
 
@@ -75,7 +79,13 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
     error = status.get("error")
     waits = "; ".join(str(one) for one in status.get("waiting_for") or ())
     left = status.get("eta_s")
-    when = shown.ago(status.get("finished")) if state in FINISHED else f"about {shown.length(left)}" if left else ""
+    when = (
+        shown.ago(status.get("finished"))
+        if state in FINISHED
+        else f"about {shown.length(max(1, left))} left"
+        if left
+        else ""
+    )
     return JobRow(
         id=str(status.get("job") or ""),
         name=str(status.get("name") or status.get("source") or ""),
@@ -88,9 +98,10 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
         thumb=thumb_of(status),
         why=str(error.get("message") or "")
         if isinstance(error, Mapping)
-        else f"It waits for: {'; '.join(waits)}"
+        else f"It waits for: {waits}"
         if waits
         else "",
+        again=state in FINISHED and bool(status.get("job")) and status.get("kind", "video") in _OF_THE_FORM,
         actions=actions_of(status),
     )
 

@@ -38,21 +38,32 @@ _OPS: Final = ("cancel", "hold", "release", "retry")
 _BATCHES: Final = 30
 Show = Annotated[str, Query(pattern="^(all|failed)$")]
 After = Annotated[int, Query(ge=0, le=10**6)]
+Older = Annotated[int | None, Query(ge=0, le=2**62)]
 
 
 @router.get("/batches")
-def batches_page(
-    request: Request, door: TheDoor, caller: Looking, after: Annotated[int | None, Query(ge=0, le=2**62)] = None
-) -> Response:
+def batches_page(request: Request, door: TheDoor, caller: Looking, after: Older = None) -> Response:
     """Show the batches, the newest first."""
+    return page(request, "batches.html", **_batches(door, caller, after))
+
+
+@router.get("/batches/live")
+def batches_live(request: Request, door: TheDoor, caller: Looking, after: Older = None) -> Response:
+    """Keep the list of batches up to date."""
+
+    def fragment() -> str:
+        return render(request, "batches_live.html", at="./", **_batches(door, caller, after))
+
+    return stream(fragment, lambda: changing(door.jobs))
+
+
+def _batches(door: Door, caller: Caller, after: int | None) -> dict[str, Any]:
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])
     found, older = door.jobs.find(query, caller, limit=_BATCHES, after=after)
     batches = [
         ({"finished": None, **one}, counts_of(one), words_of(one)) for one in map(door.jobs.full, found) if one["job"]
     ]
-    return page(
-        request, "batches.html", batches=batches, older=older, after=after, service=service_state(door),
-    )  # fmt: skip
+    return {"batches": batches, "older": older, "after": after, "service": service_state(door)}
 
 
 @router.get("/batches/{job}")

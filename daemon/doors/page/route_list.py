@@ -25,8 +25,10 @@ from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 
 router = page_router()
-_MOVES: Final = ("first", "up", "down", "last")
-_DONE: Final = {
+#: What moves a job in the queue.
+MOVES: Final = ("first", "up", "down", "last")
+#: What a job is when something was done with it: operation → words.
+DONE: Final = {
     "cancel": "cancelled",
     "hold": "held",
     "release": "released",
@@ -146,7 +148,7 @@ async def do_several(request: Request, door: TheDoor, caller: Looking) -> Respon
             done += 1
         except AvatarError as exc:
             wrong.append(f"{exc.message} {exc.hint}".strip())
-    said = f"{done} {'job is' if done == 1 else 'jobs are'} {_DONE.get(op, 'changed')}." if done else ""
+    said = f"{done} {'job is' if done == 1 else 'jobs are'} {DONE.get(op, 'changed')}." if done else ""
     more = f" {len(wrong)} could not be changed: {wrong[0]}" if wrong else ""
     return back(request, place, (said + more).strip())
 
@@ -165,8 +167,8 @@ def act(door: Door, caller: Caller, op: str, job: str) -> str:
     Raises:
         AvatarError: the daemon refused, or there is no such job.
     """
-    if op not in _MOVES:
-        return door.jobs.ask(op if op in _DONE else "unknown", job, caller)
+    if op not in MOVES:
+        return door.jobs.ask(op if op in DONE else "unknown", job, caller)
     waiting = dict(neighbours(door.jobs, caller))
     present = waiting.pop(job, 0)
     wanted = new_priority(op, present, list(waiting.values()))

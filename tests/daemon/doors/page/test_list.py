@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from daemon.doors.http.jobs import Jobs
 from daemon.doors.page import job_rows
 from daemon.history import store
 from daemon.history.database import open_to_write, set_meta
@@ -20,6 +23,8 @@ from daemon.history.history import History
 from daemon.history.query import STATES, Query
 from daemon.history.sorted_rows import ORDERS
 from daemon.jobs.record import Job
+from daemon.queue.pauses import Pause, Pauses
+from daemon.queue.spool import Spool
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_pages import signed_in
 from tests.support.http_door import Answer
@@ -31,7 +36,7 @@ def job_id(number: int) -> str:
     return f"job-20260102T030405Z-{number:08x}"
 
 
-def job(number: int, name: str, state: str, *, priority: int = 0, ended: float | None = None, by: str = "anna") -> Job:
+def job(number: int, name: str, state: Any, *, priority: int = 0, ended: float | None = None, by: str = "anna") -> Job:
     made = Job(
         id=job_id(number), name=name, source=f"{name}.yaml", by=by, state=state, stages=("tts",), priority=priority,
         accepted=1000.0 + number, finished=ended, manifest={"kind": "speech", "text": f"Hello {name}."},
@@ -157,3 +162,33 @@ def test_a_table_of_marked_jobs_opens_in_a_spreadsheet_and_runs_nothing_there(do
     assert answer.headers["content-security-policy"].endswith("sandbox")
     # Nothing that is marked is nothing that is saved
     assert "No%20job%20is%20marked" in save(door, "csv").headers["location"]
+
+
+def test_a_row_says_what_its_job_waits_for_and_offers_what_leads_on(door: Door) -> None:
+    waits = {"job": job_id(1), "name": "a", "state": "waiting", "accepted": "x", "waiting_for": ["a.png", "b.png"]}
+    assert job_rows.row_of(waits).why == "It waits for: a.png; b.png"
+    # The form for a new job can make this again, and no avatar, which would have the same name
+    for kind, again in (("video", True), ("batch", True), ("avatar", False), ("voice", False)):
+        assert job_rows.row_of({"job": job_id(2), "name": "b", "state": "done", "kind": kind}).again is again
+
+
+def test_a_time_that_a_pause_makes_wrong_is_not_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "may_run", lambda _: True)
+    outbox = door.settings.paths.outbox
+    keep(door, [JOBS[2]])
+    status = {"schema": 1, "job": job_id(3), "name": "carl", "state": "queued", "by": "anna", "eta_s": 90.0}
+    (outbox / "carl.json").write_text(json.dumps(status))
+    spool = Spool(door.settings.paths.spool)
+    spool.create()
+    assert "about 90 s left" in door.open.get("/ui/jobs").body.decode()
+    Pauses(spool.root / "paused.json").begin("lanes", Pause("anna", "", time.time()))
+    for place in ("jobs", f"jobs/{job_id(3)}"):
+        page = door.open.get(f"/ui/{place}").body.decode()
+        assert "Work on jobs was paused by anna just now." in page
+        assert "left" not in page
+    # And whose end somebody wanted is called no fault
+    status |= {"state": "cancelled", "error": {"code": "cancelled", "message": "anna cancelled it.", "fault": "job"}}
+    (outbox / "carl.json").write_text(json.dumps(status))
+    page = door.open.get(f"/ui/jobs/{job_id(3)}").body.decode()
+    assert "anna cancelled it." in page
+    assert "has to be changed" not in page
