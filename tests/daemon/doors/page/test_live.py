@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import PATIENCE_S
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_batches import BATCH, Welcome
+from tests.daemon.doors.page.test_list import job, keep
 
 _PLACES = [
     "jobs", "jobs?tab=failed&q=x&sort=-name", "batches", f"batches/{BATCH}?show=failed", f"jobs/{BATCH}", "avatars",
@@ -42,6 +43,11 @@ def settled(html: str) -> list[str]:
 @pytest.mark.parametrize("place", _PLACES)
 def test_a_stream_begins_with_what_its_page_shows(door: Door, place: str) -> None:
     Welcome(door)
+    made = [job(1, "anna", "running"), job(2, "x", "failed", ended=1500), job(3, "rows", "queued")]
+    made += [job(4, "face", "queued"), job(5, "tongue", "queued")]
+    for one, kind in zip(made[2:], ("batch", "avatar", "voice"), strict=True):
+        one.manifest["kind"] = kind
+    keep(door, made)
     (door.settings.paths.outbox / ".avatard-voices").write_text(json.dumps({"voices": []}))
     page = door.open.get(f"/ui/{place}").body.decode()
     told = re.search(
@@ -51,5 +57,7 @@ def test_a_stream_begins_with_what_its_page_shows(door: Door, place: str) -> Non
     stream, shown = told[1].replace("&amp;", "&"), told[2]
     # Both say the same, so that links lead to the same places; the stream has no boxes that are marked
     fragment = first_fragment(door.open.port, urljoin(f"/ui/{place}", stream))
-    assert re.findall(r'(?:href|src|action)="([^"]*)"', fragment) == re.findall(r'(?:href|src|action)="([^"]*)"', shown)
+    addresses = re.findall(r'(?:href|src|action)="([^"]*)"', shown)
+    assert addresses
+    assert re.findall(r'(?:href|src|action)="([^"]*)"', fragment) == addresses
     assert settled(fragment) == settled(shown)
