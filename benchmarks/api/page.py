@@ -52,6 +52,9 @@ def list_of_jobs(root: Path, jobs: int) -> None:
             ("all", "/ui/jobs"),
             ("failed", "/ui/jobs?tab=failed"),
             ("search", f"/ui/jobs?q={words(chance, 1, vocabulary)}"),
+            ("by name", "/ui/jobs?sort=name"),
+            ("by time, search", f"/ui/jobs?sort=-time&q={words(chance, 1, vocabulary)}"),
+            ("waiting", "/ui/jobs?tab=waiting"),
         ):
             took = []
             for _ in range(ROUNDS):

@@ -95,8 +95,8 @@ def _filtered(
     """Yield the rows of every combination in one order. With `words`, each row is read to see whether they are in it."""
     tagged, tags = _tagged(query)
     join = " JOIN search ON search.rowid = jobs.place" if words else ""
-    contained, texts = _contained(words)
-    sql = f"SELECT {_columns()} FROM jobs{join} WHERE {{}} AND jobs.place BETWEEN ? AND ?{tagged}{contained} "
+    contained, texts = words_within(words)
+    sql = f"SELECT {row_columns()} FROM jobs{join} WHERE {{}} AND jobs.place BETWEEN ? AND ?{tagged}{contained} "
     sql += "ORDER BY jobs.place DESC LIMIT ?"
     answers = [
         connection.execute(sql.format(condition), [*values, first, last, *tags, *texts, limit])
@@ -120,15 +120,15 @@ def _rare_tag(connection: sqlite3.Connection, query: Query) -> str | None:
 
 def _of_tag(connection: sqlite3.Connection, query: Query, first: int, last: int, limit: int, tag: str) -> Iterator[Row]:
     """Yield the rows that have a tag; all else is looked at in each."""
-    conditions, values = _conditions(query)
-    contained, texts = _contained(query.words)
+    conditions, values = filters(query)
+    contained, texts = words_within(query.words)
     join = " JOIN search ON search.rowid = marked.place" if texts else ""
-    sql = f"""SELECT {_columns()} FROM tags AS marked CROSS JOIN jobs ON jobs.place = marked.place{join}
+    sql = f"""SELECT {row_columns()} FROM tags AS marked CROSS JOIN jobs ON jobs.place = marked.place{join}
         WHERE marked.tag = ? AND marked.place BETWEEN ? AND ?{conditions}{contained} ORDER BY marked.place DESC LIMIT ?"""
     return map(Row.of_columns, connection.execute(sql, [tag, first, last, *values, *texts, limit]))
 
 
-def _conditions(query: Query) -> tuple[str, list[str]]:
+def filters(query: Query) -> tuple[str, list[str]]:
     """Return the conditions of states, kinds, owners and tags on a row that another table found."""
     conditions = ""
     values: list[str] = []
@@ -152,9 +152,9 @@ def _searched(
 
     The newest jobs are read, which is enough where the words are frequent. Otherwise the search says which jobs to read.
     """
-    conditions, values = _conditions(query)
-    contained, texts = _contained(words)
-    sql = f"""SELECT {_columns()} FROM search CROSS JOIN jobs ON jobs.place = search.rowid
+    conditions, values = filters(query)
+    contained, texts = words_within(words)
+    sql = f"""SELECT {row_columns()} FROM search CROSS JOIN jobs ON jobs.place = search.rowid
         WHERE {{}}search.rowid BETWEEN ? AND ?{conditions}{contained} ORDER BY search.rowid DESC LIMIT ?"""
     near = connection.execute(
         "SELECT place FROM jobs WHERE place <= ? ORDER BY place DESC LIMIT 1 OFFSET ?", (last, _FEW)
@@ -187,7 +187,7 @@ def _quoted(term: str) -> str:
     return '"' + term.replace('"', '""') + '"'
 
 
-def _contained(words: Sequence[tuple[str | None, str]]) -> tuple[str, list[str]]:
+def words_within(words: Sequence[tuple[str | None, str]]) -> tuple[str, list[str]]:
     """Return the condition that words are in a row of the search, which is read, and its values."""
     condition, values = "", []
     for column, word in words:
@@ -197,7 +197,8 @@ def _contained(words: Sequence[tuple[str | None, str]]) -> tuple[str, list[str]]
     return condition, values
 
 
-def _columns() -> str:
+def row_columns() -> str:
+    """Return the columns of a row, in the order of `Row.of_columns`."""
     return ", ".join(f"jobs.{column.strip()}" for column in COLUMNS.split(","))
 
 

@@ -13,6 +13,7 @@ from daemon.history.database import COLUMNS, reading
 from daemon.history.find_rows import find_rows
 from daemon.history.freshness import wait_for_noted_changes
 from daemon.history.query import STATES, Query, Row
+from daemon.history.sorted_rows import sorted_rows
 from daemon.outbox import looks
 
 #: Most states, kinds, owners and errors that are counted one by one.
@@ -46,6 +47,18 @@ class History:
         most = min(max(0, limit), MOST)
         with self._reading() as connection:
             return list(itertools.islice(find_rows(connection, query or Query(), most, after), most))
+
+    def find_sorted(self, query: Query, order: str, *, limit: int, skip: int = 0) -> list[Row]:
+        """Return jobs in an order of `daemon.history.sorted_rows.ORDERS`.
+
+        Args:
+            limit: most rows of the answer; `skip`: so many come before it.
+
+        Raises:
+            HistoryError: as `find`.
+        """
+        with self._reading() as connection:
+            return list(sorted_rows(connection, query, order, limit, skip))
 
     def get(self, job: str) -> Row | None:
         """Return a job by its id, or the latest by the name of its results; None where there is none.

@@ -29,6 +29,18 @@ TABS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 LOOKS: Final = "checks"
 #: Rows of a page.
 ROWS: Final = 50
+#: What can be done with several jobs at once: operation → label.
+SEVERAL: Final = {
+    "cancel": "Cancel", "hold": "Hold", "release": "Release", "first": "Next", "last": "Last", "retry": "Retry",
+}  # fmt: skip
+#: Columns by which the list can be sorted: name of the order → its label, and whether the first click has the highest first.
+SORTED_BY: Final[dict[str, tuple[str, bool]]] = {
+    "name": ("Name", False),
+    "state": ("State", False),
+    "time": ("Time", True),
+}
+#: Kinds of jobs that the form for a new one makes.
+_OF_THE_FORM: Final = ("video", "speech", "batch")
 _OPEN: Final = ("waiting", "queued", "held")
 
 
@@ -43,6 +55,7 @@ class JobRow:
         when: how long it will take, or when it ended, in words.
         thumb: name of the result that shows it; empty without one.
         why: why it failed, or what it waits for.
+        again: whether the form for a new job can make it again.
         actions: what can be done: operation → label.
     """
 
@@ -56,6 +69,7 @@ class JobRow:
     when: str
     thumb: str
     why: str
+    again: bool
     actions: Mapping[str, str]
 
 
@@ -65,7 +79,13 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
     error = status.get("error")
     waits = "; ".join(str(one) for one in status.get("waiting_for") or ())
     left = status.get("eta_s")
-    when = shown.ago(status.get("finished")) if state in FINISHED else f"about {shown.length(left)}" if left else ""
+    when = (
+        shown.ago(status.get("finished"))
+        if state in FINISHED
+        else f"about {shown.length(max(1, left))} left"
+        if left
+        else ""
+    )
     return JobRow(
         id=str(status.get("job") or ""),
         name=str(status.get("name") or status.get("source") or ""),
@@ -78,9 +98,10 @@ def row_of(status: Mapping[str, Any]) -> JobRow:
         thumb=thumb_of(status),
         why=str(error.get("message") or "")
         if isinstance(error, Mapping)
-        else f"It waits for: {'; '.join(waits)}"
+        else f"It waits for: {waits}"
         if waits
         else "",
+        again=state in FINISHED and bool(status.get("job")) and status.get("kind", "video") in _OF_THE_FORM,
         actions=actions_of(status),
     )
 
@@ -117,8 +138,11 @@ class JobPage:
     after: int | None
 
 
-def job_page(jobs: Jobs, caller: Caller, tab: str, search: str, after: int | None) -> JobPage:
+def job_page(jobs: Jobs, caller: Caller, tab: str, search: str, after: int | None, order: str = "") -> JobPage:
     """Return a page of the jobs that somebody may see.
+
+    Args:
+        order: one of `daemon.history.sorted_rows.ORDERS`; empty: the newest first, and those that wait by turn.
 
     Raises:
         HistoryError: the index cannot be read.
@@ -126,14 +150,15 @@ def job_page(jobs: Jobs, caller: Caller, tab: str, search: str, after: int | Non
     by = [] if caller.sees_all else [caller.name]
     states = TABS[tab][1] if tab != LOOKS else ()
     query = Query(search=search, state=states, by=by, tag=[looks.TAG] if tab == LOOKS else []).without_looks
-    found, cursor = jobs.find(query, caller, limit=ROWS, after=after)
+    by_turn = tab == "waiting" and not order
+    found, cursor = jobs.find(query, caller, limit=ROWS, after=after, order="turn" if by_turn else order)
     by_state = states_of(jobs, caller)
     counts: dict[str, int | None] = {
         name: sum(by_state.values()) if not states else sum(by_state.get(state, 0) for state in states)
         for name, (_, states) in TABS.items()
     }
     rows = [row_of(jobs.full(one)) for one in found if one["state"] in states or not states]
-    if tab == "waiting":
+    if by_turn:
         rows.sort(key=_place)
     return JobPage(rows, counts, cursor)
 

@@ -131,7 +131,7 @@ def error_page(request: Request, error: AvatarError) -> Response:
     request.scope.setdefault("state", {})["code"] = error.code
     if error.code in ("key-missing", "key-refused") and not request.url.path.endswith("/login"):
         if request.method == "GET":
-            wanted = request.url.path.partition(f"{PATH}/")[2]
+            wanted = request.url.path.partition(f"{PATH}/")[2] + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"{to_ui(request)}login?next={quote(wanted)}", 303, {"Cache-Control": "no-store"})
         return page(request, "signed_out.html", 401)
     return page(request, "error.html", status_of(error), error=error)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from daemon.doors.http.answers import Door, TheDoor
 from daemon.doors.http.batches.report_rows import (
@@ -24,10 +23,11 @@ from daemon.doors.http.batches.report_rows import (
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.results import OpenFileResponse
-from daemon.doors.page.batch_zip import zip_name, zip_of
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.route_list import changing
+from daemon.doors.page.saved.batch_zip import files_of_batch
+from daemon.doors.page.saved.zip_stream import SAVED, zip_answer
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
 from daemon.history.query import Query as JobQuery
@@ -38,23 +38,32 @@ _OPS: Final = ("cancel", "hold", "release", "retry")
 _BATCHES: Final = 30
 Show = Annotated[str, Query(pattern="^(all|failed)$")]
 After = Annotated[int, Query(ge=0, le=10**6)]
-#: What is saved must not run in the page's name, whatever is in it.
-_SAVED: Final = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, no-cache"}
+Older = Annotated[int | None, Query(ge=0, le=2**62)]
 
 
 @router.get("/batches")
-def batches_page(
-    request: Request, door: TheDoor, caller: Looking, after: Annotated[int | None, Query(ge=0, le=2**62)] = None
-) -> Response:
+def batches_page(request: Request, door: TheDoor, caller: Looking, after: Older = None) -> Response:
     """Show the batches, the newest first."""
+    return page(request, "batches.html", **_batches(door, caller, after))
+
+
+@router.get("/batches/live")
+def batches_live(request: Request, door: TheDoor, caller: Looking, after: Older = None) -> Response:
+    """Keep the list of batches up to date."""
+
+    def fragment() -> str:
+        return render(request, "batches_live.html", at="./", **_batches(door, caller, after))
+
+    return stream(fragment, lambda: changing(door.jobs))
+
+
+def _batches(door: Door, caller: Caller, after: int | None) -> dict[str, Any]:
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])
     found, older = door.jobs.find(query, caller, limit=_BATCHES, after=after)
     batches = [
         ({"finished": None, **one}, counts_of(one), words_of(one)) for one in map(door.jobs.full, found) if one["job"]
     ]
-    return page(
-        request, "batches.html", batches=batches, older=older, after=after, service=service_state(door),
-    )  # fmt: skip
+    return {"batches": batches, "older": older, "after": after, "service": service_state(door)}
 
 
 @router.get("/batches/{job}")
@@ -125,7 +134,7 @@ def batch_report(job: str, door: TheDoor, caller: Looking) -> Response:
     status = batch_status(door.jobs, job, caller)
     report, fd = open_report(door.jobs.paths.outbox, status)
     return OpenFileResponse(
-        fd, headers=_SAVED, media_type="text/csv; charset=utf-8", filename=os.path.basename(report)
+        fd, headers=SAVED, media_type="text/csv; charset=utf-8", filename=os.path.basename(report)
     )  # fmt: skip
 
 
@@ -135,11 +144,4 @@ def batch_zip(job: str, door: TheDoor, caller: Looking) -> Response:
     status = batch_status(door.jobs, job, caller)
     if not counts_of(status).done:
         raise RequestError("not-ready", f"No row of {status['name']} is done.", "Come again when one is.")
-    name = zip_name(status["name"])
-    headers = {**_SAVED, "Content-Disposition": disposition(name)}
-    return StreamingResponse(zip_of(door.jobs, caller, status), media_type="application/zip", headers=headers)
-
-
-def disposition(name: str) -> str:
-    """Return the header that has a browser save a file under a name (RFC 8187)."""
-    return f"attachment; filename*=UTF-8''{quote(name)}"
+    return zip_answer(files_of_batch(door.jobs, caller, status), f"{os.path.basename(status['name'])}.zip")

@@ -18,7 +18,7 @@ from daemon.doors.http.results import chosen_output, open_result, serve
 from daemon.doors.page.job_rows import actions_of, row_of
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
-from daemon.doors.page.route_list import act, changing
+from daemon.doors.page.route_list import DONE, MOVES, act, changing
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking, form_of
@@ -61,12 +61,12 @@ def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:
     return {
         "job": {
             "waiting_for": [],
-            "warnings": [],
             "next": "",
             **status,
             "error": whole_error(status.get("error")),
         },
         "row": row_of(status),
+        "news": [one for one in status.get("warnings") or () if str(one) not in str(status.get("next"))],
         "actions": actions_of(status),
         "outputs": outputs,
         "played": next((one for one in reversed(outputs) if one["as"]), None),
@@ -84,6 +84,8 @@ async def do_one(request: Request, job: str, door: TheDoor, caller: Looking) -> 
     """Cancel, hold, release, move or retry a job."""
     op = (await form_of(request)).get("op", [""])[-1]
     said = await run_in_threadpool(act, door, caller, op, job)
+    if op in MOVES:
+        said = f"It is {DONE[op]}."
     return back(request, f"jobs/{job}", said)
 
 

@@ -18,9 +18,11 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse
+from daemon.doors.page.live import stream
 from daemon.doors.page.looked_at import hand_in_look, wait_for_look
-from daemon.doors.page.pages import back, page, page_router
+from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.profile_cards import VoiceCard, avatar_cards, uses, voice_cards
+from daemon.doors.page.route_list import changing
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
 from daemon.doors.page.wrong_field import about, wrong_field
@@ -43,12 +45,24 @@ _EMPTY: Final = dict.fromkeys(("name", "consent", "expires", "voice", "language"
 _FIELDS: Final = frozenset({"name", "consent", "expires", "voice", "image", "audio", "spoken"})
 _ASKED_AS: Final = {"profile": "name", "language": "spoken"}
 Sort = Literal["avatars", "voices"]
+Language = Annotated[str, Query(max_length=20)]
+Heard = Annotated[str, Query(max_length=60)]
 
 
 @router.get("/avatars")
 def avatars_page(request: Request, door: TheDoor, caller: Looking) -> Response:
     """Show the avatars."""
     return page(request, "avatars.html", **_avatars(door, caller))
+
+
+@router.get("/avatars/live")
+def avatars_live(request: Request, door: TheDoor, caller: Looking) -> Response:
+    """Keep the avatars up to date."""
+
+    def fragment() -> str:
+        return render(request, "avatars_live.html", at="./", **_avatars(door, caller))
+
+    return stream(fragment, lambda: (*changing(door.jobs), door.settings.paths.avatars))
 
 
 def _avatars(
@@ -66,14 +80,21 @@ def _avatars(
 
 
 def _being_made(door: Door, caller: Caller, kind: str) -> list[dict[str, Any]]:
-    """Return the jobs that make one now, or have failed to lately."""
+    """Return the jobs that make one now, each as it is called in its form."""
     query = JobQuery(
         kind=[kind], state=("waiting", "queued", "running", "held"), by=[] if caller.sees_all else [caller.name]
     )
     try:
-        return door.jobs.find(query, caller, limit=10, after=None)[0]
+        found = door.jobs.find(query, caller, limit=10, after=None)[0]
     except AvatarError:
         return []
+    return [{**one, "name": _called(door, one)} for one in found if one["job"]]
+
+
+def _called(door: Door, job: dict[str, Any]) -> str:
+    """Return what a job calls what it makes; the job's own name where its manifest cannot be read."""
+    profile = door.jobs.manifest(job["job"]).get("profile")
+    return str(profile.get("name") or "" if isinstance(profile, dict) else "") or str(job["name"])
 
 
 @router.get("/avatars/{profile}/picture")
@@ -103,11 +124,23 @@ def avatar_picture(request: Request, profile: str, door: TheDoor, caller: Lookin
 
 @router.get("/voices")
 def voices_page(
-    request: Request, door: TheDoor, caller: Looking, language: Annotated[str, Query(max_length=20)] = "",
-    heard: Annotated[str, Query(max_length=60)] = "", text: Annotated[str, Query(max_length=_TEXT_CHARS)] = "",
+    request: Request, door: TheDoor, caller: Looking, language: Language = "", heard: Heard = "",
+    text: Annotated[str, Query(max_length=_TEXT_CHARS)] = "",
 ) -> Response:  # fmt: skip
     """Show the voices."""
     return page(request, "voices.html", **_voices(door, caller, language, heard=heard, text=text))
+
+
+@router.get("/voices/live")
+def voices_live(
+    request: Request, door: TheDoor, caller: Looking, language: Language = "", heard: Heard = ""
+) -> Response:
+    """Keep the voices up to date."""
+
+    def fragment() -> str:
+        return render(request, "voices_live.html", at="./", **_voices(door, caller, language, heard=heard))
+
+    return stream(fragment, lambda: (*changing(door.jobs), door.settings.paths.profiles))
 
 
 def _voices(
@@ -121,6 +154,7 @@ def _voices(
         "cards": [card for card in shown if not card.lacking], "lacking": [card for card in shown if card.lacking],
         "languages": [(tag, LANGUAGE_NAMES.get(tag, tag)) for tag in tags],
         "all_languages": sorted(LANGUAGE_NAMES.items(), key=lambda one: one[1]), "language": language,
+        "query": urlencode({"language": language, "heard": heard}),
         "heard": _heard(door, caller, heard), "text": text, "error": error, "form": form or _EMPTY, "read": form is not None,
         "wrong": wrong_field(error, _FIELDS, _ASKED_AS),
         "service": service_state(door), "consent_wanted": door.settings.stages.tts.require_consent,

@@ -13,6 +13,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
 from daemon.doors.page.route_list import changing
+from daemon.doors.page.service_state import PAUSED
 from daemon.doors.page.signed_in import Looking, form_of
 from daemon.doors.page.system_state import busy_slots, examine, last_hour_svg, percent, system_state
 from daemon.doors.requests import ask
@@ -63,7 +64,13 @@ def system_live(request: Request, door: TheDoor, caller: Looking) -> Response:
 
 
 def _values(door: Door, caller: Caller) -> dict[str, Any]:
-    return {"system": system_state(door, caller), "lengths": LENGTHS, "scopes": SCOPE_WORDS, "percent": percent}
+    return {
+        "system": system_state(door, caller),
+        "lengths": LENGTHS,
+        "scopes": SCOPE_WORDS,
+        "paused": PAUSED,
+        "percent": percent,
+    }
 
 
 @router.get("/system/last-hour.svg")

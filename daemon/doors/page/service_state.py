@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from daemon.doors.http.answers import Door
 from daemon.doors.page import shown
@@ -10,12 +11,22 @@ from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import Spool
 from daemon.telemetry.state_file import read_state
 
+#: What a pause holds up: scope → words.
+PAUSED: Final = {"lanes": "Work on jobs", "intake": "Taking in of new jobs"}
+
 
 @dataclass(frozen=True)
 class ServiceState:
-    """Whether the service works. `running`: the daemon runs, or it is not known; `banners`: sentences on what stands still."""
+    """Whether the service works.
+
+    Attributes:
+        running: the daemon runs, or it is not known.
+        begins: jobs that wait are begun when their turn comes, so that it can be said when they are done.
+        banners: sentences on what stands still.
+    """
 
     running: bool
+    begins: bool
     banners: tuple[str, ...]
 
 
@@ -30,14 +41,10 @@ def service_state(door: Door) -> ServiceState:
     except OSError:
         pauses = {}
     for scope, pause in pauses.items():
-        what = {"lanes": "Work on jobs is paused", "intake": "Taking in of new jobs is paused"}.get(
-            scope, f"{scope} is paused"
-        )
         why = f": {pause.reason}" if pause.reason else ""
-        banners.append(
-            f"{what} by {pause.by or 'somebody'} since {shown.ago(pause.since)}{why}. Jobs wait until it goes on."
-        )
+        who = f"{pause.by or 'somebody'} {shown.ago(pause.since)}"
+        banners.append(f"{PAUSED.get(scope, scope)} was paused by {who}{why}. Jobs wait until it goes on.")
     lanes = read_state(spool.root / "state.json").get("paused_lanes") or {} if running else {}
     for lane, error in lanes.items():
         banners.append(f"The {lane} lane stands still: {error.get('message', '')} {error.get('hint', '')}".strip())
-    return ServiceState(running, tuple(banners))
+    return ServiceState(running, running and "lanes" not in pauses, tuple(banners))

@@ -77,9 +77,13 @@ class FoundJobs:
         return False
 
     def find(
-        self, query: Query, caller: Caller, *, limit: int, after: int | None
+        self, query: Query, caller: Caller, *, limit: int, after: int | None, order: str = ""
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Return jobs, the newest first, and where the next page begins; None on the last.
+        """Return jobs, and where the next page begins; None on the last.
+
+        Args:
+            after: where the page begins; None: with the first job.
+            order: one of `daemon.history.sorted_rows.ORDERS`; empty: the newest first.
 
         Raises:
             RequestError: `query-invalid`.
@@ -89,7 +93,10 @@ class FoundJobs:
             if state not in STATES and state not in STATE_WORDS:
                 raise RequestError("query-invalid", f"There is no state {state!r}.", f"Use one of {', '.join(STATES)}.")
         try:
-            rows = self.history.find(query, limit=limit + 1, after=after)
+            if order:
+                rows = self.history.find_sorted(query, order, limit=limit + 1, skip=after or 0)
+            else:
+                rows = self.history.find(query, limit=limit + 1, after=after)
         except HistoryError:
             if (self.paths.history / "jobs.db").exists():
                 raise
@@ -106,7 +113,9 @@ class FoundJobs:
             unseen = (one for one in self.not_seen(caller) if one["job"] not in known)
             hides_looks = looks.TAG in query.without_tag
             page = [one for one in unseen if not (hides_looks and one["name"].startswith(looks.PREFIX))] + page
-        return page, rows[limit - 1].cursor if len(rows) > limit else None
+        if len(rows) <= limit:
+            return page, None
+        return page, (after or 0) + limit if order else rows[limit - 1].cursor
 
     def manifest(self, job: str) -> dict[str, Any]:
         """Return the manifest of a job that may be seen; empty where this process may not read the spool, or it is gone."""

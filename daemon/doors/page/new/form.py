@@ -18,7 +18,9 @@ KEYS: Final = dict.fromkeys(
     "",
 )  # fmt: skip
 #: What a manifest means that says nothing of a key, where a job that is made again can be given that anew.
-USUAL: Final = {"voice": "default", "fit": "auto", "background": "keep", "captions": "none"}
+USUAL: Final = {
+    "voice": "default", "fit": "auto", "background": "keep", "captions": "none", "quality": "medium", "format": "mp4",
+}  # fmt: skip
 #: The table of a batch.
 ROWS: Final = "rows"
 #: Fields for files, and the field that says which upload is kept for each.

@@ -32,9 +32,11 @@ from daemon.errors import AvatarError, JobError
 router = page_router()
 #: Begins the action that leaves a file out which the server has.
 _WITHOUT: Final = "without-"
+#: Has the whole text spoken, where `hear` has its first sentence.
+_HEAR_ALL: Final = "hear-all"
 #: So long a form waits for another sending of it, s.
 _TWICE_S: Final = 15.0
-_ACTIONS: Final = ("make", "draft", "check", "hear", "table", *(f"{_WITHOUT}{name}" for name in FILES))
+_ACTIONS: Final = ("make", "draft", "check", "hear", _HEAR_ALL, "table", *(f"{_WITHOUT}{name}" for name in FILES))
 
 
 @router.get("")
@@ -52,6 +54,10 @@ def new_page(request: Request, door: TheDoor, caller: Looking) -> Response:
     if again:
         status = door.jobs.status(again, caller)
         form = NewForm.again(status, door.jobs.manifest(status["job"]))
+        if (
+            form.values["quality"] == "draft"
+        ):  # whoever has seen the draft wants the video; a button makes another draft
+            form.values["quality"] = ""
     else:  # from the pages of avatars and voices
         form.values |= {name: request.query_params.get(name, "")[:100] for name in ("avatar", "voice")}
     return _shown(request, door, caller, form)
@@ -76,8 +82,8 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
             return await run_in_threadpool(_shown, request, door, caller, form)
         if action == "check":
             return await _checked(request, door, caller, form)
-        if action == "hear":
-            return await _heard(request, door, caller, form)
+        if action in ("hear", _HEAR_ALL):
+            return await _heard(request, door, caller, form, whole=action == _HEAR_ALL)
         if action == "table":
             return await _table_looked_at(request, door, caller, form)
         return await _made(request, door, caller, form, draft=action == "draft")
@@ -184,11 +190,12 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
     return await run_in_threadpool(_shown, request, door, caller, form, verdict=verdict or {"accepted": None})
 
 
-async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
-    """Show the form with the first sentence of its text as a sound."""
+async def _heard(request: Request, door: Door, caller: Caller, form: NewForm, *, whole: bool) -> Response:
+    """Show the form with its text as a sound. `whole`: not only its first sentence."""
 
     def hand_in() -> str:
-        manifest = {"kind": "speech", "text": form.first_sentence}
+        text = form.values["text"].strip() if whole else ""
+        manifest = {"kind": "speech", "text": text or form.first_sentence}
         if voice := form.values["voice"].strip():
             manifest["voice"] = voice
         return hand_in_look(door, caller, manifest, {})
@@ -196,9 +203,7 @@ async def _heard(request: Request, door: Door, caller: Caller, form: NewForm) ->
     status = await wait_for_look(door, caller, await run_in_threadpool(hand_in))
     if error := whole_error(status.get("error")):
         raise JobError(error["code"], error["message"], error["hint"])
-    return await run_in_threadpool(
-        _shown, request, door, caller, form, heard=status if status["state"] == "done" else {}
-    )
+    return await run_in_threadpool(_shown, request, door, caller, form, heard=status, whole=whole)
 
 
 async def _table_looked_at(request: Request, door: Door, caller: Caller, form: NewForm) -> Response:
@@ -228,6 +233,7 @@ def _shown(
     read: bool = True,
     verdict: dict[str, Any] | None = None,
     heard: dict[str, Any] | None = None,
+    whole: bool = False,
     table: TableLook | None = None,
 ) -> Response:
     profiles = SeenProfiles(door.settings, caller)
@@ -244,6 +250,7 @@ def _shown(
         read=read,
         verdict=verdict,
         heard=heard,
+        whole=whole,
         table=table,
         voices=voices,
         avatars=avatars,

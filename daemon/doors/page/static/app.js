@@ -3,11 +3,16 @@
 const one = (selector, within = document) => within.querySelector(selector);
 const paragraph = (text, kind) => Object.assign(document.createElement("p"), { textContent: text, className: kind });
 // The one polite status of a page. What is seen elsewhere on it is only told to screen readers.
-const say = (text, kind = "box good") => one("#said").replaceChildren(...(text ? [paragraph(text, kind)] : []));
+const say = (text, kind = "box good") => { one("#said").replaceChildren(...(text ? [paragraph(text, kind)] : [])); closable(); };
+const closable = () => {
+	const close = Object.assign(document.createElement("button"), { type: "button", className: "small", textContent: "Close", onclick: () => say("") });
+	one("#said .box")?.append(close);
+};
 const tell = (text) => say(text, "hidden");
 // What was said once is not said again by a reload.
 const place = new URL(location.href);
 if (place.searchParams.has("said")) { for (const name of ["said", "seal"]) place.searchParams.delete(name); history.replaceState(null, "", place); }
+closable();
 one("#problem")?.focus();
 document.addEventListener("click", (event) => {
 	const link = event.target.closest("#problem a"), field = link && one(link.getAttribute("href"));
@@ -32,7 +37,7 @@ if (form) {
 	const keptAgain = (held, name) => {
 		const ref = held[`kept_${name}`], called = held[`kept_${name}_name`], place = one(`#kept-${name}`);
 		if (!ref || place.firstElementChild || Date.now() - held.at > 23 * 3600 * 1000) return;
-		const p = paragraph(`${called} is with the server. `, "");
+		const p = paragraph(`${called} is uploaded. `, "");
 		for (const [field, value] of [[`kept_${name}`, ref], [`kept_${name}_name`, called]]) p.append(Object.assign(document.createElement("input"), { type: "hidden", name: field, value }));
 		const button = Object.assign(document.createElement("button"), { className: "small", name: "do", value: `without-${name}`, textContent: "Leave it out" });
 		button.setAttribute("aria-label", `Leave it out: ${called}`);
@@ -88,16 +93,16 @@ if (form) {
 			if (problem) { problem.removeAttribute("role"); shown.replaceChildren(document.adoptNode(problem)); }
 			emptied();
 			one("[data-play]")?.play().catch(() => {});
-			tell(shown.textContent.trim().replace(/\s+/g, " ") || "The first sentence is played.");
+			tell(shown.textContent.trim().replace(/\s+/g, " ") || "It is played.");
 			keep();
 		} catch { say("The server cannot be reached. Try again; nothing is lost."); }
 		button.removeAttribute("aria-busy");
 	};
 	// A file that the server has need not be sent again.
 	const emptied = () => { for (const name of ["image", "audio", "rows"]) if (one(`[name=kept_${name}]`)) one("#" + name).value = ""; };
-	const check = one("[value=check]"), hear = one("[value=hear]");
+	const check = one("[value=check]");
 	check.addEventListener("click", (event) => { event.preventDefault(); ask("check", ["verdict", "kept-image"], check); });
-	hear.addEventListener("click", (event) => { event.preventDefault(); ask("hear", ["heard", "kept-image"], hear); });
+	for (const hear of form.querySelectorAll("[value^=hear]")) hear.addEventListener("click", (event) => { event.preventDefault(); ask(hear.value, ["heard", "kept-image"], hear); });
 	const rows = one("#rows"), tabled = one("[value=table]");
 	const lookAtTable = () => ask("table", ["table-look", "kept-rows", "make"], tabled);
 	tabled?.addEventListener("click", (event) => { event.preventDefault(); lookAtTable(); });
@@ -205,7 +210,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 }
 document.addEventListener("keydown", (event) => {
 	if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [contenteditable]")) return;
-	const ui = document.body.dataset.ui, links = [...document.querySelectorAll("[data-rows] th a")];
+	const ui = document.body.dataset.ui, links = [...document.querySelectorAll("[data-rows] tbody th a")];
 	const at = links.indexOf(document.activeElement);
 	if (event.key === "/" && one("[data-key='/']")) { event.preventDefault(); one("[data-key='/']").focus(); }
 	else if (event.key === "/") location.href = ui + "jobs";

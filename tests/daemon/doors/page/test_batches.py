@@ -13,7 +13,8 @@ import pytest
 from daemon.doors.http.batches.report_rows import FAILED, BatchCounts, actions_of, counts_of, rows_of, words_of
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
-from daemon.doors.page.batch_zip import MISSING, zip_of
+from daemon.doors.page.saved.batch_zip import files_of_batch
+from daemon.doors.page.saved.zip_stream import MISSING, zip_of
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_pages import post_form, signed_in
 
@@ -79,7 +80,7 @@ class Welcome:
         return self.jobs.status(BATCH, Caller())
 
     def zip(self, caller: Caller | None = None) -> dict[str, bytes]:
-        data = b"".join(zip_of(self.jobs, caller or Caller(), self.status()))
+        data = b"".join(zip_of(files_of_batch(self.jobs, caller or Caller(), self.status())))
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             assert archive.testzip() is None
             assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}

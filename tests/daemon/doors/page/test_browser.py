@@ -57,7 +57,7 @@ def test_everything_works_without_scripts(studio: Studio) -> None:
     # What is wrong is said, and nothing has to be typed or chosen again
     assert page.inner_text("#problem")
     assert page.input_value("#text") == "Good evening."
-    assert page.inner_text("#kept-image").startswith("portrait.png is with the server.")
+    assert page.inner_text("#kept-image").startswith("portrait.png is uploaded.")
     page.fill("#name", "plain")
     page.press("#name", "Enter")
     assert page.title().startswith("plain")

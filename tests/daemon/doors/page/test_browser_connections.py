@@ -140,7 +140,7 @@ def test_a_picture_that_was_checked_need_not_be_chosen_again_after_a_reload(stud
     page.locator("#verdict", has_text="This picture can be used.").wait_for()
     page.fill("#text", "After a reload.")
     page.reload()
-    expect(page.locator("#kept-image")).to_contain_text("portrait.png is with the server.")
+    expect(page.locator("#kept-image")).to_contain_text("portrait.png is uploaded.")
     page.click("button[value=draft]")
     page.wait_for_url("**/jobs/job-*")
     page.locator("#result video").wait_for()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -135,3 +137,46 @@ def test_a_dropped_table_is_shown_at_once_and_its_batch_is_made_when_it_is_mende
     page.click("text=Make one for each row")
     page.wait_for_url("**/batches/job-*")
     page.locator("#live", has_text="2 of 2 rows are done.").wait_for()
+
+
+#: Hands a file to the page as a drop anywhere on it, or as a paste: event, type and field of its files, content in base64.
+GIVE = """([event, held, name, content]) => {
+    const files = new DataTransfer();
+    files.items.add(new File([Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))], name, {type: "image/png"}));
+    const made = new Event(event, {bubbles: true, cancelable: true});
+    made[held] = files;
+    document.querySelector("h1").dispatchEvent(made);
+}"""
+
+
+def test_a_picture_is_dropped_anywhere_or_pasted_and_an_open_list_of_avatars_shows_what_is_made(studio: Studio) -> None:
+    content = base64.b64encode(PORTRAIT.read_bytes()).decode()
+    for event, held, name in (("drop", "dataTransfer", "dropped.png"), ("paste", "clipboardData", "pasted.png")):
+        page = studio.open()
+        page.evaluate(GIVE, [event, held, name, content])
+        page.locator("#verdict", has_text="This picture can be used.").wait_for()
+        assert page.inner_text("#kept-image").startswith(f"{name} is uploaded.")
+    # And a list of avatars that is open shows a new one without a reload
+    other = studio.open("avatars", PHONE)
+    shutil.copy(PORTRAIT, studio.one.inbox / "live.png")
+    studio.one.drop("live.yaml", "kind: avatar\nimage: live.png\nprofile: {name: Live}\n")
+    other.locator(".card h2", has_text="Live").wait_for()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "plain"])
+def test_what_is_marked_is_saved_and_the_list_stays(studio: Studio, scripts: bool) -> None:
+    name = f"to-save-{scripts}".lower()
+    studio.one.drop(f"{name}.yaml", "kind: speech\ntext: Saved.\n")
+    studio.one.finished(name)
+    page = studio.open(f"jobs?q={name}&sort=-time", scripts=scripts)
+    page.check("[name=job]")
+    for button, file in (("zip", "jobs.zip"), ("csv", "jobs.csv")):
+        with page.expect_download() as saved:
+            page.click(f"button[value={button}]")
+        assert saved.value.suggested_filename == file
+    assert name in saved.value.path().read_text("utf-8-sig")
+    assert page.inner_text("h1") == "Jobs"
+    page.click("#sort-time")
+    assert page.get_attribute("th:has(#sort-time)", "aria-sort") == "ascending"
+    if axe() is not None and scripts:
+        assert violations(page) == []

@@ -205,6 +205,8 @@ def test_a_job_that_is_made_again_shows_what_was_chosen_and_can_be_as_usual_agai
         "fit": "auto",
         "background": "#ffffff",
         "captions": "srt",
+        "quality": "draft",
+        "format": "mp4",
     }
     said |= {
         "motion": {"head": 0.5, "expressiveness": 1.0},
@@ -214,12 +216,13 @@ def test_a_job_that_is_made_again_shows_what_was_chosen_and_can_be_as_usual_agai
     chosen = {name: value for name, value in before.values.items() if value and name not in ("key", "base")}
     assert chosen == {
         "text": "Hello.", "background": "colour", "background_colour": "#ffffff", "captions": "srt", "head": "0.5",
-        "expressions": "smile at 0.0",
+        "quality": "draft", "expressions": "smile at 0.0",
     }  # fmt: skip
     # When all of that is chosen to be as usual, then the manifest says so: what it left out would be as it was
     form = NewForm.again({"job": "job-1"}, {"text": "Hello."})
     assert form.manifest(before) == {
-        "text": "Hello.", "base": "job-1", "background": "keep", "captions": "none", "motion": {"head": 1.0}, "expressions": [],
+        "text": "Hello.", "base": "job-1", "background": "keep", "captions": "none", "quality": "medium",
+        "motion": {"head": 1.0}, "expressions": [],
     }  # fmt: skip
 
 
@@ -234,6 +237,15 @@ def test_the_short_jobs_of_the_page_are_in_no_list_but_their_own(door: Door) -> 
         page = door.open.get(f"/ui/jobs?tab={tab}").body.decode()
         assert (">mine<" in page, looks.PREFIX in page) == (True, False), tab
     assert [one["name"] for one in door.open.get("/jobs").json["jobs"]] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("button", "text"), [(b"hear", "One sentence here."), (b"hear-all", "One sentence here. And two.")]
+)
+def test_a_voice_is_heard_with_the_first_sentence_or_all_of_the_text(door: Door, button: bytes, text: str) -> None:
+    assert send(door, button, text=b"One sentence here. And two.").status == 200
+    (look,) = door.manifests
+    assert yaml.safe_load((door.inbox / look).read_text())["text"] == text
 
 
 def test_a_page_says_only_what_this_server_said_to_this_caller(door: Door) -> None:

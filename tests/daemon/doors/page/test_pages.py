@@ -74,11 +74,11 @@ def test_a_key_begins_a_session_that_ends_with_the_key_and_at_the_sign_out(door:
     anna = door.key("anna")
     # Nobody who is not signed in sees a page, and is led to the sign-in and back
     answer = door.open.get("/ui/jobs?tab=done")
-    assert (answer.status, answer.headers["location"]) == (303, "./login?next=jobs")
+    assert (answer.status, answer.headers["location"]) == (303, "./login?next=jobs%3Ftab%3Ddone")
     assert post_form(door.open, "/ui/login", {"key": "avk_wrong"}).status == 401
     # The cookie cannot be read by scripts, is sent to no other site, and says nothing of the key
-    cookie = post_form(door.open, "/ui/login", {"key": anna.key, "next": "jobs"}).headers
-    assert cookie["location"] == "./jobs"
+    cookie = post_form(door.open, "/ui/login", {"key": anna.key, "next": "jobs?tab=done"}).headers
+    assert cookie["location"] == "./jobs?tab=done"
     assert "HttpOnly" in cookie["set-cookie"]
     assert "SameSite=strict" in cookie["set-cookie"]
     assert anna.key.split("_")[-1] not in cookie["set-cookie"]

@@ -145,7 +145,7 @@ def test_the_system_is_for_admins_and_says_who_paused_what_and_why(door: Door) -
     Pauses(door.settings.paths.spool / "paused.json").begin("lanes", Pause("anna", "new <b>disk", time.time() - 120))
     page = door.open.get("/ui/system").body.decode()
     assert "The service is stopped." in page
-    assert "paused by anna, 2 min ago" in page or "paused by anna, 120 s ago" in page
+    assert "was paused by anna 2 min ago" in page or "was paused by anna 120 s ago" in page
     assert "new &lt;b&gt;disk" in page
     assert "GPUs" not in page or "NVIDIA" in page  # what is not there is absent
     svg = door.open.get("/ui/system/last-hour.svg")
