@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daemon.system.process import die_with
+from tests.support.daemon.prepared_worker import prepare
 from tests.support.machine.server_process import server_process
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -209,6 +210,7 @@ def _become(request: dict[str, Any], log: int, source: int) -> list[str]:
 if __name__ == "__main__":
     for name in _IMPORTED:
         importlib.import_module(name)
+    prepare()
     from daemon.cli import main
 
     main(_serve(socket.socket(fileno=int(sys.argv[1]))))
