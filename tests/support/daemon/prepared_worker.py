@@ -1,8 +1,8 @@
 """Starts the workers of a copied daemon as copies of that daemon, which holds the modules that they import.
 
-Otherwise each would be an interpreter that imports them anew, several hundred times in a run of all tests: for a speech and a look
-at a picture, a daemon and its workers take 2.7 s of processor time so, and 1.2 s as copies. A copy is like a worker that was started
-by itself, but for its arguments as the kernel lists them.
+Otherwise each would be an interpreter that imports them anew, several hundred times in a run of all tests: for a speech and a
+look at a picture, a daemon and its workers take 2.7 s of processor time so, and 1.2 s as copies. A copy is like a worker that was
+started by itself, but for its arguments as the kernel lists them.
 """
 
 from __future__ import annotations
