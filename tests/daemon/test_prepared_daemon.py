@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stages.face.landmarker import shared_landmarker
 from tests.conftest import PATIENCE_S, ROOT, Installation, wait_for
 from tests.support.daemon.prepared_daemon import PreparedDaemon, usual_environment
 
@@ -81,6 +82,19 @@ def test_another_environment_gets_a_process_of_its_own(installation: Callable[..
     one.start()
     assert isinstance(one.process, subprocess.Popen)
     assert psutil.Process(one.process.pid).environ()["AVATAR_NOT_USUAL"] == "1"
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_library_sets_in_the_environment_keeps_no_daemon_from_being_copied(
+    installation: Callable[..., Installation],
+) -> None:
+    shared_landmarker()
+    one = installation()
+    one.environment = usual_environment() | {
+        name: os.environ[name] for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL")
+    }
+    one.start()
+    assert isinstance(one.process, PreparedDaemon)
 
 
 @pytest.mark.usefixtures("processes")

@@ -28,8 +28,18 @@ _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 1 << 16
 #: What `avatar run` imports when it runs.
 _IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
-#: What changes in the environment by itself: pytest names each test, and OpenCV sets a path when it is imported.
-_BY_ITSELF = ("PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH")
+#: What changes in the environment by itself: pytest names each test, and libraries set the others when a test uses them. Daemons
+#: set what they need of these themselves.
+_BY_ITSELF = (
+    "PYTEST_CURRENT_TEST",
+    "LD_LIBRARY_PATH",  # OpenCV
+    "GLOG_minloglevel",  # MediaPipe, by stages.face.landmarker
+    "TF_CPP_MIN_LOG_LEVEL",
+    "OMP_WAIT_POLICY",  # stages.worker
+    "PYDANTIC_DISABLE_PLUGINS",  # daemon.cli
+    "RAY_CLIENT_MODE",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 
 
 class PreparedDaemon:
