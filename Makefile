@@ -50,12 +50,16 @@ TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 # Some containers forbid Python to keep compiled modules. Here hundreds of processes start, and each would compile all again.
 test quick: export PYTHONDONTWRITEBYTECODE =
 
+# The quick tests have their folders in memory, where that has room: on a disk they wait for it half of the time. `make test` runs them
+# on the disk. What a test leaves there goes with it, unless it fails.
+quick: export PYTEST_DEBUG_TEMPROOT = $(shell test "$$(df -k --output=avail /dev/shm 2>&1 | tail -1)" -gt 1000000 && echo /dev/shm)
+
 test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
 
 # The tests that start no process (no daemon, no ffmpeg) and load no model.
 quick: $(DEV) $(TORCH)
-	@$(VENV)/bin/python -m pytest -n $(shell nproc) -m quick
+	@$(VENV)/bin/python -m pytest -n $(shell nproc) -m quick -o tmp_path_retention_policy=failed
 
 check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stages.face.landmarker import shared_landmarker
 from tests.conftest import PATIENCE_S, ROOT, Installation, wait_for
 from tests.support.daemon.prepared_daemon import PreparedDaemon, usual_environment
 
@@ -38,6 +40,32 @@ def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(installation: Callabl
     assert house.process.poll() == -signal.SIGKILL
 
 
+def test_the_workers_of_a_copy_have_no_file_of_the_daemons_and_end_with_it(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a copied daemon that has done a job
+    house = installation()
+    house.environment = usual_environment()
+    house.start()
+    house.drop("hello.yaml", {"kind": "speech", "text": "Hello."})
+    assert house.finished("hello")["state"] == "done"
+    daemon = house.process
+    assert isinstance(daemon, PreparedDaemon)
+    workers = [one for one in psutil.Process(daemon.pid).children() if os.getpgid(one.pid) == one.pid]
+    # Then its workers are copies, too, each in a session and folder of its own, without the daemon's files and handlers
+    assert len(workers) == 2
+    for one in workers:
+        assert "stages.worker" not in one.cmdline()
+        assert (os.getsid(one.pid), one.cwd()) == (one.pid, "/")
+        files = [os.readlink(link) for link in Path(f"/proc/{one.pid}/fd").iterdir()]
+        assert [name for name in files if name.startswith(str(house.root))] == []
+        caught = int(re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{one.pid}/status").read_text())[0], 16)
+        assert not caught & (1 << (signal.SIGTERM - 1))
+    # And when the daemon is killed, they end
+    house.kill()
+    assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
 def test_one_that_cannot_start_says_why_and_ends_with_its_code(house: Installation) -> None:
     house.stop()
     house.config.write_text("nonsense: true\n")
@@ -54,6 +82,19 @@ def test_another_environment_gets_a_process_of_its_own(installation: Callable[..
     one.start()
     assert isinstance(one.process, subprocess.Popen)
     assert psutil.Process(one.process.pid).environ()["AVATAR_NOT_USUAL"] == "1"
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_library_sets_in_the_environment_keeps_no_daemon_from_being_copied(
+    installation: Callable[..., Installation],
+) -> None:
+    shared_landmarker()
+    one = installation()
+    one.environment = usual_environment() | {
+        name: os.environ[name] for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL")
+    }
+    one.start()
+    assert isinstance(one.process, PreparedDaemon)
 
 
 @pytest.mark.usefixtures("processes")

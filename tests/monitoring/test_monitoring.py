@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,9 @@ from daemon.doors.hooks.store import Store
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.machine.debs import unpacked
 from tests.support.machine.prometheus import RULES, Prometheus
+from tests.support.machine.threaded_server import in_a_thread
+
+pytestmark = pytest.mark.usefixtures("processes")
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"
@@ -93,12 +95,8 @@ def node_exporter(textfile: Path) -> Iterator[int]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (its name there)
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
+    with in_a_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)) as server:
+        yield server.server_port
 
 
 def play(one: Installation, watcher: Prometheus) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
-from daemon.doors.http.connections import server_options
+from daemon.doors.http.connections import STOP_S, server_options
 
 #: Only ends a test that hangs, in s.
 PATIENCE_S = 120.0
@@ -91,17 +93,46 @@ def multipart(*parts: tuple[str, str | None, bytes], end: bool = True) -> bytes:
     return body + b"--XXbound--\r\n" if end else body
 
 
+class _Server(uvicorn.Server):
+    """Ends as soon as it is told to and its requests have ended. uvicorn itself looks for both ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end: Future[None] = Future()
+
+    def end(self) -> None:
+        """Tell it to end, from another thread."""
+        self._end.set_result(None)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # makes the headers of every answer
+        await asyncio.wrap_future(self._end)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(STOP_S):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 @contextlib.contextmanager
 def serving(app: Any) -> Iterator[Caller]:
     """Serve an app on a port of its own until the end."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, **server_options())
-    server = uvicorn.Server(config)
+    server = _Server(uvicorn.Config(app, **server_options()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
         yield Caller(listener.getsockname()[1])
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(PATIENCE_S)
         listener.close()

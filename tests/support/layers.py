@@ -47,7 +47,7 @@ TORCH = (
     "tests/stages/tts/test_release.py",
 )
 #: A file that says so of all its tests is not collected for `make quick` either.
-NONE_QUICK = re.compile(r'^pytestmark = .*usefixtures\("(models|processes)"', re.MULTILINE)
+NONE_QUICK = re.compile(r'^pytestmark = (?:\[\n *)?.*usefixtures\("(models|processes)"', re.MULTILINE)
 #: What Python reports when a process is started. `multiprocessing` reports nothing.
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 _TORCH_IMPORTED = pytest.StashKey[bool]()
@@ -89,6 +89,13 @@ LONG = (
     "tests/stages/face/",
     "tests/stages/encode/",
     "tests/monitoring/",
+    # The longest of `make quick`
+    "tests/daemon/doors/",
+    "tests/daemon/history/",
+    "tests/daemon/workers/test_policy.py",
+    "tests/stages/lipsync/",
+    "tests/test_docs.py",
+    "tests/test_mistakes.py",
 )
 
 

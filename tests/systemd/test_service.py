@@ -23,7 +23,7 @@ from tests.support.machine.service import (
     writable_mounts,
 )
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(2400)]
 
 CONFIG = "/etc/avatard/config.yaml"
 #: The only capability of the service, as a mask.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from anyio import current_time, sleep, to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
@@ -41,11 +43,44 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_WAIT_S, description="How long to w
 JobName = Annotated[str, Field(description="Id of a job, or the name of its results.")]
 
 
+class _ToolServer(StrictServer):
+    """Serves the tools. `desk_of`: the desk of whoever sends a request."""
+
+    def __init__(self, desk_of: Callable[[Context[Any, Any]], Desk]) -> None:
+        super().__init__("avatard", version=__version__, instructions=_ABOUT, log_level="WARNING", tools=list(_tools()))
+        self.desk_of = desk_of
+
+
 def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]:
     """Return the server of the tools. `desk_of`: the desk of whoever sends a request."""
-    server = StrictServer("avatard", version=__version__, instructions=_ABOUT, log_level="WARNING")
+    server = _ToolServer(desk_of)
 
-    @server.tool(title="Make a video", annotations=_MAKES)
+    @server.resource("avatard://jobs/{job}", mime_type="application/json", title="The status of a job")
+    async def job_status(job: str, ctx: Context[Any, Any]) -> str:
+        """The status of a job, as a record."""
+        desk = _desk_of(ctx)
+        try:
+            with _told():
+                return job_view(desk, await to_thread.run_sync(desk.status, job)).model_dump_json()
+        except ToolError as exc:
+            raise ResourceError(str(exc)) from exc
+
+    return server
+
+
+def _desk_of(ctx: Context[Any, Any]) -> Desk:
+    return cast(_ToolServer, ctx.mcp_server).desk_of(ctx)
+
+
+@functools.cache
+def _tools() -> tuple[Tool, ...]:
+    """Return the tools. They are made once for all servers of this process, as the schemas of their arguments take time."""
+    tools: list[Tool] = []
+
+    def tool(title: str, annotations: ToolAnnotations) -> Callable[[Callable[..., Any]], None]:
+        return lambda function: tools.append(Tool.from_function(function, title=title, annotations=annotations))
+
+    @tool("Make a video", _MAKES)
     async def make_video(
         ctx: Context[Any, Any],
         text: Annotated[str, Field(description="What is said; leave it out where `audio` is given.")] = "",
@@ -61,9 +96,9 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         if not (portrait or avatar) or not (text or audio):
             raise ToolError("request-invalid: make_video needs `portrait` or `avatar`, and `text` or `audio`.")
         keys = {"text": text, "avatar": avatar, "voice": voice, "captions": captions}
-        return await _made(desk_of(ctx), keys, {"image": portrait, "audio": audio}, name, wait_s)
+        return await _made(_desk_of(ctx), keys, {"image": portrait, "audio": audio}, name, wait_s)
 
-    @server.tool(title="Speak a text", annotations=_MAKES)
+    @tool("Speak a text", _MAKES)
     async def speak(
         ctx: Context[Any, Any],
         text: Annotated[str, Field(min_length=1, description="What is said.")],
@@ -72,12 +107,12 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         wait_s: Seconds = 20,
     ) -> JobAnswer:
         """Speak a text; the result is a sound file with the times of its words beside it."""
-        return await _made(desk_of(ctx), {"kind": "speech", "text": text, "voice": voice}, {}, name, wait_s)
+        return await _made(_desk_of(ctx), {"kind": "speech", "text": text, "voice": voice}, {}, name, wait_s)
 
-    @server.tool(title="Check a portrait", annotations=_MAKES)
+    @tool("Check a portrait", _MAKES)
     async def check_portrait(ctx: Context[Any, Any], portrait: Annotated[File, Field(min_length=1)]) -> Verdict:
         """Say whether a picture can be animated, and what may spoil the video."""
-        desk = desk_of(ctx)
+        desk = _desk_of(ctx)
         status = await _ended(desk, {"kind": "detect"}, {"image": portrait}, "", _PORTRAIT_S)
         error = status.get("error")
         if error:
@@ -98,14 +133,14 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
             job=status["job"],
         )
 
-    @server.tool(title="Look at a job", annotations=_LOOKS)
+    @tool("Look at a job", _LOOKS)
     async def get_job(ctx: Context[Any, Any], job: JobName, wait_s: Seconds = 0) -> JobAnswer:
         """Say how far a job is, why it failed, or where its results are."""
-        desk = desk_of(ctx)
+        desk = _desk_of(ctx)
         with _told():
             return job_answer(desk, await _waited(desk, job, wait_s))
 
-    @server.tool(title="List jobs", annotations=_LOOKS)
+    @tool("List jobs", _LOOKS)
     async def list_jobs(
         ctx: Context[Any, Any],
         state: Annotated[
@@ -115,40 +150,30 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
     ) -> JobList:
         """List jobs, the newest first."""
-        desk = desk_of(ctx)
+        desk = _desk_of(ctx)
         with _told():
             found = await to_thread.run_sync(desk.find, state, query, limit)
         return JobList(jobs=[job_view(desk, one) for one in found])
 
-    @server.tool(title="Cancel a job", annotations=_ENDS)
+    @tool("Cancel a job", _ENDS)
     async def cancel_job(ctx: Context[Any, Any], job: JobName) -> str:
         """Cancel a job that waits or runs. Its files stay, so that it can be started again."""
         with _told():
-            return await to_thread.run_sync(desk_of(ctx).cancel, job)
+            return await to_thread.run_sync(_desk_of(ctx).cancel, job)
 
-    @server.tool(title="List voices", annotations=_LOOKS)
+    @tool("List voices", _LOOKS)
     async def list_voices(
         ctx: Context[Any, Any],
         language: Annotated[str, Field(description="Only voices of this language, such as `de` or `en-GB`.")] = "",
     ) -> Voices:
         """List the voices, with their languages and descriptions."""
-        desk = desk_of(ctx)
+        desk = _desk_of(ctx)
         listed = (await to_thread.run_sync(published_voices, desk.outbox)).get("voices") or []
         wanted = language.strip().lower()
         shown = [one for one in listed if _speaks(one, wanted)]
         return Voices(voices=shown, languages=sorted({tongue for one in shown for tongue in _tongues(one)}))
 
-    @server.resource("avatard://jobs/{job}", mime_type="application/json", title="The status of a job")
-    async def job_status(job: str, ctx: Context[Any, Any]) -> str:
-        """The status of a job, as a record."""
-        desk = desk_of(ctx)
-        try:
-            with _told():
-                return job_view(desk, await to_thread.run_sync(desk.status, job)).model_dump_json()
-        except ToolError as exc:
-            raise ResourceError(str(exc)) from exc
-
-    return server
+    return tuple(tools)
 
 
 async def _made(desk: Desk, keys: dict[str, str], files: dict[str, str], name: str, wait_s: float) -> CallToolResult:

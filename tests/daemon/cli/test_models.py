@@ -24,6 +24,7 @@ from stages.model_files import catalogue, fetch, from_packages
 from stages.model_files.catalogue import ModelFile, ModelPart
 from stages.model_list import MODELS, find_parts
 from tests.conftest import ROOT, Installation
+from tests.support.machine.threaded_server import in_a_thread
 from tests.support.stages.piper_models import build_piper
 
 TINY = ROOT / "tests" / "data" / "musetalk-tiny" / "models"
@@ -164,11 +165,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """A hub with the tiny files; a call serves one engine's."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     import huggingface_hub
     from huggingface_hub import constants
 
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
@@ -184,10 +184,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
             files[f"/{file.repo}/resolve/{file.revision}/{file.remote}"] = (TINY / file.path).read_bytes()
         monkeypatch.setattr(Hub, "files", files)
 
-    yield serve
-    huggingface_hub.close_session()
-    server.shutdown()
-    server.server_close()
+    with in_a_thread(server):
+        yield serve
+        huggingface_hub.close_session()
 
 
 def test_files_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]) -> None:

@@ -16,6 +16,8 @@ from daemon.doors.http.app import create_app
 from tests.conftest import ROOT, Installation
 from tests.support.http_door import serving
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 
 def test_the_queue_example_runs_on_a_service(house: Installation) -> None:
     command = [sys.executable, str(ROOT / "examples" / "queue_example.py"), str(house.config)]

@@ -1,4 +1,4 @@
-"""The index finds what the folders hold, agrees with them whatever happened, and is made again whenever it cannot be used."""
+"""The index finds what the folders hold, and agrees with them whatever happened."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import itertools
 import os
 import random
-import sqlite3
-import struct
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -16,71 +14,26 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Settings
-from daemon.history import find_rows, freshness, store
-from daemon.history.database import FILE, HistoryError, close_cleanly, give_to_readers, open_to_write, reading, set_meta
+from daemon.history import find_rows, store
+from daemon.history.database import FILE, close_cleanly, give_to_readers, open_to_write, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
 from daemon.history.history import History
 from daemon.history.keeper import HistoryKeeper
 from daemon.history.query import STATES, Query
-from daemon.history.renewal import disagreements, renew
-from daemon.jobs.record import Job
+from daemon.history.renewal import renew
 from daemon.outbox import looks
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
-from daemon.system.json_files import dump_json, dump_lines
+from daemon.system.json_files import dump_lines
 from tests.conftest import Installation, wait_for
+from tests.support.daemon.history_folders import Folders, agrees, found, make_job, make_newer, until
 from tests.support.daemon.ledger import sound
 from tests.support.endurance import repeats
 from tests.support.machine.people import ANNA, DROPPERS, avatar_as
 
 SPEECH = "kind: speech\naudio: {name}.wav\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
-
-
-def make_job(number: int, **data: object) -> Job:
-    """A finished job, if nothing else is said."""
-    known = {
-        "id": f"job-20260102T030405Z-{number:08x}",
-        "name": f"job{number}",
-        "source": f"job{number}.yaml",
-        "state": "done",
-        "stages": ("tts", "deliver"),
-        "accepted": 1_767_323_045.0 + number,
-        "finished": 1_767_323_099.0,
-        "manifest": {"kind": "speech", "text": "Hello."},
-    }
-    return Job(**{**known, **data})  # type: ignore[arg-type]
-
-
-class Folders:
-    """A spool and an outbox without a daemon."""
-
-    def __init__(self, root: Path) -> None:
-        self.spool, self.outbox = Spool(root / "spool"), Outbox(root / "outbox")
-        self.spool.create()
-        self.outbox.root.mkdir()
-        self.history = root / "spool" / "history"
-        self.truth = JobFolders(self.spool, self.outbox)
-
-    def keep(self, job: Job, *, record: bool = True) -> Job:
-        """Put a job where the daemon would have left it, with or without its record."""
-        if record:
-            place = self.spool.folder_of(job)
-            place.mkdir()
-            (place / "job.json").write_bytes(dump_lines(job.to_json()))
-        (self.outbox.root / f"{job.name}.json").write_bytes(dump_json(status_of(job)))
-        return job
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path)
-
-
-def found(folder: Path, **asked: object) -> list[str]:
-    return [row.name for row in History(folder).find(Query(**asked))]  # type: ignore[arg-type]
 
 
 JOBS, QUERIES = repeats("AVATAR_HISTORY_JOBS", 200, 400), repeats("AVATAR_HISTORY_QUERIES", 100, 400)
@@ -227,108 +180,6 @@ def test_after_a_random_life_with_kills_index_and_folders_agree(installation: Ca
 
 def has_jobs(one: Installation, least: int) -> bool:
     return len(one.all_jobs()) >= least
-
-
-def agrees(folder: Path, truth: JobFolders) -> bool:
-    try:
-        with reading(folder):  # complete
-            return not disagreements(folder, truth)
-    except HistoryError:
-        return False
-
-
-def damage_header(path: Path) -> None:
-    path.write_bytes(b"no database at all " * 100)
-
-
-def damage_middle(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[4096 : len(data) - 4096] = os.urandom(len(data) - 8192)
-    path.write_bytes(data)
-
-
-def make_newer(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-
-def leave_by_a_power_cut(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = 'another boot' WHERE key = 'boot'")
-        connection.execute("UPDATE meta SET value = 0 WHERE key = 'closed'")
-    connection.close()
-
-
-@pytest.mark.parametrize("damage", [damage_header, damage_middle, make_newer, leave_by_a_power_cut, Path.unlink])
-def test_what_cannot_be_used_is_made_again_beside_the_work(folders: Folders, damage: Callable[[Path], None]) -> None:
-    # Given jobs, one of which has only its status left, and an index
-    for number in range(30):
-        folders.keep(make_job(number, state="failed" if number % 2 else "done"))
-    folders.keep(make_job(77, name="old", manifest={"kind": "speech", "text": "Long ago."}), record=False)
-
-    async def live() -> None:
-        keeper = HistoryKeeper(folders.history, folders.spool, folders.outbox, retry_s=0.01)
-        task = asyncio.create_task(keeper.loop())
-        await until(lambda: agrees(folders.history, folders.truth))
-        # When the file is damaged, comes from elsewhere, or goes, and the next job ends / Then it is whole again
-        damage(folders.history / FILE)
-        keeper.job_finished(folders.keep(make_job(100)))
-        await until(lambda: agrees(folders.history, folders.truth))
-        task.cancel()
-        await keeper.close()
-
-    asyncio.run(live())
-    # And no reader waits for a change that was lost with the file
-    noted, written = struct.unpack("<QQ", (folders.history / freshness.FILE).read_bytes())
-    assert written == noted > 0
-    assert found(folders.history, search="ago") == ["old"]
-    assert len(found(folders.history)) == 32
-
-
-async def until(what: Callable[[], bool]) -> None:
-    while not what():
-        await asyncio.sleep(0.01)
-
-
-def test_who_has_read_a_status_finds_the_same_in_the_index(folders: Folders) -> None:
-    async def live() -> None:
-        keeper = HistoryKeeper(folders.history, folders.spool, folders.outbox)
-        task = asyncio.create_task(keeper.loop())
-        await until(lambda: agrees(folders.history, folders.truth))
-        for number in range(5):
-            # Given a job that runs / When its status is about to say that it is done, and somebody asks at that moment
-            job = folders.keep(make_job(number))
-            keeper.job_changed(make_job(number, state="running"))
-            keeper.job_ending(job)
-            row = await asyncio.to_thread(History(folders.history).get, job.id)
-            # Then the index says it as well
-            assert row is not None
-            assert row.state == "done"
-        task.cancel()
-        await keeper.close()
-
-    asyncio.run(live())
-
-
-def test_a_folder_that_takes_nothing_stops_no_event_and_is_made_good_later(folders: Folders) -> None:
-    # Given something else where the index should be
-    folders.history.write_text("in the way")
-
-    async def live() -> None:
-        keeper = HistoryKeeper(folders.history, folders.spool, folders.outbox, retry_s=0.01)
-        task = asyncio.create_task(keeper.loop())
-        for number in range(3):
-            keeper.job_finished(folders.keep(make_job(number)))
-            await asyncio.sleep(0.03)
-        # When it is out of the way / Then all jobs are in it
-        folders.history.unlink()
-        await until(lambda: agrees(folders.history, folders.truth))
-        task.cancel()
-        await keeper.close()
-
-    asyncio.run(live())
-    assert len(found(folders.history)) == 3
 
 
 def test_a_status_that_somebody_else_wrote_is_no_job(folders: Folders) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +42,8 @@ def test_a_burst_that_overflows_the_notifications_is_found_whole(installation: C
     one.start()
     assert one.process is not None
     one.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, one.process.pid, os.WSTOPPED)  # all its threads: one that still read would make room
+    threads = Path(f"/proc/{one.process.pid}/task")  # all of them: one that still read would make room
+    wait_for("a standstill", lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()))
     for number in range(kept_notifications() // 3 + 10):  # made, opened, closed
         (one.inbox / f".{number}").touch()
     wanted = {f"j{number}.json" for number in range(100)}

@@ -92,8 +92,9 @@ def test_real_mounts_are_told_apart(mounts: Path) -> None:
     assert mount_of(mounts).kind != "tmpfs" or mount_of(mounts).point != point
 
 
-def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path) -> None:
+def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a watched folder that is exchanged for another one
+    monkeypatch.setattr("daemon.intake.watcher.DOUBT_S", 0.05)
     folder, news = tmp_path / "inbox", threading.Event()
     folder.mkdir()
     watcher = Watcher(news.set)

@@ -45,6 +45,8 @@ from tests.conftest import ROOT
 from tests.support.daemon.watched_calls import Crash, Watched
 from tests.support.endurance import FULL
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 #: How the world ends, or lies, at a call.
 WAYS = ("crash before", "crash after", "crash within", "EIO", "ENOSPC", "EDQUOT", "lies")
 #: Every so many calls, where not all of them are tried: each at the most in one way.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
+import psutil
 import pytest
 
 from daemon.config import Settings
@@ -70,9 +72,6 @@ def test_the_modules_that_are_loaded_exist() -> None:
 
 
 def workers(one: Installation) -> set[int]:
-    """Process ids of a daemon's workers."""
+    """Process ids of a daemon's workers: its children that lead a process group of their own."""
     assert one.process is not None
-    listed = subprocess.run(
-        ["ps", "--ppid", str(one.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    return {int(line.split()[0]) for line in listed if "stages.worker" in line}
+    return {child.pid for child in psutil.Process(one.process.pid).children() if os.getpgid(child.pid) == child.pid}

@@ -37,7 +37,10 @@ def test_an_error_comes_after_the_items_before_it() -> None:
 
 
 def test_a_caller_that_stops_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
     source = read_ahead(iter(range(5)))
     next(source)
+    begun = {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("read-ahead")}
+    assert begun
     source.close()  # type: ignore[attr-defined]
-    assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())
+    assert not any(thread.is_alive() for thread in begun)

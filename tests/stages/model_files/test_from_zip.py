@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch
 from stages.model_files.from_zip import download_zip
 from stages.model_list import MODELS
+from tests.support.machine.threaded_server import in_a_thread
 
 CONFIG = b'{"model": "vits"}'
 
@@ -54,11 +54,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     one = Server(("127.0.0.1", 0), Handler)
     one.asked = []
-    thread = threading.Thread(target=one.serve_forever, daemon=True)
-    thread.start()
-    yield one
-    one.shutdown()
-    one.server_close()
+    with in_a_thread(one):
+        yield one
 
 
 def zipped(**files: bytes) -> bytes:

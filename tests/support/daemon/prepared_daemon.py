@@ -21,14 +21,25 @@ from pathlib import Path
 from typing import IO, Any
 
 from daemon.system.process import die_with
+from tests.support.daemon.prepared_worker import prepare
 from tests.support.machine.server_process import server_process
 
 _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 1 << 16
 #: What `avatar run` imports when it runs.
 _IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
-#: What changes in the environment by itself: pytest names each test, and OpenCV sets a path when it is imported.
-_BY_ITSELF = ("PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH")
+#: What changes in the environment by itself: pytest names each test, and libraries set the others when a test uses them. Daemons
+#: set what they need of these themselves.
+_BY_ITSELF = (
+    "PYTEST_CURRENT_TEST",
+    "LD_LIBRARY_PATH",  # OpenCV
+    "GLOG_minloglevel",  # MediaPipe, by stages.face.landmarker
+    "TF_CPP_MIN_LOG_LEVEL",
+    "OMP_WAIT_POLICY",  # stages.worker
+    "PYDANTIC_DISABLE_PLUGINS",  # daemon.cli
+    "RAY_CLIENT_MODE",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 
 
 class PreparedDaemon:
@@ -209,6 +220,7 @@ def _become(request: dict[str, Any], log: int, source: int) -> list[str]:
 if __name__ == "__main__":
     for name in _IMPORTED:
         importlib.import_module(name)
+    prepare()
     from daemon.cli import main
 
     main(_serve(socket.socket(fileno=int(sys.argv[1]))))

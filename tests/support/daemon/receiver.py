@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.support.machine.threaded_server import in_a_thread
 
 
 @dataclass
@@ -63,9 +64,9 @@ class Receiver:
         self.server.daemon_threads = True
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}/in"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self._running = contextlib.ExitStack()
+        self._running.enter_context(in_a_thread(self.server))
 
     def close(self) -> None:
         """Listen no more."""
-        self.server.shutdown()
-        self.server.server_close()
+        self._running.close()

@@ -12,12 +12,13 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from playwright.sync_api import Browser, Page, sync_playwright
+from typing import TYPE_CHECKING, Any
 
 from tests.support.endurance import FULL
 from tests.support.machine.debs import CACHE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 #: The version of axe-core, and npm's own digest of its package.
 AXE = ("4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==")
@@ -34,6 +35,8 @@ def unavailable() -> str | None:
 @contextlib.contextmanager
 def browsing() -> Iterator[Browser]:
     """Run the browser."""
+    from playwright.sync_api import sync_playwright  # 0.4 s, which tests without a browser do not spend
+
     program = shutil.which("chromium")
     assert program is not None
     options = ["--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]

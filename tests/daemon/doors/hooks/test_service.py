@@ -157,7 +157,8 @@ def test_status_and_doctor_name_a_hook_that_gets_nothing_through(
     assert ("hook studio", "bad", f"chmod o= {place.root / 'secret'}") in found
 
 
-def test_only_one_process_runs_the_hooks(place: Place) -> None:
+def test_only_one_process_runs_the_hooks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.doors.hooks.run_lock._TRY_S", 0.001)
     from daemon.doors.hooks.run_lock import is_running
     from daemon.doors.hooks.service import HookService
 

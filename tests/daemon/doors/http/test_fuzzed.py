@@ -14,7 +14,7 @@ from daemon.doors.http import answers
 from tests.daemon.doors.http.conftest import Door
 from tests.support.endurance import repeats
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(1800)]
 
 #: Streams that end with a job, and none of these jobs ends.
 UNENDING = "/events"

@@ -25,6 +25,8 @@ from daemon.doors.mcp.desk import MAX_DATA_BYTES
 from tests.conftest import PATIENCE_S, PORTRAIT, Installation
 from tests.support.http_door import Caller, serving
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 Returned = TypeVar("Returned")
 TOOLS = {"make_video", "speak", "check_portrait", "get_job", "list_jobs", "cancel_job", "list_voices"}
 

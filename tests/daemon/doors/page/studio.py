@@ -6,11 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-from playwright.sync_api import Browser, Page
+from typing import TYPE_CHECKING
 
 from tests.conftest import PATIENCE_S, Installation, wait_for
 from tests.support.machine.browser import axe, violations
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 PHONE, DESK, NARROW = (390, 844), (1280, 800), (320, 640)
 GOLDEN = Path(__file__).parent / "golden"

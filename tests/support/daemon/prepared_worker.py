@@ -1,0 +1,116 @@
+"""Starts the workers of a copied daemon as copies of that daemon, which holds the modules that they import.
+
+Otherwise each would be an interpreter that imports them anew, several hundred times in a run of all tests: for a speech and a
+look at a picture, a daemon and its workers take 2.7 s of processor time so, and 1.2 s as copies. A copy is like a worker that was
+started by itself, but for its arguments as the kernel lists them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+
+_MODULE = "stages.worker"
+#: What most workers import before their first job is done. None of it starts a thread, which a copy would not have.
+_IMPORTED = (
+    _MODULE,
+    "numpy",
+    "soundfile",
+    "cv2",
+    "PIL.Image",
+    "scipy.ndimage",
+    "stages.deliver",
+    "stages.check",
+    "stages.tts.engines.voices",
+    "stages.tts.synthesize",
+    "stages.tts.phonemes.reading",
+    "stages.face.detect",
+)
+
+
+def prepare() -> None:
+    """Import what workers import, and let this process and its copies start them as copies; for the process that is copied."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    subprocess.Popen = _Popen  # type: ignore[misc]
+
+
+class _Popen(subprocess.Popen[Any]):
+    """As `subprocess.Popen`, but for workers."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:  # as the library calls it
+        command = [args] if isinstance(args, (str, bytes, Path)) else list(args)
+        if command[:3] != [sys.executable, "-m", _MODULE]:
+            super()._execute_child(args, *rest)  # type: ignore[misc]
+            return
+        folder, environment = rest[4], rest[5]
+        pipes = rest[9:15]
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # what is left in them would be written twice
+        self.pid = os.fork()
+        if not self.pid:
+            _become([str(word) for word in command[3:]], folder, environment, (pipes[0], pipes[3], pipes[5]))
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def _become(
+    arguments: Sequence[str], folder: str, environment: dict[str, str] | None, streams: tuple[int, int, int]
+) -> NoReturn:
+    """Become a worker in this copy of a daemon, and end. The daemon's own functions are never returned to."""
+    code = 1
+    try:
+        gc.freeze()  # the daemon's objects stay: to end them would close descriptors that are others by then
+        os.setsid()
+        _take_streams(streams)
+        os.chdir(folder)
+        if environment is not None:
+            os.environ.clear()
+            os.environ.update(environment)
+        _forget_the_daemon()
+        sys.argv = [_MODULE, *arguments]
+        sys.modules[_MODULE].main()
+        code = 0
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _take_streams(streams: tuple[int, int, int]) -> None:
+    kept = [os.dup(one) for one in streams]  # above those that they become
+    for number, one in enumerate(kept):
+        os.dup2(one, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+
+
+def _forget_the_daemon() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
+    structlog.reset_defaults()
+    sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
