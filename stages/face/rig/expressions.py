@@ -63,7 +63,7 @@ _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
 _CORNER = 0.36
 #: Beside the mouth its movements are whole only so many units below the lips; from where they begin, at the nose's base and below
 #: the rims of glasses, they grow over so many at least.
-_CHEEK_MOVES, _LEAST_WAY = 0.3, 0.25
+_CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
@@ -174,7 +174,7 @@ class ExpressionFields:
         aside = np.abs(self._x - self._landmarks[mesh.NOSE_BASE, 0]) / self._nose_width
         cheek = smoothstep((aside - 0.45) / 0.85)
         first = nose + cheek * (self._rim - nose)
-        lip = np.interp(self._x, self._upper[:, 0], self._upper[:, 1]) - 0.6 * self._frame.upper_lip
+        lip = np.interp(self._x, self._upper[:, 0], self._upper[:, 1]) - 1.0 * self._frame.upper_lip
         last = lip + smoothstep((np.abs(self._t) - 0.9) / 0.7) * (_CHEEK_MOVES * self._frame.unit - lip)
         return ramp((self._y - first) / np.maximum(last - first, _LEAST_WAY * self._frame.unit))
 

@@ -16,11 +16,12 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.bare_lips import paint_bare_lips
 from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.expressions import lower_closes
-from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
+from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.lipline import CLOSED_GAP
 from stages.face.rig.mouth_corners import paint_mouth_corners
 from stages.face.rig.own_teeth import find_own_teeth
-from stages.face.sampling import blur, sample
+from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -84,22 +85,23 @@ _LOWER = _Row(_LOWER_WIDTHS, _LOWER_SHORTER, _UPPER_DARKER, up=False)
 
 
 def paint_mouth_interior(
-    portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: FaceColours
+    portrait: npt.NDArray[np.uint8],
+    frame: FaceFrame,
+    landmarks: FloatArray,
+    curves: tuple[FloatArray, FloatArray],
+    tones: FaceColours,
 ) -> MouthInterior:
-    """Paint the layers for an RGB portrait whose lips' edges are `curves` (upper, lower; [n, 2] px)."""
-    reach = max(frame.half_mouth) + 0.2 * frame.unit
-    corners = frame.picture(np.array([[-reach, -0.5 * frame.unit], [reach, frame.unit]]))
-    x0, y0 = np.floor(corners.min(axis=0) - 0.15 * frame.unit).astype(int)
-    x1, y1 = np.ceil(corners.max(axis=0) + 0.15 * frame.unit).astype(int)
-    columns, rows = np.meshgrid(np.arange(x0, x1, dtype=float), np.arange(y0, y1, dtype=float))
-    local = frame.local(np.stack([columns, rows], axis=-1))
+    """Paint the layers for an RGB portrait with `landmarks`, whose lips' inner edges are `curves` (upper, lower; [n, 2] px)."""
+    outline = LipOutline.of(landmarks, frame)
+    box = FaceBox.around(portrait, frame)
+    local = box.local
     upper, lower = (frame.local(curve) for curve in curves)
     arch = sum(frame.half_mouth) / 2 / frame.unit
     along = _along_arch(local[..., 0], frame)
     below_upper = (local[..., 1] - _straightened(local[..., 0], upper)) / frame.unit
     below_lower = (local[..., 1] - _straightened(local[..., 0], lower)) / frame.unit
     is_open = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
-    own = find_own_teeth(portrait, (int(x0), int(y0)), local, frame, (upper, lower), tones) if is_open else None
+    own = find_own_teeth(box, (upper, lower), tones) if is_open else None
     if own is not None:
         tones = replace(tones, teeth=own.colour)
     jaw = _paint_teeth(_LOWER, along, below_lower, arch, tones, _LOWER_EDGE)
@@ -115,11 +117,10 @@ def paint_mouth_interior(
         gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
-    bare = paint_bare_lips(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
-    aside = paint_mouth_corners(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
-    seen = sample(portrait, np.stack([columns, rows], axis=-1).astype(np.float32))
-    shown = np.dstack([seen, bare[..., 3]])
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
+    bare = paint_bare_lips(box, (upper, lower), outline)
+    aside = paint_mouth_corners(box, outline)
+    shown = np.dstack([box.at(), bare[..., 3]])
+    return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:
