@@ -19,9 +19,9 @@ Rgba = npt.NDArray[np.uint8]
 
 #: The painted ellipse: its middle beyond the corner, its half width and half height, units; part of it over which it fades.
 _OUTWARD, _ACROSS, _DOWN, _FADES = 0.09, 0.36, 0.27, 0.60
-#: Blur that tells the skin around the ellipse, units. Its grain is that of the skin so many units below; it differs by at most so
-#: many levels, so that no mole is copied.
-_AROUND, _GRAIN_BELOW, _MOST_GRAIN = 0.10, 0.32, 10.0
+#: Blur that tells the skin around the ellipse, units. The skin's own grain stays: what differs by more than so many levels and so
+#: many times as much as is usual there is a line.
+_AROUND, _GRAIN, _GRAINY = 0.08, 1.5, 1.8
 #: What is finer than so many units is grain. A pixel is rough if it differs from the picture without grain by parts of its
 #: brightness between these. Hair is left as it is: where the first part of the skin within so many units is rough, less of it is
 #: painted, and none from the second on.
@@ -40,11 +40,9 @@ _BRIGHTER = 0.6
 def paint_mouth_corners(box: FaceBox, outline: LipOutline) -> Rgba:
     """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced."""
     frame, unit = box.frame, box.frame.unit
-    below = box.places + _GRAIN_BELOW * unit * frame.down
-    seen, plain = (box.at(places).astype(np.float32) for places in (box.places, below))
-    soft = blur(seen, _FINE * unit)
-    grain = np.clip(plain - blur(plain, _FINE * unit), -_MOST_GRAIN, _MOST_GRAIN)
     x, y = box.local[..., 0], box.local[..., 1]
+    seen = box.at().astype(np.float32)
+    soft = blur(seen, _FINE * unit)
     on_cheek = 1.0 - smoothstep((np.abs(x) / np.where(x < 0, *frame.half_face) - _CHEEK_FROM) / (1 - _CHEEK_FROM))
     away = np.full(x.shape, np.inf)
     for end, outward in ((0, -1.0), (-1, 1.0)):
@@ -59,6 +57,12 @@ def paint_mouth_corners(box: FaceBox, outline: LipOutline) -> Rgba:
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
+    grain = seen - soft
+    differs, weight = np.asarray(np.abs(grain @ LUMA), np.float32), np.asarray(skin + 1e-6, np.float32)
+    usual = (
+        blur(np.sqrt(differs) * weight, _HAIR_AROUND * unit) / blur(weight, _HAIR_AROUND * unit)
+    ) ** 2  # of few lines
+    grain *= np.exp(-((differs / (_GRAIN + _GRAINY * usual)) ** 2))[..., None]
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
     return np.clip(np.dstack([soft + change + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
