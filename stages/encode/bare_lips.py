@@ -39,7 +39,7 @@ class BareLips:
             mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
             self._bare.mix(mixed, bare)
             self._corners.mix(mixed, rounded)
-            box[..., :3] = np.clip(mixed + 0.5, 0, 255)
+            cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
         return kept
 
 
@@ -53,4 +53,6 @@ class _Layer:
     def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
         """Mix the layer into a BGR picture of its size by `amount`, in place."""
         if amount > 0:
-            mixed += amount * self._cover * (self._colours - mixed)
+            change = cv2.subtract(self._colours, mixed)
+            cv2.multiply(change, self._cover, change, amount)
+            cv2.add(mixed, change, mixed)
