@@ -29,16 +29,16 @@ class BareLips:
         within = slice(top - y, bottom - y), slice(left - x, right - x)
         self._bare, self._corners = _Layer(oral.bare[within]), _Layer(oral.corners[within])
 
-    def put(self, figure: Picture, bare: float, rounded: float) -> Picture:
-        """Mix the lips into a BGRA figure by `bare`, and the skin beside rounded lips by `rounded`, 0 to 1; returns what was in
+    def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
+        """Mix the lips into a BGRA figure by `bare`, and the skin beside them by `drawn_in`, 0 to 1; returns what was in
         their box.
         """
         box = figure[self.slices]
         kept = box.copy()
-        if bare > 0 or rounded > 0:
+        if bare > 0 or drawn_in > 0:
             mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
             self._bare.mix(mixed, bare)
-            self._corners.mix(mixed, rounded)
+            self._corners.mix(mixed, drawn_in)
             cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
         return kept
 

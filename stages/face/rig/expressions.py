@@ -20,7 +20,7 @@ from stages.face.rig.glasses import share_behind, usual_rim
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.062
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.050
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -28,7 +28,7 @@ _ROOM_USED = 0.33
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.65, 0.62
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.62, 0.60
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -51,7 +51,7 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.50
+_UNSMILES = 0.40
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45

@@ -30,7 +30,7 @@ _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units from the lips on over which the skin is painted, and up to which it has their colour.
 _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, or too long for a round mouth: so many units of it are skin, too, from this part of the half mouth on.
-_TIP, _TIP_FROM = 0.10, 0.70
+_TIP, _TIP_FROM = 0.09, 0.72
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
