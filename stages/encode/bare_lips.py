@@ -29,17 +29,17 @@ class BareLips:
         within = slice(top - y, bottom - y), slice(left - x, right - x)
         self._bare, self._corners = _Layer(oral.bare[within]), _Layer(oral.corners[within])
 
-    def put(self, figure: Picture, bare: float, rounded: float) -> Picture:
-        """Mix the lips into a BGRA figure by `bare`, and the skin beside rounded lips by `rounded`, 0 to 1; returns what was in
+    def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
+        """Mix the lips into a BGRA figure by `bare`, and the skin beside them by `drawn_in`, 0 to 1; returns what was in
         their box.
         """
         box = figure[self.slices]
         kept = box.copy()
-        if bare > 0 or rounded > 0:
+        if bare > 0 or drawn_in > 0:
             mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
             self._bare.mix(mixed, bare)
-            self._corners.mix(mixed, rounded)
-            box[..., :3] = np.clip(mixed + 0.5, 0, 255)
+            self._corners.mix(mixed, drawn_in)
+            cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
         return kept
 
 
@@ -53,4 +53,6 @@ class _Layer:
     def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
         """Mix the layer into a BGR picture of its size by `amount`, in place."""
         if amount > 0:
-            mixed += amount * self._cover * (self._colours - mixed)
+            change = cv2.subtract(self._colours, mixed)
+            cv2.multiply(change, self._cover, change, amount)
+            cv2.add(mixed, change, mixed)

@@ -217,9 +217,9 @@ class Composer:
         if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
             self._painted_mouths.paint(index, self._painted[..., :3])
             boxes.append(self._painted_mouths.slices)
-        rounded = MouthState.of(parameters, self._rig.oral.own_teeth).rounded
-        if rounded > 0:
-            self._bare_lips.put(self._painted, 0.0, rounded)
+        drawn_in = MouthState.of(parameters, self._rig.oral.own_teeth).drawn_in
+        if drawn_in > 0:
+            self._bare_lips.put(self._painted, 0.0, drawn_in)
             boxes.append(self._bare_lips.slices)
         if self._cells is not None:
             if deep > 0:
@@ -314,7 +314,7 @@ class Composer:
         places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
         cv2.add(places, upper, places)
         state = MouthState.of(parameters, self._rig.oral.own_teeth)
-        kept = self._bare_lips.put(self._painted, state.bare, state.rounded)
+        kept = self._bare_lips.put(self._painted, state.bare, state.drawn_in)
         lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam(side)

@@ -25,7 +25,7 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: stay in place, and shades them by the fraction `_LIT` less. Within `_STRIP` units of a rounded lip they lie in its shadow,
 #: which leaves so much light: a thin strip of them would look like a splinter.
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
-_STRIP, _STRIP_LIGHT = 0.08, 0.28
+_STRIP, _STRIP_LIGHT = 0.08, 0.08
 #: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
 _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 #: A gap up to which less light falls on the upper teeth, units, and the least light.

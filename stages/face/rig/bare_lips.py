@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.face_frame import FaceFrame, smoothstep
-from stages.face.sampling import sample
+from stages.face.rig.face_frame import FaceBox, smoothstep
+from stages.face.rig.lip_outline import LipOutline
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -18,46 +18,62 @@ Rgba = npt.NDArray[np.uint8]
 #: the corners, which are dark.
 _HEM, _LINE, _CORNER = 0.022, 0.045, 0.055
 #: Part of the half mouth from which on the hem grows to that of the corners; how far beyond them the lips fade, units.
-_CORNERS_FROM, _BEYOND = 0.72, 0.24
-#: The replaced colours are those of the lip, mirrored at the hem, from at most this part of its thickness.
-_MIRRORED = 0.55
+_CORNERS_FROM, _BEYOND = 0.72, 0.05
+#: The replaced colours are those of the lip, mirrored at a line, from at most the first part of its thickness. The line is where
+#: the hem ends, but at most the second part of the thickness from the edge: at the corners the hem ends in the skin.
+_MIRRORED, _LINE_MOST = 0.50, 0.35
+#: The hem is at most this part of the lip's thickness, and at least so many units.
+_HEM_MOST, _HEM_LEAST = 0.9, 0.015
+#: From the first part of the half mouth on, the colours come from farther in, and all of them from within the second.
+_COLOURS_FROM, _COLOURS_END = 0.60, 0.74
 #: Lips turn inward to where they meet: there they are so much darker, and redder.
 _TURNS = np.array([0.26, 0.34, 0.34])
 #: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's.
 _FADE, _CORNER_FADE, _MEETS = 0.018, 0.05, 0.02
 
 
-def paint_bare_lips(
-    portrait: npt.NDArray[np.uint8], origin: tuple[int, int], local: Grid, frame: FaceFrame, curves: tuple[Grid, Grid]
-) -> Rgba:
-    """Paint the lips of an RGB portrait up to the line at which they meet; RGBA, its alpha tells what is replaced.
+def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> Rgba:
+    """Paint the lips up to the line at which they meet; RGBA, its alpha tells what is replaced.
 
-    Args:
-        portrait: RGB uint8 [height, width, 3].
-        origin: x and y of the result's top left pixel in the portrait.
-        local: the face's coordinates of the result's pixels, [rows, columns, 2] px.
-        frame: the face's coordinates.
-        curves: edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
+    `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
     """
-    unit = frame.unit
-    x, y = local[..., 0], local[..., 1]
+    frame, unit = box.frame, box.frame.unit
+    x, y = box.local[..., 0], box.local[..., 1]
     top, bottom = (_height_at(x, curve) for curve in curves)
-    gap = bottom - top
-    apart = smoothstep(gap / (0.04 * unit))
+    apart = smoothstep((bottom - top) / (0.04 * unit))
     along = np.abs(frame.along_mouth(x))
     beyond = np.maximum(along - 1, 0) * np.where(x < 0, *frame.half_mouth)
-    hem = _LINE + apart * (_HEM - _LINE)
     corner = smoothstep((along - _CORNERS_FROM) / (1 - _CORNERS_FROM))
+    hem = _LINE + apart * (_HEM - _LINE)
     hem = unit * (hem + corner * (_CORNER - hem))
-    from_upper = _mirrored(portrait, origin, frame, -1, y - (top - hem), frame.upper_lip)
-    from_lower = _mirrored(portrait, origin, frame, 1, (bottom + hem) - y, frame.lower_lip)
+    inward = x * (_source(along) / np.maximum(along, 1e-6))
+    above, below = (
+        np.minimum(hem, np.maximum(_HEM_MOST * thick, _HEM_LEAST * unit)) for thick in outline.thickness(x, curves)
+    )
+    sources = []
+    for way, curve, thick, depth in zip(
+        (-1, 1), curves, outline.thickness(inward, curves), (y - (top - above), bottom + below - y), strict=True
+    ):
+        most = np.maximum(_MIRRORED * thick, 1e-3)
+        back = np.minimum(hem, _LINE_MOST * thick) + most * (1 - np.exp(-np.maximum(depth, 0) / most))
+        sources.append(np.stack([inward, np.interp(inward, curve[:, 0], curve[:, 1]) + way * back], axis=-1))
+    from_upper, from_lower = (box.at(frame.picture(at)).astype(np.float64) for at in sources)
     lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)[..., None]
     colours = from_upper + lower * (from_lower - from_upper)
-    inside = np.minimum(y - (top - hem), bottom + hem - y)
+    inside = np.minimum(y - (top - above), bottom + below - y)
     colours *= 1 - _TURNS * ((1 - corner) * smoothstep(inside / hem))[..., None]
-    cover = smoothstep(inside / ((_FADE + corner * (_CORNER_FADE - _FADE)) * unit))
+    fade = (_FADE + corner * (_CORNER_FADE - _FADE)) * unit
+    cover = smoothstep((y - (top - above)) / np.minimum(fade, above))
+    cover *= smoothstep((bottom + below - y) / np.minimum(fade, below))
     cover *= 1 - smoothstep(beyond / (_BEYOND * unit))
     return np.clip(np.dstack([colours, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _source(along: Grid) -> Grid:
+    """Where along the half mouth the colours come from: a lip ends in a point, and there they are those from farther in."""
+    way = _COLOURS_END - _COLOURS_FROM
+    farther = np.maximum(along - _COLOURS_FROM, 0)
+    return np.asarray(np.minimum(along, _COLOURS_FROM) + way * (1 - np.exp(-farther / way)))
 
 
 def _height_at(x: Grid, curve: Grid) -> Grid:
@@ -70,16 +86,3 @@ def _height_at(x: Grid, curve: Grid) -> Grid:
         out = np.maximum(way * (x - end[0]), 0)
         inside = inside + way * slope * reach * (1 - np.exp(-out / reach))
     return inside
-
-
-def _mirrored(
-    portrait: npt.NDArray[np.uint8], origin: tuple[int, int], frame: FaceFrame, outward: int, inside: Grid, lip: float
-) -> Grid:
-    """The portrait's colours `inside` px beyond a line, mirrored at it; the farther in, the less they change."""
-    most = _MIRRORED * lip
-    depth = np.maximum(inside, 0)
-    shift = outward * (depth + most * (1 - np.exp(-depth / most)))
-    rows, columns = inside.shape
-    places = np.stack(np.meshgrid(np.arange(columns) + origin[0], np.arange(rows) + origin[1]), axis=-1)
-    places = places + shift[..., None] * frame.down
-    return sample(portrait, places.astype(np.float32)).astype(np.float64)

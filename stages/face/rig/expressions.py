@@ -20,7 +20,7 @@ from stages.face.rig.glasses import share_behind, usual_rim
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.075
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.050
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -28,7 +28,7 @@ _ROOM_USED = 0.33
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.66, 0.63
+_ROUND_HALF, _LEAST_ROUND_HALF = 0.62, 0.60
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -51,10 +51,10 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.50
+_UNSMILES = 0.40
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
-_ROUND_INWARD, _CHEEK_STRETCHES = 0.3, 0.45
+_ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -63,7 +63,7 @@ _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
 _CORNER = 0.36
 #: Beside the mouth its movements are whole only so many units below the lips; from where they begin, at the nose's base and below
 #: the rims of glasses, they grow over so many at least.
-_CHEEK_MOVES, _LEAST_WAY = 0.3, 0.25
+_CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
@@ -174,7 +174,7 @@ class ExpressionFields:
         aside = np.abs(self._x - self._landmarks[mesh.NOSE_BASE, 0]) / self._nose_width
         cheek = smoothstep((aside - 0.45) / 0.85)
         first = nose + cheek * (self._rim - nose)
-        lip = np.interp(self._x, self._upper[:, 0], self._upper[:, 1]) - 0.6 * self._frame.upper_lip
+        lip = np.interp(self._x, self._upper[:, 0], self._upper[:, 1]) - 1.0 * self._frame.upper_lip
         last = lip + smoothstep((np.abs(self._t) - 0.9) / 0.7) * (_CHEEK_MOVES * self._frame.unit - lip)
         return ramp((self._y - first) / np.maximum(last - first, _LEAST_WAY * self._frame.unit))
 

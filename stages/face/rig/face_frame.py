@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.sampling import sample
 
 #: Usual width of a mouth, as a fraction of the face's. Movements are scaled by the geometric mean of the mouth's own width and
 #: this, so that they are neither too large for a broad smile nor too small for a doll's mouth.
@@ -87,6 +88,47 @@ class FaceFrame:
         left = (-x - self.half_mouth[0]) / max(self.half_face[0] - self.half_mouth[0], 0.15 * self.unit)
         right = (x - self.half_mouth[1]) / max(self.half_face[1] - self.half_mouth[1], 0.15 * self.unit)
         return np.asarray(np.maximum(np.where(x < 0, left, right), 0.0), np.float64)
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """A box of a portrait around the mouth.
+
+    Attributes:
+        portrait: RGB uint8 [height, width, 3].
+        origin: x and y of the box's top left pixel in the portrait.
+        places, local: x and y of the box's pixels in the portrait and in the face's coordinates, [rows, columns, 2] px.
+        frame: the face's coordinates.
+    """
+
+    portrait: npt.NDArray[np.uint8]
+    origin: tuple[int, int]
+    places: npt.NDArray[np.float64]
+    local: npt.NDArray[np.float64]
+    frame: FaceFrame
+
+    @classmethod
+    def around(cls, portrait: npt.NDArray[np.uint8], frame: FaceFrame) -> FaceBox:
+        """Make the box that holds all that a mouth can show."""
+        reach = max(frame.half_mouth) + 0.2 * frame.unit
+        corners = frame.picture(np.array([[-reach, -0.5 * frame.unit], [reach, frame.unit]]))
+        low, high = corners.min(axis=0) - 0.15 * frame.unit, corners.max(axis=0) + 0.15 * frame.unit
+        x0, y0, x1, y1 = (int(edge) for edge in (*np.floor(low), *np.ceil(high)))
+        return cls.within(portrait, frame, (x0, y0, x1, y1))
+
+    @classmethod
+    def within(cls, portrait: npt.NDArray[np.uint8], frame: FaceFrame, edges: tuple[int, int, int, int]) -> FaceBox:
+        """Make the box between these edges: left, top, right, bottom, px."""
+        x0, y0, x1, y1 = edges
+        columns, rows = np.meshgrid(np.arange(x0, x1, dtype=float), np.arange(y0, y1, dtype=float))
+        places = np.stack([columns, rows], axis=-1)
+        return cls(portrait, (x0, y0), places, frame.local(places), frame)
+
+    def at(self, places: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.uint8]:
+        """Sample the portrait at picture px [..., 2]; default: the box's pixels."""
+        return np.asarray(
+            sample(self.portrait, (self.places if places is None else places).astype(np.float32)), np.uint8
+        )
 
 
 def smoothstep(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

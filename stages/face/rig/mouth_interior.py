@@ -16,11 +16,12 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.bare_lips import paint_bare_lips
 from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.expressions import lower_closes
-from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
+from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.lipline import CLOSED_GAP
 from stages.face.rig.mouth_corners import paint_mouth_corners
 from stages.face.rig.own_teeth import find_own_teeth
-from stages.face.sampling import blur, sample
+from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -84,22 +85,23 @@ _LOWER = _Row(_LOWER_WIDTHS, _LOWER_SHORTER, _UPPER_DARKER, up=False)
 
 
 def paint_mouth_interior(
-    portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: FaceColours
+    portrait: npt.NDArray[np.uint8],
+    frame: FaceFrame,
+    landmarks: FloatArray,
+    curves: tuple[FloatArray, FloatArray],
+    tones: FaceColours,
 ) -> MouthInterior:
-    """Paint the layers for an RGB portrait whose lips' edges are `curves` (upper, lower; [n, 2] px)."""
-    reach = max(frame.half_mouth) + 0.2 * frame.unit
-    corners = frame.picture(np.array([[-reach, -0.5 * frame.unit], [reach, frame.unit]]))
-    x0, y0 = np.floor(corners.min(axis=0) - 0.15 * frame.unit).astype(int)
-    x1, y1 = np.ceil(corners.max(axis=0) + 0.15 * frame.unit).astype(int)
-    columns, rows = np.meshgrid(np.arange(x0, x1, dtype=float), np.arange(y0, y1, dtype=float))
-    local = frame.local(np.stack([columns, rows], axis=-1))
+    """Paint the layers for an RGB portrait with `landmarks`, whose lips' inner edges are `curves` (upper, lower; [n, 2] px)."""
+    outline = LipOutline.of(landmarks, frame)
+    box = FaceBox.around(portrait, frame)
+    local = box.local
     upper, lower = (frame.local(curve) for curve in curves)
     arch = sum(frame.half_mouth) / 2 / frame.unit
     along = _along_arch(local[..., 0], frame)
     below_upper = (local[..., 1] - _straightened(local[..., 0], upper)) / frame.unit
     below_lower = (local[..., 1] - _straightened(local[..., 0], lower)) / frame.unit
     is_open = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
-    own = find_own_teeth(portrait, (int(x0), int(y0)), local, frame, (upper, lower), tones) if is_open else None
+    own = find_own_teeth(box, (upper, lower), tones) if is_open else None
     if own is not None:
         tones = replace(tones, teeth=own.colour)
     jaw = _paint_teeth(_LOWER, along, below_lower, arch, tones, _LOWER_EDGE)
@@ -115,11 +117,10 @@ def paint_mouth_interior(
         gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
-    bare = paint_bare_lips(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
-    aside = paint_mouth_corners(portrait, (int(x0), int(y0)), local, frame, (upper, lower))
-    seen = sample(portrait, np.stack([columns, rows], axis=-1).astype(np.float32))
-    shown = np.dstack([seen, bare[..., 3]])
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
+    bare = paint_bare_lips(box, (upper, lower), outline)
+    aside = paint_mouth_corners(box, outline)
+    shown = np.dstack([box.at(), bare[..., 3]])
+    return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:
@@ -189,21 +190,21 @@ def _paint_teeth(row: _Row, along: Grid, below: Grid, arch: float, tones: FaceCo
     half = np.asarray(row.widths)[number] / 2
     inside = np.clip(np.abs(distance - middle) / half, 0, 1)
     bow = (0.10 if row.up else 0.05) * distance**2  # the row's edge retreats toward the back
-    rounded = 0.020 * np.maximum(inside - 0.35, 0) ** 2.5 / 0.65**2.5
+    rounded = 0.014 * np.maximum(inside - 0.35, 0) ** 2.5 / 0.65**2.5
     retreat = (np.asarray(row.shorter)[number] + rounded) * scale + bow
     depth = edge * scale**0.5 - retreat - below if row.up else below - edge - retreat
     cover = smoothstep(depth / 0.018 + 0.5) * (1.0 - smoothstep((distance - bounds[-1] + 0.05) / 0.05))
     light = _FULL_LIGHT - 0.60 * smoothstep(distance / 0.52) ** 1.5  # the light falls in from the front
     light *= 1.0 - np.asarray(row.darker)[number]
-    light *= 1.0 - 0.17 * inside**2.5  # each tooth is round
+    light *= 1.0 - 0.12 * inside**2.5  # each tooth is round
     light *= 1.0 - 0.10 * (1.0 - smoothstep(depth / 0.035))  # thin toward its edge
     light *= 1.0 + 0.05 * np.exp(-(((inside - 0.25) / 0.3) ** 2) - ((depth - 0.09) / 0.04) ** 2)
     light *= 1.0 - 0.25 * smoothstep((depth - 0.10) / 0.12)  # toward the gums
-    gap = 0.012 / np.maximum(half, 0.03)  # the seams: narrow, wider toward the free edge
+    gap = 0.009 / np.maximum(half, 0.03)  # the seams: narrow, wider toward the free edge
     seam = smoothstep((inside - 1 + gap * (1.0 + 1.5 * np.exp(-depth / 0.025))) / gap)
     warm = np.array([1.0, 0.982, 0.957]) ** (tones.warmth * (1.0 + 2.5 * distance[..., None]))
     colour = tones.teeth[None, None] * (light * (1.0 if row.up else 0.82))[..., None] * warm
-    colour *= 1.0 - seam[..., None] * (1.0 - np.array([0.76, 0.67, 0.60]) ** (0.5 + 0.5 * tones.warmth))
+    colour *= 1.0 - seam[..., None] * (1.0 - np.array([0.84, 0.77, 0.71]) ** (0.5 + 0.5 * tones.warmth))
     arcade = 0.03 * (inside**2 - 0.4)  # gums reach down between the teeth
     gums = smoothstep((depth - _GUMS * scale**0.5 + arcade) / 0.03)[..., None]
     colour += gums * (0.62 * tones.tongue[None, None] * light[..., None] / 0.75 - colour)

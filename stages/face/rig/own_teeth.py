@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
-from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.sampling import blur, sample
 
 Grid = npt.NDArray[np.float64]
@@ -65,30 +65,21 @@ class OwnTeeth:
     end: Grid | None
 
 
-def find_own_teeth(
-    portrait: npt.NDArray[np.uint8],
-    origin: tuple[int, int],
-    local: Grid,
-    frame: FaceFrame,
-    curves: Curves,
-    tones: FaceColours,
-) -> OwnTeeth | None:
-    """Find the upper teeth in an RGB portrait with an open mouth; None if it shows no teeth.
+def find_own_teeth(box: FaceBox, curves: Curves, tones: FaceColours) -> OwnTeeth | None:
+    """Find the upper teeth in a portrait with an open mouth; None if it shows no teeth.
 
     Args:
-        portrait: RGB uint8 [height, width, 3].
-        origin: x and y of the result's top left pixel in the portrait.
-        local: the face's coordinates of the result's pixels, [rows, columns, 2] px.
-        frame: the face's coordinates.
+        box: the part of the portrait that is cut out of.
         curves: edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
         tones: the portrait's colours.
     """
+    frame = box.frame
     upper = curves[0]
     x = np.linspace(upper[0, 0], upper[-1, 0], _COLUMNS)
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
     share = (np.arange(_ROWS) + 0.5) / _ROWS
     places = np.stack([np.broadcast_to(x, (_ROWS, _COLUMNS)), top + share[:, None] * (bottom - top)], axis=-1)
-    soft = blur(portrait, max(0.006 * frame.unit, 0.5))
+    soft = blur(box.portrait, max(0.006 * frame.unit, 0.5))
     seen = sample(soft, frame.picture(places).astype(np.float32)).astype(np.float64)
     teeth = _tooth_pixels(seen, tones, frame.along_mouth(x))
     if teeth is None or teeth.mean() < _FEW:
@@ -99,7 +90,7 @@ def find_own_teeth(
     row = _whole_row(_above_lower_teeth(teeth, seen @ LUMA), x, top, bottom, frame)
     if row is None:
         return OwnTeeth(colour, None, None)
-    return OwnTeeth(colour, *_cut(portrait, origin, local, frame, curves, row))
+    return OwnTeeth(colour, *_cut(box, curves, row))
 
 
 def _colour(shown: Grid, tones: FaceColours) -> Grid:
@@ -226,31 +217,21 @@ def _smoothed(values: Grid) -> Grid:
     return np.convolve(np.pad(median, 4, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
-def _cut(
-    portrait: npt.NDArray[np.uint8],
-    origin: tuple[int, int],
-    local: Grid,
-    frame: FaceFrame,
-    curves: Curves,
-    row: tuple[Grid, Grid, Grid],
-) -> tuple[Rgba, Grid]:
+def _cut(box: FaceBox, curves: Curves, row: tuple[Grid, Grid, Grid]) -> tuple[Rgba, Grid]:
     """Cut out the row, and where it ends in each pixel's column: from the upper lip down to its smooth lower end (`row[2]` units
     below at `row[0]`). On either side of it, what the picture shows between the lips goes on to the corners.
     """
     x, _, height = row
-    upper = curves[0]
-    across = local[..., 0]
+    upper, frame = curves[0], box.frame
+    across = box.local[..., 0]
     top, bottom = (np.interp(across, curve[:, 0], curve[:, 1]) for curve in curves)
     aside = smoothstep(np.maximum(x[0] - across, across - x[-1]) / (_GOES_OVER * frame.unit))
     open_ = np.maximum((bottom - top) / frame.unit - _FROM_LOWER, 0.0)
     end = np.interp(across, x, height)
     end += aside * (open_ - end)
-    below = (local[..., 1] - top) / frame.unit
+    below = (box.local[..., 1] - top) / frame.unit
     soft = _EDGE + aside * (_SOFT_EDGE - _EDGE)
     cover = smoothstep((end - soft / 4 - below) / soft + 0.5) * smoothstep(below / 0.012 + 1.0)
     fade = _GOES_OVER * frame.unit
     cover *= smoothstep((across - upper[0, 0]) / fade) * smoothstep((upper[-1, 0] - across) / fade)
-    rows, columns = local.shape[:2]
-    places = np.stack(np.meshgrid(np.arange(columns) + origin[0], np.arange(rows) + origin[1]), axis=-1)
-    patch = sample(portrait, places.astype(np.float32))
-    return np.dstack([patch, np.clip(255 * cover + 0.5, 0, 255).astype(np.uint8)]), end
+    return np.dstack([box.at(), np.clip(255 * cover + 0.5, 0, 255).astype(np.uint8)]), end

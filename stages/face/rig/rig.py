@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 35
+VERSION = 36
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -111,7 +111,7 @@ def build_rig(
         expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step), rim).all()
         lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
         upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
-        oral = paint_mouth_interior(portrait, frame, curves, tones)
+        oral = paint_mouth_interior(portrait, frame, landmarks, curves, tones)
         crease = find_creases(landmarks, size)
         eyes = (0, 1) if judge_eyes(portrait, landmarks) is Eyes.OPEN else ()
         lids = tuple(paint_lid(portrait, landmarks, side, tones) for side in eyes)

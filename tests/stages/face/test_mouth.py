@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
-from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.face_frame import FaceBox, FaceFrame
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.mouth_interior import paint_mouth_interior
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
@@ -88,6 +90,10 @@ def test_moving_lips_show_nothing_of_what_is_between_them(smile: Context) -> Non
     low, high = np.percentile(bare @ LUMA, [2, 98])
     assert 0.3 * luma(lip) < low < high < 1.35 * luma(lip)
     assert np.percentile(red_share(bare), 5) > 0.5 * red_share(lip)
+    # And at the corners, where the lips are thin and skin is near, too
+    where = np.argwhere(between)[:, ::-1] + rig.oral.origin
+    aside = np.abs(rig.frame.along_mouth(rig.frame.local(where.astype(float))[:, 0])) > 0.7
+    assert np.median(red_share(bare[aside])) > 0.8 * np.median(red_share(bare[~aside]))
 
 
 def test_skin_beside_rounded_lips_shows_no_old_corners(closed: Context) -> None:
@@ -105,7 +111,7 @@ def test_skin_beside_rounded_lips_shows_no_old_corners(closed: Context) -> None:
             start, end = (tuple(int(value) for value in np.round(point)) for point in (first, last))
             cv2.line(picture, start, end, (60, 40, 35), 3)
         # When the skin is painted for lips that are rounded
-        oral = paint_mouth_interior(picture, rig.frame, (rig.curve_upper, rig.curve_lower), rig.tones)
+        oral = paint_mouth_interior(picture, rig.frame, landmarks, (rig.curve_upper, rig.curve_lower), rig.tones)
         cover = oral.corners[..., 3:] / 255
         (x, y), (height, width) = oral.origin, cover.shape[:2]
         shown = picture[y : y + height, x : x + width].astype(float)
@@ -123,13 +129,36 @@ def test_rounded_lips_draw_their_corners_in(smiles: bool, closed: Context, smile
     # Given closed lips, and a smile
     ctx = smile if smiles else closed
     rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
-    ends = np.stack([rig.curve_upper[0], rig.curve_upper[-1]])
+    line = (rig.curve_upper + rig.curve_lower) / 2
+    x, y = np.round(line - rig.oral.origin).astype(int).T
+    ends = line[np.flatnonzero(rig.oral.corners[y, x, 3] < 128)[[0, -1]]]  # farther out, skin is painted over them
     (viseme,) = PHONES["u"]
     # When they say "oo"
     amounts = np.array([{"close": 1.0, **viseme.shape}.get(name, 0.0) for name in rig.face_names], np.float32)
     moved = ends + field_at_points(np.tensordot(amounts, rig.upper, 1), rig.face_cells, rig.step, ends)
-    # Then their corners are nearer together by more than a fifth, and a mouth stays between them
-    assert 0.55 < np.ptp(moved[:, 0]) / np.ptp(ends[:, 0]) < 0.78
+    # Then their ends are nearer together by more than a fifth, and a mouth stays between them
+    assert 0.55 < np.ptp(moved[:, 0]) / np.ptp(line[:, 0]) < 0.78
+
+
+def test_an_oo_of_a_smile_lengthens_the_skin_below_the_nose_and_not_the_lip(smile: Context) -> None:
+    # Given a smile whose upper lip is near the nose
+    points = landmarks_of(smile)
+    rig = load_rig(smile.settings.paths.cache, portrait_of(smile), points)
+    inner, outer = (rig.frame.local(edge) for edge in (rig.curve_upper, points[list(mesh.UPPER_LIP_OUTER), :2]))
+    frame = replace(rig.frame, nose=float(np.interp(0, *outer.T)) - 0.12 * rig.frame.unit)
+    cells = rig.face_cells
+    fields = ExpressionFields(frame, points, (rig.curve_upper, rig.curve_lower), cells.points(rig.step)).all()
+    x = np.array([0.0, -0.5 * frame.half_mouth[0], 0.5 * frame.half_mouth[1]])
+    at_rest = np.stack([np.stack([x, np.interp(x, *edge.T)], axis=1) for edge in (outer, inner)])
+    # When it says "oo"
+    (viseme,) = PHONES["u"]
+    moved = sum(size * fields[name].upper for name, size in {"close": 1.0, **viseme.shape}.items())
+    places = frame.picture(at_rest).reshape(-1, 2).astype(np.float32)
+    down = field_at_points(np.asarray(moved, np.float32), cells, rig.step, places).reshape(at_rest.shape)[..., 1]
+    # Then the lip becomes a little thicker, in its middle no more than half way to the corners: it is no peak
+    grows = 1 + np.diff(down, axis=0)[0] / np.diff(at_rest[..., 1], axis=0)[0]
+    assert 1.0 < grows[0] < 1.6
+    assert grows[0] < 1.25 * grows[1:].mean()
 
 
 def opening_of(ctx: Context, **shape: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -256,8 +285,8 @@ def teeth_in(ctx: Context, picture: Picture, opened: float = 1.0) -> OwnTeeth | 
     curves: Any = [frame.local(curve) for curve in lip_curves(portrait_of(ctx), points, frame)]
     curves[1] = curves[0] + opened * (curves[1] - curves[0])
     tones = FaceColours.of(portrait_of(ctx), points)
-    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(float)
-    return find_own_teeth(picture, (0, 0), frame.local(np.dstack([x, y])), frame, curves, tones)
+    box = FaceBox.within(picture, frame, (0, 0, picture.shape[1], picture.shape[0]))
+    return find_own_teeth(box, curves, tones)
 
 
 def shown_teeth(smile: Context) -> npt.NDArray[np.bool_]:

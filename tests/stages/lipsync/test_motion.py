@@ -57,20 +57,21 @@ def test_lips_touch_for_at_least_a_frame_at_every_p_b_and_m(fps: str, tmp_path: 
             assert track.column("jaw")[near].max() > 0.2, start
 
 
-@pytest.mark.parametrize("fps", ["24", "25", "60"])
-def test_lips_close_in_some_hundredths_of_a_second_while_the_jaw_goes_on(fps: str, tmp_path: Path) -> None:
-    # Given an open vowel, a touch, and another one
-    track = spoken(tmp_path / "job", [("ɑ", 0.5, 0.9), ("m", 0.9, 1.0), ("ɑ", 1.0, 1.4)], fps=fps)
+@pytest.mark.parametrize("fps", ["25", "30", "60"])
+@pytest.mark.parametrize("vowel", ["ɑ", "ə"])
+def test_lips_close_in_some_hundredths_of_a_second_while_the_jaw_goes_on(vowel: str, fps: str, tmp_path: Path) -> None:
+    # Given a vowel, for which the jaw is far down or not, a touch, and the same vowel again
+    track = spoken(tmp_path / "job", [(vowel, 0.5, 0.9), ("m", 0.9, 1.0), (vowel, 1.0, 1.4)], fps=fps)
     rate = float(track.fps)
     gap, jaw = opening(track), track.column("jaw")
     touch = round(0.95 * rate)
-    # When the lips meet: from nine tenths of the vowel's opening to a tenth
-    before = gap[round(0.6 * rate) : touch + 1]
-    wide = np.flatnonzero(before > 0.9 * before.max())[-1]
-    shut = np.flatnonzero(before < 0.1 * before.max())[0]
-    # Then that takes longer than a frame of 60 a second and less than 0.15 s, and the jaw neither shuts nor jumps
+    # When the lips meet and part
+    time = np.arange(0.7, 1.2, 0.005)
+    course = np.interp(time, np.arange(len(gap)) / rate, gap)
+    in_40_ms = np.abs(course[8:] - course[:-8]).max() / course.max()
+    # Then 40 ms, a frame of 25 a second, hold little more than half of their way, and the jaw neither shuts nor jumps
     assert gap[touch] == 0
-    assert 0.03 < (shut - wide) / rate < 0.15
+    assert in_40_ms < 0.55
     assert jaw[touch] > 0.05
     assert np.abs(np.diff(jaw)).max() * rate < 9
 
