@@ -144,11 +144,16 @@ class Service:
         state_json = self.spool.root / "state.json"
         before = read_state(state_json)
         estimator = Estimator(learned_times(before))
-        backlog = Backlog(estimator, self._slots_by_lane)
+        backlog = Backlog(estimator, self._slots_by_lane, self._slots_apart)
         self.turns = Turns(self.ready_queue, backlog)
         self.status_writes = LatestWrites()
         self.status = StatusWriter(
-            self.outbox, estimator, self.turns.of, self.status_writes, self.state_machine.durable.uses_threads
+            self.outbox,
+            estimator,
+            self.turns.of,
+            self.status_writes,
+            self.state_machine.durable.uses_threads,
+            self.turns.batch_s,
         )
         self.admission.claims.builder.describe = self.status.describe_new
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
@@ -217,10 +222,22 @@ class Service:
                 lane.begin_pause(error)
 
     def _slots_by_lane(self) -> Counter[LaneName]:
-        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Slots on a
-        cluster that is gone do not count.
+        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Those of the
+        cpu lane run short stages, too.
         """
-        return Counter(lane.name for lane in self.lanes if not (lane.is_remote and lane.pause) for _ in lane.slots)
+        return Counter(lane.name for lane in self._at_work() if not self._draws_only(lane) for _ in lane.slots)
+
+    def _slots_apart(self) -> int:
+        """Return how many slots run long stages of the cpu lane only."""
+        return sum(len(lane.slots) for lane in self._at_work() if self._draws_only(lane))
+
+    def _at_work(self) -> list[Lane]:
+        """Return the lanes without those on a cluster that is gone."""
+        return [lane for lane in self.lanes if not (lane.is_remote and lane.pause)]
+
+    @staticmethod
+    def _draws_only(lane: Lane) -> bool:
+        return lane.is_remote and lane.name == "cpu"
 
     def _make_lane(
         self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
