@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -46,7 +45,8 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.queue.turns import Turns, keep_turns
-from daemon.system.disk_thread import DiskThread
+from daemon.stopping import CLUSTER_S, INTAKE_S, LANES_S, MARGIN_S, STATUS_S, STOP_S, THREADS_S, within
+from daemon.system.disk_thread import DiskThread, threads_ended
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
@@ -74,8 +74,6 @@ log = structlog.get_logger()
 
 LOOP_CHECK_S = 0.5  # between two records that the event loop runs
 STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
-STATUS_END_S = 5.0  # how long a stop waits for statuses that are being written
-INTAKE_END_S = 5.0  # how long a stop waits for manifests that are being taken in; a file server may never answer
 
 
 class Service:
@@ -146,11 +144,16 @@ class Service:
         state_json = self.spool.root / "state.json"
         before = read_state(state_json)
         estimator = Estimator(learned_times(before))
-        backlog = Backlog(estimator, self._slots_by_lane)
+        backlog = Backlog(estimator, self._slots_by_lane, self._slots_apart)
         self.turns = Turns(self.ready_queue, backlog)
         self.status_writes = LatestWrites()
         self.status = StatusWriter(
-            self.outbox, estimator, self.turns.of, self.status_writes, self.state_machine.durable.uses_threads
+            self.outbox,
+            estimator,
+            self.turns.of,
+            self.status_writes,
+            self.state_machine.durable.uses_threads,
+            self.turns.batch_s,
         )
         self.admission.claims.builder.describe = self.status.describe_new
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
@@ -219,10 +222,22 @@ class Service:
                 lane.begin_pause(error)
 
     def _slots_by_lane(self) -> Counter[LaneName]:
-        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Slots on a
-        cluster that is gone do not count.
+        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Those of the
+        cpu lane run short stages, too.
         """
-        return Counter(lane.name for lane in self.lanes if not (lane.is_remote and lane.pause) for _ in lane.slots)
+        return Counter(lane.name for lane in self._at_work() if not self._draws_only(lane) for _ in lane.slots)
+
+    def _slots_apart(self) -> int:
+        """Return how many slots run long stages of the cpu lane only."""
+        return sum(len(lane.slots) for lane in self._at_work() if self._draws_only(lane))
+
+    def _at_work(self) -> list[Lane]:
+        """Return the lanes without those on a cluster that is gone."""
+        return [lane for lane in self.lanes if not (lane.is_remote and lane.pause)]
+
+    @staticmethod
+    def _draws_only(lane: Lane) -> bool:
+        return lane.is_remote and lane.name == "cpu"
 
     def _make_lane(
         self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
@@ -282,7 +297,6 @@ class Service:
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
-        await self.loops.begin_to_watch(watcher)
         server: MetricsServer | None = None
         loop_check = asyncio.create_task(self._record_loop_turns())
         try:
@@ -294,36 +308,57 @@ class Service:
                 self.systemd.readiness,
                 self.spool.root / "metrics.json",
             )
-            starting = asyncio.create_task(self.systemd.starting())
-            await asyncio.sleep(0)  # it notifies systemd before the work begins
-            try:
-                remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
-                interrupted = await recover_spool(self.state_machine, self.outbox)
-                await self.loops.resume_intake()
-                # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
-                await self.loops.answer_spool_requests()
-            finally:
-                starting.cancel()
-            log.info(
-                "ready",
-                pid=os.getpid(),
-                waiting=len(self.ready_queue),
-                recovered=interrupted,
-                inbox=str(self.settings.paths.inbox),
-                notified=watcher.trusted(self.settings.paths.inbox),
-            )
-            if self.ray is not None:
-                self.ray.start()
-            for lane in self.lanes:
-                lane.start()
-            self.systemd.ready()
-            ready()
-            await self._work(watcher)
+            if (interrupted := await self._recover(watcher)) is not None:
+                log.info(
+                    "ready",
+                    pid=os.getpid(),
+                    waiting=len(self.ready_queue),
+                    recovered=interrupted,
+                    inbox=str(self.settings.paths.inbox),
+                    notified=watcher.trusted(self.settings.paths.inbox),
+                )
+                if self.ray is not None:
+                    self.ray.start()
+                for lane in self.lanes:
+                    lane.start()
+                self.systemd.ready()
+                ready()
+                await self._work(watcher)
+            await self._end()
         finally:
             loop_check.cancel()
             watcher.stop()
             if server is not None:
                 server.stop()
+
+    async def _recover(self, watcher: Watcher) -> int | None:
+        """Bring the spool in order, and go on with what was being taken in. Returns the number of interrupted jobs; None where
+        the daemon was told to stop meanwhile: what is left is done at the next start.
+        """
+        starting = asyncio.create_task(self.systemd.starting())
+        await asyncio.sleep(0)  # it notifies systemd before the work begins
+        recovering = asyncio.create_task(self._put_in_order(watcher))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([recovering, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            starting.cancel()
+            stopped.cancel()
+        if not self._stop.is_set():
+            return recovering.result()
+        log.info("stopping", running=0)
+        self.systemd.stopping(STOP_S + MARGIN_S)
+        recovering.cancel()
+        return None
+
+    async def _put_in_order(self, watcher: Watcher) -> int:
+        await self.loops.begin_to_watch(watcher)
+        remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
+        interrupted = await recover_spool(self.state_machine, self.outbox)
+        await self.loops.resume_intake()
+        # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
+        await self.loops.answer_spool_requests()
+        return interrupted
 
     async def _work(self, watcher: Watcher) -> None:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
@@ -345,29 +380,27 @@ class Service:
         tasks = [asyncio.create_task(keep_running(name, loop), name=name) for name, loop in loops.items()]
         await self._stop.wait()
         log.info("stopping", running=len(self.state_machine.running))
-        self.systemd.stopping(self.settings.lanes.drain_s)
+        grace_s = self.settings.lanes.drain_s
+        self.systemd.stopping(grace_s + STOP_S + MARGIN_S)
         for task in tasks:
             task.cancel()
-        drains = [self._end_intake(), *(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes)]
-        for failure in await asyncio.gather(*drains, return_exceptions=True):
-            if isinstance(failure, BaseException):  # what it left is recovered at the next start
-                log.error("lane not drained", exc_info=failure)
+        # What they leave is recovered at the next start. An empty call ends after those before it, so that the manifests that are
+        # being taken in become jobs.
+        ends = [within(grace_s + LANES_S, lane.title, lane.drain(grace_s)) for lane in self.lanes]
+        await asyncio.gather(within(INTAKE_S, "intake", self._disk.run(int)), *ends)
         if self.ray is not None:
-            await self.ray.close()
+            await within(CLUSTER_S, "ray", self.ray.close())
+
+    async def _end(self) -> None:
+        """Write down what is known; each part gets a bounded time."""
+        if left := await threads_ended(THREADS_S):
+            log.error("not waited for any longer at the stop", what=", ".join(left), limit_s=THREADS_S)
         remove_abandoned_files(self.settings.paths.cache)
-        with contextlib.suppress(TimeoutError):  # they are written again when the jobs go on
-            await asyncio.wait_for(self.status_writes.written(), STATUS_END_S)
+        await within(STATUS_S, "statuses", self.status_writes.written())
         await self.history.close()
         self.state.write()
         self.lane_log.ended()
         log.info("stopped")
-
-    async def _end_intake(self) -> None:
-        """Let the manifests that are being taken in become jobs, so that a stop leaves no claim for the next start."""
-        with contextlib.suppress(TimeoutError, OSError):  # what is left is recovered at the next start
-            await asyncio.wait_for(
-                self._disk.run(int), INTAKE_END_S
-            )  # an empty call: it runs after all calls before it
 
     async def _record_loop_turns(self) -> None:
         """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""

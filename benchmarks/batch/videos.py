@@ -21,7 +21,7 @@ from benchmarks import PORTRAIT
 from benchmarks.speed.checkout_daemon import CheckoutDaemon, renamed
 from daemon.cli.capacity import NAMES
 from daemon.jobs.stages import BY_NAME
-from daemon.outbox.backlog import LaneWork
+from daemon.outbox.lane_work import LaneWork
 from daemon.queue.spool import Spool
 from daemon.telemetry.timeline.records import lane_of, read_past
 

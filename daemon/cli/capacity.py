@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.stages import LaneName, Stage, stages_of_lane
-from daemon.outbox.backlog import LaneWork, field_of
 from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
 from daemon.outbox.estimator import Work
+from daemon.outbox.lane_work import LaneWork, field_of
 
 DAY_S: Final = 86_400.0
 #: Frames in a second of a video that is computed here.

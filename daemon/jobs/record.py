@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import re
 import secrets
 import time
@@ -18,6 +19,8 @@ from daemon.errors import AvatarError, MachineError
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.stages import BY_NAME, Stage
 
+#: An owner, and a folder of theirs, or a batch.
+Line = tuple[str, str]
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 
 #: States that a job leaves only on a user's request.
@@ -146,6 +149,13 @@ class Job:
             return self.stages[0]
         at = self.stages.index(self.stage) + 1
         return self.stages[at] if at < len(self.stages) else None
+
+    @property
+    def line(self) -> Line:
+        """The line in which it waits for its turn: who handed it in, and the folder of the inbox that it came from. A batch has
+        one of its own, so that what its owner drops beside it does not wait behind a thousand rows.
+        """
+        return self.by, self.facts.row.batch if self.facts.row else os.path.dirname(self.source)
 
     @property
     def was_accepted(self) -> bool:

@@ -82,6 +82,11 @@ BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
 STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)
 
 
+def long_at_once(slots: int) -> int:
+    """Return how many of the slots of a lane run long stages at once: all but one, which stays free for short ones."""
+    return max(1, slots - 1)
+
+
 def stages_of_lane(lane: LaneName) -> tuple[Stage, ...]:
     """Return the stages that a lane can run."""
     return tuple(row.name for row in TABLE if lane in row.lanes)

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-from daemon.config.engines import lane_of_engine
 from daemon.events import Subscriber
-from daemon.jobs.record import Job
-from daemon.jobs.stages import BY_NAME, LaneName, Stage
+from daemon.jobs.record import Job, Line
+from daemon.jobs.stages import LaneName, Stage
 from daemon.outbox.estimator import Estimator
-
-
-class LaneWork(NamedTuple):
-    """Seconds of work, by lane. `long`: in the cpu lane, of stages for which one of its workers stays free."""
-
-    gpu: float = 0.0
-    voice: float = 0.0
-    cpu: float = 0.0
-    long: float = 0.0
-
-    def plus(self, other: LaneWork, sign: float = 1.0) -> LaneWork:
-        """Return the sum of the two; with `sign` -1 the difference."""
-        return LaneWork(*(max(0.0, one + sign * more) for one, more in zip(self, other, strict=True)))
-
-    def time_in(self, slots: Mapping[LaneName, int]) -> LaneWork:
-        """Return how long the work takes in each lane where all its slots are busy, s; `cpu`: with the long stages."""
-        cpu = max(1, slots.get("cpu", 1))
-        return LaneWork(
-            self.gpu / max(1, slots.get("gpu", 1)),
-            self.voice / max(1, slots.get("voice", 1)),
-            (self.cpu + self.long) / cpu,
-            self.long / max(1, cpu - 1),
-        )
+from daemon.outbox.lane_work import LaneWork, field_of
 
 
 class Backlog(Subscriber):
@@ -41,19 +18,24 @@ class Backlog(Subscriber):
 
     Args:
         estimator: expects how long stages take.
-        slots: returns how many jobs each lane works on at once.
+        slots: returns how many jobs each lane works on at once; `apart`: how many slots run long stages only.
 
     Attributes:
-        total: work of all jobs that wait or run.
+        lines: work of the jobs that wait or run, by line.
+        jobs: how many those are, by line.
     """
 
-    def __init__(self, estimator: Estimator, slots: Callable[[], Mapping[LaneName, int]]) -> None:
+    def __init__(
+        self, estimator: Estimator, slots: Callable[[], Mapping[LaneName, int]], apart: Callable[[], int] = lambda: 0
+    ) -> None:
         self._estimator = estimator
-        self._slots = slots
+        self._slots, self._apart = slots, apart
         self._work: dict[str, LaneWork] = {}
         #: The stages that run, by job id: when each began (monotonic, s), in which lane, and how long it is expected to take, s.
         self._running: dict[str, tuple[float, str, float]] = {}
-        self.total = LaneWork()
+        self._line_of: dict[str, Line] = {}
+        self.lines: dict[Line, LaneWork] = {}
+        self.jobs: Counter[Line] = Counter()
 
     def job_accepted(self, job: Job) -> None:
         self._count(job)
@@ -69,7 +51,7 @@ class Backlog(Subscriber):
         self._running[job.id] = time.monotonic(), self._lane_of(job, stage), self._estimator.stage_s(job, stage)
 
     def job_finished(self, job: Job) -> None:
-        self._set(job.id, None)
+        self._set(job, None)
 
     def work_of(self, job_id: str) -> LaneWork:
         """Return the work that is left of a job; nothing for one that does not wait or run."""
@@ -88,8 +70,12 @@ class Backlog(Subscriber):
         of those that it goes through, s.
         """
         own = self.left_of(job)
-        pairs = zip(ahead.time_in(self._slots()), own.time_in({}), strict=True)
+        pairs = zip(ahead.time_in(self._slots(), self._apart()), own.time_in({}), strict=True)
         return max((seconds for seconds, mine in pairs if mine), default=0.0)
+
+    def time_s(self, work: LaneWork) -> float:
+        """Return how long work takes, in the lane that is busiest, s."""
+        return max(work.time_in(self._slots(), self._apart()))
 
     def left_of(self, job: Job) -> LaneWork:
         """Return the work of the stages that a job has not done."""
@@ -106,20 +92,17 @@ class Backlog(Subscriber):
 
     def _count(self, job: Job) -> None:
         waits = job.state in ("queued", "running") and job.facts.batch is None
-        self._set(job.id, self.left_of(job) if waits else None)
+        self._set(job, self.left_of(job) if waits else None)
 
-    def _set(self, job_id: str, work: LaneWork | None) -> None:
-        self._running.pop(job_id, None)
-        self.total = self.total.plus(self._work.pop(job_id, LaneWork()), -1.0)
+    def _set(self, job: Job, work: LaneWork | None) -> None:
+        self._running.pop(job.id, None)
+        if (before := self._work.pop(job.id, None)) is not None:
+            line = self._line_of.pop(job.id)
+            self.jobs[line] -= 1
+            self.lines[line] = self.lines[line].plus(before, -1.0)
+            if not self.jobs[line]:
+                del self.jobs[line], self.lines[line]
         if work is not None:
-            self._work[job_id] = work
-            self.total = self.total.plus(work)
-
-
-def field_of(stage: Stage, engine: str) -> str:
-    """Return in which field of `LaneWork` a stage counts that an engine does; empty: it is not known which."""
-    row = BY_NAME[stage]
-    if row.lanes == ("cpu",):
-        return "long" if row.turn == "long" else "cpu"
-    lane = lane_of_engine(engine) if engine else row.lanes[0]
-    return lane if lane in row.lanes else row.lanes[0]
+            self._work[job.id], self._line_of[job.id] = work, job.line
+            self.jobs[job.line] += 1
+            self.lines[job.line] = self.lines.get(job.line, LaneWork()).plus(work)

@@ -201,6 +201,7 @@ class StatusWriter(Subscriber):
 
     Args:
         turn_of: says when the turn of a queued job comes.
+        batch_s: says in how many seconds a batch is expected to have ended.
         beside: makes the writes that no slot should wait for; None: they are made at once.
         is_put_down: tells whether a job's stage is over, and the job is on its way to its next place.
     """
@@ -212,11 +213,12 @@ class StatusWriter(Subscriber):
         turn_of: Callable[[Job], Turn] = lambda job: Turn(None, 0.0),
         beside: LatestWrites | None = None,
         is_put_down: Callable[[str], bool] = lambda job_id: False,
+        batch_s: Callable[[Job], float | None] = lambda job: None,
     ) -> None:
         self._beside, self._is_put_down = beside, is_put_down
         self._outbox = outbox
         self._estimator = estimator
-        self._turn_of = turn_of
+        self._turn_of, self._batch_s = turn_of, batch_s
         self._written_at: dict[str, float] = {}
         self._pause = ""
 
@@ -239,7 +241,7 @@ class StatusWriter(Subscriber):
         progress, eta, position = self._estimator.progress(job, part), self._estimator.eta_s(job, part), None
         if (counts := job.facts.batch) is not None:
             progress = counts.ended / max(1, counts.rows)
-            eta = (time.time() - counts.since) / counts.ended * (counts.rows - counts.ended) if counts.ended else None
+            eta = self._batch_s(job)
         elif job.state == "queued" and job.stage is not None:
             position, wait_s = turn or self._turn_of(job)
             eta = None if eta is None else eta + wait_s

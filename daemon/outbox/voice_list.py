@@ -25,6 +25,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError
 from daemon.jobs.iso_time import iso
 from daemon.outbox.outbox import Outbox
+from daemon.system.disk_thread import in_thread
 from daemon.system.json_files import dump_json
 
 log = structlog.get_logger()
@@ -74,19 +75,19 @@ class VoiceList:
             await asyncio.sleep(LOOK_S)
 
     async def _refresh(self) -> None:
-        state = await asyncio.to_thread(self._inputs)  # model files may be on a slow share
+        state = await in_thread(self._inputs)  # model files may be on a slow share
         if state != self._listed_inputs and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_S
             voices, self._page = await self._query_voices()
             self._listed_inputs, self._retry_at = state, 0.0
             self._data = dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
-        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_files)):
+        if self._data and (self._written is None or self._written != await in_thread(self._published_files)):
             page = self._page.encode() if self._settings.intake.voices_page else None
             self._outbox.write_voices(self._data, page)
             written = self._published_files()
             # What somebody put there in the same moment is no file of ours, so that it is replaced at the next look.
-            self._written = written if await asyncio.to_thread(self._holds_the_list) else None
+            self._written = written if await in_thread(self._holds_the_list) else None
 
     def _inputs(self) -> Any:
         """Return everything on which the list depends and that can change while the daemon runs."""

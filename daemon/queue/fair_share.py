@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from daemon.jobs.record import Line
+
 #: Lines that do not wait are forgotten when there are so many of them beside as many as wait.
 _IDLE = 100
 #: Least seconds that a job counts, so that jobs without work are shared, too.
 _LEAST_S = 0.01
-
-#: An owner, and a folder of theirs.
-Line = tuple[str, str]
 
 
 class Waiter(Protocol):

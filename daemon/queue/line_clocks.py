@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.queue.fair_share import Line
+from daemon.jobs.record import Line
 
 #: So many lines are remembered beside those that are ahead.
 _REMEMBERED = 1000

@@ -8,15 +8,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from daemon.jobs.record import Job
+from daemon.jobs.record import Job, Line
 from daemon.jobs.stages import BY_NAME, STAGES, LaneName, Stage
 from daemon.outbox.estimator import Work
-from daemon.queue.fair_share import FairShare, Line
+from daemon.queue.fair_share import FairShare
 from daemon.queue.line_clocks import LineClocks
 from daemon.queue.steady_clock import SteadyClock
 
@@ -111,11 +110,9 @@ class ReadyQueue:
         due = self._clock.of_future(job.not_before, self._longest_s()) if job.not_before else 0.0
         since = self._clock.of_past(job.since)
         accepted = before.accepted if before else self._clock.of_past(job.accepted)  # the wall clock may have been set
-        # A batch has a turn of its own, so that what its owner drops beside it does not wait behind a thousand rows.
-        line = job.by, job.facts.row.batch if job.facts.row else os.path.dirname(job.source)
         cost_s = Work.of_job(job).first_guess_s(job.stage)
         lane, portable = self._lane_of(job), self._is_portable(job)
-        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, lane, line, cost_s, portable))
+        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, lane, job.line, cost_s, portable))
 
     def restore(self, ticket: Ticket) -> None:
         """Add a ticket again that was removed."""

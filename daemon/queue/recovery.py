@@ -5,6 +5,7 @@ A bad file does not stop the start: an unreadable job is moved to the failed one
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -29,10 +30,12 @@ async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
         for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):
             interrupted += 1
             await _requeue_interrupted(state_machine, directory)
+            await asyncio.sleep(0)  # a stop is heard meanwhile
     for stage in STAGES:
         for directory in state_machine.spool.job_folders(state_machine.spool.ready(stage)):
             if directory.name not in state_machine.ready_queue:
                 await _add_to_ready_queue(state_machine, directory)
+                await asyncio.sleep(0)
     for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
         remove_bulky_files(directory, KEPT_FAILED)  # a crash may have prevented this after the move
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))

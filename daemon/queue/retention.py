@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -25,6 +24,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.job_end import SOURCES
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
+from daemon.system.disk_thread import in_thread
 from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
@@ -260,7 +260,7 @@ async def run_retention(settings: Settings, spool: Spool, events: Events, reload
         heard = reloaded.notifications
         # In a thread: a directory of a year's jobs takes a while to read.
         try:
-            cleared = await asyncio.to_thread(retention.clear)
+            cleared = await in_thread(retention.clear)
         except Exception:  # a file vanished, or the disk failed: try again later
             log.exception("retention failed")
             cleared = 0

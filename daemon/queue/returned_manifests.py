@@ -7,7 +7,6 @@ flush: where a crash or a full disk comes in between, the job has ended all the 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
@@ -32,6 +31,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.outbox.way_back import COMES_BACK_AS_IT_WAS, how_to_mend, inbox_folder, returned_manifest
 from daemon.queue.spool import Spool
+from daemon.system.disk_thread import in_thread
 from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
@@ -134,7 +134,7 @@ class ManifestReturner(Subscriber):
         while True:
             heard = self._wake.notifications
             while self._ended:
-                await asyncio.to_thread(self.give_back_next)
+                await in_thread(self.give_back_next)
             await self._wake.wait(seen=heard)
 
     def give_back_next(self) -> bool:

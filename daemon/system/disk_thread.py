@@ -18,15 +18,18 @@ from typing import Any, TypeVar
 #: Time after which an idle thread ends, in s; the next call starts a new one.
 IDLE_S = 30.0
 
+#: The calls of `in_thread` that have not returned, with their names.
+_in_threads: dict[asyncio.Future[Any], str] = {}
+
 T = TypeVar("T")
 _Task = Callable[[], None]
 
 
 class DiskThread:
-    """Runs calls in one thread, in order. `name`: of the thread."""
+    """Runs calls in one thread, in order. `name`: of the thread; `idle_s`: time after which it ends without a call, s."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, idle_s: float = IDLE_S) -> None:
+        self._name, self._idle_s = name, idle_s
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -68,7 +71,7 @@ class DiskThread:
     def _work(self) -> None:
         while True:
             try:
-                task = self._tasks.get(timeout=IDLE_S)
+                task = self._tasks.get(timeout=self._idle_s)
             except queue.Empty:
                 with self._lock:
                     if self._tasks.empty():
@@ -92,6 +95,26 @@ class DiskThread:
         """How long the present call has been running, in s; 0 if there is none."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
+
+
+async def in_thread(call: Callable[..., T], *args: Any) -> T:
+    """Run a call in a new thread and return its result; see `DiskThread.run`.
+
+    In place of `asyncio.to_thread`, for whose threads the end of the process waits, however long their calls take.
+    """
+    name = getattr(call, "__name__", "call")
+    thread = asyncio.ensure_future(DiskThread(name, idle_s=0.0).run(call, *args))
+    _in_threads[thread] = name
+    thread.add_done_callback(_in_threads.pop)
+    return await asyncio.shield(thread)
+
+
+async def threads_ended(limit_s: float) -> list[str]:
+    """Wait until the calls of `in_thread` have returned, for at most `limit_s` seconds; returns the names of the others."""
+    loop = asyncio.get_running_loop()
+    if calls := [call for call in _in_threads if call.get_loop() is loop]:
+        await asyncio.wait(calls, timeout=limit_s)
+    return sorted(_in_threads[call] for call in calls if call in _in_threads)
 
 
 def _set_result(future: asyncio.Future[Any], result: Any) -> None:

@@ -22,6 +22,7 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.system import fs
+from daemon.system.disk_thread import in_thread
 from daemon.system.mount_guard import MountGuard
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ class Canary(Subscriber):
             self._interval_metric.set(every)
             if every and time.monotonic() - self._sent_at >= every and self._may_send():
                 try:
-                    await asyncio.to_thread(self._send)
+                    await in_thread(self._send)
                 except (
                     OSError,
                     MachineError,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from tornado.web import Application, RequestHandler
 
 from daemon.config.settings import Metrics as MetricsSettings
 from daemon.errors import ConfigError
+from daemon.system.disk_thread import DiskThread
 from daemon.system.json_files import replace_json_best_effort
 from daemon.telemetry.http_server import CONNECTIONS, PATIENCE_S, ServerThread
 
@@ -135,11 +135,11 @@ async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> N
     if path is None:
         await asyncio.Event().wait()
         return
-    warned = False
+    warned, disk = False, DiskThread("metrics file")
     try:
         while True:
             try:
-                await asyncio.to_thread(write_metrics_file, registry, path)
+                await disk.run(write_metrics_file, registry, path)
                 warned = False
             except OSError as exc:
                 if not warned:
@@ -148,13 +148,14 @@ async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> N
             await asyncio.sleep(FILE_S)
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()
+            await disk.run(path.unlink)  # after a write that was begun
 
 
 def write_metrics_file(registry: CollectorRegistry, path: Path) -> None:
     """Replace the metrics file atomically. It is readable by all users, since the exporter runs as another user."""
     data = generate_latest(registry)
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.tmp")  # of one name, so that what a killed daemon left is overwritten
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)

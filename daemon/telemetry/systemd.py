@@ -25,7 +25,7 @@ from daemon.workers.worker import START_S
 
 #: Interval of checks of the state, in s; also the longest interval of watchdog notifications.
 LOOK_S = 5.0
-#: Extension of the start timeout at each check, and of the stop timeout beyond the stages' grace time, in s.
+#: Extension of the start timeout at each check, in s.
 EXTEND_S = 60.0
 
 
@@ -68,11 +68,11 @@ class SystemdReporter(Subscriber):
         self._last_status = self.status_line()
         self._notifier.send("READY=1", f"STATUS={self._last_status}")
 
-    def stopping(self, grace_s: float) -> None:
-        """Report that the daemon stops; running stages get `grace_s` seconds."""
+    def stopping(self, limit_s: float) -> None:
+        """Report that the daemon stops, which takes at most `limit_s` seconds."""
         self._stopping = True
         self._notifier.send("STOPPING=1", "STATUS=Stopping: running stages may finish, then jobs return to the queue")
-        self._notifier.extend_timeout(grace_s + EXTEND_S)
+        self._notifier.extend_timeout(limit_s)
 
     async def watch(self) -> None:
         """Notify the watchdog and update the status line, until cancelled."""

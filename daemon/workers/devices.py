@@ -6,7 +6,6 @@ CUDA by UUID, since CUDA counts them in another order than NVML and `nvidia-smi`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from daemon.config.gpu_devices import GpuDevices
 from daemon.errors import ConfigError, MachineError
 from daemon.jobs.stages import Stage, stages_of_lane
 from daemon.system.bounded_calls import BoundedCall
+from daemon.system.disk_thread import in_thread
 from daemon.system.gpu import Card, read_cards
 from daemon.workers.process import VISIBLE
 
@@ -140,7 +140,7 @@ class DeviceWatch:
         Raises:
             MachineError: `gpu-lost`: it does not answer.
         """
-        return await asyncio.to_thread(self.free_bytes)
+        return await in_thread(self.free_bytes)
 
     def free_bytes(self) -> int | None:
         """Return what `look` does. Blocks for a bounded time.

@@ -23,11 +23,11 @@ from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
-from daemon.wire import ModelChange, Notice, RunRequest
+from daemon.wire import ModelChange, Notice, Result, RunRequest
 from daemon.workers.devices import Device
 from daemon.workers.fault_pauses import FaultPause, FaultPauses
 from daemon.workers.preloading import preload_next
-from daemon.workers.process import WorkerProcess
+from daemon.workers.process import KILLED_S, PIPES_S, WorkerProcess
 from daemon.workers.putting_down import End, PuttingDown
 from daemon.workers.read_ahead import ReadAhead
 from daemon.workers.routes import Routes
@@ -42,6 +42,10 @@ log = structlog.get_logger()
 REST_S, TICK_S = 30.0, 0.01
 #: Longest wait of a slot while jobs wait that are left to others for now, in s.
 LEFT_S = 1.0
+#: At the end: the time in which a worker without a job ends by itself, and that in which the last jobs are put down, in s.
+GRACE_S, SETTLE_S = 2.0, 10.0
+#: What the end of a lane takes at most, beyond the time that running stages are given, in s.
+END_S = GRACE_S + KILLED_S + PIPES_S + SETTLE_S
 #: Rest of a slot after a bug of the daemon, in s.
 AFTER_BUG_S = 1.0
 
@@ -133,11 +137,12 @@ class Lane:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
-        await asyncio.gather(*(slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None))
+        preloading = [slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None]
+        ending = [asyncio.create_task(stop) for stop in preloading]
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
-            await asyncio.gather(*(slot.worker.stop(0 if slot.job else 2.0) for slot in self.slots))
-            _, late = await asyncio.wait([*self._tasks, asyncio.create_task(self._settle())], timeout=10)
+            await asyncio.gather(*ending, *(slot.worker.stop(0 if slot.job else GRACE_S) for slot in self.slots))
+            _, late = await asyncio.wait([*self._tasks, asyncio.create_task(self._settle())], timeout=SETTLE_S)
             for task in late:
                 task.cancel()
 
@@ -219,6 +224,8 @@ class Lane:
                 await slot.worker.start()
         except MachineError as exc:
             self._pauses.begin(exc)
+        except WorkerDied:  # it was told to end
+            pass
 
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
         slot.begin(ticket.stage)
@@ -288,21 +295,21 @@ class Lane:
         self._tell_of_slots()
         if len(self.slots) > 1 or self._watch is not None:
             machine.changed.notify()  # others may have left the next job to this slot
-        trouble: WorkerDied | AvatarError | None = None
+        came: Result | WorkerDied | AvatarError | ElsewhereError
         try:
-            end = await self._run_stage(slot, job, directory, ticket, began)
-        except ElsewhereError as exc:
-            self._routes.learn(job, ticket.stage, exc.engine)
-            end = partial(machine.put_back, job, directory, "returned")
-        except (WorkerDied, AvatarError) as exc:
-            trouble = exc
+            came = await self._run_stage(slot, job, directory, ticket, began)
+        except (WorkerDied, AvatarError, ElsewhereError) as exc:
+            came = exc
         if slot.cancelled:  # however its stage ended: its worker said so, or was killed
             return partial(machine.finish_cancelled, job, directory, slot.cancelled_by)
-        if trouble is not None:
-            return self._putting_down.after(trouble, job, directory, draining=self.draining)
-        return end
+        if isinstance(came, ElsewhereError):
+            self._routes.learn(job, ticket.stage, came.engine)
+            return partial(machine.put_back, job, directory, "returned")
+        if isinstance(came, Result):
+            return partial(self._putting_down.advance, job, directory, came, slot.worker.take_results(directory))
+        return self._putting_down.after(came, job, directory, draining=self.draining)
 
-    async def _run_stage(self, slot: Slot, job: Job, directory: Path, ticket: Ticket, began: float) -> End:
+    async def _run_stage(self, slot: Slot, job: Job, directory: Path, ticket: Ticket, began: float) -> Result:
         request = RunRequest(
             job=job.id,
             name=job.name,
@@ -325,7 +332,7 @@ class Lane:
         if slot.models.run == 1:  # it may have loaded models
             await self._look_at_device(slot)
         self._routes.learn_from(job, ticket.stage, result.facts)
-        return partial(self.state_machine.advance, job, directory, result.facts, result.warnings)
+        return result
 
     def _name_of(self, slot: Slot) -> str:
         """Return the name of a slot, in records of jobs."""

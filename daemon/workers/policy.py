@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daemon.jobs.stages import BY_NAME, Stage, Turn
+from daemon.jobs.stages import BY_NAME, Stage, Turn, long_at_once
 
 #: With this many jobs for each GPU waiting for the lanes between its stages, the cpu lane encodes videos rather than measuring
 #: more pictures.
@@ -204,7 +204,7 @@ def _by_turn(seen: Snapshot, slot: SlotView, queues: Sequence[Queue]) -> Queue |
     others = [one.running for one in mixed if one.name != slot.name and one.running is not None]
     long = sum(BY_NAME[stage].turn == "long" for stage in others)
     first, feeds = best("first"), best("feeds")
-    may_be_long = best("long") if slot not in mixed or long < max(1, len(mixed) - 1) else None
+    may_be_long = best("long") if slot not in mixed or long < long_at_once(len(mixed)) else None
     other = feeds if feeds and (seen.ahead < ENOUGH_AHEAD or not may_be_long) else may_be_long
     if first is None or other is None:
         return first or other

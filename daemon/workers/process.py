@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 #: Longest line accepted from a worker, in bytes; valid messages are much shorter.
 LINE_LIMIT = 4 * 2**20
+#: How long a killed process, and then its pipes, are waited for, in s.
+KILLED_S, PIPES_S = 5.0, 1.0
 #: The variable of CUDA that limits the GPUs which a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -59,12 +61,7 @@ class WorkerProcess(Worker):
         """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self) -> None:
-        """Start the process and wait for its message `ready`.
-
-        Raises:
-            MachineError: `worker-broken`.
-        """
+    async def _launch(self) -> None:
         self._messages = asyncio.Queue()
         self._tail.clear()
         self._outdated = False
@@ -90,7 +87,6 @@ class WorkerProcess(Worker):
         self._tasks = [asyncio.create_task(self._read_messages()), asyncio.create_task(self._read_log())]
         self.last_heard = time.monotonic()
         await self._send(InitRequest(settings=self._settings))
-        await self._wait_until_ready()
 
     def _does_not_start(self, why: str) -> MachineError:
         return MachineError(
@@ -130,12 +126,12 @@ class WorkerProcess(Worker):
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
-        await self.stop(0.5)  # it may have closed its pipe without ending
+        await self._end(0.5)  # it may have closed its pipe without ending
         code = (process.returncode or 0) if process else 0
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         return WorkerDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
 
-    async def stop(self, grace_s: float = 5.0) -> None:
+    async def _end(self, grace_s: float) -> None:
         """End the process: close its input, and after `grace_s` seconds kill it and its children."""
         process = self._process
         if process is None:
@@ -147,9 +143,13 @@ class WorkerProcess(Worker):
                 await asyncio.wait_for(process.wait(), grace_s)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        try:
+            await asyncio.wait_for(process.wait(), KILLED_S)
+        except TimeoutError:
+            # The kernel ends it when the call that it waits in returns; it does nothing of its own before.
+            log.error("killed worker does not end", lane=self.lane, pid=process.pid, waits_for="a disk or a GPU")
         # Children may keep the pipes open; the readers get a moment for the last lines.
-        _, late = await asyncio.wait(self._tasks, timeout=1.0) if self._tasks else (set(), set())
+        _, late = await asyncio.wait(self._tasks, timeout=PIPES_S) if self._tasks else (set(), set())
         for task in late:
             task.cancel()
         if self._process is process:  # otherwise a new process was started meanwhile

@@ -13,6 +13,7 @@ from daemon.errors import AvatarError, MachineError, WorkerDied, WorkerLost, fro
 from daemon.jobs.record import Job
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
+from daemon.wire import Result
 from daemon.workers.fault_pauses import FaultPauses
 from daemon.workers.slot import Slot
 
@@ -68,6 +69,17 @@ class PuttingDown:
                 await self._state_machine.fail_attempt(job, directory, error)
         except Exception:
             log.exception("job left where it is", job_id=ticket.id)  # recovered at the next start
+
+    async def advance(self, job: Job, directory: Path, result: Result, take_results: Callable[[], None] | None) -> None:
+        """Bring a job whose stage ended well to its next one. `take_results`: see `Worker.take_results`."""
+        machine = self._state_machine
+        if take_results is not None:
+            try:
+                await machine.durable.retry(take_results, job)
+            except WorkerLost as loss:
+                await self.after(loss, job, directory, draining=False)()
+                return
+        await machine.advance(job, directory, result.facts, result.warnings)
 
     def after(self, trouble: WorkerDied | AvatarError, job: Job, directory: Path, *, draining: bool) -> End:
         """Return how to put down a job whose stage did not end well. `draining`: its worker was ended, as the daemon stops."""

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -42,6 +43,8 @@ log = structlog.get_logger()
 
 #: Interval of checks of a running worker's time, silence and memory, in s.
 LOOK_S = 0.5
+#: How long a worker that gets no further job may take to end by itself, in s.
+OUTDATED_S = 5.0
 LAST_LINES = 40
 START_S = 120.0  # a cold disk under load
 #: Time limit for loading one stage ahead of its first job, in s.
@@ -81,6 +84,7 @@ class Worker(abc.ABC):
         self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
         self._can_preload = self._can_cancel = False
+        self._stops = 0  # how often others have told it to end
         self._running = ""
         self._cancelled_at: float | None = None
         self.last_heard = time.monotonic()
@@ -96,17 +100,31 @@ class Worker(abc.ABC):
     def alive(self) -> bool:
         """Whether it runs."""
 
-    @abc.abstractmethod
     async def start(self) -> None:
         """Start it and wait for its message `ready`.
+
+        Raises:
+            MachineError: it does not start.
+            WorkerDied: it was told to end meanwhile.
+        """
+        await self._start(self._stops)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """End it, also while it starts; its stage may go on for `grace_s` seconds."""
+        self._stops += 1
+        await self._end(grace_s)
+
+    @abc.abstractmethod
+    async def _launch(self) -> None:
+        """Begin to start it.
 
         Raises:
             MachineError: it does not start.
         """
 
     @abc.abstractmethod
-    async def stop(self, grace_s: float = 5.0) -> None:
-        """End it; its stage may go on for `grace_s` seconds."""
+    async def _end(self, grace_s: float) -> None:
+        """End what was launched, if anything was; see `stop`."""
 
     @abc.abstractmethod
     async def _send(self, request: Request) -> None:
@@ -128,17 +146,28 @@ class Worker(abc.ABC):
     def memory_mb(self) -> float:
         """Return the memory that it holds on this machine."""
 
-    async def _wait_until_ready(self) -> None:
-        """Wait for the first message. A worker that does not start is a fault of the installation, not of the job."""
+    async def _start(self, stops: int) -> None:
+        """Start it; see `start`. `stops`: how often it had been told to end when its start was decided."""
+        if self._stops == stops:
+            await self._launch()
+        if self._stops == stops and await self._becomes_ready():
+            return
+        was_ended = self._stops != stops
+        await self._end(0)
+        if was_ended:
+            raise WorkerDied("The worker was ended before it began with this job.", "worker-crashed", list(self._tail))
+        # That it does not start is a fault of the installation, not of the job.
+        raise self._does_not_start(self._tail[-1] if self._tail else "it printed nothing")
+
+    async def _becomes_ready(self) -> bool:
+        """Wait for the first message; returns False where it ends before, or sends none in time."""
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
             if message is not None:
                 ops = message.ops if isinstance(message, Ready) else ()
                 self._can_preload, self._can_cancel = "preload" in ops, "cancel" in ops
-                return
-        await self.stop(0)
-        last = self._tail[-1] if self._tail else "it printed nothing"
-        raise self._does_not_start(last)
+                return True
+        return False
 
     def _hear(self, line: bytes) -> None:
         """Take in a line of it.
@@ -175,15 +204,21 @@ class Worker(abc.ABC):
             ElsewhereError: the stage must run in another lane.
             WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
-        await self._start_if_needed()
+        stops = self._stops
+        limit_s = timeout_s + await self._travel_s(request)
+        await self._start_if_needed(stops)
         self.last_stage = request.stage
         self.last_heard = time.monotonic()
         self._running, self._cancelled_at = request.job, None
         try:
             await self._send(request)
-            return await self._await_result(request, timeout_s, on_progress)
+            return await self._await_result(request, limit_s, on_progress)
         finally:
             self._running, self._cancelled_at = "", None
+
+    async def _travel_s(self, request: RunRequest) -> float:
+        """Return how long the files of a job may take on their way to it, s."""
+        return 0.0
 
     async def _await_result(
         self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]
@@ -207,7 +242,7 @@ class Worker(abc.ABC):
                     raise ElsewhereError(message.engine)
                 case ErrorReport():
                     if message.last:  # the worker ends now, and must not get the next job
-                        await self.stop()
+                        await self._end(OUTDATED_S)
                     error = message.to_exception()
                     if error.traceback:
                         log.error(
@@ -221,6 +256,12 @@ class Worker(abc.ABC):
                     raise error
                 case ModelChange():
                     self._tell_of_model(message)
+
+    def take_results(self, directory: Path) -> Callable[[], None] | None:
+        """Return what puts the files that the last run has made into the job's folder, beside the next run; None where they are
+        there. It may be called again after an OSError.
+        """
+        return None
 
     async def cancel(self, job: str) -> None:
         """Ask the worker to end the stage of a job and to keep its models; `run` kills it after `lanes.cancel_s`.
@@ -243,7 +284,7 @@ class Worker(abc.ABC):
             AvatarError: why it could not be loaded.
             WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
-        await self._start_if_needed()
+        await self._start_if_needed(self._stops)
         if not self._can_preload:
             return 0.0
         self.last_heard = began = time.monotonic()
@@ -255,11 +296,11 @@ class Worker(abc.ABC):
             raise message.to_exception()
         return message.seconds
 
-    async def _start_if_needed(self) -> None:
+    async def _start_if_needed(self, stops: int) -> None:
         if self._outdated and self.alive:
-            await self.stop()
-        if not self.alive:
-            await self.start()
+            await self._end(OUTDATED_S)
+        if not self.alive or self._stops != stops:
+            await self._start(stops)
 
     def restart_before_next_job(self) -> None:
         """Use a new process for the next job, since the settings have changed."""
@@ -302,5 +343,5 @@ class Worker(abc.ABC):
         self._on_notice(change.model_copy(update={"lane": self.lane, "pid": self.pid}))
 
     async def _end_worker(self, reason: str, code: str) -> WorkerDied:
-        await self.stop(0)
+        await self._end(0)
         return WorkerDied(reason, code, list(self._tail))

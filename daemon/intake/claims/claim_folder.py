@@ -24,6 +24,8 @@ CLAIMED = ".claimed"
 #: Somebody may exchange the folder again and again; after so many tries the intake pauses.
 TRIES = 5
 
+#: Made in the folder to learn whose it is. Of one name, so that the next daemon removes what a killed one left.
+_PROBE = ".probe"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -129,12 +131,16 @@ def _makes_ours(folder: int, owner: int) -> bool:
     """Return whether what we make in a folder gets the folder's owner. On a share that may be another user than ours, so that
     asking for our own user id would not do.
     """
-    name = f".probe-{secrets.token_hex(8)}"
     try:
-        os.mkdir(name, 0o700, dir_fd=folder)
-    except (PermissionError, FileNotFoundError):  # or it was removed in this moment
-        return False
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(_PROBE, dir_fd=folder)  # of a daemon that was killed in this moment
+        os.mkdir(_PROBE, 0o700, dir_fd=folder)
+    except OSError as exc:
+        # It is not writable, was removed in this moment, or somebody else has put something into it.
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            return False
+        raise
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid == owner
+        return os.stat(_PROBE, dir_fd=folder, follow_symlinks=False).st_uid == owner
     finally:
-        os.rmdir(name, dir_fd=folder)
+        os.rmdir(_PROBE, dir_fd=folder)

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -21,6 +22,7 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.events import Events
 from daemon.system import fs
+from daemon.system.disk_thread import in_thread
 from daemon.system.permissions import make_folder
 from daemon.workers.remote.frames import (
     LINE_LIMIT,
@@ -84,6 +86,8 @@ class RayPool:
         self.refused = 0
         self._error: MachineError | None = self._unreachable("it is being connected")
         self._workers: dict[str, PoolWorker] = {}
+        #: Folders of results that are being put into their jobs' folders.
+        self._kept: set[Path] = set()
         self._epochs = itertools.count(1)
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -105,6 +109,19 @@ class RayPool:
     def next_epoch(self) -> int:
         """Return a number that was never given before."""
         return next(self._epochs)
+
+    def keep(self, results: Path) -> None:
+        """Keep the folder of results that are accepted, also when the driver starts anew. Safe to call from any thread."""
+        self._kept.add(results)
+
+    def let_go(self, results: Path) -> None:
+        """Keep the folder of results no longer. Safe to call from any thread."""
+        self._kept.discard(results)
+
+    def clear(self) -> None:
+        """Remove what an earlier driver left."""
+        for path in set(self.folder.iterdir()) - self._kept:
+            fs.remove(path)
 
     async def look(self) -> None:
         """Raise why the cluster cannot be used; waits a moment for the end of the first try.
@@ -147,7 +164,7 @@ class RayPool:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._end_driver()
-        await asyncio.to_thread(fs.remove, self.folder)
+        await in_thread(fs.remove, self.folder)
 
     async def _keep_connected(self) -> None:
         delay_s = FIRST_DELAY_S
@@ -163,8 +180,8 @@ class RayPool:
 
     async def _run_driver(self) -> bool:
         """Run a driver until it ends; returns whether it was connected."""
-        fs.remove(self.folder)  # what an earlier driver left
         make_folder(self.folder)
+        self.clear()
         self._tail.clear()
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "daemon.workers.remote.driver", "--parent", str(os.getpid()),
@@ -220,7 +237,7 @@ class RayPool:
             self.refused += 1
             self._events.late_result_refused(frame.slot)
             if frame.folder is not None and frame.folder.parent == self.folder:
-                await asyncio.to_thread(fs.remove, frame.folder)
+                await in_thread(fs.remove, frame.folder)
 
     def _lose(self, error: MachineError) -> None:
         was_connected = self._error is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import MachineError, WorkerDied, WorkerLost
 from daemon.system import fs
+from daemon.system.disk_thread import in_thread
 from daemon.wire import InitRequest, Notice, Request, Result, RunRequest
 from daemon.workers.devices import Device
 from daemon.workers.remote.frames import HostEnded, HostLine, Results, RunStage, StartHost, StopHost, Tell
@@ -53,12 +55,7 @@ class RemoteWorker(Worker):
         """Whether it was started, and has not ended as far as is known."""
         return self._host != 0
 
-    async def start(self) -> None:
-        """Start it and wait for its message `ready`.
-
-        Raises:
-            MachineError: the cluster cannot be used, or has no room.
-        """
+    async def _launch(self) -> None:
         self._pool.check()
         self._messages = asyncio.Queue()
         self._tail.clear()
@@ -69,7 +66,6 @@ class RemoteWorker(Worker):
         start = StartHost(slot=self.slot, host=self._host, lane=self.lane, gpu=self.lane == "gpu", init=init)
         if not await self._pool.send(start):
             self.lose(LOST, "The way to the Ray cluster was lost.")
-        await self._wait_until_ready()
 
     def _does_not_start(self, why: str) -> MachineError:
         ended = self._ended
@@ -107,7 +103,7 @@ class RemoteWorker(Worker):
         if frame.host != self._host:
             return not isinstance(frame, Results)
         if isinstance(frame, HostEnded):
-            self._end(frame)
+            self._note_end(frame)
             return True
         if isinstance(frame, Results):
             if frame.epoch != self._epoch or not self._running or frame.folder is None:
@@ -116,43 +112,60 @@ class RemoteWorker(Worker):
         try:
             self._hear(frame.line.encode())
         except ValueError as exc:
-            self._end(_ended(frame, "node-broken", f"The worker sent an invalid message: {exc}.", lost=True))
+            self._note_end(_ended(frame, "node-broken", f"The worker sent an invalid message: {exc}.", lost=True))
         return True
 
     def lose(self, code: str, reason: str) -> None:
         """Note that the way to the worker is gone."""
         if self._host:
-            self._end(HostEnded(slot=self.slot, host=self._host, lost=True, code=code, reason=reason))
+            self._note_end(HostEnded(slot=self.slot, host=self._host, lost=True, code=code, reason=reason))
 
-    def _end(self, frame: HostEnded) -> None:
+    def _note_end(self, frame: HostEnded) -> None:
         self._host, self._ended = 0, frame
         self._tail.extend(frame.tail)
         self._messages.put_nowait(None)
 
     async def run(self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]) -> Result:
-        """Run one stage of a job there, and put what it has made into the job's folder; see `Worker.run`. The files may take as
-        long on their way as delivering them.
+        """Run one stage of a job there; see `Worker.run`. What it has made lies beside the job's folder until `take_results`.
 
         Raises:
-            WorkerLost: its machine, or the way to it, was lost, or what came back is not right.
+            WorkerLost: its machine, or the way to it, was lost, or no files came back.
         """
-        files = await asyncio.to_thread(list_files, request.dir)
-        way_s = self._settings.lanes.timeout.per_mb_s * sum(file.size for file in files.values()) / MB
-        result = await super().run(request, timeout_s + way_s, on_progress)
-        results, self._results, self._epoch = self._results, None, 0
-        if results is None or results.folder is None:
-            await self.stop(0)
+        if (unused := self._results) is not None and unused.folder is not None:  # of a job that was cancelled
+            await in_thread(fs.remove, unused.folder)
+        self._results = None
+        result = await super().run(request, timeout_s, on_progress)
+        self._epoch = 0
+        if self._results is None:
+            await self._end(0)
             raise WorkerLost("A worker reported a result without files.", "node-broken", with_machine=True)
-        try:
-            await asyncio.to_thread(install_results, results.folder, results.removed, request.dir)
-        except ValueError as exc:
-            await self.stop(0)
-            raise WorkerLost(
-                f"The results of {self.slot} are refused: {exc}.", "node-broken", with_machine=True
-            ) from exc
-        finally:
-            await asyncio.to_thread(fs.remove, results.folder)
         return result
+
+    async def _travel_s(self, request: RunRequest) -> float:
+        """Return as long as delivering the files may take."""
+        files = await in_thread(list_files, request.dir)
+        return self._settings.lanes.timeout.per_mb_s * sum(file.size for file in files.values()) / MB
+
+    def take_results(self, directory: Path) -> Callable[[], None]:
+        """Return what puts the files of the last run into the job's folder; see `Worker.take_results`."""
+        results, self._results = self._results, None
+        assert results is not None
+        assert results.folder is not None
+        self._pool.keep(results.folder)
+        return partial(self._install, results.folder, results.removed, directory)
+
+    def _install(self, made: Path, removed: Sequence[str], directory: Path) -> None:
+        fault: ValueError | None = None
+        try:
+            install_results(made, removed, directory)
+        except ValueError as exc:
+            self.restart_before_next_job()
+            fault = exc
+        fs.remove(made)
+        self._pool.let_go(made)
+        if fault is not None:
+            words = f"The results of {self.slot} are refused: {fault}."
+            raise WorkerLost(words, "node-broken", with_machine=True) from fault
 
     def memory_mb(self) -> float:
         """None on this machine; the actor looks after it there."""
@@ -160,14 +173,14 @@ class RemoteWorker(Worker):
 
     async def _collect_death(self) -> WorkerDied:
         ended = self._ended
-        await self.stop(0)
+        await self._end(0)
         if ended is None:
             return WorkerDied("The worker was ended while it worked on this job.", "worker-crashed", list(self._tail))
         if ended.lost:
             return WorkerLost(ended.reason, ended.code, with_machine=ended.code == "node-lost")
         return WorkerDied(ended.reason, ended.code, list(self._tail))
 
-    async def stop(self, grace_s: float = 5.0) -> None:
+    async def _end(self, grace_s: float) -> None:
         """End it at once; what it still sends is refused."""
         host, self._host, self._epoch = self._host, 0, 0
         if host:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.queue.fair_share import FairShare, Line
+from daemon.jobs.record import Line
+from daemon.queue.fair_share import FairShare
 from tests.support.daemon.counted import Counted
 from tests.support.endurance import repeats
 

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.jobs.facts import JobFacts
+from daemon.jobs.facts import BatchCounts, JobFacts, RowOf
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job
 from daemon.outbox import backlog as backlog_module
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimator import Estimator
+from daemon.outbox.lane_work import LaneWork
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.turns import FRONT, OTHERS, Turns, keep_turns
 from tests.support.daemon.intake import Room
@@ -27,11 +28,15 @@ class Queue:
         self.backlog = Backlog(self.estimator, lambda: {"gpu": 1, "voice": 1, "cpu": slots})
         self.turns = Turns(self.ready, self.backlog)
 
-    def add(self, number: int, stage: str, audio_s: float = 100.0, by: str = "ann") -> Job:
+    def add(
+        self, number: int, stage: str, audio_s: float = 100.0, by: str = "ann", priority: int = 0,
+        facts: JobFacts | None = None,
+    ) -> Job:  # fmt: skip
         kind = KINDS["video"]
-        facts = JobFacts({"tts": {"audio_s": audio_s, "engine": "kokoro"}, "lipsync": {"engine": "warp"}})
+        facts = facts or JobFacts()
+        facts.stages.update({"tts": {"audio_s": audio_s, "engine": "kokoro"}, "lipsync": {"engine": "warp"}})
         one = Job(f"job-20260101T000000Z-{number:08x}", f"n{number}", "n.yaml", by=by, stages=kind.stages, stage=stage,
-                  facts=facts, accepted=1e9 + number, since=1e9 + number)  # fmt: skip
+                  priority=priority, facts=facts, accepted=1e9 + number, since=1e9 + number)  # fmt: skip
         self.ready.add(one)
         self.backlog.job_accepted(one)
         return one
@@ -54,6 +59,46 @@ def test_a_job_waits_for_the_work_that_goes_before_it() -> None:
         last = twice.add(number, stage)
     twice.turns.order()
     assert twice.turns.of(last).wait_s == pytest.approx(queue.estimator.stage_s(encoding, "encode"))
+
+
+def test_a_single_job_waits_for_as_much_of_a_batch_as_it_is_given_itself() -> None:
+    # Given a batch of a hundred jobs, and one of another person that came last
+    queue = Queue()
+    for number in range(100):
+        queue.add(number, "lipsync", by="ben")
+    single = queue.add(100, "lipsync", by="ann")
+    work = queue.backlog.left_of(single).long
+    # When it has just come, and in later rounds / Then it is told to wait for about one of them, and they for all
+    assert queue.turns.of(single).wait_s == pytest.approx(work, rel=0.05)
+    tickets = queue.turns.order()
+    assert queue.turns.of(single).wait_s == pytest.approx(work, rel=0.05)
+    last = max(queue.turns._known[ticket.id][2].long for ticket in tickets)
+    assert last == pytest.approx(100 * work, rel=0.05)
+
+
+def test_a_job_of_higher_priority_waits_for_none_of_lower_ones_at_any_stage() -> None:
+    queue = Queue()
+    queue.add(1, "encode")
+    urgent = queue.add(2, "tts", priority=5)
+    queue.turns.order()
+    assert queue.turns.of(urgent).wait_s == 0.0
+
+
+def test_a_batch_is_expected_to_take_what_its_rows_take_also_those_of_which_no_job_is_made_yet() -> None:
+    queue = Queue()
+    batch = Job("job-20260101T000000Z-000000ff", "b", "b.yaml", by="ann", state="running",
+                facts=JobFacts(batch=BatchCounts(rows=10, taken=5, done=1)))  # fmt: skip
+    assert queue.turns.batch_s(batch) is None
+    rows = [queue.add(number, "lipsync", facts=JobFacts(row=RowOf(batch.id, "b", 1))) for number in range(4)]
+    work = queue.backlog.left_of(rows[0]).long + queue.backlog.left_of(rows[0]).cpu
+    assert queue.turns.batch_s(batch) == pytest.approx(9 * work)
+
+
+def test_slots_that_only_draw_do_not_make_short_stages_quicker() -> None:
+    work = LaneWork(cpu=10.0, long=10.0)
+    # One local slot draws, too; and three of another machine
+    assert work.time_in({"cpu": 1}, 3) == LaneWork(cpu=10.0, long=2.5)
+    assert work.time_in({"cpu": 2}) == LaneWork(cpu=10.0, long=10.0)
 
 
 def test_a_job_that_has_just_come_is_the_last_one() -> None:
@@ -82,7 +127,7 @@ def test_what_has_run_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -
     # And nothing is left of jobs that have ended
     for one in (running, waiting):
         queue.backlog.job_finished(one)
-    assert sum(queue.backlog.total) == pytest.approx(0.0)
+    assert (queue.backlog.lines, queue.backlog.jobs.total()) == ({}, 0)
 
 
 def test_the_first_status_of_each_job_of_a_burst_has_its_place_and_its_end(tmp_path: Path) -> None:

@@ -73,6 +73,46 @@ def test_so_is_a_machine_that_allows_no_more_processes(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("when", ["while its process is made", "before it is ready"])
+def test_a_worker_that_is_told_to_end_while_it_starts_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    # Given a worker that never becomes ready
+    program = tmp_path / "worker"
+    program.write_text("#!/bin/sh\nread settings; read nothing\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    child = WorkerProcess("cpu", Settings(), lambda _: None)
+    make, made = asyncio.create_subprocess_exec, []
+
+    async def live() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def make_slowly(*args: Any, **more: Any) -> asyncio.subprocess.Process:
+            if when == "before it is ready":
+                go_on.set()
+            begun.set()
+            await go_on.wait()
+            made.append(await make(*args, **more))
+            return made[0]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", make_slowly)
+        running = asyncio.create_task(child.run(FACE, 60.0, lambda _: None))
+        await begun.wait()
+        while when == "before it is ready" and not child.alive:
+            await asyncio.sleep(0)
+        # When it is told to end / Then it does, and no fault of the machine is seen in that
+        await child.stop(0)
+        go_on.set()
+        with pytest.raises(WorkerDied):
+            await running
+
+    asyncio.run(live())
+    assert not child.alive
+    assert made[0].returncode is not None
+
+
+@pytest.mark.usefixtures("processes")
 def test_a_worker_whose_message_is_invalid_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a worker that is ready, and whose result lacks the facts
     worker = tmp_path / "worker"

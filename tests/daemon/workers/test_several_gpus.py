@@ -170,8 +170,8 @@ def test_two_jobs_run_at_once_one_on_each_gpu_and_a_lost_gpu_pauses_alone(machin
     # And while it does not answer, no process starts that would compute without it
     count = len(one.diary())
     one.drop("g", held=True)
-    one.drop("h")
     assert one.began("g") == other
+    one.drop("h")
     wait_for("another look at the lost GPU", lambda: len(pauses(one, f"gpu {number}")) >= 3)
     assert [line for line in one.diary()[count:] if line[0] == lost] == []
     assert "does not answer" in pauses(one, f"gpu {number}")[-1]["message"]

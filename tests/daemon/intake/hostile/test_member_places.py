@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from daemon.intake.claims.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop
 from daemon.system.file_calls import Ops
 from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
@@ -180,3 +181,28 @@ def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(roo
     assert room.status("a")["state"] == "queued"
     assert claimed.stat().st_uid == 0
     assert len(list(room.inbox.glob(".claimed-not-ours-*"))) == 1
+
+
+def test_nothing_is_left_in_the_claim_folder_by_a_daemon_that_is_killed_while_it_looks_whose_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """SIGKILL."""
+
+    def die(name: str, dir_fd: int) -> None:
+        os.stat(name, dir_fd=dir_fd)
+        raise Killed
+
+    def take_in() -> list[Path]:
+        with ClaimFolder(tmp_path).opened() as folder:
+            return list(folder.iterdir())
+
+    # Given a daemon that is killed before it removes what it made
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", die)
+        with pytest.raises(Killed):
+            take_in()
+    assert len(list((tmp_path / ".claimed").iterdir())) == 1
+    # When the next one takes work in / Then it is gone
+    assert take_in() == []
+    assert [path.name for path in tmp_path.iterdir()] == [".claimed"]

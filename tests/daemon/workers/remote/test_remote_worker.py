@@ -99,8 +99,13 @@ def job(tmp_path: Path) -> Path:
 
 
 def run(worker: RemoteWorker, job: Path) -> Result:
+    """Run a stage, and put what it has made into the job's folder."""
     request = RunRequest(job="j", name="hello", stage="tts", dir=job, manifest={})
-    return asyncio.run(worker.run(request, 30.0, lambda _: None))
+    result = asyncio.run(worker.run(request, 30.0, lambda _: None))
+    take = worker.take_results(job)
+    assert take is not None
+    take()
+    return result
 
 
 def test_what_a_stage_made_and_removed_there_is_made_and_removed_here(
@@ -110,6 +115,56 @@ def test_what_a_stage_made_and_removed_there_is_made_and_removed_here(
     pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch, **made), removed=("source.image",))
     assert run(worker, job).facts == {"seen": True}
     assert {path.name for path in job.iterdir()} == {"job.json", "speech.wav", "tts.done.json"}
+    assert list(pool.folder.iterdir()) == []
+
+
+def test_what_a_stage_made_is_put_into_the_jobs_folder_while_the_next_one_runs(
+    pool: PlayedPool, worker: RemoteWorker, job: Path, tmp_path: Path
+) -> None:
+    pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch, speech__wav=str(frame.dir)))
+    other = tmp_path / "other"
+    other.mkdir()
+
+    async def live() -> None:
+        takes = []
+        for folder in (job, other):
+            request = RunRequest(job=folder.name, name="hello", stage="tts", dir=folder, manifest={})
+            await worker.run(request, 30.0, lambda _: None)
+            takes.append(worker.take_results(folder))
+        # Given two results that are not put away yet, when the driver starts anew
+        pool.clear()
+        for take in takes:
+            assert take is not None
+            take()
+
+    asyncio.run(live())
+    # Then each job has its own
+    assert [(folder / "speech.wav").read_text() for folder in (job, other)] == [str(job), str(other)]
+    assert list(pool.folder.iterdir()) == []
+
+
+def test_what_a_cancelled_stage_made_is_removed_before_the_next_one(
+    pool: PlayedPool, worker: RemoteWorker, job: Path
+) -> None:
+    pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch, speech__wav="sound"))
+    request = RunRequest(job="j", name="hello", stage="tts", dir=job, manifest={})
+    asyncio.run(worker.run(request, 30.0, lambda _: None))
+    run(worker, job)
+    assert list(pool.folder.iterdir()) == []
+
+
+def test_a_result_with_a_forbidden_name_is_the_fault_of_its_machine(
+    pool: PlayedPool, worker: RemoteWorker, job: Path
+) -> None:
+    pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch), removed=("../other",))
+    with pytest.raises(WorkerLost) as lost:
+        run(worker, job)
+    assert (lost.value.code, lost.value.with_machine) == ("node-broken", True)
+    starts = len([frame for frame in pool.sent if isinstance(frame, StartHost)])
+    # And its worker gets no other job
+    pool.answer = lambda frame: pool.hand_in(frame, pool.made(frame.epoch))
+    run(worker, job)
+    assert len([frame for frame in pool.sent if isinstance(frame, StartHost)]) == starts + 1
     assert list(pool.folder.iterdir()) == []
 
 
