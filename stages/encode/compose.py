@@ -249,7 +249,7 @@ class Composer:
                 self._painted[box] = turned
             if parameters[name] > 0:
                 box = lid.slices  # includes that of the eyeball
-                self._painted[box][..., :3] = lid.paint(self._painted[box], parameters[name])
+                self._painted[box] = lid.paint(self._painted[box], parameters[name])
             if turned is not None or parameters[name] > 0:
                 boxes.append(box)
         return boxes
