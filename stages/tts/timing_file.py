@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -63,10 +63,11 @@ class Timing:
         encode = json.JSONEncoder(ensure_ascii=False).encode
         lists = ("sentences", "words", "phones")
         yield encode({name: value for name, value in vars(self).items() if name not in lists})[:-1]
-        for name in lists:
+        for name, form in zip(lists, (TimedSentence, Word, Phone), strict=True):
             yield f', "{name}": ['
+            keys = [field.name for field in fields(form)]  # `vars` would give each item a dictionary that stays
             for number, item in enumerate(getattr(self, name)):
-                told = {key: value for key, value in vars(item).items() if key != "glued" or value}
+                told = {key: getattr(item, key) for key in keys if key != "glued" or item.glued}
                 yield f"{', ' if number else ''}{encode(told)}"
             yield "]"
         yield "}\n"
