@@ -73,7 +73,7 @@ def distortion(composer: Composer, every: int = 2) -> Distortion:
         return Distortion(1.0, 1.0, 1.0)
     figure = _figure(composer, cells, step)
     worst = []
-    values = getattr(composer, "_values", composer._track.values)  # as drawn, where the composer bounds them
+    values = composer._values
     for row in values[::every]:
         # A field that is no parameter's, such as a zoom, is always there.
         weights = [float(row[PARAMETERS.index(name)]) if name in PARAMETERS else 1.0 for name in composer._head_names]

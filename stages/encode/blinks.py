@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.lids import LOWER_LID_RISE, Lid
-from stages.face.sampling import on_colours, sample
+from stages.face.sampling import sample
 
 Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
@@ -31,94 +34,131 @@ _LOWER_REACH = 0.3
 
 
 class BlinkPainter:
-    """Draws the blinks of one eye into a BGR portrait.
+    """Draws the blinks of one eye into a BGRA portrait.
 
     Attributes:
-        slices: rows and columns of the eye's box in the portrait.
+        slices: rows and columns of what a blink changes in the portrait; the eye's opening is within.
     """
 
     def __init__(self, lid: Lid) -> None:
-        height, width = lid.below.shape
-        x, y = lid.origin
-        self.slices = slice(y, y + height), slice(x, x + width)
-        self._lid = lid
-        self._skin = np.ascontiguousarray(lid.skin[..., ::-1])
-        self._lash_colour = lid.lash_colour[::-1].astype(np.float32)
+        (x, y), width = lid.origin, lid.below.shape[1]
+        rows = _changed_rows(lid)
+        self.slices = slice(y + rows.start, y + rows.stop), slice(x, x + width)
+        self._grain = lid.grain  # of all rows, since it comes from beyond the changed ones, too
+        self._lid = lid = _cut(lid, rows)
+        #: How far a closed eye's upper lid has come down and its lower lid has risen, px.
+        self._closed = (1 - LOWER_LID_RISE) * lid.opening + _OVERLAP * lid.eye_width * lid.taper
+        self._risen = LOWER_LID_RISE * lid.opening
+        self._under = lid.below - lid.opening
+        self._beyond = np.asarray(lid.taper <= 0, np.float32)
+        self._unfolded = _unfolded(lid)
+        self._skin = cv2.split(lid.skin)[::-1]
         #: The rim of glasses stays before the lid, and the skin above it cannot be seen to follow.
-        self._rim = on_colours(lid.rim) if lid.rim.any() else None
+        self._rim = lid.rim if lid.rim.any() else None
         self._follows = _FOLLOWS if self._rim is None else 0.0
-        self._rows, self._columns = np.indices((height, width), dtype=np.float32)
+        self._rows, self._columns = np.indices(lid.below.shape, dtype=np.float32)
+        self._rows_of_grain = self._rows + np.float32(rows.start)
 
     def paint(self, portrait: Picture, blink: float) -> Picture:
-        """Draw the eye's box, BGR uint8 [height, width, 3], with the lid closed by `blink`, 0 to 1.
+        """Draw the eye's box, BGRA uint8 [height, width, 4], with the lid closed by `blink`, 0 to 1.
 
         Args:
-            portrait: the same box with the eye open, BGR uint8 [height, width, 3 or more].
+            portrait: the same box with the eye open; its alpha stays as it is.
             blink: above 0.
         """
         lid = self._lid
-        shown = np.ascontiguousarray(portrait[..., :3])
-        rise = LOWER_LID_RISE * blink * lid.opening
-        edge = blink * ((1 - LOWER_LID_RISE) * lid.opening + _OVERLAP * lid.eye_width * lid.taper)
+        edge, rise = blink * self._closed, blink * self._risen
         leaves = min(1.0, blink / _LEAVES)
-        above, under = edge - lid.below, lid.below - (lid.opening - rise)  # px from the lids' edges, away from the eye
+        above, under = edge - lid.below, self._under + rise  # px from the lids' edges, away from the eye
         places = self._places(above, under, edge, rise)
-        moved = sample(shown, places).astype(np.float32)
-        eyeball = shown.astype(np.float32)
-        eyeball *= on_colours(1 - self._shadow(above, leaves) * lid.taper)
-        upper, lower = np.clip(above + 0.5, 0, 1), np.clip(under + 0.5, 0, 1)
-        cover = np.where(lid.taper > 0, np.maximum(upper, lower), 1)
-        eyeball += on_colours(cover) * (moved - eyeball)
-        share = self._unfolded(leaves) * upper
-        eyeball += on_colours(share) * (self._surface(above, edge, blink, places) - eyeball)
-        line = on_colours(self._lashes(above, blink) * leaves)
-        eyeball += line * (self._lash_colour - eyeball)
+        upper = np.clip(above + 0.5, 0, 1)
+        cover = np.maximum(np.maximum(upper, np.clip(under + 0.5, 0, 1)), self._beyond)
+        # The share of each thing in a pixel; those before come over those behind.
+        before = 1 if self._rim is None else 1 - self._rim
+        of_lashes = leaves * before * self._lashes(above, blink)
+        before = before - of_lashes
+        of_lid = leaves * self._unfolded * upper * before
+        behind = before - of_lid
+        of_skin = cover * behind
+        of_eye = (behind - of_skin) * (1 - self._shadow(above, leaves))
         if self._rim is not None:
-            eyeball += self._rim * (shown - eyeball)
-        return np.asarray(np.clip(eyeball + 0.5, 0, 255), np.uint8)
+            of_eye += self._rim
+        light, crease = self._light(above, blink, places)
+        light *= of_lid
+        grain = of_lid * sample(self._grain, self._moved(-edge, self._rows_of_grain))
+        drawn = []
+        open_, moved = cv2.split(portrait), cv2.split(sample(portrait, places))
+        for channel, (share, lashes) in enumerate(zip(_CREASE_COLOUR, lid.lash_colour[::-1].tolist(), strict=True)):
+            colour = of_eye * open_[channel]
+            colour += of_skin * moved[channel]
+            colour += self._skin[channel] * (light - (share * light) * crease)
+            colour += grain
+            drawn.append(cv2.add(colour, lashes * of_lashes, dtype=cv2.CV_8U))  # rounded to the nearest
+        return np.asarray(cv2.merge([*drawn, open_[3]]), np.uint8)
+
+    def _moved(self, by: Grid, rows: Grid) -> Grid:
+        """The places that lie `by` px down from each pixel, along the eye's height; the pixels are in `rows`."""
+        x, y = map(float, self._lid.down)
+        return np.asarray(cv2.merge((cv2.scaleAdd(by, x, self._columns), cv2.scaleAdd(by, y, rows))), np.float32)
 
     def _places(self, above: Grid, under: Grid, edge: Grid, rise: Grid) -> Grid:
         """Where the skin around the eye comes from: it follows the lids' edges, less and less with distance."""
         lid = self._lid
         far = np.clip(1 - above / (lid.unfolds + edge), 0, 1)
-        near = np.clip(1 - under / (_LOWER_REACH * lid.eye_width), 0, 1)
-        shift = np.where(under > -0.5, rise * near * near, -self._follows * edge * far)
-        return np.dstack([self._columns + shift * lid.down[0], self._rows + shift * lid.down[1]])
+        near = np.clip(1 - under / np.float32(_LOWER_REACH * lid.eye_width), 0, 1)
+        return self._moved(np.where(under > -0.5, rise * near * near, -self._follows * edge * far), self._rows)
 
     def _shadow(self, above: Grid, leaves: float) -> Grid:
         """The lid's shadow on the eyeball."""
-        return np.asarray(0.38 * leaves * np.exp(np.minimum(above, 0) / (0.06 * self._lid.eye_width)), np.float32)
-
-    def _unfolded(self, leaves: float) -> Grid:
-        """Share of the lid's own surface: at once where the open lid's lashes are, with the closing up to the crease."""
         lid = self._lid
-        height = np.maximum(-lid.below, 0) / lid.unfolds
-        over = (-lid.below - lid.fold) / lid.eye_width
-        share = leaves * (1 - _step((over - _OVER_FOLD[0]) / _OVER_FOLD[1]))
-        share *= 1 - _step((height - _UNDER_BROW[0]) / _UNDER_BROW[1])
-        single = lid.stray * (leaves * (1 - _step((height - 0.7) / 0.3)))
-        return np.maximum(share, single) * lid.side
+        shadow = np.exp(np.minimum(above, 0) * np.float32(1 / (0.06 * lid.eye_width)))
+        return np.asarray(np.float32(0.38 * leaves) * shadow * lid.taper, np.float32)
 
-    def _surface(self, above: Grid, edge: Grid, blink: float, places: Grid) -> Grid:
-        """The lid's skin in the light of the eyeball's curve, with its crease and the grain that moves with its edge."""
+    def _light(self, above: Grid, blink: float, places: Grid) -> tuple[Grid, Grid]:
+        """The light on the lid, which has the eyeball's curve, and what its crease takes of it."""
         lid = self._lid
-        shade = _TO_LASHES * np.exp(-above / (0.1 * lid.eye_width)) + 0.08 * np.exp(
-            -np.square(above / (0.04 * lid.eye_width))
-        )
-        crease = (1 - _FLATTENS * blink) * sample(lid.crease, places)
-        light = 1 + blink * (lid.ball - shade)
-        lit = cv2.merge([(light * (1 - share * crease)).astype(np.float32) for share in _CREASE_COLOUR])
-        places = np.dstack([self._columns - edge * lid.down[0], self._rows - edge * lid.down[1]])
-        return np.asarray(self._skin * lit + on_colours(sample(lid.grain, places)))
+        shade = _TO_LASHES * np.exp(above * np.float32(-1 / (0.1 * lid.eye_width)))
+        shade += 0.08 * np.exp(-np.square(above * np.float32(1 / (0.04 * lid.eye_width))))
+        return 1 + blink * (lid.ball - shade), (1 - _FLATTENS * blink) * sample(lid.crease, places)
 
     def _lashes(self, above: Grid, blink: float) -> Grid:
         """Darkness of the lashes: they point up, then at the camera, then down."""
         lid = self._lid
         turn = 1 - 1.75 * blink
-        turn = np.copysign(max(abs(turn), 0.3), turn)
         # On the side to which they do not point there is only the edge itself.
-        rows = lid.offset - np.where(above * turn > 0, above / turn, -np.abs(above))
-        return sample(lid.lashes, np.dstack([lid.along, rows.astype(np.float32)]), outside=cv2.BORDER_CONSTANT)
+        away = above if turn >= 0 else -above
+        rows = lid.offset - np.maximum(away, away * np.float32(1 / max(abs(turn), 0.3)))
+        places = np.asarray(cv2.merge((lid.along, rows)), np.float32)
+        return sample(lid.lashes, places, outside=cv2.BORDER_CONSTANT)
+
+
+def _changed_rows(lid: Lid) -> slice:
+    """The rows of a lid's box in which a blink changes anything: from the skin that it unfolds, and the lashes, to the cheek."""
+    above = lid.below > -np.maximum(lid.unfolds, lid.offset)
+    changed = above & (lid.below - lid.opening < _LOWER_REACH * lid.eye_width)
+    _, first, _, count = cv2.boundingRect(changed.view(np.uint8))
+    return slice(max(first - 1, 0), first + count + 1)
+
+
+def _cut(lid: Lid, rows: slice) -> Lid:
+    """A lid with only these rows of its box."""
+    whole = {field.name: getattr(lid, field.name) for field in fields(lid)}
+    cut: dict[str, Any] = {
+        name: np.ascontiguousarray(value[rows])
+        for name, value in whole.items()
+        if np.shape(value)[:2] == lid.below.shape
+    }
+    return replace(lid, **cut)
+
+
+def _unfolded(lid: Lid) -> Grid:
+    """Share of the lid's own surface over its edge: at once where the lashes are when open, with closing up to its crease."""
+    height = np.maximum(-lid.below, 0) / lid.unfolds
+    over = (-lid.below - lid.fold) / lid.eye_width
+    share = 1 - _step((over - _OVER_FOLD[0]) / _OVER_FOLD[1])
+    share *= 1 - _step((height - _UNDER_BROW[0]) / _UNDER_BROW[1])
+    single = lid.stray * (1 - _step((height - 0.7) / 0.3))
+    return np.asarray(np.maximum(share, single) * lid.side, np.float32)
 
 
 def _step(value: Grid) -> Grid:

@@ -113,7 +113,7 @@ class Composer:
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
         self._limit_gaze = GazeLimit(rig.eyeballs)
-        self._rig, self._track = rig, track
+        self._rig = rig
         #: Where the lips are widest apart in the picture, px: of the upper and of the lower one; and how far.
         column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
         self._widest = np.stack([rig.curve_upper[column], rig.curve_lower[column]])
@@ -127,7 +127,7 @@ class Composer:
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._bare_lips = BareLips(rig.oral, (self.width, self.height))
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
-        self._prepare_fields()
+        self._prepare_fields(track.values)
 
     @classmethod
     def for_job(cls, ctx: Context) -> Self:
@@ -153,9 +153,9 @@ class Composer:
         on_gpu = samples_on_gpu(ctx.settings)
         return cls(portrait, rig, track, painted_mouths, backdrop, transparent, on_gpu)
 
-    def _prepare_fields(self) -> None:
-        """Keep only the fields that this track uses, and only where they are not zero."""
-        rig, values = self._rig, self._track.values
+    def _prepare_fields(self, values: FloatArray) -> None:
+        """Keep only the fields that a track of such values uses, and only where they are not zero."""
+        rig = self._rig
         self._values = _bounded(values, rig.head_names)
         self._head_names, head = _used(rig.head_names, rig.head, values)
         self._face_names, lower = _used(rig.face_names, rig.lower, values)
@@ -249,7 +249,7 @@ class Composer:
                 self._painted[box] = turned
             if parameters[name] > 0:
                 box = lid.slices  # includes that of the eyeball
-                self._painted[box][..., :3] = lid.paint(self._painted[box], parameters[name])
+                self._painted[box] = lid.paint(self._painted[box], parameters[name])
             if turned is not None or parameters[name] > 0:
                 boxes.append(box)
         return boxes

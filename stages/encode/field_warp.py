@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.figure_planes import NO_CHROMA, FigurePlanes
+from stages.encode.figure_planes import NO_CHROMA, FigurePlanes, read_ahead
 from stages.encode.layers import Background, Box
 from stages.encode.planes import PlanarFrame, halved
 from stages.face.rig.grid import CellBlock
@@ -291,6 +291,7 @@ class FigureSampler:
         in_chroma = self._in_chroma[: places.shape[0], : places.shape[1]]
         cv2.scaleAdd(places, 0.5 / self._planes.scale - 1, places, in_chroma)  # a third of the time of a product
         for part in tiles.shown:
+            read_ahead(self._planes.luma, places[part])
             sample_into(self._planes.luma, places[part], luma[part])
             sample_into(self._planes.chroma, in_chroma[part], chroma[part])
         alpha.fill(255)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.encode.figure_planes import enlarge
 from stages.face.rig.eyeball import Eyeball
 from stages.face.sampling import sample
 
@@ -48,15 +49,17 @@ class GazePainter:
         self.slices = slice(y, y + height), slice(x, x + width)
         self._eye = eyeball
         # With a fourth channel, which stays as it is, so that the portrait's box needs no conversion.
-        self._ball = _four(eyeball.ball)
+        # Enlarged, so that linear interpolation is enough.
+        planes = [enlarge(np.ascontiguousarray(plane)) for plane in cv2.split(eyeball.ball)[::-1]]
+        self._ball = np.asarray(cv2.merge([*planes, np.zeros_like(planes[0])]), np.uint8)
         self._highlight = _four(eyeball.highlight) if eyeball.highlight.any() else None
         self._opening = cv2.merge([*[eyeball.opening] * 3, np.zeros_like(eyeball.opening)])
         self._shade = _four(eyeball.shade)
         self._margin = _four(eyeball.margin.astype(np.float32)) if eyeball.margin.any() else None
         rows, columns = np.indices((height, width), dtype=np.float32)
-        self._points = np.dstack([columns, rows])
-        share = np.ascontiguousarray(eyeball.share, np.float32)
-        #: How the eye's surface moves with each px of the gaze, to the right and down.
+        self._points = 2 * np.dstack([columns, rows])
+        share = np.ascontiguousarray(2 * eyeball.share, np.float32)
+        #: How the eye's surface moves with each px of the gaze, to the right and down, in the enlarged ball.
         self._along = [cv2.merge(parts) for parts in ((share, 0 * share), (0 * share, share))]
 
     def paint(self, portrait: Picture, x: float, y: float) -> Picture | None:
@@ -74,7 +77,7 @@ class GazePainter:
         right, down = (np.array([x, y]) @ self._eye.axes * self._eye.eye_width).tolist()
         places = np.asarray(cv2.scaleAdd(self._along[0], -right, self._points), np.float32)
         cv2.scaleAdd(self._along[1], -down, places, places)
-        turned = sample(self._ball, places, cv2.INTER_CUBIC)
+        turned = sample(self._ball, places)
         if self._highlight is not None:
             back = np.array([[1, 0, -_HIGHLIGHT * right], [0, 1, -_HIGHLIGHT * down]])
             moved = cv2.warpAffine(

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from daemon.config import Settings
+from daemon.system.memory import release_free_memory
 from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, wait_for_any
 from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
@@ -58,6 +59,7 @@ class ParallelFrames:
             UnknownError: `frames-missing`: a process died.
         """
         ring = self._shared_frames(1 + _AHEAD * self._processes)
+        release_free_memory()  # each copy of this process would hold it, too
         with contextlib.ExitStack() as stack:
             helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self._processes - 1)]
             yield from self._in_order(helpers, ring)

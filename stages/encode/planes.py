@@ -36,12 +36,14 @@ def to_ycc(picture: Picture) -> Picture:
     Y is then premultiplied by alpha, too, with its offset; Cb and Cr without theirs, which would clip what a strand of hair that
     the matte missed leaves in the figure.
     """
-    if picture.shape[2] == 3:
-        matrix = np.vstack([np.column_stack([_MATRIX, [BLACK, NEUTRAL, NEUTRAL]]), [0, 0, 0, 255]])
-    else:
+    if picture.shape[2] == 4 and np.asarray(cv2.extractChannel(picture, 3)).min() < 255:
         by_alpha, fixed = [BLACK / 255, 0, 0], [0, NEUTRAL, NEUTRAL]
         matrix = np.vstack([np.column_stack([_MATRIX, by_alpha, fixed]), [0, 0, 0, 1, 0]])
-    return np.asarray(cv2.transform(picture, matrix), np.uint8)
+        return np.asarray(cv2.transform(picture, matrix), np.uint8)
+    # OpenCV's product of three channels with a matrix takes a tenth of the time of one of four.
+    colours = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
+    converted = cv2.transform(colours, np.column_stack([_MATRIX, [BLACK, NEUTRAL, NEUTRAL]]))
+    return np.asarray(cv2.cvtColor(converted, cv2.COLOR_BGR2BGRA), np.uint8)
 
 
 def halve(picture: Picture) -> Picture:

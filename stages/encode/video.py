@@ -52,9 +52,8 @@ def make_video(ctx: Context) -> VideoFacts:
     from stages.encode.framing import frames_of_job
     from stages.encode.kept_video import KeptVideo
     from stages.encode.parallel import ParallelFrames, processes_for
-    from stages.tts.timing_file import read_timing
 
-    timing = read_timing(ctx.path("timing.json"))
+    timing = _timing_of_words(ctx)
     kept = KeptVideo(ctx, _tags(ctx, timing), ctx.manifest.captions == "burn" and bool(timing.words))
     if (known := kept.take_over()) is not None:
         _, captions = _make_captions(ctx, timing, (known["width"], known["height"]))
@@ -76,9 +75,8 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     from stages.encode.formats.choose_encoder import choose_encoder
     from stages.encode.output_checks import check_sound
     from stages.media.ffmpeg_encoders import forget_trials
-    from stages.tts.timing_file import read_timing
 
-    timing = read_timing(ctx.path("timing.json"))
+    timing = _timing_of_words(ctx)
     wanted = ctx.manifest
     form = output_format or format_for(wanted.video_format, wanted.codec, source.transparent)
     choice = choose_encoder(ctx.settings.stages.encode, form, source.width, source.height)
@@ -161,6 +159,13 @@ def _reason(ctx: Context, choice: EncoderChoice, options: EncodeOptions) -> str:
         return f"{chosen}; it has no preset and no crf"
     effort = f"preset {options.preset}, crf {options.crf}"
     return f"{chosen}; quality {ctx.manifest.quality_or_usual}: {effort}"
+
+
+def _timing_of_words(ctx: Context) -> Timing:
+    """Read timing.json without its phones, which only the motion needs: an hour's take 15 MB."""
+    from stages.tts.timing_file import read_timing
+
+    return replace(read_timing(ctx.path("timing.json")), phones=())
 
 
 def _make_captions(ctx: Context, timing: Timing, size: tuple[int, int]) -> tuple[list[Cue], str]:

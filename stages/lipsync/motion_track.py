@@ -80,9 +80,10 @@ class MotionTrack:
             with np.load(path, allow_pickle=False) as data:
                 if tuple(data["names"]) != PARAMETERS:
                     raise ValueError("its parameters are those of another version")
-                if not np.isfinite(data["values"]).all():
+                values = data["values"].astype(np.float32, copy=False)
+                if not np.isfinite(values).all():
                     raise ValueError("it contains values that are not finite")
                 numerator, denominator = (int(part) for part in data["fps"])
-                return cls(data["values"].astype(np.float32), Fraction(numerator, denominator), int(data["seed"]))
+                return cls(values, Fraction(numerator, denominator), int(data["seed"]))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
             raise UnknownError("motion-unreadable", f"{path.name} cannot be read ({exc}).", TRIED_AGAIN) from exc

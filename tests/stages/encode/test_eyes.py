@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 import stages.face
 from stages.context import Context
+from stages.encode import blinks
 from stages.encode.blinks import BlinkPainter
 from stages.encode.gaze import GazeLimit
 from stages.face import mesh
@@ -247,11 +248,34 @@ def test_a_closed_lid_ends_below_a_low_brow(ready: Context) -> None:
         # When the eye is shut
         lid = paint_lid(portrait, landmarks, side, FaceColours.of(portrait, landmarks))
         painter = BlinkPainter(lid)
-        shut = portrait[..., ::-1].copy()
+        shut = np.asarray(cv2.cvtColor(portrait, cv2.COLOR_RGB2BGRA), np.uint8)
         shut[painter.slices] = painter.paint(shut[painter.slices], 1.0)
         # Then the brow is still there, nearly as dark
         x, y = np.round(line[2:-2]).astype(int).T
-        assert shut[y, x].mean() < np.mean(hair) + 25
+        assert shut[y, x, :3].mean() < np.mean(hair) + 25
+
+
+def test_a_blink_paints_all_that_it_changes(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a painter that paints all of the eye's box, and the usual one, which paints fewer rows
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    figure = np.asarray(cv2.cvtColor(portrait, cv2.COLOR_RGB2BGRA), np.uint8)
+    for side in (0, 1):
+        lid = lid_of(portrait, landmarks, side)
+        usual = BlinkPainter(lid)
+        with monkeypatch.context() as patched:
+            patched.setattr(blinks, "_changed_rows", lambda lid: slice(0, len(lid.below)))
+            whole = BlinkPainter(lid)
+        assert usual.slices[0].stop - usual.slices[0].start < len(lid.below)
+        for blink in (0.05, 0.3, 0.7, 1.0):
+            # When both paint the same blink
+            pictures = []
+            for painter in (usual, whole):
+                picture = figure.copy()
+                picture[painter.slices] = painter.paint(picture[painter.slices], blink)
+                pictures.append(picture)
+            # Then both paint the same, and the figure stays as opaque as it was
+            assert cv2.norm(pictures[0], pictures[1], cv2.NORM_INF) <= 1
+            assert (pictures[0][..., 3] == 255).all()
 
 
 def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any) -> None:

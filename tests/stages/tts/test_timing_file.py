@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 
 from daemon.errors import UnknownError
 from stages.tts.text.sentences import Sentence
-from stages.tts.timing import Phone
-from stages.tts.timing_file import read_timing, write_timing
+from stages.tts.timing import Phone, Word
+from stages.tts.timing_file import TimedSentence, Timing, read_timing, write_timing
 
 WRITTEN = (
     '{"version": 1, "engine": "kokoro", "method": "exact", "sample_rate": 24000, "duration": 1.0, "language": "zh", '
@@ -33,6 +34,27 @@ def test_the_file_has_the_form_that_other_versions_read(tmp_path: Path) -> None:
     later = json.loads(WRITTEN) | {"later": 1}
     later["words"][0]["later"] = 1
     path.write_text(json.dumps(later))
+    assert read_timing(path) == timing
+
+
+def test_long_speech_is_written_in_little_memory(tmp_path: Path) -> None:
+    # Given the timing of half an hour
+    path = tmp_path / "timing.json"
+    words = tuple(Word(f"word{number}", number * 0.3, number * 0.3 + 0.2, 0) for number in range(6000))
+    phones = tuple(Phone("ə", number * 0.1, number * 0.1 + 0.1, number // 3, 0) for number in range(18_000))
+    timing = Timing(
+        engine="hibari", method="exact", sample_rate=24_000, duration=1800.0, language="en-GB",
+        sentences=(TimedSentence("All.", 0.0, 1800.0),), words=words, phones=phones,
+    )  # fmt: skip
+    # When it is written
+    tracemalloc.start()
+    try:
+        timing.save(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Then that takes a fraction of the file's size
+    assert most < path.stat().st_size / 4
     assert read_timing(path) == timing
 
 

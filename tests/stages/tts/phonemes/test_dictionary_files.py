@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from stages.tts.engines.assets import hibari_file
-from stages.tts.phonemes import reading
+from stages.tts.phonemes import dictionary_files, reading
 from stages.tts.phonemes.dictionary_files import DictionaryFile
 from tests.conftest import TALE
 
@@ -45,6 +46,27 @@ def test_a_second_process_reads_only_what_it_asks_for(source: DictionaryFile, mo
     monkeypatch.setattr("gzip.decompress", lambda _: pytest.fail("it read the whole dictionary"))
     # Then it has all entries
     check(source.read())
+
+
+def test_a_long_text_does_not_bring_all_entries_into_memory(
+    source: DictionaryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionary_files, "_KEPT", 100)
+    found = source.read()["first"]
+    tracemalloc.start()
+    try:
+        # Given what as many entries take as are kept
+        for word in list(WORDS)[:100]:
+            found.get(word)
+        some, _ = tracemalloc.get_traced_memory()
+        # When many more are asked for, each more than once
+        for word in [*WORDS, *WORDS]:
+            found.get(word)
+        # Then not many more are held
+        held, _ = tracemalloc.get_traced_memory()
+        assert held < 3 * some
+    finally:
+        tracemalloc.stop()
 
 
 SPOILED: dict[str, Callable[[bytes], bytes]] = {
