@@ -102,8 +102,7 @@ def _bring(path: Path, target: Path, take: bool) -> bool:
     temporary = temporary_name(target.parent)
     try:
         with path.open("rb") as file:
-            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
-        _let_the_group_read(temporary)
+            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size, mode=_MODE)
         return fs.publish(temporary, target)
     finally:
         fs.remove(temporary)
@@ -133,8 +132,7 @@ def _say_it_is_used(target: Path) -> None:
 
 def write_readable(temporary: Path, data: bytes) -> None:
     """Write a new file that the service can read, whatever the user's umask; it is flushed."""
-    fs.OPS.write(temporary, data)
-    _let_the_group_read(temporary)
+    fs.OPS.write(temporary, data, mode=_MODE)
 
 
 def replace_readable(path: Path, data: bytes, *, durable: bool = True) -> None:

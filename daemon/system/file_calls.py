@@ -38,13 +38,17 @@ class Ops:
         """Create a folder, accessible to owner and group only."""
         path.mkdir(mode=0o770)
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        """Write `data` into a new file and flush it. An existing file is removed, not opened, as it may be a link or a pipe."""
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
+        """Write `data` into a new file and flush it. An existing file is removed, not opened, as it may be a link or a pipe.
+
+        Args:
+            mode: exactly these rights, whatever the umask; by default owner's and group's without what the umask takes away.
+        """
         try:
-            fd = os.open(path, _NEW, 0o660)
+            fd = _new_file(path, mode)
         except FileExistsError:
             self.remove(path)
-            fd = os.open(path, _NEW, 0o660)
+            fd = _new_file(path, mode)
         try:
             view = memoryview(data)
             while view:
@@ -101,12 +105,14 @@ class Ops:
         """Rename a file; fails if the target exists."""
         _renameat2(source, target, _RENAME_NOREPLACE)
 
-    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
+    def copy(
+        self, source_fd: int, target: Path, limit: int, sync: bool = True, mode: int | None = None
+    ) -> int:
         """Copy an open file into a new one and flush it. Returns the bytes copied; stops after `limit` is exceeded.
 
-        Holes stay holes, so that a sparse file costs neither time nor space.
+        Holes stay holes, so that a sparse file costs neither time nor space. `mode`: as of `write`.
         """
-        fd = os.open(target, _NEW, 0o660)
+        fd = _new_file(target, mode)
         try:
             total = _next_data(source_fd, 0)
             while total <= limit and (chunk := os.pread(source_fd, 1 << 20, total)):
@@ -181,6 +187,14 @@ def _next_data(fd: int, at: int) -> int:
         if exc.errno == errno.ENXIO:
             return max(at, os.lseek(fd, 0, os.SEEK_END))
         return at  # the filesystem does not report holes
+
+
+def _new_file(path: Path, mode: int | None) -> int:
+    """Return a new file, open for writing. `mode`: exactly its rights; None: owner's and group's that the umask leaves."""
+    fd = os.open(path, _NEW, 0o660 if mode is None else mode)
+    if mode is not None and stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+        os.fchmod(fd, mode)  # before it is flushed: afterwards it would have to be flushed again
+    return fd
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> None:
