@@ -15,7 +15,8 @@ from daemon.cli.complete import complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import Wording, check, check_name, hand_in
+from daemon.doors.hand_in import Wording, check, hand_in
+from daemon.doors.job_names import check_name
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
 from daemon.doors.words import option_of, with_settings, words_of

@@ -64,9 +64,7 @@ class Watched(Ops):
     def exchange(self, one: Path, other: Path) -> None:
         self._do("exchange", other, lambda: Ops.exchange(self, one, other))
 
-    def copy(
-        self, source_fd: int, target: Path, limit: int, sync: bool = True, mode: int | None = None
-    ) -> int:
+    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True, mode: int | None = None) -> int:
         result: int = self._do(
             "copy",
             target,

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.doors.hand_in import HandedIn, check_name, hand_in
+from daemon.doors.hand_in import HandedIn, hand_in
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs, waiting_status
 from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
+from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
