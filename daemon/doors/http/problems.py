@@ -65,6 +65,7 @@ STATUS: Final[Mapping[str, int]] = {
     "query-invalid": 422,
     "range-beyond": 416,
     "request-invalid": 400,
+    "rows-slow": 413,
     "too-large": 413,
     "too-many-uploads": 503,
     "upload-unknown": 404,

@@ -6,8 +6,10 @@ somebody else, and its kind and priority are what the key may make.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
@@ -20,6 +22,9 @@ from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.batch.table import Row
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
+
+#: How long the rows of one request may take, s: proxies wait no longer for an answer.
+CHECK_S: Final = 60.0
 
 
 def check_rows(
@@ -42,7 +47,7 @@ def check_rows(
 
     Raises:
         RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
-            the key may not make it. Each says the number of the row.
+            the key may not make it. Each says the number of the row. `rows-slow`: to check them takes longer than `CHECK_S`.
         JobError: the table as a whole cannot be used; see `BatchRows`.
     """
     rows = BatchRows(batch, table, batch.inherited)
@@ -51,8 +56,14 @@ def check_rows(
         rows.rows()
     ):  # a table that cannot be read to its end, or has too many rows, is refused before all that follows
         pass
-    jobs, spoken = 0, 0.0
+    jobs, spoken, end = 0, 0.0, time.monotonic() + CHECK_S
     for row in rows.rows():
+        if time.monotonic() > end:
+            raise RequestError(
+                "rows-slow",
+                f"After {CHECK_S:g} s, {jobs} rows of the table were checked and others were left, so no job was made of any.",
+                "Hand in fewer rows at once, or put the table and its manifest into the shared folder.",
+            )
         try:
             manifest = checked_row(rows, row, caller, settings, check_base, profiles, brought)
         except RequestError as exc:
