@@ -1,4 +1,4 @@
-"""Run by benchmarks/api/speech.py inside its throw-away environment: asks for speech by OpenAI's own client.
+"""Run by benchmarks/api/speech.py as a process of its own: asks for speech by OpenAI's own client.
 
 Arguments: address of the door, form, number of texts, sentences of each. Standard output: for each, JSON with the seconds to the
 first bytes of the sound (`first_s`) and to the last (`whole_s`), its bytes, and the `status` of its job when that has ended.

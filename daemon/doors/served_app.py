@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 from daemon.doors.http.app import create_app
 from daemon.doors.page.pages import environment
 
-#: How long a thread that computes may keep the others waiting, s. Python's own 5 ms are what each step of every request would wait
-#: for while the rows of a large table are checked.
+#: How long a thread that computes may keep the others waiting, s. With Python's own 5 ms each step of every request would wait so
+#: long while the rows of a large table are checked.
 SWITCH_S: Final = 0.0005
 
 
