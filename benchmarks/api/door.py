@@ -1,9 +1,10 @@
 """How quickly the HTTP door answers while the daemon renders: `python -m benchmarks.api.door [--clients 50] [--uploads 10000]`.
 
 Starts a daemon with a long video to make and a server before it, and prints as a table: requests for a status by many clients at
-once; handing in a job beside a bare floor (two new files, flushed, and their folder), by turns in one run; and the memory of the
-server before and after many uploads. The clients share the processors with both, so that times are those of a busy machine; the
-CPU time of the server does not depend on that.
+once; handing in jobs, by one client and by many at once, beside two floors by turns in one run; and the memory of the server
+before and after many uploads. The floors: two new files, flushed, and their folder, without any HTTP; and the same done for each
+request by an app that does nothing else, served as ours is. The clients share the processors with both, so that times are those
+of a busy machine; the CPU time of the server does not depend on that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,17 +22,42 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
+import uvicorn
 import yaml
 
-from benchmarks import PORTRAIT
+from benchmarks import PORTRAIT, ROOT
+from daemon.doors.http.connections import server_options
 
 START_S, ANSWER_S = 120.0, 60.0
+#: Names the folder of the floor's server to it.
+FLOOR = "AVATAR_BENCHMARK_FLOOR"
 SPEECH = {"kind": "speech", "text": "This is a sentence of the night."}
 LONG = "This is a sentence of a long text that takes a while to render. " * 60
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for_port(port: int, trouble: Callable[[], str]) -> None:
+    """Wait until a server listens. `trouble`: says why it may not."""
+    deadline = time.monotonic() + START_S
+    while True:
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(trouble())
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -45,9 +72,7 @@ def running(root: Path) -> Iterator[tuple[int, psutil.Process]]:
     }
     config = root / "config.yaml"
     config.write_text(yaml.safe_dump(raw))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "daemon.cli", "--config", str(config)]
     with (root / "log").open("wb") as log:
         started = [
@@ -55,14 +80,7 @@ def running(root: Path) -> Iterator[tuple[int, psutil.Process]]:
             for rest in (["run"], ["server", "start", "--port", str(port)])
         ]
     try:
-        deadline = time.monotonic() + START_S
-        while True:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if time.monotonic() > deadline:
-                raise TimeoutError((root / "log").read_text())
-            time.sleep(0.1)
+        wait_for_port(port, (root / "log").read_text)
         yield port, psutil.Process(started[1].pid)
     finally:
         for process in started:
@@ -92,11 +110,10 @@ class Client:
         return told
 
 
-async def ask_often(port: int, path: str, clients: int, seconds: float) -> list[float]:
-    """Ask for a path by many clients at once; returns how long each answer took, in s."""
+async def ask_often(port: int, request: bytes, clients: int, seconds: float) -> list[float]:
+    """Send a request by many clients at once, again and again; returns how long each answer took, in s."""
     taken: list[float] = []
     end = time.monotonic() + seconds
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -104,7 +121,7 @@ async def ask_often(port: int, path: str, clients: int, seconds: float) -> list[
             started = time.perf_counter()
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
+            if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202")):
                 raise RuntimeError(head.decode())
             length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
             await reader.readexactly(int(length))
@@ -115,9 +132,87 @@ async def ask_often(port: int, path: str, clients: int, seconds: float) -> list[
     return taken
 
 
-def write_floor(folder: Path, number: int) -> None:
+def get(path: str) -> bytes:
+    """Return a request for a path."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def post_job() -> bytes:
+    """Return a request that hands in a job."""
+    body = json.dumps(SPEECH).encode()
+    head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def floor_app(scope: Any, receive: Any, send: Any) -> None:
+    """Write the floor for each request, in a thread as the door does, and answer: an app of ASGI."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await asyncio.to_thread(write_floor, Path(os.environ[FLOOR]), secrets.token_hex(8))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def serve_floor(port: int) -> None:
+    """Serve it until the process is ended."""
+    uvicorn.run(floor_app, port=port, lifespan="off", **server_options())
+
+
+@contextmanager
+def floor_server(folder: Path) -> Iterator[int]:
+    """Serve the floor in a process of its own, which writes into a folder; yields its port."""
+    port = free_port()
+    code = f"from benchmarks.api.door import serve_floor; serve_floor({port})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, FLOOR: str(folder)})
+    try:
+        wait_for_port(port, lambda: "the floor's server does not start")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(ANSWER_S)
+
+
+def write_often(folder: Path, clients: int, seconds: float) -> list[float]:
+    """Write the floor in many threads at once, again and again; returns how long each took, in s."""
+    end = time.monotonic() + seconds
+
+    def one(_: int) -> list[float]:
+        taken = []
+        while time.monotonic() < end:
+            taken.append(timed(lambda: write_floor(folder, secrets.token_hex(8))))
+        return taken
+
+    with ThreadPoolExecutor(clients) as threads:
+        return [each for some in threads.map(one, range(clients)) for each in some]
+
+
+def hand_in_often(port: int, server: psutil.Process, folder: Path, clients: int, seconds: float) -> None:
+    """Print how quickly jobs are handed in by so many clients, and the two floors, by turns of a second."""
+    folder.mkdir()
+    jobs: list[float] = []
+    served: list[float] = []
+    bare: list[float] = []
+    cpu = 0.0
+    with floor_server(folder) as floor_port:
+        for _ in range(max(1, round(seconds))):
+            used = cpu_of(server)
+            jobs += asyncio.run(ask_often(port, post_job(), clients, 1.0))
+            cpu += cpu_of(server) - used
+            served += asyncio.run(ask_often(floor_port, post_job(), clients, 1.0))
+            bare += write_often(folder, clients, 1.0)
+    rounds = max(1, round(seconds))
+    many = f"{clients} clients" if clients > 1 else "one client"
+    row(f"job handed in, {many}", jobs, len(jobs) / rounds, cpu)
+    row(f"floor behind the same server, {many}", served, len(served) / rounds)
+    row(f"floor alone, {many}", bare, len(bare) / rounds)
+
+
+def write_floor(folder: Path, stem: str) -> None:
     """Write two new files durably, as little as an accepted job with its record needs."""
-    for name in (f"{number}.record", f"{number}.manifest"):
+    for name in (f"{stem}.record", f"{stem}.manifest"):
         with (folder / name).open("xb") as file:
             file.write(json.dumps(SPEECH).encode())
             file.flush()
@@ -152,7 +247,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--uploads", type=int, default=10_000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -168,18 +262,11 @@ def main() -> None:
             print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
             print("| what | a second | p50 ms | p99 ms | CPU ms of the server |\n|---|---|---|---|---|")
             used = cpu_of(server)
-            taken = asyncio.run(ask_often(port, f"/jobs/{job}", args.clients, args.seconds))
+            taken = asyncio.run(ask_often(port, get(f"/jobs/{job}"), args.clients, args.seconds))
             row(f"status, {args.clients} clients", taken, len(taken) / args.seconds, cpu_of(server) - used)
-            used = cpu_of(server)
-            floor_folder = root / "floor"
-            floor_folder.mkdir()
-            floor, given = [], []
-            data = json.dumps(SPEECH).encode()
-            for number in range(args.jobs):
-                floor.append(timed(lambda number=number: write_floor(floor_folder, number)))  # type: ignore[misc]
-                given.append(timed(lambda: client.send("POST", "/jobs", data, "application/json")))
-            row("job handed in, one client", given, len(given) / sum(given), cpu_of(server) - used)
-            row("floor: two files, flushed, and their folder", floor, len(floor) / sum(floor))
+            for clients in (1, args.clients):
+                hand_in_often(port, server, root / f"floor-{clients}", clients, args.seconds)
+            client = Client(port)  # the other was idle for long
             before = server.memory_info().rss
             for _ in range(args.uploads):
                 kept = client.send("POST", "/uploads?filename=a.wav", b"RIFF" + os.urandom(50_000), "audio/wav")

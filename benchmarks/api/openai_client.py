@@ -1,4 +1,4 @@
-"""Run by benchmarks/api/speech.py inside its throw-away environment: asks for speech by OpenAI's own client.
+"""Run by benchmarks/api/speech.py as a process of its own: asks for speech by OpenAI's own client.
 
 Arguments: address of the door, form, number of texts, sentences of each. Standard output: for each, JSON with the seconds to the
 first bytes of the sound (`first_s`) and to the last (`whole_s`), its bytes, and the `status` of its job when that has ended.
@@ -10,9 +10,11 @@ import json
 import sys
 import time
 import urllib.request
-from typing import Any
+from typing import Any, cast
 
 import openai
+
+from daemon.doors.http.openai.speech_request import SpeechForm
 
 
 def ended(address: str) -> Any:
@@ -27,6 +29,7 @@ def ended(address: str) -> Any:
 
 def main() -> None:
     """Ask for every text, one after another; each is a new one."""
+    form = cast("SpeechForm", sys.argv[2])
     client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0)
     assert "tts-1" in [model.id for model in client.models.list()]
     for number in range(int(sys.argv[3])):
@@ -39,7 +42,7 @@ def main() -> None:
             model="tts-1",
             voice="alloy",
             input=text,
-            response_format=sys.argv[2],
+            response_format=form,
         ) as answer:
             pieces = answer.iter_bytes(4096)
             size = len(next(pieces))

@@ -1,11 +1,10 @@
 """How long a client of OpenAI's speech door waits for the first sound of a sentence of about 3 s, and where that time goes.
 
-    python -m benchmarks.api.speech [--form mp3] [--sentences 20] [--length 1] [--idle 10] [--python PYTHON]
+    python -m benchmarks.api.speech [--form mp3] [--sentences 20] [--length 1] [--idle 10]
 
 A daemon and a server of this checkout run in a temporary folder, and are left alone for `--idle` s; OpenAI's own Python client
-then asks for one new sentence after another, or for texts of `--length` sentences, which are sent while they are spoken. It is
-installed into a throw-away environment (or is that of `--python`). The job's own times are those of its status; the rest is spent
-in the client, the server and the inbox. The first text is told apart.
+then asks for one new sentence after another, or for texts of `--length` sentences, which are sent while they are spoken. The
+job's own times are those of its status; the rest is spent in the client, the server and the inbox. The first text is told apart.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,16 +27,6 @@ import psutil
 
 from benchmarks import ROOT
 from benchmarks.speed.checkout_daemon import LOOK_S, CheckoutDaemon
-
-CLIENT = "openai==3.57.0"
-
-
-def environment(folder: Path) -> Path:
-    """Make an environment with OpenAI's client; returns its python."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", CLIENT], check=True)
-    return python
 
 
 @contextmanager
@@ -73,7 +61,7 @@ def processor_s(*pids: int) -> float:
     return sum(sum(process.cpu_times()[:4]) for process in everyone)
 
 
-def measure(python: Path, form: str, sentences: int, length: int, idle_s: float) -> tuple[list[dict[str, Any]], float]:
+def measure(form: str, sentences: int, length: int, idle_s: float) -> tuple[list[dict[str, Any]], float]:
     """Return what the client saw of each sentence, with the `status` of its job; and processor seconds for each, of daemon and
     server.
     """
@@ -84,7 +72,7 @@ def measure(python: Path, form: str, sentences: int, length: int, idle_s: float)
             time.sleep(idle_s)
             with server(root) as (address, pid):
                 script = ROOT / "benchmarks" / "api" / "openai_client.py"
-                command = [str(python), str(script), f"{address}/v1", form, str(sentences), str(length)]
+                command = [sys.executable, str(script), f"{address}/v1", form, str(sentences), str(length)]
                 before = processor_s(daemon.process.pid, pid)
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
                 spent = (processor_s(daemon.process.pid, pid) - before) / sentences
@@ -121,11 +109,8 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=20)
     parser.add_argument("--length", type=int, default=1, help="sentences of each text")
     parser.add_argument("--idle", type=float, default=10.0)
-    parser.add_argument("--python", type=Path, help="one that has OpenAI's client")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        python = args.python or environment(Path(folder))
-        found, spent = measure(python, args.form, args.sentences + 1, args.length, args.idle)
+    found, spent = measure(args.form, args.sentences + 1, args.length, args.idle)
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
     print(f"{load}, {args.form}; processor time {1000 * spent:.0f} ms a sentence")
     print(f"the first of all: {1000 * found[0]['first_s']:.0f} ms")

@@ -32,9 +32,9 @@ class SlowDisk(Ops):
     def __init__(self, longer_s: float) -> None:
         self._longer_s = longer_s
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         """As `Ops.write`."""
-        super().write(path, data, sync)
+        super().write(path, data, sync, mode)
         if sync:
             time.sleep(self._longer_s)
 

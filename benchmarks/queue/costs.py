@@ -91,10 +91,10 @@ class Counting(Ops):
     def __init__(self) -> None:
         self.flushes = 0
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         """Write a file, and count its flush."""
         self.flushes += sync
-        super().write(path, data, sync)
+        super().write(path, data, sync, mode)
 
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
         """Rewrite a file, and count its flush."""
@@ -110,9 +110,9 @@ class Counting(Ops):
 class Unflushed(Ops):
     """Does everything but wait for a disk."""
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         """Write a file without a flush."""
-        super().write(path, data, sync=False)
+        super().write(path, data, sync=False, mode=mode)
 
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
         """Rewrite a file without a flush."""

@@ -171,6 +171,10 @@ class Hooks(Section):
         description="Hosts, such as studio.example.com, that jobs may name in `notify`; see below. Empty: none.",
     )
     concurrency: int = Field(4, ge=1, le=64, description="Most deliveries at a time; to one hook at most half of them.")
+    proxy: str = Field(
+        "",
+        description="HTTP proxy that messages go through, such as http://proxy.lan:3128; not those to an address in `allow`.",
+    )
     scan_s: float = Field(1.0, gt=0, description="Interval at which it is looked for jobs that have ended.")
     keep_days: float = Field(30.0, ge=0, description="Days for which deliveries that have ended are listed.")
     textfile: Folder | None = Field(
@@ -185,6 +189,14 @@ class Hooks(Section):
             if url_fault(f"https://{host}/") or urlsplit(f"https://{host}/").hostname != host:
                 raise ValueError(f"{host} is no name of a host in small letters, without port and path")
         return callbacks
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, proxy: str) -> str:
+        parts = urlsplit(proxy)
+        if proxy and (url_fault(proxy) or parts.scheme != "http" or parts.path not in ("", "/") or parts.query):
+            raise ValueError(f"{proxy} is no proxy; write http://HOST:PORT, without a name and password")
+        return proxy
 
     @field_validator("targets")
     @classmethod

@@ -1,24 +1,23 @@
 """Hands in jobs. Every door does it by `hand_in`, and needs only to write into the inbox; the daemon may be down.
 
 Steps: the record of the job (`daemon/jobs/hand_in_record.py`), the files, the record with the names that the files got, and last
-the manifest, by a rename. Each is durable before the next where there are files, or a key that must find its job again; else the
-folder is flushed once for both, as nothing was promised of a job that was never confirmed. What is cut short leaves no job, and
-litter that the daemon clears.
+the manifest, by a rename. Each is durable before the next where there are files, or a key that must find its job again; else
+record and manifest are flushed together, and the folder once for both, as nothing was promised of a job that was never confirmed.
+What is cut short leaves no job, and litter that the daemon clears.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from daemon.config.paths import Paths
+from daemon.doors.job_names import made_up_name
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.shared_files import (
     file_digest,
@@ -31,14 +30,13 @@ from daemon.doors.shared_files import (
 )
 from daemon.errors import AvatarError, JobError
 from daemon.intake.companion_names import CompanionNames
-from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of, record_name
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
 from daemon.jobs.yaml_positions import DocumentError
-from daemon.outbox.names import clean_stem, next_version
+from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
@@ -230,25 +228,47 @@ class _Submission:
         inbox.mkdir(parents=True, exist_ok=True)
         replaced = outbox.owner_of(result)
         names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
-        data = self._write_record(stem, names)
-        notes = []
-        for key, path in self.files.items():
-            shared, said = share(path, key, inbox, take=self.take)
-            if shared != names[key]:
-                names[key] = shared
-                data = self._write_record(stem, names)
-            notes += [said] if said else []
+        contents, recorded = self._contents(stem, names), None
+        notes: list[str] = []
+        if self.files:
+            recorded = contents
+            replace_readable(inbox / record_name(self.job), recorded.record)
+            notes = self._bring_files(names)
+            contents = self._contents(stem, names)
         target = inbox / f"{stem}.yaml"
-        temporary = temporary_name(inbox)
-        try:
-            write_readable(temporary, data)
-            published = fs.publish(temporary, target)
-        finally:
-            fs.remove(temporary)
-        if not published:
+        if not self._place(contents, target, recorded=contents == recorded):
             fs.discard(inbox / record_name(self.job))
             return None
         return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
+
+    def _bring_files(self, names: dict[str, str]) -> list[str]:
+        """Bring the files in, and set the names that they got; returns sentences on those that are not the usual ones."""
+        notes = []
+        for key, path in self.files.items():
+            names[key], said = share(path, key, self.paths.inbox, take=self.take)
+            notes += [said] if said else []
+        return notes
+
+    def _place(self, contents: _Contents, target: Path, *, recorded: bool) -> bool:
+        """Put the record, unless it is there, and then the manifest into the inbox, durably; False where the name is taken.
+
+        The two are flushed together before either has its name.
+        """
+        inbox = self.paths.inbox
+        manifest, record = temporary_name(inbox), temporary_name(inbox)
+        written = {manifest: contents.manifest} if recorded else {record: contents.record, manifest: contents.manifest}
+        try:
+            for path, data in written.items():
+                write_readable(path, data, sync=False)
+            fs.OPS.sync_all(list(written))
+            if not recorded:
+                fs.rename(record, inbox / record_name(self.job))
+                if self.key or self.files:
+                    fs.OPS.sync_dir(inbox)
+            return fs.publish(manifest, target)
+        finally:
+            for path in written:
+                fs.remove(path)
 
     def is_known(self) -> bool:
         """Return whether its manifest lies in the inbox or its job has a status. An earlier try may have died after that."""
@@ -277,14 +297,19 @@ class _Submission:
     def _result(self, stem: str) -> str:
         return clean_stem(self.output or stem)
 
-    def _write_record(self, stem: str, names: Mapping[str, str]) -> bytes:
-        """Write the record of the job; returns its manifest, as the record names it. `names`: those of the files."""
+    def _contents(self, stem: str, names: Mapping[str, str]) -> _Contents:
+        """Return what is written. `names`: those of the files."""
         data = dump(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
         record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes)
-        path = self.paths.inbox / record.name
-        replace_readable(path, record.to_bytes(), durable=bool(self.key or self.files))
-        return data
+        return _Contents(data, record.to_bytes())
+
+
+class _Contents(NamedTuple):
+    """The manifest of a job and its record, as they lie in the inbox."""
+
+    manifest: bytes
+    record: bytes
 
 
 def check(
@@ -327,51 +352,6 @@ def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[st
     if not others or not (template is None or isinstance(template, Mapping)):
         return {**manifest, **names}
     return {**manifest, **own, "template": {**(template or {}), **others}}
-
-
-def made_up_name(words: str) -> str:
-    """Return a new name for a manifest that has none: up to 32 characters of `words`, and random ones."""
-    slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:32].strip("-")
-    return f"{slug or 'job'}-{secrets.token_hex(3)}"
-
-
-def next_name(outbox: Path, before: str) -> str:
-    """Return the name for a job that is made again: the next version of the earlier result's that is free, such as hello-v2."""
-    folder, name = Outbox(outbox), next_version(os.path.basename(before))
-    while not folder.is_free(name):
-        name = next_version(name)
-    return name
-
-
-def free_name(paths: Paths, wanted: str) -> str:
-    """Return a name for a manifest and its results, as the daemon gives one to what is dropped: this one, or its next version
-    that is free.
-    """
-    name = wanted
-    while not Outbox(paths.outbox).is_free(name) or os.path.lexists(paths.inbox / f"{name}.yaml"):
-        name = next_version(name)
-    return name
-
-
-def check_name(name: str) -> str:
-    """Return the name of a result, if it can be one as it stands.
-
-    Raises:
-        JobError: `manifest-invalid`, naming one that can.
-    """
-    if not isinstance(name, str):
-        raise JobError("manifest-invalid", f"The name {name!r} is no text.", f"Use {str(name)!r}, for example.")
-    if not _can_name(name):
-        plain = clean_stem(name).lstrip("~$_") or "job"
-        other = plain if _can_name(plain) else clean_stem(f"job-{plain}")
-        raise JobError(
-            "manifest-invalid", f"{name[:100]!r} cannot name a file everywhere.", f"Use {other!r}, for example."
-        )
-    return name
-
-
-def _can_name(name: str) -> bool:
-    return bool(name) and clean_stem(name) == name and not (ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"))
 
 
 def dump(manifest: Mapping[str, Any]) -> bytes:

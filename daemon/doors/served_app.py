@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gc
+import sys
+from typing import Final
 
 from starlette.types import ASGIApp
 
 from daemon.doors.http.app import create_app
 from daemon.doors.page.pages import environment
+
+#: How long a thread that computes may keep the others waiting, s. With Python's own 5 ms each step of every request would wait so
+#: long while the rows of a large table are checked.
+SWITCH_S: Final = 0.0005
 
 
 def create_served_app() -> ASGIApp:
@@ -19,6 +25,7 @@ def create_served_app() -> ASGIApp:
     app, made = create_app(), environment()
     for name in made.list_templates():
         made.get_template(name)
+    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     return app

@@ -102,8 +102,7 @@ def _bring(path: Path, target: Path, take: bool) -> bool:
     temporary = temporary_name(target.parent)
     try:
         with path.open("rb") as file:
-            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
-        _let_the_group_read(temporary)
+            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size, mode=_MODE)
         return fs.publish(temporary, target)
     finally:
         fs.remove(temporary)
@@ -131,26 +130,20 @@ def _say_it_is_used(target: Path) -> None:
             os.utime(target, follow_symlinks=False)
 
 
-def write_readable(temporary: Path, data: bytes) -> None:
-    """Write a new file that the service can read, whatever the user's umask; it is flushed."""
-    fs.OPS.write(temporary, data)
-    _let_the_group_read(temporary)
+def write_readable(temporary: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a new file that the service can read, whatever the user's umask. `sync`: it is flushed."""
+    fs.OPS.write(temporary, data, sync, _MODE)
 
 
-def replace_readable(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace a file's content atomically by one that the service can read, whatever the user's umask.
-
-    Args:
-        durable: its name is flushed, too; else the caller flushes the folder.
-    """
+def replace_readable(path: Path, data: bytes) -> None:
+    """Replace a file's content atomically and durably by one that the service can read, whatever the user's umask."""
     temporary = temporary_name(path.parent)
     try:
         write_readable(temporary, data)
         fs.rename(temporary, path)
     finally:
         fs.remove(temporary)
-    if durable:
-        fs.OPS.sync_dir(path.parent)
+    fs.OPS.sync_dir(path.parent)
 
 
 def _let_the_group_read(path: Path) -> None:

@@ -76,7 +76,7 @@ def read_defaults(root: Path, name: str, limit: int) -> list[FolderDefaults]:
         with contextlib.suppress(OSError), opened_root(root) as root_fd:
             fd = open_below(root_fd, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
             try:
-                found = sorted(entry for entry in os.listdir(fd) if is_defaults(entry))
+                found = sorted(filter(is_defaults, os.listdir(fd)))
             finally:
                 os.close(fd)
             paths += [os.path.join(folder, entry) for entry in found]

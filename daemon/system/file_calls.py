@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 #: From this number of files on, flushing the whole filesystem is cheaper than flushing each file.
@@ -29,6 +29,8 @@ _DESCRIPTORS = Path("/proc/self/fd")
 _libc = ctypes.CDLL(None, use_errno=True)
 _HERE = -100  # AT_FDCWD: names are relative to the working folder
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE
 
 
 class Ops:
@@ -38,13 +40,17 @@ class Ops:
         """Create a folder, accessible to owner and group only."""
         path.mkdir(mode=0o770)
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        """Write `data` into a new file and flush it. An existing file is removed, not opened, as it may be a link or a pipe."""
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
+        """Write `data` into a new file and flush it. An existing file is removed, not opened, as it may be a link or a pipe.
+
+        Args:
+            mode: exactly these rights, whatever the umask; by default owner's and group's without what the umask takes away.
+        """
         try:
-            fd = os.open(path, _NEW, 0o660)
+            fd = _new_file(path, mode)
         except FileExistsError:
             self.remove(path)
-            fd = os.open(path, _NEW, 0o660)
+            fd = _new_file(path, mode)
         try:
             view = memoryview(data)
             while view:
@@ -101,12 +107,12 @@ class Ops:
         """Rename a file; fails if the target exists."""
         _renameat2(source, target, _RENAME_NOREPLACE)
 
-    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
+    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True, mode: int | None = None) -> int:
         """Copy an open file into a new one and flush it. Returns the bytes copied; stops after `limit` is exceeded.
 
-        Holes stay holes, so that a sparse file costs neither time nor space.
+        Holes stay holes, so that a sparse file costs neither time nor space. `mode`: as of `write`.
         """
-        fd = os.open(target, _NEW, 0o660)
+        fd = _new_file(target, mode)
         try:
             total = _next_data(source_fd, 0)
             while total <= limit and (chunk := os.pread(source_fd, 1 << 20, total)):
@@ -164,10 +170,17 @@ class Ops:
         _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def sync_all(self, paths: Sequence[Path]) -> None:
-        """Flush files and directories; from `MANY` on by one call for each of their filesystems."""
+        """Flush files and directories; from `MANY` on by one call for each of their filesystems.
+
+        The content of all is on its way before the first is waited for, so that the disk commits it once and not once for each.
+        """
         if len(paths) < MANY:
-            for path in paths:
-                _sync(path, os.O_RDONLY)
+            with contextlib.ExitStack() as opened:
+                fds = [opened.enter_context(_opened(path, os.O_RDONLY)) for path in paths]
+                for fd in fds if len(fds) > 1 else []:
+                    _start_writing(fd)
+                for fd in fds:
+                    os.fsync(fd)
             return
         for path in {_device(path): path for path in paths}.values():
             _sync_filesystem(path if path.is_dir() else path.parent)
@@ -181,6 +194,14 @@ def _next_data(fd: int, at: int) -> int:
         if exc.errno == errno.ENXIO:
             return max(at, os.lseek(fd, 0, os.SEEK_END))
         return at  # the filesystem does not report holes
+
+
+def _new_file(path: Path, mode: int | None) -> int:
+    """Return a new file, open for writing. `mode`: exactly its rights; None: owner's and group's that the umask leaves."""
+    fd = os.open(path, _NEW, 0o660 if mode is None else mode)
+    if mode is not None and stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+        os.fchmod(fd, mode)  # before it is flushed: afterwards it would have to be flushed again
+    return fd
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> None:
@@ -203,14 +224,25 @@ def _device(path: Path) -> int:
     return (os.stat(path) if path.parent == _DESCRIPTORS else os.lstat(path)).st_dev
 
 
+def _start_writing(fd: int) -> None:
+    """Have the content of a file written, without waiting. Where that cannot be asked for, as of a folder, it comes later."""
+    _libc.sync_file_range(fd, 0, 0, _WRITE)
+
+
 def _sync(path: Path, flags: int) -> None:
+    with _opened(path, flags) as fd:
+        os.fsync(fd)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
     if path.parent == _DESCRIPTORS:  # a folder used through its descriptor
-        os.fsync(int(path.name))
+        yield int(path.name)
         return
     # A folder of the settings may be a link to another disk; files must not be links.
     link = 0 if flags & os.O_DIRECTORY else os.O_NOFOLLOW
     fd = os.open(path, flags | link | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)

@@ -16,7 +16,7 @@ from daemon.cli.commands.submit import (
 )
 from daemon.cli.common import Shell, json_option
 from daemon.cli.complete import complete_jobs
-from daemon.doors.hand_in import next_name
+from daemon.doors.job_names import next_name
 from daemon.doors.words import option_of
 from daemon.errors import AvatarError
 

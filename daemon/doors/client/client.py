@@ -16,7 +16,8 @@ from daemon.config.paths import Paths
 from daemon.config.settings import Intake
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
-from daemon.doors.hand_in import check_name, hand_in, next_name
+from daemon.doors.hand_in import hand_in
+from daemon.doors.job_names import check_name, next_name
 from daemon.doors.manifest_files import read_jobs
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask

@@ -23,6 +23,10 @@ _HOLDING: Final = (
 )
 
 
+#: Networks of all addresses.
+ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+
+
 class RefusedAddressError(Exception):
     """A host has only addresses that are refused."""
 
@@ -37,17 +41,21 @@ def resolve(host: str, port: int, allow: Sequence[str]) -> list[Address]:
         RefusedAddressError: it has addresses, and all are refused.
         OSError: the name cannot be resolved now.
     """
-    networks = [ipaddress.ip_network(network) for network in allow]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except UnicodeError as exc:  # a part of the name is empty or too long
         raise OSError(f"{host} is no name of a host") from exc
     addresses = list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
-    good = [one for one in addresses if is_public(one) or any(one in network for network in networks)]
+    good = [one for one in addresses if is_public(one) or is_within(one, allow)]
     if not good:
         shown = ", ".join(map(str, addresses))
         raise RefusedAddressError(f"{host} is {shown}, which is not a public address")
     return good
+
+
+def is_within(address: Address, networks: Sequence[str]) -> bool:
+    """Return whether an address lies in one of the networks."""
+    return any(address in ipaddress.ip_network(network) for network in networks)
 
 
 def is_public(address: Address) -> bool:

@@ -66,7 +66,7 @@ def deliver(delivery: Delivery, hooks: Hooks) -> Outcome:
         hook = next((one for one in hooks.targets if one.name == delivery.hook), None)
         if hook is None:
             return Outcome(False, "There is no hook of this name any more.", final=True)
-        return _start(delivery, hook) if hook.command else _send(delivery, hook)
+        return _start(delivery, hook) if hook.command else _send(delivery, hook, hooks.proxy)
     except ConfigError as exc:
         return Outcome(False, str(exc))
     except RefusedAddressError as exc:
@@ -100,7 +100,7 @@ def _start(delivery: Delivery, hook: Hook) -> Outcome:
     return Outcome(False, f"The program ended {how}.{told}", output=output)
 
 
-def _send(delivery: Delivery, hook: Hook) -> Outcome:
+def _send(delivery: Delivery, hook: Hook, proxy: str) -> Outcome:
     url = hook.url
     if hook.url_file is not None:
         url = read_secret_lines(hook.url_file)[0]
@@ -110,7 +110,7 @@ def _send(delivery: Delivery, hook: Hook) -> Outcome:
     if hook.token_file is not None:
         headers["Authorization"] = f"Bearer {_token(hook)}"
     keys = read_keys(hook.secret_file) if hook.secret_file is not None else []
-    return _post(delivery, url, headers, keys, hook.allow, hook.timeout_s)
+    return _post(delivery, url, headers, keys, hook.allow, hook.timeout_s, proxy)
 
 
 def _token(hook: Hook) -> str:
@@ -128,11 +128,17 @@ def _call_back(delivery: Delivery, hooks: Hooks) -> Outcome:
         return Outcome(False, f"`notify` {fault}.", final=True)
     assert callback is not None
     keys = read_keys(callback.secret_file) if callback.secret_file is not None else []
-    return _post(delivery, delivery.url, {"Content-Type": "application/json"}, keys, callback.allow, 10.0)
+    return _post(delivery, delivery.url, {"Content-Type": "application/json"}, keys, callback.allow, 10.0, hooks.proxy)
 
 
 def _post(
-    delivery: Delivery, url: str, headers: dict[str, str], keys: list[bytes], allow: list[str], timeout_s: float
+    delivery: Delivery,
+    url: str,
+    headers: dict[str, str],
+    keys: list[bytes],
+    allow: list[str],
+    timeout_s: float,
+    proxy: str,
 ) -> Outcome:
     timestamp = int(time.time())
     headers = {
@@ -143,7 +149,7 @@ def _post(
     }
     if keys:
         headers["webhook-signature"] = sign(keys, delivery.id, timestamp, delivery.body)
-    answer = post(url, headers, delivery.body, allow=allow, timeout_s=timeout_s)
+    answer = post(url, headers, delivery.body, allow=allow, timeout_s=timeout_s, proxy=proxy)
     if 200 <= answer.status < 300:
         return Outcome(True, f"The answer was {answer.status}.", output=answer.text)
     note = f"The answer was {answer.status}"

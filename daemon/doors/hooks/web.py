@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from daemon.doors.hooks.addresses import Address, resolve
+from daemon.doors.hooks.addresses import ANYWHERE, Address, is_within, resolve
 
 #: So much of an answer is read.
 ANSWER_BYTES: Final = 4096
@@ -32,13 +32,17 @@ class Answer:
     retry_after_s: float = 0.0
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, *, allow: Sequence[str], timeout_s: float) -> Answer:
+def post(
+    url: str, headers: Mapping[str, str], body: bytes, *, allow: Sequence[str], timeout_s: float, proxy: str = ""
+) -> Answer:
     """Send a message, and return the answer, whatever it says. Redirects are answers like others.
 
     Args:
         url: checked by `daemon.config.hooks.url_fault`.
         allow: networks that are accepted although they are private.
         timeout_s: for everything together but the resolution of the name, whose time the system's resolver bounds.
+        proxy: address of an HTTP proxy that is asked unless the host lies in `allow`; empty: none. It may know names that this
+            machine does not; what this machine knows to be private is refused all the same.
 
     Raises:
         RefusedAddressError: the host has only private addresses.
@@ -47,10 +51,25 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, allow: Sequence[s
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    addresses = resolve(host, port, allow)
+    try:
+        addresses = resolve(host, port, allow)
+    except OSError:
+        if not proxy:
+            raise
+        addresses = []
     deadline = time.monotonic() + timeout_s
-    connection = _Pinned(host, port, addresses, ssl.create_default_context() if secure else None, deadline)
+    tls = ssl.create_default_context() if secure else None
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    if proxy and not any(is_within(one, allow) for one in addresses):
+        asked = urlsplit(proxy)
+        at, proxy_port = asked.hostname or "", asked.port or 80
+        connection = _Pinned(at, proxy_port, resolve(at, proxy_port, ANYWHERE), tls, deadline)
+        if secure:
+            connection.set_tunnel(host, port)
+        else:
+            target = f"http://{parts.netloc}{target}"
+    else:
+        connection = _Pinned(host, port, addresses, tls, deadline)
     with contextlib.closing(connection), connection.ended_at_deadline():
         connection.request("POST", target, body, {**headers, "Connection": "close"})
         answer = connection.getresponse()
@@ -81,8 +100,12 @@ class _Pinned(http.client.HTTPConnection):
                 if number == len(self._addresses):
                     raise
         self.sock.settimeout(self._left())
+        through: str | None = getattr(self, "_tunnel_host", None)
+        if through is not None:
+            self._tunnel()  # type: ignore[attr-defined]
         if self._tls is not None:
-            secured = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            name = through or self.host
+            secured = self._tls.wrap_socket(self.sock, server_hostname=name, do_handshake_on_connect=False)
             self._live = self.sock = secured
             secured.do_handshake()
 

@@ -31,6 +31,7 @@ from daemon.doors.http.callers import Callers
 from daemon.doors.http.guard import Guard
 from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.jobs.direct import DirectPost
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers
@@ -113,7 +114,10 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         app.include_router(pages)
         app.state.routes += pages.routes
     app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
-    return Guard(app, [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen)
+    post_job = next(route for route in route_jobs.router.routes if getattr(route, "name", "") == "post_job")
+    return Guard(
+        DirectPost(app, door, post_job), [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen
+    )
 
 
 def _pages() -> list[APIRouter]:

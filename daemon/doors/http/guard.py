@@ -19,7 +19,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.requests import Request
 
 from daemon.doors.http.problems import RequestError, answer_error
 from daemon.errors import escape_unprintable
@@ -134,7 +133,7 @@ class Guard:
         log.info(
             "request",
             method=scope["method"],
-            path=escape_unprintable(Request(scope).url.path),
+            path=escape_unprintable(scope["path"]),
             status=status,
             seconds=round(seconds, 4),
             request_id=request_id,

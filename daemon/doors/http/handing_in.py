@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from daemon.doors.http.body import content_length, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.jobs import handed_in
+from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError
 from daemon.jobs.record import FINISHED
@@ -68,8 +70,13 @@ async def make_job(
 
         def hand_in() -> HandedIn:
             door.ledger.add(caller, sum(path.stat().st_size for path in got.files.values()))
-            kept = take_all_uploads(manifest, lambda one: uploads.find(one, caller))
-            return door.jobs.hand_in(manifest, {**got.files, **kept}, caller, name=name, key=key, take=not kept)
+
+            def find(upload: str) -> Path:
+                return uploads.find(upload, caller)
+
+            kept = take_all_uploads(manifest, find)
+            with row_files(inbox, {**got.files, **kept}, find) as (files, of_rows):
+                return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=not kept, of_rows=of_rows)
 
         # One hop to another thread: each waits for a processor, which a daemon that renders has.
         done = await run_in_threadpool(hand_in)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -65,6 +65,7 @@ STATUS: Final[Mapping[str, int]] = {
     "query-invalid": 422,
     "range-beyond": 416,
     "request-invalid": 400,
+    "rows-slow": 413,
     "too-large": 413,
     "too-many-uploads": 503,
     "upload-unknown": 404,
@@ -167,12 +168,14 @@ def _headers(error: AvatarError, status: int) -> dict[str, str]:
 
 def add_handlers(app: FastAPI) -> None:
     """Have every error of an app answered as a problem, the framework's own included."""
-    app.add_exception_handler(AvatarError, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _framework)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(OSError, _unexpected)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind, answer in _HANDLERS.items():
+        app.add_exception_handler(kind, answer)
+
+
+async def answer_exception(request: Request, exc: Exception) -> Response:
+    """Return what such an app answers to a request for which a route raised an exception."""
+    answer = next(answer for kind, answer in _HANDLERS.items() if isinstance(exc, kind))
+    return await answer(request, exc)
 
 
 async def _known(request: Request, exc: Exception) -> JSONResponse:
@@ -247,3 +250,14 @@ def _methods(request: Request) -> list[str]:
     fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
     found = {method for route in fitting if route.path == fitting[0].path for method in route.methods}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+#: What answers each kind of exception; the first that fits.
+_HANDLERS: Final[Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    AvatarError: _known,
+    RequestValidationError: _invalid,
+    HTTPException: _framework,
+    ClientDisconnect: _gone,
+    OSError: _unexpected,
+    Exception: _unexpected,
+}

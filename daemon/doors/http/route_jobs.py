@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
@@ -17,13 +19,15 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
+from daemon.doors.http.limits import Amount
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.manifest import COMPANIONS, Manifest
 
 router = APIRouter(tags=["jobs"])
 
@@ -272,10 +276,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         await run_in_threadpool(door.ledger.add, caller, sent)
         try:
             manifest.pop("name", None)
-            files = got.files | await run_in_threadpool(
-                take_all_uploads, manifest, lambda one: kept(door).find(one, caller)
-            )
-            _, found, amount = await run_in_threadpool(door.jobs.checked, manifest, files, caller)
+            files, found, amount = await run_in_threadpool(_checked, door, caller, manifest, got.files)
             await run_in_threadpool(door.jobs.check_amounts, amount, caller)
         except JobError as exc:
             return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
@@ -294,6 +295,20 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         elif found.base is None:
             told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
         return JSONResponse(told)
+
+
+def _checked(
+    door: Door, caller: Caller, manifest: dict[str, Any], sent: Mapping[str, Path]
+) -> tuple[dict[str, Path], Manifest, Amount]:
+    """Return the files of a request, uploads included, the job that it describes, and what that takes."""
+
+    def find(upload: str) -> Path:
+        return kept(door).find(upload, caller)
+
+    files = {**sent, **take_all_uploads(manifest, find)}
+    with row_files(door.jobs.paths.inbox, files, find) as (found, of_rows):
+        _, job, amount = door.jobs.checked(manifest, found, caller, of_rows)
+    return files, job, amount
 
 
 @router.post(

@@ -25,10 +25,10 @@ def test_a_request_that_fails_keeps_no_other(room: Room, monkeypatch: pytest.Mon
     broken, _ = sorted(room.settle(), key=lambda job: job.name)
 
     class Refusing(Ops):
-        def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
             if broken.id in str(path) and "spool" in str(path):
                 raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
-            super().write(path, data, sync)
+            super().write(path, data, sync, mode)
 
     monkeypatch.setattr(fs, "OPS", Refusing())
     for name in ("a", "b"):

@@ -19,7 +19,7 @@ from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
 from daemon.doors import render as rendering
 from daemon.doors import standstill as standing
-from daemon.doors.hand_in import check_name
+from daemon.doors.job_names import check_name
 from tests.conftest import Installation, wait_for
 from tests.support.machine.people import ANNA
 

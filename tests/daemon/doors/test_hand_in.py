@@ -195,14 +195,31 @@ def test_what_a_crash_left_is_cleared_a_day_later_and_nothing_that_is_used(
 def _die_after(method: Any, calls: int) -> Any:
     left = calls
 
-    def wrapped(*args: Any) -> Any:
+    def wrapped(*args: Any, **options: Any) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
             raise Crash
-        return method(*args)
+        return method(*args, **options)
 
     return wrapped
+
+
+@pytest.mark.parametrize("umask", [0o007, 0o022, 0o077])
+def test_each_file_of_a_job_is_flushed_once_and_their_folder_once_whatever_the_umask(
+    room: Room, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(os.readlink(f"/proc/self/fd/{fd}")))
+    before = os.umask(umask)
+    try:
+        hand_in(HELLO, paths=room.settings.paths)
+    finally:
+        os.umask(before)
+    assert len(flushed) == len(set(flushed)) == 3, flushed
+    assert flushed[-1] == str(room.inbox)
+    modes = {path.stat().st_mode & 0o777 for path in room.inbox.iterdir() if path.is_file() and "hello" in path.name}
+    assert modes == {0o640}
 
 
 def test_a_full_disk_hands_in_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

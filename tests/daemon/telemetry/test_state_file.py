@@ -25,9 +25,9 @@ class Flushes(Ops):
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         self.threads.append(threading.current_thread())
-        super().write(path, data, sync)
+        super().write(path, data, sync, mode)
 
 
 def test_events_are_written_in_a_thread_and_the_last_write_stands(

@@ -49,9 +49,9 @@ class Unflushed(Ops):
         self.calls.append((name, path))
         self.before(name, path)
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         self._note("write", path)
-        super().write(path, data, sync=False)
+        super().write(path, data, sync=False, mode=mode)
 
     def write_unseen(self, path: Path, data: bytes) -> None:
         self.write(path, data)

@@ -45,11 +45,11 @@ class Watched(Ops):
     def mkdir(self, path: Path) -> None:
         self._do("mkdir", path, lambda: Ops.mkdir(self, path))
 
-    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+    def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
         self._do(
             "write",
             path,
-            lambda: Ops.write(self, path, data, sync),
+            lambda: Ops.write(self, path, data, sync, mode),
             lambda: path.write_bytes(data[: len(data) // 2]),
         )
 
@@ -64,9 +64,12 @@ class Watched(Ops):
     def exchange(self, one: Path, other: Path) -> None:
         self._do("exchange", other, lambda: Ops.exchange(self, one, other))
 
-    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
+    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True, mode: int | None = None) -> int:
         result: int = self._do(
-            "copy", target, lambda: Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
+            "copy",
+            target,
+            lambda: Ops.copy(self, source_fd, target, limit, sync, mode),
+            lambda: target.write_bytes(b"ha"),
         )
         return result
 

@@ -14,7 +14,8 @@ import click
 
 from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell, note, show
-from daemon.doors.hand_in import hand_in, made_up_name
+from daemon.doors.hand_in import hand_in
+from daemon.doors.job_names import made_up_name
 from daemon.errors import AvatarError, MachineError
 from daemon.system import fs
 from daemon.system.safe_open import open_inside

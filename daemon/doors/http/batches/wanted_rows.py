@@ -6,8 +6,10 @@ somebody else, and its kind and priority are what the key may make.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
@@ -21,6 +23,9 @@ from daemon.jobs.batch.table import Row
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
 
+#: How long the rows of one request may take, s: proxies wait no longer for an answer.
+CHECK_S: Final = 60.0
+
 
 def check_rows(
     batch: Manifest,
@@ -30,6 +35,7 @@ def check_rows(
     check_base: Callable[[str], object],
     profiles: SeenProfiles,
     brought: Mapping[str, str],
+    of_rows: Collection[str],
 ) -> Amount:
     """Check every row of a batch; returns what all of them take together.
 
@@ -38,11 +44,12 @@ def check_rows(
         table: its table.
         check_base: refuses a job that a row names as its `base` and that the caller may not see.
         profiles: those that the caller sees.
-        brought: key → name of the file that the request brings for it.
+        brought: key → name of the file that the request brings for it in all rows.
+        of_rows: names of the files that it brings for single rows.
 
     Raises:
         RequestError: `path-refused`: a row names a file of the server; `rows-wrong`: a row is wrong otherwise; `not-allowed`:
-            the key may not make it. Each says the number of the row.
+            the key may not make it. Each says the number of the row. `rows-slow`: to check them takes longer than `CHECK_S`.
         JobError: the table as a whole cannot be used; see `BatchRows`.
     """
     rows = BatchRows(batch, table, batch.inherited)
@@ -51,10 +58,16 @@ def check_rows(
         rows.rows()
     ):  # a table that cannot be read to its end, or has too many rows, is refused before all that follows
         pass
-    jobs, spoken = 0, 0.0
+    jobs, spoken, end = 0, 0.0, time.monotonic() + CHECK_S
     for row in rows.rows():
+        if time.monotonic() > end:
+            raise RequestError(
+                "rows-slow",
+                f"After {CHECK_S:g} s, {jobs} rows of the table were checked and others were left, so no job was made of any.",
+                "Hand in fewer rows at once, or put the table and its manifest into the shared folder.",
+            )
         try:
-            manifest = checked_row(rows, row, caller, settings, check_base, profiles, brought)
+            manifest = checked_row(rows, row, caller, settings, check_base, profiles, brought, of_rows)
         except RequestError as exc:
             if exc.code != "rows-wrong":
                 raise
@@ -72,12 +85,13 @@ def checked_row(
     check_base: Callable[[str], object],
     profiles: SeenProfiles,
     brought: Mapping[str, str],
+    of_rows: Collection[str],
 ) -> Manifest:
     """Return the manifest that a row asks for. Arguments, and errors of a row, as for `check_rows`."""
     found = rows.resolve(row)
     if isinstance(found, RowMistake):
         raise _wrong(found.row.number, found.column, found.message, found.hint, found.code)
-    _refuse_files(found, brought)
+    _refuse_files(found, brought, of_rows)
     manifest = found.manifest
     try:
         check_text_length(manifest, settings)
@@ -93,7 +107,7 @@ def checked_row(
     return manifest
 
 
-def _refuse_files(found: ResolvedRow, brought: Mapping[str, str]) -> None:
+def _refuse_files(found: ResolvedRow, brought: Mapping[str, str], of_rows: Collection[str]) -> None:
     """Refuse a row that names a file which the request does not bring. What its kind has no use for is refused as well: another
     default could change the kind.
     """
@@ -102,13 +116,14 @@ def _refuse_files(found: ResolvedRow, brought: Mapping[str, str]) -> None:
         key for key in COMPANIONS if key != "background" and found.values.get(key) is not None
     }
     named -= {key for key, name in brought.items() if found.values.get(key) == name}
+    named = {key for key in named if found.values.get(key) not in of_rows}
     if files := sorted(named - set(manifest.inherited)):
         number, key = found.row.number, files[0]
         raise RequestError(
             "path-refused",
             f"Row {number} names {str(found.values.get(key))[:80]} (`{key}`), and this door takes no file of the server.",
-            "Send a file for all rows as a part beside the table, let the rows name avatar profiles (`avatar`), or hand in a job "
-            "with its files for each row.",
+            "Upload the file of a row first and write `upload:ID` into its cell, send one for all rows as a part beside the "
+            "table, or let the rows name avatar profiles (`avatar`).",
             errors=[{"pointer": f"#/rows/{number}/{one}", "detail": "rows name no file here"} for one in files],
         )
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.doors.hand_in import HandedIn, check_name, hand_in
+from daemon.doors.hand_in import HandedIn, hand_in
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs, waiting_status
+from daemon.doors.http.jobs.row_uploads import NO_ROW_FILES, RowFiles
 from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
+from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
@@ -28,10 +30,10 @@ class Jobs(FoundJobs):
     """The jobs of one installation, to look at, to hand in and to change."""
 
     def checked(
-        self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
+        self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller, of_rows: RowFiles = NO_ROW_FILES
     ) -> tuple[dict[str, Any], Manifest, Amount]:
         """Return a manifest as it may be handed in, as the daemon would read it, and what it takes; errors as `check_wanted`."""
-        return check_wanted(self, manifest, files, caller)
+        return check_wanted(self, manifest, files, caller, frozenset(of_rows.names))
 
     def check_amounts(self, wanted: Amount, caller: Caller, ledger: JobLedger | None = None) -> None:
         """Refuse what would be more than its key may take.
@@ -66,20 +68,28 @@ class Jobs(FoundJobs):
         name: str | None = None,
         key: str = "",
         take: bool = True,
+        of_rows: RowFiles = NO_ROW_FILES,
     ) -> HandedIn:
         """Hand in a job. When this returns, it is on the disk.
 
         Args:
             take: the files may be moved.
+            of_rows: the files that rows of its table name.
 
         Raises:
             RequestError: as `checked` and `check_amounts`.
             AvatarError: as `daemon.doors.hand_in.hand_in`.
         """
         caller.check_may_submit()
-        wanted, found, amount = self.checked(manifest, files, caller)
+        wanted, found, amount = self.checked(manifest, files, caller, of_rows)
         stem = None if name is None else check_name(name)
         with job_ledger(self.paths.inbox, caller) as ledger:
+
+            def admit() -> None:
+                if ledger is not None:
+                    self.check_amounts(amount, caller, ledger)
+                of_rows.bring(self.paths.inbox)
+
             done = hand_in(
                 wanted,
                 files,
@@ -91,7 +101,7 @@ class Jobs(FoundJobs):
                 complete=True,
                 take=take,
                 wait=False,
-                admit=lambda: None if ledger is None else self.check_amounts(amount, caller, ledger),
+                admit=admit,
             )
             if ledger is not None and not done.again:
                 ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")

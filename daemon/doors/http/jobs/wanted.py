@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,18 @@ from daemon.jobs.speech_length import check_text_length
 
 
 def check_wanted(
-    jobs: FoundJobs, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller
+    jobs: FoundJobs,
+    manifest: Mapping[str, Any],
+    files: Mapping[str, Path],
+    caller: Caller,
+    of_rows: Collection[str] = (),
 ) -> tuple[dict[str, Any], Manifest, Amount]:
     """Return a manifest as it may be handed in, as the daemon would read it, and what it takes.
 
     Args:
         jobs: those that its `base` may be among.
         files: key of the manifest → file of the request.
+        of_rows: names of the files that rows bring.
 
     Raises:
         RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
@@ -70,7 +75,14 @@ def check_wanted(
 
     check_priority(caller.limits, caller.name, found)
     amount = check_rows(
-        found, files[ROWS], caller, jobs.settings, lambda base: _check_base(jobs, base, caller), profiles, brought
+        found,
+        files[ROWS],
+        caller,
+        jobs.settings,
+        lambda base: _check_base(jobs, base, caller),
+        profiles,
+        brought,
+        of_rows,
     )
     return wanted, found, amount
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from daemon.doors.hand_in import check_name
 from daemon.doors.http.answers import Door, TheDoor
 from daemon.doors.http.body import UPLOAD, content_length, received, take_all_uploads
 from daemon.doors.http.callers import Caller
@@ -19,6 +18,7 @@ from daemon.doors.http.incoming import Received
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.profile_owners import SeenProfiles
+from daemon.doors.job_names import check_name
 from daemon.doors.page.looked_at import hand_in_look, wait_for_look
 from daemon.doors.page.new.form import ASKED_AS, FIELDS, FILES, ROWS, KeptFile, NewForm
 from daemon.doors.page.new.table import TableLook, batch_manifest, look_at_table, rows_wrong

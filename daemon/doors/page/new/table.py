@@ -83,7 +83,7 @@ def look_at_table(door: Door, caller: Caller, manifest: Mapping[str, Any], files
         look.rows += 1
         try:
             one = checked_row(
-                rows, row, caller, settings, lambda base: door.jobs.status(base, caller), profiles, brought
+                rows, row, caller, settings, lambda base: door.jobs.status(base, caller), profiles, brought, ()
             )
         except RequestError as exc:
             look.wrong += 1

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,12 @@ def hook(url: str, **more: Any) -> dict[str, Any]:
     return {"name": "studio", "url": url, "allow": ["127.0.0.1"], **more}
 
 
-def one_attempt(**keys: Any) -> Outcome:
+def one_attempt(proxy: str = "", **keys: Any) -> Outcome:
     """Send the trial message to a hook once."""
     message, made = trial(), Hook(**{"name": "studio", **keys})
     delivery = Delivery(0, message.id, "studio", "", message.type, None, "test", "done", "", message.body(made), "waiting",
                         0.0, 0.0, 0, None, "")  # fmt: skip
-    return deliver(delivery, Hooks(targets=[made]))
+    return deliver(delivery, Hooks(targets=[made], proxy=proxy))
 
 
 def test_the_signature_is_what_the_published_library_expects_by_the_new_secret_and_by_the_old(
@@ -197,6 +198,48 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, receiv
     assert not outcome.delivered
     assert "certificate" in outcome.note
     assert studio.received == []
+
+
+@pytest.mark.parametrize(
+    ("url", "first"),
+    [
+        ("http://studio.invalid/told?by=a", b"POST http://studio.invalid/told?by=a HTTP/"),
+        ("https://studio.invalid/told", b"CONNECT studio.invalid:443 HTTP/"),
+    ],
+)
+def test_a_message_goes_through_the_proxy_that_is_named(url: str, first: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor(1) as other:
+        asked = other.submit(answer_once, proxy)
+        outcome = one_attempt(proxy=f"http://127.0.0.1:{proxy.getsockname()[1]}", url=url)
+        assert asked.result().startswith(first)
+        assert not outcome.delivered
+        assert "403" in outcome.note
+
+
+def test_what_is_allowed_within_goes_past_the_proxy_and_what_is_not_never_to_it(receiver: Make) -> None:
+    studio = receiver()
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        at = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        assert one_attempt(proxy=at, url=studio.url, allow=["127.0.0.1"]).delivered
+        assert "not a public address" in one_attempt(proxy=at, url=studio.url).note
+        proxy.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+def answer_once(listener: socket.socket) -> bytes:
+    """Refuse one request, as a proxy does; returns its head."""
+    listener.settimeout(60)
+    connection, _ = listener.accept()
+    with connection:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+        return head
 
 
 def test_a_receiver_that_answers_without_end_is_left(receiver: Make) -> None:

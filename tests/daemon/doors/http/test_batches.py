@@ -123,6 +123,46 @@ def test_a_file_comes_for_all_rows_whose_template_then_names_it(door: Door, way:
         assert answer.code == "path-refused", file
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding", "table"),
+    [
+        ("t.csv", "utf-8", "output,image\nä,{0}\nb,{1}\nc,{0}\n"),
+        ("t.tsv", "utf-16", "output\timage\nä\t{0}\nb\t{1}\nc\t{0}\n"),
+        ("t.jsonl", "utf-8", '{{"output": "ä", "image": "{0}"}}\n{{"output": "b", "image": "{1}"}}\n'),
+    ],
+)
+def test_each_row_may_have_an_upload_of_ones_own(door: Door, name: str, encoding: str, table: str) -> None:
+    anna, ben = door.key("anna"), door.key("ben")
+    pictures = [PORTRAIT.read_bytes(), PORTRAIT.read_bytes() + b"another"]
+    refs = [anna.send("POST", "/uploads?filename=p.png", picture).json["ref"] for picture in pictures]
+    parts = (
+        ("manifest", None, b'{"template": {"kind": "detect"}}'),
+        ("rows", name, table.format(*refs).encode(encoding)),
+    )
+    refused = ben.post_parts("/batches", *parts)
+    assert (refused.code, inbox(door), door.left_over) == ("upload-unknown", [], [])
+    assert anna.post_parts("/validate", ("kind", None, b"batch"), *parts).json["ok"] is True
+    assert (inbox(door), door.left_over) == ([], [])
+    told = anna.post_parts("/batches", *parts)
+    assert told.status == 202, told.body
+    # Then the table names files of the inbox, and another key's rows may not name them
+    (there,) = door.inbox.glob(f"*.{name.partition('.')[2]}")
+    text = there.read_bytes().decode(encoding)
+    brought = {path.name: path.read_bytes() for path in door.inbox.glob("p-*.png")}
+    assert sorted(brought.values()) == sorted(pictures)
+    assert all(one in text for one in brought)
+    assert "upload:" not in text
+    again = ("manifest", None, b'{"template": {"kind": "detect"}}'), ("rows", name, text.encode(encoding))
+    assert ben.post_parts("/batches", *again).code == "path-refused"
+    assert door.left_over == []
+
+
+def test_a_table_whose_check_takes_too_long_is_given_up(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_rows, "CHECK_S", -1.0)
+    refused = send(door.open, NAMES, HELLO)
+    assert (refused.status, refused.code, inbox(door)) == (413, "rows-slow", [])
+
+
 def test_a_table_with_too_many_rows_is_refused_by_its_name_before_any_row_is_checked(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

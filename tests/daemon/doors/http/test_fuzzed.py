@@ -22,7 +22,7 @@ UNENDING = "/events"
 #: allows are refused with 422 rightly.
 LEFT_OUT = "positive_data_acceptance"
 #: Answers that are right, and that Schemathesis cannot know: what is wrong with a manifest is the result of `/validate`,
-#: `tag=true` in a query is a list of one tag, and a new job has no result yet.
+#: `tag=true` in a query is a list of one tag, a new job has no result yet, and a cancelled job is still there to be seen.
 CONFIG = """
 [[operations]]
 include-name = "GET /jobs"
@@ -38,6 +38,11 @@ negative_data_rejection.enabled = false
 include-path-regex = "/result"
 [operations.checks]
 ensure_resource_availability.enabled = false
+
+[[operations]]
+include-path = "/jobs/{job}"
+[operations.checks]
+use_after_free.enabled = false
 """
 
 

@@ -7,11 +7,13 @@ import json
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from daemon.doors.http.body import once_each
+from daemon.doors.http.jobs import Jobs
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import JOB_ID, new_job_id
 from tests.conftest import PORTRAIT, wait_for
@@ -88,6 +90,39 @@ def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> 
     # And another body is refused
     other = door.open.post("/jobs", {**SPEECH, "text": "Other."}, Idempotency_Key="one")
     assert (other.status, other.code) == (422, "key-reused")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Content-Type": "application/json"}, b'{"kind": "speech", "text": "Hello."}', 202),
+        ({"Content-Type": "application/json"}, b'{"kind": "speech", "text": 7, "fps": "x"}', 422),
+        ({"Content-Type": "application/json"}, b'{"kind": "speech", "kind": "video"}', 400),
+        ({"Content-Type": "text/plain"}, b"kind: speech", 415),
+        ({"Content-Type": "application/json", "Authorization": "Bearer none"}, b"{}", 401),
+        ({"Content-Type": "application/json"}, b'{"kind": "speech", "text": "The server is broken."}', 500),
+    ],
+)
+def test_a_plain_post_and_the_route_of_the_description_answer_alike(
+    door: Door, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    handed_in = Jobs.hand_in
+
+    def broken(self: Jobs, manifest: dict[str, Any], *args: Any, **options: Any) -> Any:
+        if "broken" in str(manifest):
+            raise RuntimeError("a fault of ours")
+        return handed_in(self, manifest, *args, **options)
+
+    monkeypatch.setattr(Jobs, "hand_in", broken)
+    given = {"Authorization": f"Bearer {door.key('anna').key}"} | headers
+    answers = [door.open.send("POST", path, body, given) for path in ("/jobs", "/jobs?wait=0")]
+    assert [one.status for one in answers] == [status] * 2
+    own = {"job", "job_id", "name", "source", "links"}  # of each job
+    told = [{key: value for key, value in one.json.items() if key not in own} for one in answers]
+    assert told[0] == told[1]
+    differ = {"date", "x-request-id", "location", "content-length"}
+    sent = [{name: value for name, value in one.headers.items() if name not in differ} for one in answers]
+    assert sent[0] == sent[1]
 
 
 def test_a_client_that_goes_in_the_middle_leaves_nothing(door: Door) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import numpy as np
+import openai
 import pytest
 
 from daemon.config import Settings
@@ -220,6 +221,20 @@ def test_a_batch_with_a_picture_for_all_rows_is_made(house: House) -> None:
     assert (made.status, made.json["state"], made.json["batch"]["done"]) == (200, "done", 2), made.body
 
 
+def test_a_batch_whose_rows_have_pictures_of_their_own_is_made(house: House) -> None:
+    pictures = [PORTRAIT.read_bytes(), b"GIF89a is no portrait"]
+    refs = [house.anna.send("POST", "/uploads?filename=face.png", one).json["ref"] for one in pictures]
+    rows = "output,image\n" + "".join(f"own-{number},{ref}\n" for number, ref in enumerate(refs))
+    made = house.anna.post_parts(
+        "/batches",
+        ("manifest", None, b'{"template": {"kind": "detect"}, "name": "own-faces"}'),
+        ("rows", "faces.csv", rows.encode()),
+        Prefer="wait=60",
+    )
+    assert made.status == 200, made.body
+    assert (made.json["batch"]["done"], made.json["batch"]["failed"]) == (1, 1), made.body
+
+
 def test_the_list_is_paged_filtered_and_only_ones_own(house: House) -> None:
     made = {
         house.ben.post("/jobs", {"kind": "speech", "text": f"Number {word}."}).json["job"]
@@ -279,6 +294,27 @@ def test_openais_clients_get_speech_in_every_form_by_a_job_of_their_own(house: H
     wrong = house.anna.post("/v1/audio/speech", wanted | {"voice": "hart"})
     assert (wrong.status, wrong.json["error"]["code"]) == (400, "voice-unknown")
     assert "'heart'" in wrong.json["error"]["message"]
+
+
+def test_openais_own_client_speaks_streams_lists_and_raises_its_own_errors(house: House) -> None:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{house.anna.port}/v1", api_key=house.anna.key) as client:
+        assert "tts-1" in [one.id for one in client.models.list()]
+        assert client.models.retrieve("tts-1").owned_by == "avatard"
+        spoken = client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT, response_format="wav")
+        assert spoken.content[:4] == b"RIFF"
+        with client.audio.speech.with_streaming_response.create(
+            model="tts-1", voice="heart", input=LONG, response_format="pcm", speed=1.5
+        ) as answer:
+            pieces = list(answer.iter_bytes(4096))
+        assert sum(map(len, pieces)) / 2 / 24_000 > 10
+        with pytest.raises(openai.BadRequestError) as wrong:
+            client.audio.speech.create(model="tts-1", voice="hart", input=TEXT)
+        assert (wrong.value.code, wrong.value.status_code) == ("voice-unknown", 400)
+        with pytest.raises(openai.AuthenticationError) as refused:
+            client.with_options(api_key="avk_none").models.list()
+        assert refused.value.code == "key-refused"
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("whisper-9")
 
 
 def test_speech_that_nobody_waits_for_any_more_is_cancelled(house: House) -> None:
