@@ -29,6 +29,9 @@ _FULL_RANGE = 1
 _SEGMENT_ANY_SHAPE = 0
 #: Least room at each side of a picture that is higher than wide, of its width.
 _ROOM = 0.2
+#: Width from which a picture is not narrow, of its height: squeezed by less than this, the network missed little, and with room
+#: at the sides it took walls and furniture for part of the person.
+_NARROW = 0.85
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,15 @@ class Landmarker:
         """The probability that each pixel of an RGB picture shows a person, 0 to 1, [height, width]; a few px coarse."""
         height, width = picture.shape[:2]
         mask = self._segment(picture)
-        if width < height:
+        if width < _NARROW * height:
             # The network sees a square. Squeezed into one, a narrow picture may lose ears, or the whole person, and with room at
             # the sides it may lose a body that they cut: so what either finds is taken.
             aside = round(max((height - width) / 2, _ROOM * width))
             wider = cv2.copyMakeBorder(picture, 0, 0, aside, aside, cv2.BORDER_REPLICATE)
-            mask = np.maximum(mask, self._segment(wider)[:, aside : aside + width])
-        return mask
+            return np.maximum(mask, self._segment(wider)[:, aside : aside + width])
+        # In others it takes walls, things and people beside the person for part of the person, most of them only in the picture
+        # or in its mirror image: so what both find is taken.
+        return np.minimum(mask, self._segment(picture[:, ::-1])[:, ::-1])
 
     def _segment(self, picture: cv2.typing.MatLike) -> FloatArray:
         return np.asarray(self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask, np.float32)
