@@ -178,7 +178,8 @@ class Manifest(StrictModel):
         "auto",
         description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
         "blur: the whole picture, between black borders, or borders that show it enlarged, blurred and darker. auto: crop where "
-        "the head with its hair stays whole; else the picture is continued beyond its borders where the background there is "
+        "the head with its hair stays whole, but for a twentieth; else the picture is continued beyond its borders where the "
+        "background there is "
         "plain and the head does not come to lie low, and has borders as with blur elsewhere. "
         "Where `background` replaces the picture's own (not with "
         "`background: blur`), there are no borders: what the picture's edge cuts off the person is continued. "

@@ -42,6 +42,7 @@ from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
+from stages.face.rig.chin_room import chin_above_border
 from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
@@ -157,6 +158,9 @@ class Composer:
         """Keep only the fields that a track of such values uses, and only where they are not zero."""
         rig = self._rig
         self._values = _bounded(values, rig.head_names)
+        heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
+        fps = float(self._track.fps)
+        self._values = chin_above_border(self._values, (heads, faces), rig, self._zoom, self.height, fps)
         self._head_names, head = _used(rig.head_names, rig.head, values)
         self._face_names, lower = _used(rig.face_names, rig.lower, values)
         _, upper = _used(rig.face_names, rig.upper, values)

@@ -29,6 +29,11 @@ _FULL_RANGE = 1
 _SEGMENT_ANY_SHAPE = 0
 #: Least room at each side of a picture that is higher than wide, of its width.
 _ROOM = 0.2
+#: Width from which a picture is not narrow, of its height: squeezed by less than this, the network missed little, and with room
+#: at the sides it took walls and furniture for part of the person.
+_NARROW = 0.85
+#: Width below which a picture is a strip, of its height.
+_STRIP = 0.4
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,20 @@ class Landmarker:
         return points * np.array([width, height, width], np.float32)
 
     def person_mask(self, picture: npt.NDArray[np.uint8]) -> FloatArray:
-        """The probability that each pixel of an RGB picture shows a person, 0 to 1, [height, width]; a few px coarse."""
+        """The probability that each pixel of an RGB picture shows a person, 0 to 1, [height, width]; a few px coarse.
+
+        The network takes walls, things and people beside the person for part of the person, most of them only in the picture or
+        in its mirror image: so what is found in both is taken. In a strip it finds too little; what either finds is taken.
+        """
+        found = self._person(picture)
+        mirrored = self._person(picture[:, ::-1])[:, ::-1]
+        strip = picture.shape[1] < _STRIP * picture.shape[0]
+        return np.maximum(found, mirrored) if strip else np.minimum(found, mirrored)
+
+    def _person(self, picture: npt.NDArray[np.uint8]) -> FloatArray:
         height, width = picture.shape[:2]
         mask = self._segment(picture)
-        if width < height:
+        if width < _NARROW * height:
             # The network sees a square. Squeezed into one, a narrow picture may lose ears, or the whole person, and with room at
             # the sides it may lose a body that they cut: so what either finds is taken.
             aside = round(max((height - width) / 2, _ROOM * width))

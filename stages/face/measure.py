@@ -22,6 +22,7 @@ from stages.face.detect import Face, find_upright
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
+from stages.face.mesh import FloatArray
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
@@ -206,14 +207,15 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     frame = _output_frame(options, face, width, height)
     drawn = (frame.video_width, frame.video_height) if frame.extended else (frame.width, frame.height)
     _allow_drawing(ctx, *drawn)
-    portrait = frame.render(source)
-    landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
+    portrait, landmarks = _shown(frame, source, face)
     inner: Inner | None = None
     matte: Matte | None = None
     if frame.extended:
         matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
         if not (options.cut_out or goes_on_unseen(portrait, matte, frame.margins)):
-            frame = frame.bordered()
+            whole, frame = frame, frame.bordered(output_frame.head_box(face.landmarks))
+            if (frame.width, frame.height) != (whole.width, whole.height):
+                (portrait, landmarks), matte = _shown(frame, source, face), None
     if frame.extended and matte is not None:
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         skin = forehead_colour(portrait, landmarks)
@@ -242,6 +244,11 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
         "cautions": [caution.code for caution in cautions],
     }
     return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait, matte
+
+
+def _shown(frame: output_frame.OutputFrame, source: Picture, face: Face) -> tuple[Picture, FloatArray]:
+    """Return the part of the picture that a frame shows, and the face's landmarks in it, as `face.json` will say."""
+    return frame.render(source), np.asarray(np.round(frame.to_output(face.landmarks), 2), np.float32)
 
 
 def _accepted(found: Found, options: PictureOptions) -> tuple[Face, Pose, Clarity, list[Caution]]:

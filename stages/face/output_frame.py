@@ -28,6 +28,9 @@ _EDGE = 0.008
 _LOWEST_MIDDLE = 0.56
 #: Part of the upper and lower borders that is above: captions go below.
 _BORDER_ABOVE = 1 / 4
+#: How much of a crop's side a head may be cut by before the picture gets borders, and the least width of these together, in the
+#: video's side, where the picture can be narrowed for them: thin ones look like a mistake.
+_SLIGHT, _LEAST_BORDERS = 0.05, 0.14
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,22 @@ class OutputFrame:
             self, width=width, height=height, video_width=video[0], video_height=video[1], left=left, top=top
         )
 
-    def bordered(self) -> OutputFrame:
-        """Return the same part of the picture with borders in place of what is added where it is extended."""
-        left, top = (self.video_width - self.width) / 2, (self.video_height - self.height) * _BORDER_ABOVE
-        return replace(self, left=_even_place(left), top=_even_place(top), extended=False)
+    def bordered(self, head: Box) -> OutputFrame:
+        """Return the same part of the picture with borders in place of what is added where it is extended.
+
+        Thin borders become wider, as far as the part that is farthest from the head can be left out.
+        """
+        x, width, inner_width = _narrowed(
+            self.x, self.crop_width, self.width, self.video_width, (head.left, head.right), _BESIDE
+        )
+        y, height, inner_height = _narrowed(
+            self.y, self.crop_height, self.height, self.video_height, (head.top, head.bottom), _OVER
+        )
+        left, top = (self.video_width - inner_width) / 2, (self.video_height - inner_height) * _BORDER_ABOVE
+        return replace(
+            self, x=x, y=y, crop_width=width, crop_height=height, width=inner_width, height=inner_height,
+            left=_even_place(left), top=_even_place(top), extended=False,
+        )  # fmt: skip
 
     def to_output(self, landmarks: FloatArray) -> FloatArray:
         """Convert landmarks, [n, 3] px, from the picture to the scaled crop; depth is scaled like the width."""
@@ -161,12 +176,12 @@ def choose_output_frame(
     """
     cropped = _crop(picture_size, face_center, size, aspect, max_side_px, head)
     if fit == "crop" or (fit == "auto" and (head is None or _shows(cropped, head.within(*picture_size)))):
-        return cropped
+        return cropped  # hair is cut slightly rather than thin borders made
     if fit == "auto" and head is not None:
         shape = size or aspect or picture_size
         part = _around(head.within(*picture_size), picture_size, shape)
         frame = _extended(part, head, size, aspect, max_side_px)
-        return frame.bordered() if _too_low(frame, head) else frame
+        return frame.bordered(head) if _too_low(frame, head) and not cut_out else frame
     if cut_out:
         middle = Box(face_center[0], 0, face_center[0], 0) if head is None else head
         return _extended(Box(0, 0, *picture_size), middle, size, aspect, max_side_px)
@@ -223,8 +238,9 @@ def _crop(
         size = _even(crop_width * scale), _even(crop_height * scale)
     x, y = face_center[0] - crop_width / 2, face_center[1] - crop_height * _FACE_HEIGHT
     if head is not None:
-        x = _containing(x, crop_width, head.left, head.right)
-        y = _containing(y, crop_height, head.top, head.bottom)
+        shown = head.within(width, height)
+        x = _containing(x, crop_width, shown.left, shown.right)
+        y = _containing(y, crop_height, shown.top, shown.bottom, keep_high=True)
     x, y = min(max(x, 0), width - crop_width), min(max(y, 0), height - crop_height)
     return OutputFrame(round(x), round(y), crop_width, crop_height, *size, *size)
 
@@ -234,21 +250,53 @@ def _within(width: float, height: float, max_side_px: int) -> float:
     return min(1.0, max_side_px / min(width, height), float(LONGEST * max_side_px) / max(width, height))
 
 
-def _containing(start: float, length: float, low: float, high: float) -> float:
-    """Move a stretch as little as possible, so that it contains another one, if that is not longer."""
-    if high - low > length:
+def _containing(start: float, length: float, low: float, high: float, keep_high: bool = False) -> float:
+    """Move a stretch as little as possible, so that it contains another one, or slightly less of one that is slightly longer: of
+    its middle, or without its low end.
+    """
+    longer = high - low - length
+    if longer > _SLIGHT * length:
         return start  # around the face, whose hair is cut
+    if longer > 0:
+        return high - length if keep_high else low + longer / 2
     return min(max(start, high - length), low)
 
 
 def _shows(frame: OutputFrame, head: Box) -> bool:
-    """Return whether the head is whole in the crop, to the pixel."""
+    """Return whether the head is whole in the crop, but for a slight part, and the chin to the pixel."""
+    across, down = _SLIGHT * frame.crop_width / 2 + 1, _SLIGHT * frame.crop_height + 1
     return (
-        frame.x <= head.left + 1
-        and frame.y <= head.top + 1
-        and frame.x + frame.crop_width >= head.right - 1
+        frame.x <= head.left + across
+        and frame.y <= head.top + down
+        and frame.x + frame.crop_width >= head.right - across
         and frame.y + frame.crop_height >= head.bottom - 1
     )
+
+
+def _narrowed(
+    start: int, length: int, inner: int, video: int, head: tuple[float, float], beside: float
+) -> tuple[int, int, int]:
+    """Leave out so much of a part of the picture beside the head that the borders become `_LEAST_BORDERS` of the video's side.
+
+    Args:
+        start, length: the part, px of the picture.
+        inner, video: what it takes of the video's side, and that; px of the video.
+        head: where the head begins and ends, px of the picture.
+        beside: what is kept on either side of it, in its length.
+
+    Returns:
+        The narrower part, and what it takes of the video's side; as given where there is no border, or a wide one.
+    """
+    wanted = video * (1 - _LEAST_BORDERS)
+    if not wanted < inner < video:
+        return start, length, inner
+    kept = beside * (head[1] - head[0])
+    low, high = max(head[0] - kept, start), min(head[1] + kept, start + length)
+    scale = inner / length
+    narrow = min(max(_even(wanted), 2 * math.ceil((high - low) * scale / 2)), inner)
+    part = min(round(narrow / scale), length)
+    first = min(max(start + (length - part) / 2, high - part), low)
+    return min(max(round(first), start), start + length - part), part, narrow
 
 
 def _too_low(frame: OutputFrame, head: Box) -> bool:

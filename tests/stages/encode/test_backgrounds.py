@@ -232,6 +232,20 @@ def test_a_plain_mistake_of_the_segmentation_is_mended_and_told(fault: str) -> N
     assert matte.repaired
 
 
+def test_a_gap_in_the_chest_at_the_lower_border_is_none() -> None:
+    # Given a segmentation that misses something bright on the chest, which the lower border cuts
+    portrait = np.array(drawn(384))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    x = round(float(landmarks[mesh.CHIN, 0]))
+    gap = np.s_[-24:, x - 14 : x + 14]
+    portrait[gap] = 250, 240, 120
+    person[gap] = 0
+    # When the person is cut out / Then it belongs to the person
+    assert (split_person(portrait, landmarks, person).cut[-16:, x - 10 : x + 10] > 250).all()
+
+
 def test_an_ear_that_the_segmentation_half_sees_belongs_to_the_person() -> None:
     # Given a segmentation that gives skin beside the face, as of an ear, only a third of a chance, before a busy background
     portrait = np.asarray(drawn(384)).copy()

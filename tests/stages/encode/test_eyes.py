@@ -17,6 +17,7 @@ from stages.encode.blinks import BlinkPainter
 from stages.encode.gaze import GazeLimit
 from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
+from stages.face.eyes import Eyes, judge_eyes
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.eyeball import find_eyeball
@@ -340,6 +341,37 @@ def test_eyes_that_the_mesh_misses_stay_as_they_are_and_the_status_says_so(chang
     assert facts["eyes"] == "unsure"
     assert any("cannot be made out" in warning for warning in ctx.warnings)
     assert not changed(shown, portrait_shown(ctx)).any()
+
+
+def test_a_fold_below_a_lid_is_no_lid_at_any_size(tmp_path: Any) -> None:
+    # Given a photo with a dark fold below one eye
+    plain = job(tmp_path / "plain", smiling())
+    stages.face.run(plain)
+    landmarks = np.array(face_of(plain)["landmarks"], np.float32)
+    picture, eye, along = portrait_of(plain).copy(), outlines(plain)[0], np.linspace(0.0, 1.0, 40)
+    down = eye.edges(along * eye.width)[1] + 0.125 * eye.width
+    fold = eye.corner + along[:, None] * eye.width * eye.across + down[:, None] * eye.down
+    line = picture.copy()
+    cv2.polylines(line, [np.round(fold).astype(np.int32)], False, (60, 30, 25), max(round(0.03 * eye.width), 1))
+    picture = np.asarray(cv2.addWeighted(line, 0.55, picture, 0.45, 0), np.uint8)
+    # When it is looked at in sizes from a sixth to twice its own / Then the eye is where the mesh says, in each
+    for scale in (1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 1.4, 2):
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        resized = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method), np.uint8)
+        assert judge_eyes(resized, landmarks * np.float32(scale)) is Eyes.OPEN, scale
+
+
+def test_narrow_eyes_without_white_are_seen(tmp_path: Any) -> None:
+    # Given eyes of which no white is seen, as of somebody who squints
+    plain = job(tmp_path / "plain", drawn())
+    stages.face.run(plain)
+    picture, landmarks = portrait_of(plain).copy(), np.array(face_of(plain)["landmarks"], np.float32)
+    for eye in outlines(plain):
+        along, down = eye.local((0, 0, picture.shape[1], picture.shape[0]))
+        upper, lower = eye.edges(along)
+        picture[(down > upper) & (down < lower) & (along > 0) & (along < eye.width)] = 70, 55, 50
+    # When they are judged / Then they are open
+    assert judge_eyes(picture, landmarks) is Eyes.OPEN
 
 
 def test_eyes_in_the_shade_of_the_brows_are_seen(tmp_path: Any) -> None:

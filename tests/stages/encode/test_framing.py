@@ -51,21 +51,50 @@ def test_the_video_has_its_shape_and_the_head_is_whole(
     assert frame.left + frame.width <= frame.video_width
     assert frame.top + frame.height <= frame.video_height
     assert abs(frame.video_width - frame.video_height * shape[0] / shape[1]) <= 2 + 2 * shape[0] / shape[1]
-    # And pad and blur show the whole picture, auto the whole head, and crop fills the video
+    # And pad and blur show the whole picture, auto the head but for a slight part, and all of the chin; crop fills the video
     shown = (frame.x, frame.y, frame.x + frame.crop_width, frame.y + frame.crop_height)
     if fit in ("pad", "blur"):  # but for the outermost pixels, if it is extended there
         edge = 1 + 0.01 * min(width, height) * cut_out
         assert max(shown[0], shown[1], width - shown[2], height - shown[3]) <= edge
+    # And a person who is cut out has no borders
+    assert not cut_out or frame.fills or frame.extended
     # And what is extended stands on the lower edge
     assert not frame.extended or frame.top + frame.height == frame.video_height
     if fit == "auto":
         edge = 1 + 0.01 * min(width, height) * (frame.extended or not frame.fills)
-        assert shown[0] <= head.left + edge
-        assert shown[1] <= head.top + edge
-        assert shown[2] >= head.right - edge
+        across, down = (0.025 * frame.crop_width, 0.05 * frame.crop_height) if frame.fills else (0, 0)
+        assert shown[0] <= head.left + edge + across
+        assert shown[1] <= head.top + edge + down
+        assert shown[2] >= head.right - edge - across
         assert shown[3] >= head.bottom - edge
     if fit == "crop":
         assert (frame.width, frame.height) == (frame.video_width, frame.video_height)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0.7, 1.4), st.tuples(*[st.floats(0, 0.4)] * 4), st.tuples(*[st.integers(500, 1100)] * 2))
+def test_borders_are_wide_or_absent(ratio: float, beside: tuple[float, ...], picture: tuple[int, int]) -> None:
+    # Given a head in a picture, and a video of nearly the picture's shape
+    width, height = picture
+    head = Box(beside[0] * width, beside[1] * height, (1 - beside[2]) * width, (1 - beside[3]) * height)
+    size = 512, round(256 / (width / height * ratio)) * 2
+    frame = choose_output_frame(picture, (width / 2, height / 2), size, None, 1080, "auto", head)
+    # When what is added is seen, so that there are borders in its place
+    frame = frame.bordered(head) if frame.extended else frame
+    # Then they are wide, or all the picture beside the head is left out for them
+    for part, video, scale, reach in (
+        (frame.width, frame.video_width, frame.width / frame.crop_width, head.width),
+        (frame.height, frame.video_height, frame.height / frame.crop_height, head.height),
+    ):
+        assert part == video or part <= max(0.86 * video, 1.14 * reach * scale) + 4
+    # And the head is whole in all of its proportions
+    assert frame.width / frame.crop_width == pytest.approx(frame.height / frame.crop_height, rel=0.01)
+    assert frame.fills or (
+        frame.x <= head.left + 0.01 * width and frame.x + frame.crop_width >= head.right - 0.01 * width
+    )
+    assert frame.fills or (
+        frame.y <= head.top + 0.01 * height and frame.y + frame.crop_height >= head.bottom - 0.01 * height
+    )
 
 
 #: A part of the example that cuts the hair and the shoulders, one that does not, and one with more below the head, px.
@@ -137,7 +166,7 @@ def test_a_head_is_not_moved_far_down_by_what_is_added_above() -> None:
 @pytest.mark.parametrize(
     ("part", "manifest"),
     [
-        (_LOWER, {"aspect": "9:16"}),
+        (_LOWER, {"aspect": "11:20"}),
         (_WIDER, {"aspect": "16:9"}),
         (_WIDER, {"aspect": "16:9", "background": "blur"}),
         (_CLOSE, {"aspect": "16:9", "background": "green", "fit": "pad"}),

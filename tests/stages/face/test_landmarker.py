@@ -8,6 +8,7 @@ import numpy as np
 from stages.face.detect import find_upright
 from stages.face.landmarker import shared_landmarker
 from tests.conftest import PORTRAIT
+from tests.support.stages.picture_jobs import astronaut, smiling
 
 
 def test_a_person_in_a_narrow_picture_is_found_as_in_a_wide_one() -> None:
@@ -27,3 +28,22 @@ def test_a_person_in_a_narrow_picture_is_found_as_in_a_wide_one() -> None:
     # Then it is the same person, and the wall is none
     assert (found[wall:] & whole).sum() > 0.9 * (found[wall:] | whole).sum()
     assert found[: wall - 40].mean() < 0.02
+
+
+def test_a_picture_that_is_nearly_square_shows_the_same_person_as_a_square_one() -> None:
+    # Given a picture, and the same without a narrow strip at both sides
+    landmarker, square = shared_landmarker(), np.asarray(smiling().resize((512, 512)))
+    whole = landmarker.person_mask(square) > 0.5
+    for strip in (4, 12):
+        # When the person is looked for in both
+        found = landmarker.person_mask(np.ascontiguousarray(square[:, strip:-strip])) > 0.5
+        # Then it is the same person
+        assert (found != whole[:, strip:-strip]).mean() < 0.01
+
+
+def test_a_picture_shows_the_same_person_as_its_mirror_image() -> None:
+    # Given a picture beside the person of which the network is unsure, and its mirror image
+    landmarker, picture = shared_landmarker(), np.asarray(astronaut())
+    # When the person is looked for in both / Then it is the same person
+    mirrored = landmarker.person_mask(np.ascontiguousarray(picture[:, ::-1]))[:, ::-1]
+    assert np.abs(landmarker.person_mask(picture) - mirrored).max() < 0.05

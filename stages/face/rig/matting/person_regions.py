@@ -99,7 +99,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     if others.any():
         person = _piece_with(face, (person > 0) & ~others)
         probability = np.where(others, 0, probability).astype(np.float32)
-    mended = _holes(person, probability)
+    mended = _holes(person, probability, face)
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
     person = person | mended
@@ -183,15 +183,20 @@ def _without_background(likely: Picture, probability: FloatArray, face: Picture,
     return _piece_with(face, (likely > 0) & (cv2.dilate(alike, kernel) == 0) | (sure > 0))
 
 
-def _holes(person: Picture, probability: FloatArray) -> Picture:
-    """Enclosed gaps that are the segmentation's mistakes; a wide gap, as between arm and body, is none."""
+def _holes(person: Picture, probability: FloatArray, face: Picture) -> Picture:
+    """Enclosed gaps that are the segmentation's mistakes; a wide gap, as between arm and body, is none. A gap at the lower border
+    is one if it lies below the face: the background is seen beside the chest, but not through it.
+    """
     height, width = person.shape
+    columns = np.flatnonzero(face.any(axis=0))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
     holes = np.zeros_like(person)
     for number in range(1, count):
         x, y, across, down, area = stats[number]
+        here = labels == number
         if x and y and x + across < width and y + down < height:
-            here = labels == number
             if area < _HOLE * person.size or float(probability[here].mean()) > _EMPTY:
                 holes[here] = 1
+        elif y and columns[0] <= x and x + across <= columns[-1] + 1 and y + down == height:
+            holes[here] = 1
     return holes

@@ -1,0 +1,64 @@
+"""A chin near the picture's lower border: the head rises so that it stays in the picture while the mouth opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import stages.face
+from stages.face.mesh import CHIN, FloatArray
+from stages.face.rig.chin_room import chin_above_border
+from stages.face.rig.head_bounds import REACH
+from stages.face.rig.rig import Rig, load_rig
+from stages.lipsync.motion_track import PARAMETERS
+from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
+
+pytestmark = pytest.mark.usefixtures("models")
+
+FPS = 25
+
+
+def lowest(rig: Rig, values: FloatArray) -> npt.NDArray[np.float64]:
+    """Height of the chin in each frame, px from the top."""
+    x, y = rig.frame.picture(np.array([0.0, rig.frame.chin]))
+    total = np.full(len(values), y + rig.zoom.by * (y - rig.zoom.y))
+    for names, cells, fields in (
+        (rig.head_names, rig.head_cells, rig.head),
+        (rig.face_names, rig.face_cells, rig.lower),
+    ):
+        row, column = round(float(y) / rig.step) - cells.top, round(float(x) / rig.step) - cells.left
+        total += values[:, [PARAMETERS.index(name) for name in names]] @ fields[:, row, column, 1]
+    return total
+
+
+def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not(tmp_path: Path) -> None:
+    # Given the same face with little and with much room below the chin, and somebody who nods and opens the mouth for 2 seconds
+    values = np.zeros((4 * FPS, len(PARAMETERS)), np.float32)
+    values[FPS : 3 * FPS : 5, PARAMETERS.index("jaw")] = 0.7
+    values[FPS : 3 * FPS, PARAMETERS.index("head_y")] = 0.5 * REACH["head_y"]
+    values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
+    wide = job(tmp_path / "wide", encoded(drawn(640)))
+    stages.face.run(wide)
+    scale = 640 / face_of(wide)["width"]
+    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
+    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.12 * (chin - forehead))))))
+    stages.face.run(close)
+    for ctx, tight in ((wide, False), (close, True)):
+        rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+        heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
+        height = portrait_of(ctx).shape[0]
+        # When the track is drawn
+        moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
+        # Then the chin stays in the picture, and the head moves slowly; where there is room, it moves as it did
+        assert (lowest(rig, values).max() > height) == tight
+        assert lowest(rig, moved).max() <= height
+        rise = (values - moved)[:, PARAMETERS.index("head_y")]
+        assert rise.any() == tight
+        assert np.abs(np.diff(rise)).max() <= 0.15 * REACH["head_y"]
+        # And the video begins and ends at rest, the mouth speaks as before, and no motion is larger than it was
+        assert not (values - moved)[[0, -1]].any()
+        assert not (values - moved)[:, faces].any()
+        assert np.abs(moved[:, PARAMETERS.index("head_y")]).max() <= REACH["head_y"] + 1e-6
