@@ -128,7 +128,7 @@ class Composer:
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._bare_lips = BareLips(rig.oral, (self.width, self.height))
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
-        self._prepare_fields(track.values)
+        self._prepare_fields(track)
 
     @classmethod
     def for_job(cls, ctx: Context) -> Self:
@@ -154,13 +154,12 @@ class Composer:
         on_gpu = samples_on_gpu(ctx.settings)
         return cls(portrait, rig, track, painted_mouths, backdrop, transparent, on_gpu)
 
-    def _prepare_fields(self, values: FloatArray) -> None:
-        """Keep only the fields that a track of such values uses, and only where they are not zero."""
-        rig = self._rig
-        self._values = _bounded(values, rig.head_names)
+    def _prepare_fields(self, track: MotionTrack) -> None:
+        """Keep only the fields that this track uses, and only where they are not zero."""
+        rig, values = self._rig, _bounded(track.values, self._rig.head_names)
         heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
-        fps = float(self._track.fps)
-        self._values = chin_above_border(self._values, (heads, faces), rig, self._zoom, self.height, fps)
+        values = chin_above_border(values, (heads, faces), rig, self._zoom, self.height, float(track.fps))
+        self._values = values
         self._head_names, head = _used(rig.head_names, rig.head, values)
         self._face_names, lower = _used(rig.face_names, rig.lower, values)
         _, upper = _used(rig.face_names, rig.upper, values)
