@@ -16,9 +16,10 @@ import yaml
 from daemon.config import Settings
 from daemon.jobs.record import Job
 from daemon.service import Service
+from daemon.stopping import MARGIN_S, STOP_S
 from daemon.telemetry.journald import JournalSocket, journal_fields
 from daemon.workers.worker import START_S
-from tests.conftest import PORTRAIT, Installation, wait_for
+from tests.conftest import FAST, PORTRAIT, Installation, wait_for
 
 
 class Manager:
@@ -70,7 +71,8 @@ def test_systemd_hears_ready_status_watchdog_and_stopping_in_this_order(managed:
     # When it is stopped / Then it says so, with the time that it may take
     at = len(manager.listen())
     one.stop()
-    assert manager.wait("STOPPING=1", at) < manager.wait("EXTEND_TIMEOUT_USEC=70000000", at)
+    limit_us = int((FAST["lanes"]["drain_s"] + STOP_S + MARGIN_S) * 1e6)
+    assert manager.wait("STOPPING=1", at) < manager.wait(f"EXTEND_TIMEOUT_USEC={limit_us}", at)
 
 
 def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
