@@ -30,6 +30,8 @@ _SURE = 0.9
 _UNLIKELY, _ALIKE = 0.1, 9.0
 #: An unsure part of more than this fraction of the picture has at least this mean probability, or is none of the person.
 _LARGE, _WEAK = 0.02, 0.7
+#: A shoulder beside the neck of which it is not sure is at most this fraction of the picture: chairs are larger.
+_SHOULDER = 0.008
 #: Variance that every colour has at least, squared levels of three channels.
 _NOISE = 20.0
 #: Holes in the mask up to this fraction of the picture are its mistakes; so are larger ones that it is not sure of.
@@ -38,7 +40,7 @@ _HOLE, _EMPTY = 0.004, 0.2
 _CROWN = 0.12
 #: Half the width and height of the place of an ear, in widths and heights of the face; how far its brightness may be from that
 #: of the cheeks, and its colour, 8-bit levels.
-_EAR, _EAR_LIGHT, _SKIN = (0.11, 0.2), 90.0, 8.0
+_EAR, _EAR_LIGHT, _SKIN = (0.14, 0.22), 105.0, 8.0
 #: Sigma of the blur of the distance from the outline, px.
 _STEPS = 1.0
 #: Fraction of the face's area from which a repair of the mask is worth a warning.
@@ -93,7 +95,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     skull = _skull(face, landmarks)
     ears = _ears(picture, landmarks, probability)
     likely = _piece_with(face, (probability > 0.5) | (skull > 0))
-    person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture), ears))
+    person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture, landmarks), ears))
     shown = np.ascontiguousarray(picture, np.uint8)
     others = find_others(shown, person, landmarks, forehead_colour(shown, landmarks)) & (skull == 0)
     if others.any():
@@ -147,7 +149,8 @@ def _ears(picture: FloatArray, landmarks: FloatArray, probability: FloatArray) -
     columns, rows = (np.clip(cheeks[:, axis], 0, picture.shape[1 - axis] - 1) for axis in (0, 1))
     light, red, blue = np.moveaxis(colours - np.median(colours[rows, columns], axis=0), -1, 0)
     # Ears may be redder than cheeks, as light shines through them, and much darker.
-    skin = (np.abs(light) < _EAR_LIGHT) & (red > -_SKIN) & (red < 5 * _SKIN) & (np.abs(blue) < 1.5 * _SKIN)
+    skin = (np.abs(light) < _EAR_LIGHT) & (red > -_SKIN) & (red < 6 * _SKIN)
+    skin &= (blue < 1.5 * _SKIN) & (blue > -1.5 * _SKIN - 0.5 * np.maximum(red, 0))
     whole = ((places > 0) & skin & (probability > _UNLIKELY)).astype(np.uint8)
     closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     return np.asarray(cv2.min(closed, places), np.uint8)
@@ -160,8 +163,13 @@ def _piece_with(face: Picture, mask: npt.NDArray[Any]) -> Picture:
     return np.asarray(labels == np.bincount(found[found > 0]).argmax(), np.uint8)
 
 
-def _without_background(likely: Picture, probability: FloatArray, face: Picture, picture: FloatArray) -> Picture:
-    """Leave out wide parts of which the segmentation is not sure, if they look like the background or are large."""
+def _without_background(
+    likely: Picture, probability: FloatArray, face: Picture, picture: FloatArray, landmarks: FloatArray
+) -> Picture:
+    """Leave out wide parts of which the segmentation is not sure, if they look like the background or are large.
+
+    A part at the lower border that begins below the mouth is a shoulder: dark cloth looks like a dark background.
+    """
     side = min(likely.shape)
     radius = max(1, round(_INWARDS * side))
     sure = _piece_with(face, (probability > _SURE) & (likely > 0))
@@ -177,7 +185,10 @@ def _without_background(likely: Picture, probability: FloatArray, face: Picture,
     for number in range(1, count):
         here = labels == number
         weak = here.sum() > _LARGE * here.size and float(probability[here].mean()) < _WEAK
-        if weak or float(np.median(apart[here])) < _ALIKE:
+        rows = np.flatnonzero(here.any(axis=1))
+        shoulder = rows[-1] == len(likely) - 1 and rows[0] > landmarks[mesh.LOWER_LIP_OUTER[5], 1]
+        shoulder &= here.sum() < _SHOULDER * here.size
+        if weak or (float(np.median(apart[here])) < _ALIKE and not shoulder):
             alike[here] = 1
     # What is left of their edges, up to the sure part, goes with them.
     return _piece_with(face, (likely > 0) & (cv2.dilate(alike, kernel) == 0) | (sure > 0))
