@@ -30,8 +30,6 @@ _SURE = 0.9
 _UNLIKELY, _ALIKE = 0.1, 9.0
 #: An unsure part of more than this fraction of the picture has at least this mean probability, or is none of the person.
 _LARGE, _WEAK = 0.02, 0.7
-#: A shoulder beside the neck of which it is not sure is at most this fraction of the picture: chairs are larger.
-_SHOULDER = 0.008
 #: Variance that every colour has at least, squared levels of three channels.
 _NOISE = 20.0
 #: Holes in the mask up to this fraction of the picture are its mistakes; so are larger ones that it is not sure of.
@@ -95,7 +93,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     skull = _skull(face, landmarks)
     ears = _ears(picture, landmarks, probability)
     likely = _piece_with(face, (probability > 0.5) | (skull > 0))
-    person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture, landmarks), ears))
+    person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture), ears))
     shown = np.ascontiguousarray(picture, np.uint8)
     others = find_others(shown, person, landmarks, forehead_colour(shown, landmarks)) & (skull == 0)
     if others.any():
@@ -163,13 +161,8 @@ def _piece_with(face: Picture, mask: npt.NDArray[Any]) -> Picture:
     return np.asarray(labels == np.bincount(found[found > 0]).argmax(), np.uint8)
 
 
-def _without_background(
-    likely: Picture, probability: FloatArray, face: Picture, picture: FloatArray, landmarks: FloatArray
-) -> Picture:
-    """Leave out wide parts of which the segmentation is not sure, if they look like the background or are large.
-
-    A part at the lower border that begins below the mouth is a shoulder: dark cloth looks like a dark background.
-    """
+def _without_background(likely: Picture, probability: FloatArray, face: Picture, picture: FloatArray) -> Picture:
+    """Leave out wide parts of which the segmentation is not sure, if they look like the background or are large."""
     side = min(likely.shape)
     radius = max(1, round(_INWARDS * side))
     sure = _piece_with(face, (probability > _SURE) & (likely > 0))
@@ -185,10 +178,7 @@ def _without_background(
     for number in range(1, count):
         here = labels == number
         weak = here.sum() > _LARGE * here.size and float(probability[here].mean()) < _WEAK
-        rows = np.flatnonzero(here.any(axis=1))
-        shoulder = rows[-1] == len(likely) - 1 and rows[0] > landmarks[mesh.LOWER_LIP_OUTER[5], 1]
-        shoulder &= here.sum() < _SHOULDER * here.size
-        if weak or (float(np.median(apart[here])) < _ALIKE and not shoulder):
+        if weak or float(np.median(apart[here])) < _ALIKE:
             alike[here] = 1
     # What is left of their edges, up to the sure part, goes with them.
     return _piece_with(face, (likely > 0) & (cv2.dilate(alike, kernel) == 0) | (sure > 0))
