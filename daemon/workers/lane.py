@@ -341,7 +341,8 @@ class Lane:
     def _has_jobs(self) -> bool:
         """Return whether a job waits for this lane, or is being started."""
         return self._has_waiting() or any(
-            self._routes.lane_of(job) == self.name for job in self.state_machine.running.values()
+            job.stage is not None and self._routes.lane_of(job) == self.name  # a batch that is put down has no stage
+            for job in self.state_machine.running.values()
         )
 
     def _has_waiting(self) -> bool:
