@@ -194,7 +194,8 @@ class InboxScanner:
             return seen
         if not unknown and not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
             return seen
-        written = is_written_below(root, name)
+        # What a program holds by a lease is told of by the intake, which cannot read it.
+        written = is_written_below(root, name, leased=None if unknown else True)
         if written:  # also by one who opened it before the watch, or of two who opened it at once, which is heard of as one
             return seen._replace(writing=Writing.OPEN)
         if unknown:

@@ -206,7 +206,7 @@ def test_of_unknown_writers_the_kernel_is_asked_once_when_the_file_has_settled(
 ) -> None:
     # Given a file that lay there before, on a filesystem that tells nothing
     asked: list[str] = []
-    monkeypatch.setattr(scanner, "is_written_below", lambda root, name: asked.append(name))
+    monkeypatch.setattr(scanner, "is_written_below", lambda root, name, **_: asked.append(name))
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "people.csv").write_bytes(b"x")
     one = Watched(tmp_path / "inbox")
