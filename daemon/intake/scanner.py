@@ -1,11 +1,12 @@
 """Looks at the inbox: finds the manifests that lie there, and whether they and their files are whole.
 
-A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
-its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
-size, since a client that writes in bursts stands still between them, and then the kernel is asked; and while a writer has it open,
-`companion_wait_s`. A file that got its name by a rename is whole at once where nobody has it open for writing. Times in the file are
-only compared with themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is looked at, so that a picture and the
-manifest that names it settle in the same time, and nothing is read before it is still.
+A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known
+of its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer
+with its size, since a client that writes in bursts stands still between them, and then the kernel is asked; and while a
+writer has it open, `companion_wait_s`. A file that got its name by a rename is whole at once where nobody has it open for
+writing. Times in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter.
+Every file is looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before
+it is still.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class InboxScanner:
             return seen
         # What a program holds by a lease is told of by the intake, which cannot read it.
         written = is_written_below(root, name, leased=None if unknown else True)
-        if written:  # also by one who opened it before the watch, or of two who opened it at once, which is heard of as one
+        if written:  # also by one who opened it before the watch, and of two who opened it at once, heard of as one
             return seen._replace(writing=Writing.OPEN)
         if unknown:
             return seen._replace(writing=Writing.UNKNOWN, asked=True)

@@ -137,8 +137,8 @@ class Lane:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
-        preloading = [slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None]
-        ending = [asyncio.create_task(stop) for stop in preloading]
+        ahead = [slot for slot in self.slots if slot.preloading_since is not None or slot.starting]  # they have no job
+        ending = [asyncio.create_task(slot.worker.stop(0)) for slot in ahead]
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             await asyncio.gather(*ending, *(slot.worker.stop(0 if slot.job else GRACE_S) for slot in self.slots))
@@ -221,11 +221,14 @@ class Lane:
         try:
             slot.free_bytes = await self._watch.look()
             if starts and slot.worker.starts_first and not self.draining:
+                slot.starting = True
                 await slot.worker.start()
         except MachineError as exc:
             self._pauses.begin(exc)
         except WorkerDied:  # it was told to end
             pass
+        finally:
+            slot.starting = False
 
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
         slot.begin(ticket.stage)

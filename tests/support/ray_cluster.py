@@ -1,9 +1,9 @@
-"""A Ray cluster on this machine, in processes of its own: `python tests/support/ray_cluster.py PORT [GPUS]`. GPUS: of the head's own
-machine. Each line of stdin is a number of machines that are added at once, each with a GPU that is none; it is answered with the
-process ids of their raylets. Ends with its input.
+"""A Ray cluster on this machine, in processes of its own: `python tests/support/ray_cluster.py PORT [GPUS]`. GPUS: of the
+head's own machine. Each line of stdin is a number of machines that are added at once, each with a GPU that is none; it is
+answered with the process ids of their raylets. Ends with its input.
 
-What starts is what the tests need, since most of their time is the start of Ray's processes: no autoscaler, no reader of logs, and
-one processor a machine, for each of which Ray starts a Python ahead.
+What starts is what the tests need, since most of their time is the start of Ray's processes: no autoscaler, no reader of
+logs, and one processor a machine, for each of which Ray starts a Python ahead.
 """
 
 from __future__ import annotations
