@@ -136,7 +136,7 @@ def test_at_the_end_of_the_daemon_a_worker_that_is_started_ahead_of_a_job_is_not
         return None
 
     worker.starts_first, worker.start = True, start  # type: ignore[method-assign]
-    lane._watch = SimpleNamespace(look=look, device=Device())  # type: ignore[assignment]
+    lane._watch = SimpleNamespace(look=look, device=Device())
     job = room.accept()
 
     async def live() -> None:
