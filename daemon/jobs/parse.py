@@ -13,8 +13,9 @@ from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.manifest import COMPANIONS, GROUPS, Manifest
+from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
+from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.copied_marks import merge_marks
 from daemon.jobs.mistakes.document_errors import Mistake, defaults_error, error_of_document, error_with_defaults
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS

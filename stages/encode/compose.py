@@ -43,7 +43,7 @@ from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.chin_room import chin_above_border
-from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
+from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.matting.extend import Inner

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stages.face.mesh import FloatArray
 from stages.face.rig.bare_lips import paint_bare_lips
 from stages.face.rig.colours import FaceColours, luma
-from stages.face.rig.expressions import lower_closes
+from stages.face.rig.expressions.fields import lower_closes
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.lipline import CLOSED_GAP

@@ -18,7 +18,7 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
-from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.expressions.fields import ExpressionFields
 from stages.face.rig.face_frame import FaceBox, FaceFrame
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.mouth_interior import paint_mouth_interior
