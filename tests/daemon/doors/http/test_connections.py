@@ -6,13 +6,17 @@ import http.client
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from daemon.doors.http import connections
+from daemon.doors.http.app import create_app
+from tests.conftest import wait_for
 from tests.daemon.doors.http.conftest import Door
+from tests.support import http_door
 from tests.support.http_door import PATIENCE_S
 
 BEGIN = b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -154,3 +158,23 @@ def test_a_tunnel_is_refused(door: Door) -> None:
     with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
         one.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (answer_of(one).status, one.recv(1)) == (400, b"")
+
+
+def test_what_still_waits_when_the_server_stops_is_told_to_come_again_and_streams_break_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_door, "STOP_S", 0.2)
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    with ThreadPoolExecutor() as pool:
+        with http_door.serving(create_app(door.settings)) as client:
+            waiting = pool.submit(client.post, f"/jobs/{job}/rerun?wait=60", {})
+            following = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+            following.request("GET", f"/jobs/{job}/events")
+            events = following.getresponse()
+            assert events.readline() == b"retry: 3000\n"
+            wait_for("the second job", lambda: len(door.open.get("/jobs").json["jobs"]) == 2)
+        answer = waiting.result()
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "server-stopping", "2")
+    with pytest.raises(http.client.IncompleteRead):
+        events.read()
+    assert [one for one in caplog.records if one.exc_info] == []
