@@ -15,12 +15,14 @@ from daemon.cli.file_checks import check_files
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
+from daemon.doors.hand_in import dump
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
 from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
@@ -40,7 +42,7 @@ SHOWN_ROWS = 20
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
     """Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.
 
-    Exit code 1 when something is wrong.
+    Or a table whose columns are keys of a manifest. Exit code 1 when something is wrong.
 
     \b
     Example:
@@ -86,7 +88,8 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
         return [_defaults_result(root, name, limit)]
     try:
         defaults = read_defaults(root, name, limit)
-        items = parse_manifest(read_manifest(root, name, limit), settings.intake.max_documents, defaults)
+        alone = is_table(name) and dump({"kind": "batch", "rows": path.name})
+        items = parse_manifest(alone or read_manifest(root, name, limit), settings.intake.max_documents, defaults)
     except JobError as exc:
         items = [exc]
     return [_result(item, root, os.path.dirname(name), settings, voices) for item in items]
