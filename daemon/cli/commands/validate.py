@@ -56,6 +56,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
             if result.get("defaults"):
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
+            for key, origin in result.get("inherited", {}).items():
+                click.echo(f"{head}: `{key}` is not in it, but comes from {origin}")
             if "sets" in result:
                 keys = ", ".join(result["sets"]) or "nothing"
                 click.echo(f"{head}: the defaults of the manifests in its folder and below; it sets {keys}")
@@ -124,7 +126,8 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
-        return {"ok": False, **exc.to_dict()}
+        inherited = {} if isinstance(item, JobError) else dict(item.inherited)
+        return {"ok": False, **exc.to_dict(), **({"inherited": inherited} if inherited else {})}
     told: dict[str, Any] = {
         "ok": True,
         "manifest": item.model_dump(mode="json"),

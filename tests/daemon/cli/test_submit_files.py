@@ -103,3 +103,16 @@ def test_what_options_give_is_not_told_as_defaults_of_a_folder(installation: Cal
     told = one.avatar("submit", str(one.root / "a.yaml"), "--set", "text=Hello", code=1).stderr
     assert "`txt` is not a known key" in told
     assert "Defaults of" not in told
+
+
+def test_validate_says_which_keys_of_a_wrong_job_come_from_the_defaults_of_its_folder(
+    installation: Callable[..., Installation],
+) -> None:
+    one = installation()
+    (one.root / "_defaults.yaml").write_text("voice: nobody\n")
+    (one.root / "a.yaml").write_text("kind: speech\ntext: Hello.\n")
+    told = one.avatar("validate", str(one.root / "a.yaml"), code=1).stdout
+    assert "named 'nobody'" in told
+    assert "`voice` is not in it, but comes from _defaults.yaml" in told
+    (one.root / "a.yaml").write_text("kind: speech\ntext: Hello.\nvoice: noone\n")
+    assert "comes from" not in one.avatar("validate", str(one.root / "a.yaml"), code=1).stdout
