@@ -237,8 +237,8 @@ def _validate(
     except ValidationError as exc:
         errors = told_errors(exc.errors(include_url=False))
     if errors or read.wrong:
-        if defaults:
-            lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
+        if told_of := [one.path for one in defaults if one.path]:
+            lost.append(f"Defaults of {' and '.join(told_of)} apply to it.")
         mistakes = _mistakes(read, merged, errors)
         error = error_with_defaults(mistakes, lost, inherited)
         told = DocumentError(error.code, error.message, error.hint)
