@@ -334,7 +334,9 @@ class Composer:
             self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(state.speaking))
+                cover = on_colours(
+                    visible.cover(OPEN_SLIT * visible.blunt * self._rig.frame.unit) * np.float32(state.speaking)
+                )
                 seen += cover * (self._paint_interior(parameters, visible, head, state) - seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)

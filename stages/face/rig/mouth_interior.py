@@ -118,7 +118,7 @@ def paint_mouth_interior(
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
     bare = paint_bare_lips(box, (upper, lower), outline)
-    aside = paint_mouth_corners(box, outline)
+    aside = paint_mouth_corners(box, (upper, lower), outline)
     shown = np.dstack([box.at(), bare[..., 3]])
     return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
 
