@@ -1,6 +1,7 @@
 """Raises a head slowly where its chin would go down over the picture's lower border while it speaks.
 
-In a close crop there is less room below the chin than an open mouth takes, and nothing is known of what is below.
+In a close crop there is less room below the chin than an open mouth takes, and nothing is known of what is below. Where the head
+cannot rise as far, the jaw opens less.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ _ROOM = 0.012
 #: The head rises before what needs it, and stays up after it, by so many seconds; sigma of how it moves there, and the time in
 #: which that begins and ends with the video.
 _AROUND_S, _SOFT_S, _ENDS_S = 0.5, 0.2, 0.4
+#: The least part of its opening that the jaw keeps, and sigma of how that changes, seconds.
+_LEAST_OPEN, _JAW_SOFT_S = 0.45, 0.03
 
 
 def chin_above_border(
     values: FloatArray, columns: tuple[list[int], list[int]], rig: Rig, zoom: Zoom, height: int, fps: float
 ) -> FloatArray:
-    """A track whose head rises where the chin would leave the picture, no farther than it moves in the track anyhow.
+    """A track whose head rises where the chin would leave the picture, and whose jaw opens less where that is not enough.
+
+    The head rises no farther than it moves in the track anyhow.
 
     Args:
         values: the motion, [frames, parameters], its head within the reach of the rig's fields.
@@ -39,18 +44,23 @@ def chin_above_border(
     chin = rig.frame.picture(np.array([0.0, rig.frame.chin]))
     per_head, per_face = _down_at(chin, rig.head, rig.head_cells, rig), _down_at(chin, rig.lower, rig.face_cells, rig)
     down = values[:, heads] @ per_head + values[:, faces] @ per_face + zoom.by * (chin[1] - zoom.y)
-    parts = values[:, heads] / np.array([REACH[name] for name in rig.head_names], np.float32)
+    reached = np.array([REACH[name] for name in rig.head_names], np.float32)
+    parts = values[:, heads] / reached
     length = np.linalg.norm(parts, axis=1)
     most = min(float(length.max(initial=0.0)), 1.0)
     column = rig.head_names.index("head_y")
     by_reach = float(per_head[column]) * REACH["head_y"]
     rise = _rise(chin[1] + down, height, by_reach * (most + np.maximum(parts[:, column], 0.0)), fps)
-    if not rise.any():
-        return values
-    parts[:, column] -= rise / by_reach
-    parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
+    if rise.any():
+        parts[:, column] -= rise / by_reach
+        parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
+    over = chin[1] + down + (parts * reached - values[:, heads]) @ per_head - height
+    jaw = rig.face_names.index("jaw")
+    kept = _jaw_kept(np.asarray(over, np.float32), values[:, faces[jaw]] * per_face[jaw], fps)
     raised = values.copy()
-    raised[:, heads] = parts * np.array([REACH[name] for name in rig.head_names], np.float32)
+    if rise.any():
+        raised[:, heads] = parts * reached
+    raised[:, faces[jaw]] *= kept
     return raised
 
 
@@ -79,3 +89,18 @@ def _rise(chin: FloatArray, height: int, most: FloatArray, fps: float) -> FloatA
     since = (np.arange(len(soft)) / (_ENDS_S * fps)).clip(0, 1)
     ends = since * since * (3 - 2 * since)
     return np.asarray(soft * ends * ends[::-1], np.float32)
+
+
+def _jaw_kept(over: FloatArray, opened: FloatArray, fps: float) -> FloatArray:
+    """The part of its opening that the jaw keeps in each frame, [frames].
+
+    Args:
+        over: how far the chin is below the picture, px, [frames]; negative above the border.
+        opened: how far down the jaw takes it, px, [frames].
+        fps: frames per second.
+    """
+    given = np.clip(over / np.maximum(opened, 1e-3), 0.0, 1 - _LEAST_OPEN) * (over > 0)
+    if not given.any():
+        return np.ones(len(over), np.float32)
+    held = cv2.dilate(given.astype(np.float32)[None], np.ones((1, 2 * round(2 * _JAW_SOFT_S * fps) + 1), np.uint8))
+    return np.asarray(1 - cv2.GaussianBlur(held, (0, 0), sigmaX=_JAW_SOFT_S * fps, sigmaY=0.1)[0], np.float32)

@@ -166,10 +166,10 @@ def test_the_texture_of_the_wall_beside_the_outline_does_not_move_with_the_perso
     blotches = np.clip(clouds / clouds.std(), 0, 2)[..., None] * np.array([-14.0, 2.0, -18.0])
     portrait = np.where(away[..., None] > 1, np.clip(portrait + blotches, 0, 255), portrait).astype(np.uint8)
     matte = split_person(portrait, landmarks, person)
-    # Then they belong to the background: nothing is raised where they differ
+    # Then they belong to the background: hardly anything is raised where they differ
     beside = (away > 4.5) & (away < 9) & (np.abs(blotches).max(axis=-1) > 9)
     assert beside.sum() > 300
-    assert (matte.alpha[beside].astype(int) - matte.cut[beside] > 8).mean() < 0.05
+    assert (matte.alpha[beside] > 16).mean() < 0.03
 
 
 def test_nothing_is_copied_into_the_background_behind_the_person() -> None:

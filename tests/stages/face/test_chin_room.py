@@ -1,4 +1,4 @@
-"""A chin near the picture's lower border: the head rises so that it stays in the picture while the mouth opens."""
+"""A chin near the picture's lower border: the head rises, and the jaw opens less, so that it stays in the picture."""
 
 from __future__ import annotations
 
@@ -62,3 +62,26 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         assert not (values - moved)[[0, -1]].any()
         assert not (values - moved)[:, faces].any()
         assert np.abs(moved[:, PARAMETERS.index("head_y")]).max() <= REACH["head_y"] + 1e-6
+
+
+def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> None:
+    # Given a close crop, and somebody who opens the mouth soon after the start and holds the head still
+    values = np.zeros((2 * FPS, len(PARAMETERS)), np.float32)
+    values[8:14, PARAMETERS.index("jaw")] = 0.8
+    wide = job(tmp_path / "wide", encoded(drawn(640)))
+    stages.face.run(wide)
+    scale = 640 / face_of(wide)["width"]
+    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
+    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.09 * (chin - forehead))))))
+    stages.face.run(close)
+    rig = load_rig(close.settings.paths.cache, portrait_of(close), np.array(face_of(close)["landmarks"], np.float32))
+    heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
+    height = portrait_of(close).shape[0]
+    # When the track is drawn
+    moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
+    # Then the chin stays in the picture, and the mouth still opens
+    assert lowest(rig, values).max() > height + 3
+    assert lowest(rig, moved).max() <= height + 0.5
+    jaw = PARAMETERS.index("jaw")
+    assert moved[8:14, jaw].min() > 0.4 * 0.8
+    assert not moved[[0, -1]].any()

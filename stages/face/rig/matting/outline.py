@@ -22,6 +22,9 @@ _DARK = 0.018, 0.03
 #: widths and heights of the face. The width from which they are one, of the shorter side: along a sharpened outline, the
 #: background has a thin bright line.
 _EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
+#: Width of darker strands at most that another background gets, of the shorter side, and deviation of the background's colour,
+#: in 8-bit levels, between which they end to be told from it.
+_THREAD, _PLAIN = 0.006, (2.5, 5.0)
 #: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
 _SHADOW = 0.3, 0.7
 #: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
@@ -40,15 +43,17 @@ _FAINT = 12
 _RADIUS, _STRICT = 3, 30.0
 
 
-def find_outline(pixels: DoubtfulPixels, small: SideColours, own: SideColours, landmarks: FloatArray) -> Picture:
-    """The person's alpha, uint8 [height, width].
+def find_outline(
+    pixels: DoubtfulPixels, small: SideColours, own: SideColours, landmarks: FloatArray
+) -> tuple[Picture, Picture]:
+    """The person's alpha, uint8 [height, width], and the same without dark things that have no colour of the person or the hair.
 
     Args:
         pixels: of the portrait.
         small, own: colours at all pixels of the small picture, and at the doubtful pixels of the portrait.
         landmarks: [478, 3] px.
     """
-    regions, height, width = pixels.regions, *pixels.portrait.shape[:2]
+    regions = pixels.regions
     coarse = _coarse(pixels, small)
     outwards = pixels.at(regions.outwards) * np.float32(pixels.side / min(regions.person.shape))
     share, belief, odd = mixture(
@@ -65,19 +70,26 @@ def find_outline(pixels: DoubtfulPixels, small: SideColours, own: SideColours, l
     alpha += outside_share(outwards, pixels.side) * (step(wide, *_SHADOW) - wide)
     # What is darker than the wall is most often hair; what is brighter is an earring, if it hangs where earrings do.
     dark = pixels.own.sum(axis=0) < own.wall.mean.sum(axis=0)
-    alpha = np.maximum(alpha, odd * dark * (1 - step(outwards / pixels.side, *_DARK)))
+    darker = odd * dark * (1 - step(outwards / pixels.side, *_DARK))
     odd *= _beside_ears(pixels, landmarks) * ~dark
     if odd.any():
         alpha = np.maximum(alpha, step(pixels.opened(odd, _THIN), *_GAP))
     # The farther inside, the less a colour like the background's is believed to be the background.
     inwards = pixels.at(regions.inwards) / min(regions.person.shape)
-    among_hair = _among_hair(own)
-    shaded = step(inwards, *_SHADED) * (1 - among_hair)
+    hairy = among_hair(own)
+    shaded = step(inwards, *_SHADED) * (1 - hairy)
     alpha += shaded * (np.maximum(step(alpha, *_GAP), alpha) - alpha)
-    alpha = np.maximum(alpha, step(inwards - _DEEPER * among_hair, *_INSIDE))
+    alpha = np.maximum(alpha, step(inwards - _DEEPER * hairy, *_INSIDE))
+    strands = (darker - pixels.opened(darker, _THREAD)) * (1 - step(np.sqrt(own.wall.variance / 3), *_PLAIN))
+    return _levels(pixels, np.maximum(alpha, darker)), _levels(pixels, np.maximum(alpha, strands))
+
+
+def _levels(pixels: DoubtfulPixels, alpha: FloatArray) -> Picture:
+    """Alpha of the whole portrait, uint8 [height, width], by that of the doubtful pixels, 0 to 1, [n]."""
+    sure, (height, width) = pixels.regions.sure, pixels.portrait.shape[:2]
     level = np.round(alpha * (255 + 2 * _FAINT) - _FAINT)
-    level = np.where(pixels.at(regions.sure) > 0.5, 255, np.clip(level, 0, 255))
-    whole = cv2.resize(regions.sure, (width, height), interpolation=cv2.INTER_NEAREST) * 255
+    level = np.where(pixels.at(sure) > 0.5, 255, np.clip(level, 0, 255))
+    whole = cv2.resize(sure, (width, height), interpolation=cv2.INTER_NEAREST) * 255
     whole[pixels.rows, pixels.columns] = level
     return _without_specks(np.asarray(whole, np.uint8), _SPECK * pixels.side)
 
@@ -101,7 +113,7 @@ def _coarse(pixels: DoubtfulPixels, sides: SideColours) -> FloatArray:
     return _guided(pixels.small, alpha)
 
 
-def _among_hair(sides: SideColours) -> FloatArray:
+def among_hair(sides: SideColours) -> FloatArray:
     """1 where the person has the hair's colour, 0 elsewhere, at the doubtful pixels, [n]."""
     hair = sides.hair
     if hair is None:

@@ -38,7 +38,7 @@ _HOLE, _EMPTY = 0.004, 0.2
 _CROWN = 0.12
 #: Half the width and height of the place of an ear, in widths and heights of the face; how far its brightness may be from that
 #: of the cheeks, and its colour, 8-bit levels.
-_EAR, _EAR_LIGHT, _SKIN = (0.11, 0.2), 90.0, 8.0
+_EAR, _EAR_LIGHT, _SKIN = (0.14, 0.22), 105.0, 8.0
 #: Sigma of the blur of the distance from the outline, px.
 _STEPS = 1.0
 #: Fraction of the face's area from which a repair of the mask is worth a warning.
@@ -147,7 +147,8 @@ def _ears(picture: FloatArray, landmarks: FloatArray, probability: FloatArray) -
     columns, rows = (np.clip(cheeks[:, axis], 0, picture.shape[1 - axis] - 1) for axis in (0, 1))
     light, red, blue = np.moveaxis(colours - np.median(colours[rows, columns], axis=0), -1, 0)
     # Ears may be redder than cheeks, as light shines through them, and much darker.
-    skin = (np.abs(light) < _EAR_LIGHT) & (red > -_SKIN) & (red < 5 * _SKIN) & (np.abs(blue) < 1.5 * _SKIN)
+    skin = (np.abs(light) < _EAR_LIGHT) & (red > -_SKIN) & (red < 6 * _SKIN)
+    skin &= (blue < 1.5 * _SKIN) & (blue > -1.5 * _SKIN - 0.5 * np.maximum(red, 0))
     whole = ((places > 0) & skin & (probability > _UNLIKELY)).astype(np.uint8)
     closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     return np.asarray(cv2.min(closed, places), np.uint8)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.rig.matting.clean_cut import clean_cut
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
+from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import find_outline
 from stages.face.rig.matting.person_regions import find_regions
@@ -52,7 +56,9 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray) -> Matte:
     front = spread_colours(small, regions.sure)
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
-    return fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own)
+    alpha, clean = find_outline(pixels, everywhere, own, landmarks)
+    cut = clean_cut(clean, pixels, own, forehead_colour(pixels.portrait, landmarks))
+    return replace(fill_behind(pixels, alpha, own), cut=cut)
 
 
 def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:

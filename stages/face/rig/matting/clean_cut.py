@@ -1,0 +1,117 @@
+"""Cleans the person's outline for another background, where the colours of the person and the background are alike.
+
+There the colours leave scraps of the background beside the person and bites in it, and before another background both are seen.
+A smooth line near the segmentation's outline takes their place. Where the colours differ, strands stay.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.mesh import FloatArray
+from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_share, step
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.matte import Picture
+from stages.face.rig.matting.outline import among_hair
+from stages.face.sampling import blur
+
+Mask = npt.NDArray[np.bool_]
+
+#: Squared distance of the background's colour from the person's and from the hair's, in their variances, between which they begin
+#: to be trusted.
+_PERSON_APART, _HAIR_APART = (3.0, 12.0), (6.0, 20.0)
+#: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
+_BALD = 40.0**2
+#: Deviation of the background's colour, in 8-bit levels, between which nothing outside the outline is told from it.
+_BUSY = 8.0, 20.0
+#: How far inside and outside of the segmentation's outline the smooth line may go, and over which distance it is soft; of the
+#: shorter side.
+_WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
+#: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
+_SMOOTHED, _BLUR = 0.03, 0.003
+#: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
+#: transparent parts and gaps are certain.
+_CERTAIN, _PLAIN = 0.6, 5.0
+#: Half the width of the square in which a stain is even, of the shorter side; how much alpha differs within it at most and for no
+#: stain at all; and shares of the person that count as nothing there, and as all.
+_STAIN, _EVEN, _THERE = 0.005, (0.5, 0.9), (0.3, 0.7)
+#: Alpha from which a piece of the person is one, and how far from it its soft edge reaches, of the shorter side.
+_PIECE, _EDGE = 40, 0.008
+#: Alpha below which an enclosed hole is one, and up to which width it is closed, of the shorter side.
+_HOLE, _WIDEST = 215, 0.02
+
+
+def clean_cut(alpha: Picture, pixels: DoubtfulPixels, own: SideColours, forehead: FloatArray) -> Picture:
+    """The person's alpha for another background, uint8 [height, width].
+
+    Args:
+        alpha: by the colours, uint8 [height, width].
+        pixels: of the portrait.
+        own: colours at these pixels.
+        forehead: its colour, RGB [3].
+    """
+    regions, side = pixels.regions, pixels.side
+    where = pixels.rows, pixels.columns
+    to_side = 1 / min(regions.person.shape)
+    inwards = (pixels.at(regions.inwards) - pixels.at(regions.outwards)) * np.float32(to_side)
+    if own.hair is not None and float(((own.hair[0] - forehead) ** 2).sum()) < _BALD:
+        own = SideColours(own.person, own.wall, None)
+    deviation = np.sqrt(own.wall.variance / 3)
+    outside = outside_share(np.maximum(-inwards, 0) * np.float32(side), side)
+    trusted = _trusted(own) * (1 - outside * step(deviation, *_BUSY))
+    # A median follows the edges that the colours show, but no scraps and no bites.
+    width = 2 * round(_SMOOTHED * side / 2) + 1
+    smooth = blur(cv2.medianBlur(alpha, min(width, 255)), max(_BLUR * side, 0.5))[where].astype(np.float32) / 255
+    least, most = (np.clip(0.5 + (inwards + by) / _SOFT, 0, 1) for by in (-_WITHIN, _BEYOND))
+    smooth = np.clip(smooth, least, most)
+    # Gaps are between strands of hair only: skin and cloth are whole.
+    bare = 1 - among_hair(own)
+    level = alpha[where].astype(np.float32) / 255
+    level = np.maximum(level, bare * least)
+    cut = alpha.copy()
+    cut[where] = np.round(255 * (smooth + trusted * (level - smooth)))
+    certain = np.zeros(cut.shape, bool)
+    certain[where] = (trusted > _CERTAIN) & (deviation < _PLAIN)
+    return _in_one_piece(_without_stains(cut, certain, side), certain, side)
+
+
+def _trusted(own: SideColours) -> FloatArray:
+    """How far the colours tell the person from the background at the doubtful pixels, 0 to 1, [n]."""
+    person, wall, hair = own.person, own.wall, own.hair
+    apart = ((person.mean - wall.mean) ** 2).sum(axis=0) / (person.variance + wall.variance + 2 * NOISE)
+    trusted = step(apart, *_PERSON_APART)
+    if hair is not None:
+        apart = ((hair[0][:, None] - wall.mean) ** 2).sum(axis=0) / (hair[1] + wall.variance + 2 * NOISE)
+        trusted = np.maximum(trusted, step(apart, *_HAIR_APART))
+    return trusted
+
+
+def _without_stains(cut: Picture, certain: Mask, side: int) -> Picture:
+    """Alpha where no wide part that is not `certain` is half transparent, which would be a stain; edges stay soft."""
+    kernel = np.ones((2 * max(1, round(_STAIN * side)) + 1,) * 2, np.uint8)
+    slope = cv2.subtract(cv2.dilate(cut, kernel), cv2.erode(cut, kernel)).astype(np.float32) / 255
+    even = (1 - step(slope, *_EVEN)) * ~certain
+    level = cut.astype(np.float32) / 255
+    level += even * (step(level, *_THERE) - level)
+    return np.asarray(np.round(255 * level), np.uint8)
+
+
+def _in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
+    """Alpha without pieces apart from the largest, faint ones too, and without small holes, but for what is `certain`."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((cut > _PIECE).astype(np.uint8))
+    if count < 2:
+        return cut
+    largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    reach = max(1, round(_EDGE * side))
+    around = cv2.dilate(largest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    apart = (around == 0) | ((cut > _PIECE) & (largest == 0))
+    whole = np.where(apart & ~certain, 0, cut).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((whole < _HOLE).astype(np.uint8), connectivity=4)
+    left, top, across, down, area = stats.T
+    height, width = cut.shape
+    closed = (left > 0) & (top > 0) & (left + across < width) & (top + down < height) & (area < (_WIDEST * side) ** 2)
+    closed[0] = False
+    whole[closed[labels] & ~certain] = 255
+    return whole

@@ -1,0 +1,71 @@
+"""Cut-outs of people whose colours the background has, too: no scraps of it beside them, and no bites out of them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from stages.face import mesh
+from stages.face.landmarker import shared_landmarker
+from stages.face.mesh import FloatArray
+from stages.face.rig.matting.matte import Picture
+from stages.face.rig.matting.split_person import split_person
+from tests.support.stages.picture_jobs import drawn
+
+pytestmark = pytest.mark.usefixtures("models")
+
+SIDE = 512
+
+
+def person_before(kind: str) -> tuple[Picture, FloatArray, FloatArray, npt.NDArray[np.float32]]:
+    """A drawn person before spots of the hair's or skin's colour: picture, landmarks, segmentation, px outside the outline."""
+    portrait = np.ascontiguousarray(np.asarray(drawn(SIDE)))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait)
+    inside = (person > 0.5).astype(np.uint8)
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5) - cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    top, x = int(np.flatnonzero(inside.any(axis=1))[0]), int(landmarks[mesh.FOREHEAD, 0])
+    hair = portrait[top + 12, x].astype(np.float32)
+    y, x = landmarks[mesh.CHEEKS[0], 1::-1].astype(int)
+    own = hair if kind == "hair" else portrait[y, x].astype(np.float32)
+    random = np.random.default_rng(5)
+    spots = cv2.resize(random.random((SIDE // 12, SIDE // 12), np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    wall = own + (spots[..., None] - 0.5) * np.array((90, 80, 70)) + random.normal(0, 2, portrait.shape)
+    cover = np.clip(0.5 - away / 2, 0, 1)[..., None]
+    picture = np.clip(cover * portrait + (1 - cover) * wall, 0, 255).astype(np.uint8)
+    return picture, landmarks, person, np.asarray(away, np.float32)
+
+
+@pytest.mark.parametrize("kind", ["hair", "skin"])
+def test_colours_that_the_background_has_too_leave_no_scraps_and_no_bites(kind: str) -> None:
+    # When somebody before spots of the own colours is cut out
+    portrait, landmarks, person, away = person_before(kind)
+    cut = split_person(portrait, landmarks, person).cut
+    # Then the outline is one smooth line near that of the segmentation
+    assert cv2.connectedComponents((cut > 40).astype(np.uint8))[0] == 2
+    assert cut[away > 8].max() < 20
+    assert (cut[away < -8] < 235).mean() < 0.002
+
+
+def test_the_rim_of_an_ear_that_light_shines_through_is_not_cut_off() -> None:
+    # Given a wide ear whose rim is as red and dark as light from behind makes it, and of which the segmentation is hardly sure
+    portrait = np.array(drawn(SIDE))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    across = float(landmarks[mesh.RIGHT_SIDE, 0] - landmarks[mesh.LEFT_SIDE, 0])
+    x, y = (round(float(value)) for value in landmarks[mesh.LEFT_SIDE, :2])
+    beside = np.arange(SIDE) < x - 2
+    portrait[:, beside], person[:, beside] = (60, 62, 60), 0.0
+    ear = np.zeros(person.shape, np.uint8)
+    cv2.ellipse(
+        ear, (round(x - 0.07 * across), y), (round(0.08 * across), round(0.12 * across)), 0, 0, 360, (1,), cv2.FILLED
+    )
+    portrait[ear > 0] = 133, 60, 50
+    person[ear > 0] = np.maximum(person[ear > 0], 0.4)
+    # When the person is cut out / Then the ear is whole
+    cut = split_person(portrait, landmarks, person).cut
+    assert np.percentile(cut[cv2.erode(ear, np.ones((7, 7), np.uint8)) > 0], 2) > 150
