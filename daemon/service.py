@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from daemon.config.reload import ReloadedSettings, reload_settings
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.operations import Operations
 from daemon.control.spool_requests import SpoolRequests
-from daemon.errors import AvatarError, ConfigError, MachineError
+from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.history.keeper import HistoryKeeper
@@ -26,7 +25,6 @@ from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
 from daemon.intake.watcher import Watcher
 from daemon.jobs.record import Job
-from daemon.jobs.stages import LaneName, Stage
 from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimates.estimate_errors import EstimateErrors
@@ -61,14 +59,9 @@ from daemon.telemetry.slots import SlotCollector, gpu_slots
 from daemon.telemetry.state_file import ERRORS, StateFile, learned_times, read_state
 from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.abandoned_files import remove_abandoned_files
-from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices
-from daemon.workers.lane import Lane, MakeWorker, SlotWatch
-from daemon.workers.process import WorkerProcess
-from daemon.workers.remote.pool import CLUSTER_CODES, RayPool
-from daemon.workers.remote.portable import REMOTE_CPU, REMOTE_GPU, is_portable
-from daemon.workers.remote.worker import RemoteWatch, RemoteWorker
+from daemon.workers.lanes import Lanes
+from daemon.workers.remote.portable import is_portable
 from daemon.workers.routes import Routes
-from daemon.workers.scheduler import Scheduler
 
 log = structlog.get_logger()
 
@@ -107,20 +100,13 @@ class Service:
             mounted=partial(self.admission.mount_guard.held, adopt=False),
         )
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
-        cpus = settings.lanes.cpu.slots
         self.pauses = Pauses(self.spool.root / "paused.json")
-        self._scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpus = self._make_gpu_lanes()
-        self.voice = self._make_lane("voice", 1)
-        self.cpu = self._make_lane("cpu", cpus)
-        self.ray = RayPool(settings, self.events, self._cluster_changed) if settings.lanes.ray.is_used else None
-        self.remote = self._make_remote_lanes()
-        self.lanes = [*self.gpus, self.voice, self.cpu, *self.remote]
+        self.lanes = Lanes(settings, self.state_machine, self.pauses, self.routes, self.events)
         self.batches = BatchKeeper(
             settings, self.spool, self.outbox, self.state_machine, self.admission.claims.builder, self._disk
         )
         operations = Operations(
-            self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk, self.batches
+            self.state_machine, self.admission, self.lanes.all, self.pauses, self.events, self._disk, self.batches
         )
         self.batches.cancel = operations.run_request
         self._wake = Wakeup()
@@ -135,16 +121,16 @@ class Service:
             self._disk,
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.metrics.registry.register(SlotCollector(self.lanes))
-        if self.ray is not None:
-            self.metrics.registry.register(ClusterCollector(self.ray))
-        for lane in self.lanes:
+        self.metrics.registry.register(SlotCollector(self.lanes.all))
+        if (ray := self.lanes.ray) is not None:
+            self.metrics.registry.register(ClusterCollector(ray))
+        for lane in self.lanes.all:
             self.metrics.paused.labels(lane.title)  # at zero, until it pauses
         self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
         state_json = self.spool.root / "state.json"
         before = read_state(state_json)
         estimator = Estimator(learned_times(before))
-        backlog = Backlog(estimator, self._slots_by_lane, self._slots_apart)
+        backlog = Backlog(estimator, self.lanes.slots_by_lane, self.lanes.slots_for_long_stages)
         self.turns = Turns(self.ready_queue, backlog)
         self.status_writes = LatestWrites()
         self.status = StatusWriter(
@@ -159,10 +145,10 @@ class Service:
         errors = EstimateErrors(partial(_expected_s, estimator, self.turns), before.get(ERRORS))
         self.metrics.registry.register(EstimateCollector(errors))
         self.state_writes = LatestWrites()
-        slots = partial(gpu_slots, [*self.gpus, *self.remote])
+        slots = partial(gpu_slots, [*self.lanes.gpus, *self.lanes.remote])
         self.state = StateFile(state_json, estimator, errors, slots, self.state_writes)
         self.lane_log = LaneLog(self.spool.root / LANE_LOG)
-        self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
+        self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes.all, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
@@ -183,73 +169,6 @@ class Service:
             self.events.add(subscriber)
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
-
-    def _make_gpu_lanes(self) -> list[Lane]:
-        """Return a lane for each GPU, or one without a GPU of its own."""
-        devices = find_devices(self.settings.lanes.gpu.devices, os.environ, cards_that_answer())
-        return [
-            self._make_lane(
-                "gpu", 1, f"gpu {device.label}" if len(devices) > 1 else "gpu",
-                partial(WorkerProcess, cuda_devices=device.visible), DeviceWatch(device) if device.label else None,
-            )
-            for device in devices
-        ]  # fmt: skip
-
-    def _make_remote_lanes(self) -> list[Lane]:
-        """Return a lane for each slot on the cluster, so that one whose machine has a fault pauses alone."""
-        if self.ray is None:
-            return []
-        wanted: list[tuple[LaneName, int, frozenset[Stage]]] = [
-            ("gpu", self.settings.lanes.ray.gpus, REMOTE_GPU), ("cpu", self.settings.lanes.ray.cpus, REMOTE_CPU),
-        ]  # fmt: skip
-        lanes = []
-        for name, count, stages in wanted:
-            for number in range(1, count + 1):
-                title = f"ray {name} {number}"
-                device = Device(f"ray {number}", name="a machine of the Ray cluster", stages=stages)
-                make_worker = partial(RemoteWorker, pool=self.ray, slot=title)
-                lanes.append(
-                    self._make_lane(name, 1, title, make_worker, RemoteWatch(device, self.ray), is_remote=True)
-                )
-        return lanes
-
-    def _cluster_changed(self, error: MachineError | None) -> None:
-        """Let the slots on the cluster stand still while it cannot be used, and go on when it can."""
-        for lane in self.remote:
-            if error is None:
-                lane.end_pause_of(*CLUSTER_CODES)
-            else:
-                lane.begin_pause(error)
-
-    def _slots_by_lane(self) -> Counter[LaneName]:
-        """Return how many jobs each lane works on at once; each of several GPUs is a lane of its own, of one name. Those of the
-        cpu lane run short stages, too.
-        """
-        return Counter(lane.name for lane in self._at_work() if not self._draws_only(lane) for _ in lane.slots)
-
-    def _slots_apart(self) -> int:
-        """Return how many slots run long stages of the cpu lane only."""
-        return sum(len(lane.slots) for lane in self._at_work() if self._draws_only(lane))
-
-    def _at_work(self) -> list[Lane]:
-        """Return the lanes without those on a cluster that is gone."""
-        return [lane for lane in self.lanes if not (lane.is_remote and lane.pause)]
-
-    @staticmethod
-    def _draws_only(lane: Lane) -> bool:
-        return lane.is_remote and lane.name == "cpu"
-
-    def _make_lane(
-        self, name: LaneName, slots: int, title: str = "", make_worker: MakeWorker = WorkerProcess,
-        watch: SlotWatch | None = None, *, is_remote: bool = False,
-    ) -> Lane:  # fmt: skip
-        lane = Lane(
-            name, slots, self.state_machine, partial(self._scheduler.next_ticket, name), self.routes, make_worker,
-            list if is_remote else partial(self.routes.preloads, name), self._scheduler.costs, title, watch, is_remote,
-            reads_ahead=not is_remote,
-        )  # fmt: skip
-        self._scheduler.slots.setdefault(name, []).extend(lane.slots)
-        return lane
 
     # -- run and stop --------------------------------------------------------------------------------------------
 
@@ -289,7 +208,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
-        self.lane_log.began([name for lane in self.lanes for name in lane.slot_names])
+        self.lane_log.began(self.lanes.slot_names)
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)
@@ -317,10 +236,7 @@ class Service:
                     inbox=str(self.settings.paths.inbox),
                     notified=watcher.trusted(self.settings.paths.inbox),
                 )
-                if self.ray is not None:
-                    self.ray.start()
-                for lane in self.lanes:
-                    lane.start()
+                self.lanes.start()
                 self.systemd.ready()
                 ready()
                 await self._work(watcher)
@@ -386,10 +302,10 @@ class Service:
             task.cancel()
         # What they leave is recovered at the next start. An empty call ends after those before it, so that the manifests that are
         # being taken in become jobs.
-        ends = [within(grace_s + LANES_S, lane.title, lane.drain(grace_s)) for lane in self.lanes]
+        ends = [within(grace_s + LANES_S, lane.title, lane.drain(grace_s)) for lane in self.lanes.all]
         await asyncio.gather(within(INTAKE_S, "intake", self._disk.run(int)), *ends)
-        if self.ray is not None:
-            await within(CLUSTER_S, "ray", self.ray.close())
+        if self.lanes.ray is not None:
+            await within(CLUSTER_S, "ray", self.lanes.ray.close())
 
     async def _end(self) -> None:
         """Write down what is known; each part gets a bounded time."""
@@ -424,7 +340,7 @@ class Service:
         if change.applied:
             configure_logging(self.settings.log)
             self.routes.forget()
-            for lane in self.lanes:
+            for lane in self.lanes.all:
                 lane.restart_workers()
             self._wake.notify()
             # What waits for a moment that the old settings gave asks the new ones.
@@ -436,7 +352,7 @@ class Service:
         late = time.monotonic() - self._loop_ran_at
         if late >= STUCK_S:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
-        paused = [lane.title for lane in self.lanes if lane.pause]
+        paused = [lane.title for lane in self.lanes.all if lane.pause]
         return True, f"ok, paused: {', '.join(paused)}" if paused else "ok"
 
 

@@ -30,6 +30,7 @@ from tests.support import layers
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, start_prepared
 from tests.support.machine.server_process import server_process
+from tests.support.shares import shares_of_tests
 
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
 # threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
@@ -234,6 +235,11 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     layers.mark(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return shares_of_tests(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

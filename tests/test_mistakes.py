@@ -15,7 +15,8 @@ import stages.face
 import stages.tts
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
-from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
 from daemon.jobs.parse import parse_manifest
 from stages.encode.captions.cues import Cue, to_srt, to_vtt

@@ -18,8 +18,8 @@ from docs_portrait import good_portrait
 from docs_status import status_page
 from docs_tables import table
 
-from daemon.jobs.manifest import GROUPS as NESTED
 from daemon.jobs.manifest import Manifest, json_schema
+from daemon.jobs.manifest_values import GROUPS as NESTED
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them. A key that is not here comes last.

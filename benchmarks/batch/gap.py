@@ -83,7 +83,7 @@ class WatchedWorker(ReplayedWorker):
 async def measure(folder: Path, waiting: int, jobs: int) -> list[float]:
     """Return the gaps between jobs in the GPU's slot, s."""
     replay = Replay(folder, Costs({}, RUN_S))
-    lane = replay.service.gpus[0]
+    lane = replay.service.lanes.gpus[0]
     slot = lane.slots[0]
     worker = WatchedWorker(lane.name, replay.service.settings, slot.worker._on_notice, replay.costs)
     slot.worker = worker

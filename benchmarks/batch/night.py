@@ -56,7 +56,11 @@ async def measure(replay: Replay, jobs: int) -> tuple[float, float, int]:
     past = read_past(replay.service.spool, wall, time.time())
     busy_s = sum(span.ended - span.began for span in past.spans["gpu"])
     waited_s = sum(one.ended - one.began for one in idle_times(past, "gpu") if one.why == NEXT_JOB)
-    return took, busy_s / max(1e-9, busy_s + waited_s), getattr(replay.service.gpus[0].slots[0].worker, "loads", 0)
+    return (
+        took,
+        busy_s / max(1e-9, busy_s + waited_s),
+        getattr(replay.service.lanes.gpus[0].slots[0].worker, "loads", 0),
+    )
 
 
 def main() -> None:

@@ -77,13 +77,13 @@ async def measure(replays: list[Replay], jobs: int, flushes: Flushes) -> list[Me
 
 def only_measured(replay: Replay) -> None:
     """Let the gpu lane take nothing but the jobs that are measured: they have a higher priority than those that wait."""
-    choose = replay.service.gpus[0]._choose
+    choose = replay.service.lanes.gpus[0]._choose
 
     def higher(slot: Slot, now: float) -> Ticket | None:
         ticket = choose(slot, now)
         return ticket if ticket is not None and ticket.priority > 0 else None
 
-    replay.service.gpus[0]._choose = higher
+    replay.service.lanes.gpus[0]._choose = higher
 
 
 def main() -> None:

@@ -121,11 +121,11 @@ class Replay:
             path.mkdir()
         self.service = Service(settings)
         self.service._make_folders()
-        for lane in self.service.lanes:
+        for lane in self.service.lanes.all:
             for slot in lane.slots:
                 slot.worker = ReplayedWorker(lane.name, settings, slot.worker._on_notice, self.costs)
         if self.choose_gpu is not None:
-            self.service.gpus[0]._choose = self.choose_gpu(self.service)
+            self.service.lanes.gpus[0]._choose = self.choose_gpu(self.service)
 
     def add(self, stage: str = "check", name: str = "n") -> Job:
         """Put a video whose voice and mouth need the GPU into the queue of a stage, as if it had been dropped."""
@@ -152,12 +152,12 @@ class Replay:
 
     def start(self) -> None:
         """Start the lanes."""
-        self.service.lane_log.began([name for lane in self.service.lanes for name in lane.slot_names])
-        for lane in self.service.lanes:
+        self.service.lane_log.began(self.service.lanes.slot_names)
+        for lane in self.service.lanes.all:
             lane.start()
 
     async def stop(self) -> None:
         """End the lanes."""
-        for lane in self.service.lanes:
+        for lane in self.service.lanes.all:
             await lane.drain(0)
         self.service.lane_log.ended()

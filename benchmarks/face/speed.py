@@ -33,7 +33,7 @@ PARTS = {
     "· segmentation": ("face/landmarker.py", "person_mask"),
     "· matte and background": ("rig/matting/split_person.py", "split_person"),
     "· lip line": ("rig/lipline.py", "lip_curves"),
-    "· expressions": ("rig/expressions.py", "all"),
+    "· expressions": ("expressions/fields.py", "all"),
     "· turning the fields": ("rig/rig.py", "_to_picture"),
     "· mouth": ("rig/mouth_interior.py", "paint_mouth_interior"),
     "· folds": ("rig/creases.py", "find_creases"),

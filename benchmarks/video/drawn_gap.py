@@ -1,7 +1,8 @@
-"""Whether the measuring mesh sees the lips part that a video parts in its pauses, and their figure where it does not.
+"""The gap of the lips as it was drawn, beside what the measuring mesh reads: in pauses and at P, B, M.
 
 A mouth that hardly opens and one that the mesh does not see open measure alike: in paintings, it takes the row of teeth for the
-upper lip. The composer knows where it put both lips, so the mesh's reading is compared with that.
+upper lip. Of other faces it reads a gap where the lips are shut. The composer knows where it put both lips, so the mesh's
+reading is compared with that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from benchmarks.video import measures
 from stages.encode.compose import Composer
 from stages.encode.mouth import MouthOpening
+from stages.face import mesh
 
 #: Where the gap is taken, in parts of the way between the mouth's corners: about where the mesh has its points.
 _ACROSS = np.linspace(0.14, 0.86, 8)
@@ -56,6 +58,14 @@ def silent_lips(composer: NotingComposer, faces: measures.Faces, words: list[dic
     open_ = drawn > _LEAST
     seen = float((read * drawn)[open_].sum() / (drawn**2)[open_].sum()) if open_.any() else float("nan")
     return SilentLips(measures.unrest(drawn if seen < SEES else read), seen)
+
+
+def worst_closure(composer: NotingComposer, faces: measures.Faces, phones: list[dict[str, Any]]) -> float:
+    """Return the greatest drawn gap in the frames shown at the middle of each P, B and M, in parts of the mouth's width."""
+    middles = [int((p["start"] + p["end"]) / 2 * faces.fps) for p in phones if p["phone"] in measures.CLOSED]
+    shown = np.array([at for at in middles if at < len(faces.full)], int)  # the control's sound may be longer
+    widths = np.array([mesh.mouth_width(faces.full[at]) for at in shown])
+    return float((_drawn(composer, shown) / widths).max(initial=0.0))
 
 
 def _drawn(composer: NotingComposer, frames: Iterable[int]) -> measures.Series:

@@ -47,7 +47,7 @@ _LIPS = tuple(sorted({*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER, *mesh.UPPER_
 _BROWS = ((46, 52, 53, 55, 63, 65, 66, 70, 105, 107), (276, 282, 283, 285, 293, 295, 296, 300, 334, 336))
 _LIDS = tuple(tuple(sorted({*upper, *lower})) for upper, lower, _ in mesh.EYES)
 _OPEN = frozenset("ɑæOAIWʌ")
-_CLOSED = frozenset("pbm")
+CLOSED = frozenset("pbm")
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def lag(faces: Faces, phones: list[dict[str, Any]]) -> tuple[int, float]:
     contrast = {}
     for shift in LAGS:
         means = []
-        for kind in (_OPEN, _CLOSED):
+        for kind in (_OPEN, CLOSED):
             at = [(p["start"] + p["end"]) / 2 + shift / faces.fps for p in phones if p["phone"] in kind]
             means.append(float(np.interp(at, time, gap).mean()) if at else 0.0)
         contrast[shift] = means[0] - means[1]
@@ -231,7 +231,7 @@ def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
     gaps = np.array([mesh.lip_gap(points) for points in faces.full])
     found = []
     for phone in phones:
-        if phone["phone"] in _CLOSED:
+        if phone["phone"] in CLOSED:
             first, last = int(phone["start"] * faces.fps) - 1, int(np.ceil(phone["end"] * faces.fps))
             if last < len(gaps):  # the control's sound may be longer
                 found.append(float(gaps[max(first, 0) : last + 1].min()))

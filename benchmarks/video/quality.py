@@ -3,10 +3,10 @@
     python -m benchmarks.video.quality PICTURES_OR_FOLDERS... [--random 3 --jobs 2 --out DIR]
 
 Renders fixed sentences over every portrait with the real stages and measures the finished MP4s (`measures.py`: THEval's figures,
-lag and closed lips; `drawn_gap.py`: lips in pauses; `mouth_pops.py`: sudden changes between the lips; `movement.py`: turns,
-travel, gaps, gaze, blinks), and what the head's field does to them (`head_fields.py`). `OUT/results.md` has a table with goals,
-means, the worst portraits and those that miss (also printed), `OUT/results.json` all figures, `OUT/index.html` the contact sheets
-(`contact_sheets.py`). Refused portraits are listed with the reason.
+lag and closed lips; `drawn_gap.py`: lips as they were drawn; `mouth_pops.py`: sudden changes between the lips; `movement.py`:
+turns, travel, gaps, gaze, blinks), and what the head's field does to them (`head_fields.py`). `OUT/results.md` has a table with
+goals, means, the worst portraits and those that miss (also printed), `OUT/results.json` all figures, `OUT/index.html` the contact
+sheets (`contact_sheets.py`). Refused portraits are listed with the reason.
 
 `--random N` adds portraits of the package random-face, from today's seeds, so that nobody tuned to them. Measures have to prove
 themselves, too: a control is judged by another text's sound, shifts that were put in have to be found, and of two made-up
@@ -88,6 +88,7 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
         "lag": shift,
         "contrast": contrast,
         "worst_gap": max(gaps),
+        "drawn_gap": drawn_gap.worst_closure(composer, faces, timing["phones"]),
         "pop": mouth_pops.worst_pop(measures.frames_of(ctx.path("video.mp4")), faces).levels,
         "open_touches": float(sum(gap > CLOSED for gap in gaps)),
         "blinks": measures.blinks_per_minute(faces),
@@ -100,8 +101,8 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
 
 #: Figures whose worst value over the sentences counts: the function that finds it.
 _WORST: dict[str, Callable[[list[float]], float]] = {
-    "lag": lambda values: max(values, key=abs), "worst_gap": max, "pop": max, "gap_max": max, "blink": min, "jaw_speed": max,
-    "determinant": min, "least": min, "most": max,
+    "lag": lambda values: max(values, key=abs), "worst_gap": max, "drawn_gap": max, "pop": max, "gap_max": max, "blink": min,
+    "jaw_speed": max, "determinant": min, "least": min, "most": max,
 }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 from click.exceptions import NoSuchCommand, NoSuchOption
 
-from daemon.jobs.manifest import KEYS_BELOW, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import KEYS_BELOW
 from daemon.jobs.mistakes.key_names import meant_key
 
 #: What people type for a command, from the words of other tools.

@@ -8,7 +8,6 @@ What is cut short leaves no job, and litter that the daemon clears.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from daemon.config.paths import Paths
-from daemon.doors.job_names import made_up_name
+from daemon.doors.job_names import check_name, made_up_name
 from daemon.doors.keys import KeyFile, opened_key, request_digest
+from daemon.doors.row_files import ROWS, bring_files_of_rows, check_there, files_of_rows
 from daemon.doors.shared_files import (
     file_digest,
     replace_readable,
@@ -29,7 +29,6 @@ from daemon.doors.shared_files import (
     write_readable,
 )
 from daemon.errors import AvatarError, JobError
-from daemon.intake.companion_names import CompanionNames
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of, record_name
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -41,8 +40,6 @@ from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import check_right
 
-#: Key of the table of a batch.
-ROWS = "rows"
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
 
@@ -118,7 +115,8 @@ def hand_in(
         chosen: whether the door chose `name`; another one then does not make it another job of its key.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         checked: what `check` returned for the manifest and the files; by default it is checked here.
-        complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
+        complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox; those of rows
+            are brought from beside the table.
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
         wait: whether to wait while somebody else hands in with the same key.
         admit: called before a new job is handed in, and not for one that was handed in before; what it raises ends it.
@@ -130,6 +128,8 @@ def hand_in(
         OSError: a file cannot be read, or the inbox not be written.
     """
     files = dict(files or {})
+    if name is not None:
+        check_name(name)  # `_defaults` would be no job, but hold for all
     _check_label("by", by, MAX_BY)
     _check_label("key", key, MAX_KEY)
     _check_files(files)
@@ -141,9 +141,15 @@ def hand_in(
     given = {*files, *checked.inherited}
     named = {field: file for field, file in checked.companions().items() if complete and field not in given}
     digests = {field: file_digest(path) for field, path in files.items()}
-    if not key:
-        _check_there(named, paths.inbox)
+
+    def begin() -> None:
+        check_there(named, paths.inbox)
+        of_rows = files_of_rows(checked, files, paths.inbox) if complete and ROWS in files and not checked.base else {}
         admit()
+        bring_files_of_rows(of_rows, paths.inbox)
+
+    if not key:
+        begin()
         return _Submission(
             dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
         ).hand_in()
@@ -157,8 +163,7 @@ def hand_in(
             )
         resumed = bool(register.job)
         if not resumed:
-            _check_there(named, paths.inbox)
-            admit()
+            begin()
             stem = name or made_up_name(_words(manifest, files))
             register.begin(new_job_id(), stem, request)
         submission = _Submission(
@@ -385,16 +390,3 @@ def _check_files(files: Mapping[str, Path]) -> None:
             raise JobError("manifest-invalid", f"`{key}` names no file.", f"Use one of {', '.join(COMPANIONS)}.")
         if not path.is_file():
             raise JobError("file-missing", f"{path} is not a file.", "Name a file that is there and can be read.")
-
-
-def _check_there(named: Mapping[str, str], inbox: Path) -> None:
-    """Refuse what would wait for a file that nobody brings. `named`: key of the manifest → name in the inbox."""
-    names = CompanionNames(inbox)
-    for key, name in named.items():
-        found = names.find(name, key)
-        if not os.path.lexists(inbox / found.name):
-            raise JobError(
-                "file-missing",
-                f"`{key}` names {name}, which is neither here nor in the inbox.",
-                found.hint("") or "Name a file that is there and can be read.",
-            )

@@ -46,13 +46,19 @@ def check_name(name: str) -> str:
     """
     if not isinstance(name, str):
         raise JobError("manifest-invalid", f"The name {name!r} is no text.", f"Use {str(name)!r}, for example.")
-    if not _can_name(name):
-        plain = clean_stem(name).lstrip("~$_") or "job"
-        other = plain if _can_name(plain) else clean_stem(f"job-{plain}")
+    if (other := possible_name(name)) != name:
         raise JobError(
             "manifest-invalid", f"{name[:100]!r} cannot name a file everywhere.", f"Use {other!r}, for example."
         )
     return name
+
+
+def possible_name(name: str) -> str:
+    """Return a name, or one like it where a result cannot be called so."""
+    if _can_name(name):
+        return name
+    plain = clean_stem(name).lstrip("~$_") or "job"
+    return plain if _can_name(plain) else clean_stem(f"job-{plain}")
 
 
 def _can_name(name: str) -> bool:

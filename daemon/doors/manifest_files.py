@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemon.config.settings import Intake
-from daemon.doors.hand_in import ROWS
+from daemon.doors.row_files import ROWS
 from daemon.doors.shared_files import usual_names
 from daemon.errors import JobError
-from daemon.intake.inbox_names import MANIFESTS
+from daemon.intake.inbox_names import MANIFESTS, is_defaults
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.kinds import BATCH_KEYS, KINDS
@@ -48,7 +50,18 @@ class WrittenJob:
 
 def names_jobs(text: str) -> bool:
     """Return whether a text is no text to speak but the name of a manifest file or of a table."""
-    return text.lower().endswith((*MANIFESTS, *TABLE_ENDINGS)) and (" " not in text or Path(text).is_file())
+    return text.lower().endswith((*MANIFESTS, *TABLE_ENDINGS)) and (" " not in text or _is_file(text))
+
+
+def names_other_file(text: str) -> bool:
+    """Return whether a text is the name of another file that is there, with an ending or a folder as only files have them."""
+    return bool(os.path.dirname(text) or os.path.splitext(text)[1]) and _is_file(text)
+
+
+def _is_file(text: str) -> bool:
+    with contextlib.suppress(OSError):  # longer than any name
+        return Path(text).is_file()
+    return False
 
 
 def read_jobs(
@@ -65,8 +78,14 @@ def read_jobs(
         values, files: what stands in place of what is written there, so that it need not be written.
 
     Raises:
-        JobError: a document is wrong, with its line; `file-missing`.
+        JobError: a document is wrong, with its line; `file-missing`; `manifest-invalid`: it has the defaults of a folder.
     """
+    if is_defaults(path.name):
+        raise JobError(
+            "manifest-invalid",
+            f"{path.name} has the defaults of a folder, and is no job.",
+            "Copy it into the folder of the inbox whose manifests it is to hold for.",
+        )
     if not path.is_file():
         raise JobError("file-missing", f"{path} is not a file.", "Name a manifest file that is there and can be read.")
     data = read_manifest(path.parent, path.name, intake.max_manifest_bytes)

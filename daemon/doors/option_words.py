@@ -14,7 +14,8 @@ import yaml
 
 from daemon.config.flow import as_flow
 from daemon.doors.hand_in import Wording
-from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import GROUPS, KEYS_BELOW
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
 
 #: A line that a file would have, unless it only describes a job ("a job of `kind: voice`"), and one that a text follows.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import Final
 
 from starlette.types import ASGIApp
 
+from daemon.config import Settings
 from daemon.doors.http.app import create_app
 from daemon.doors.page.pages import environment
+from daemon.system.config_file import config_path
+from daemon.telemetry.logs import configure_logging
 
 #: How long a thread that computes may keep the others waiting, s. With Python's own 5 ms each step of every request would wait so
 #: long while the rows of a large table are checked.
@@ -22,7 +26,9 @@ def create_served_app() -> ASGIApp:
     What is in memory now stays for good. Python would look through all of it for garbage again and again, which holds up every
     request that comes meanwhile (100 ms), so that it is told not to.
     """
-    app, made = create_app(), environment()
+    settings = Settings.load(config_path(os.environ.get("AVATAR_CONFIG")))
+    configure_logging(settings.log)  # of several workers, each is a process that nobody else told how to log
+    app, made = create_app(settings), environment()
     for name in made.list_templates():
         made.get_template(name)
     sys.setswitchinterval(SWITCH_S)

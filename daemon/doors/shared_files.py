@@ -108,6 +108,16 @@ def _bring(path: Path, target: Path, take: bool) -> bool:
         fs.remove(temporary)
 
 
+def share_as_named(path: Path, target: Path) -> None:
+    """Copy a file into the inbox, whole or not at all, under the name of `target`, unless something has that name."""
+    _bring(path, target, take=False)
+
+
+def unusable(target: Path, path: Path) -> str:
+    """Return why a file in the inbox cannot stand for another file, in words; empty where it can."""
+    return _unusable(target, file_digest(path))
+
+
 def _unusable(target: Path, digest: str) -> str:
     """Return why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
     _say_it_is_used(target)

@@ -1,11 +1,12 @@
 """Looks at the inbox: finds the manifests that lie there, and whether they and their files are whole.
 
-A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
-its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
-size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. A file
-that got its name by a rename is whole at once where nobody has it open for writing. Times in the file are only compared with
-themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is looked at, so that a picture and the
-manifest that names it settle in the same time, and nothing is read before it is still.
+A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known
+of its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer
+with its size, since a client that writes in bursts stands still between them, and then the kernel is asked; and while a
+writer has it open, `companion_wait_s`. A file that got its name by a rename is whole at once where nobody has it open for
+writing. Times in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter.
+Every file is looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before
+it is still.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ log = structlog.get_logger()
 class Seen(NamedTuple):
     """A file as the looks so far have found it: what it looked like, what is known of its writers, and since when that is so.
 
-    `whole`: its name came by a rename, and nobody writes to it. `vouched`: the door that wrote it says that it is whole.
+    `whole`: its name came by a rename, and nobody writes to it. `vouched`: the door that wrote it says that it is whole. `asked`:
+    nothing was heard of its writers, and when it had settled the kernel told of none.
     """
 
     look: Look
@@ -52,6 +54,7 @@ class Seen(NamedTuple):
     writing: Writing
     whole: bool = False
     vouched: bool = False
+    asked: bool = False
 
 
 class InboxScanner:
@@ -175,8 +178,10 @@ class InboxScanner:
     def _note(self, root: int, name: str, look: Look, known: Seen | None) -> Seen:
         heard = self._writers.heard(name)
         if known is not None and known.look == look and known.heard == heard:
-            # A renamed file may be closed without a notification; everything else that is known stays true.
-            return self._with_writers(root, name, known) if known.writing is Writing.OPEN else known
+            # A renamed file may be closed without a notification, and of unknown writers the kernel is asked when the file has
+            # settled; everything else that is known stays true.
+            asks = known.writing in (Writing.OPEN, Writing.UNKNOWN)
+            return self._with_writers(root, name, known) if asks else known
         fresh = Seen(look, heard, self.now, heard.writing)
         if known is not None and known.heard == heard and _is_renamed(fresh):
             # The notification is late: the file changed after its rename, so somebody writes to it.
@@ -185,11 +190,17 @@ class InboxScanner:
 
     def _with_writers(self, root: int, name: str, seen: Seen) -> Seen:
         """Return what is known of a file, and what the kernel tells of its writers where it would count as whole soon."""
-        if not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
+        unknown = seen.heard.writing is Writing.UNKNOWN
+        if unknown and (seen.asked or self._seconds_left(seen._replace(writing=Writing.UNKNOWN)) > 0):
             return seen
-        written = is_written_below(root, name)
-        if written:  # also of two who opened it at once, which is heard of as one
+        if not unknown and not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
+            return seen
+        # What a program holds by a lease is told of by the intake, which cannot read it.
+        written = is_written_below(root, name, leased=None if unknown else True)
+        if written:  # also by one who opened it before the watch, and of two who opened it at once, heard of as one
             return seen._replace(writing=Writing.OPEN)
+        if unknown:
+            return seen._replace(writing=Writing.UNKNOWN, asked=True)
         if not _is_renamed(seen):
             return seen._replace(writing=seen.heard.writing)
         writing = seen.heard.writing

@@ -393,16 +393,6 @@ COMPANIONS: dict[str, Companion] = {
 }
 
 
-#: Keys whose value is a mapping with its own keys, or a list of such mappings.
-GROUPS: dict[str, type[StrictModel]] = {"motion": Motion, "expressions": Expression, "profile": NewProfile}
-
-
-#: Keys of the groups that are single mappings, with their group, such as "motion.blink".
-KEYS_BELOW: tuple[str, ...] = tuple(
-    f"{group}.{key}" for group in ("motion", "profile") for key in GROUPS[group].model_fields
-)
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a manifest, for editors."""
     schema = Manifest.model_json_schema()

@@ -363,3 +363,11 @@ class Expression(StrictModel):
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
+
+
+#: Keys whose value is a mapping with its own keys, or a list of such mappings.
+GROUPS: dict[str, type[StrictModel]] = {"motion": Motion, "expressions": Expression, "profile": NewProfile}
+#: Keys of the groups that are single mappings, with their group, such as "motion.blink".
+KEYS_BELOW: tuple[str, ...] = tuple(
+    f"{group}.{key}" for group in ("motion", "profile") for key in GROUPS[group].model_fields
+)

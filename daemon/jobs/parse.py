@@ -13,8 +13,9 @@ from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.manifest import COMPANIONS, GROUPS, Manifest
+from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
+from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.copied_marks import merge_marks
 from daemon.jobs.mistakes.document_errors import Mistake, defaults_error, error_of_document, error_with_defaults
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
@@ -236,8 +237,8 @@ def _validate(
     except ValidationError as exc:
         errors = told_errors(exc.errors(include_url=False))
     if errors or read.wrong:
-        if defaults:
-            lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
+        if told_of := [one.path for one in defaults if one.path]:
+            lost.append(f"Defaults of {' and '.join(told_of)} apply to it.")
         mistakes = _mistakes(read, merged, errors)
         error = error_with_defaults(mistakes, lost, inherited)
         told = DocumentError(error.code, error.message, error.hint)

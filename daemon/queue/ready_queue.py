@@ -107,7 +107,9 @@ class ReadyQueue:
         if job.stage is None:
             raise ValueError(f"{job.id} has no stage to wait for")
         before = self.remove(job.id)
-        due = self._clock.of_future(job.not_before, self._longest_s()) if job.not_before else 0.0
+        # The delay was given when the job came into its queue, so no more is left, wherever the wall clock was set since.
+        longest_s = min(self._longest_s(), max(0.0, job.not_before - job.since))
+        due = self._clock.of_future(job.not_before, longest_s) if job.not_before else 0.0
         since = self._clock.of_past(job.since)
         accepted = before.accepted if before else self._clock.of_past(job.accepted)  # the wall clock may have been set
         cost_s = Work.of_job(job).first_guess_s(job.stage)

@@ -31,12 +31,16 @@ def is_written(fd: int) -> bool | None:
     return False
 
 
-def is_written_below(folder_fd: int, relative: str) -> bool | None:
-    """As `is_written`, of a path below an open folder; None as well where it is no regular file that can be opened."""
+def is_written_below(folder_fd: int, relative: str, *, leased: bool | None = True) -> bool | None:
+    """As `is_written`, of a path below an open folder; None as well where it is no regular file that can be opened.
+
+    Args:
+        leased: the answer where somebody holds a write lease, so that it cannot be opened.
+    """
     try:
         fd = open_file_below(folder_fd, relative)
-    except BlockingIOError:  # somebody holds a write lease
-        return True
+    except BlockingIOError:
+        return leased
     except (OSError, JobError):
         return None
     try:

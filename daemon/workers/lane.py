@@ -137,8 +137,8 @@ class Lane:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
-        preloading = [slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None]
-        ending = [asyncio.create_task(stop) for stop in preloading]
+        ahead = [slot for slot in self.slots if slot.preloading_since is not None or slot.starting]  # they have no job
+        ending = [asyncio.create_task(slot.worker.stop(0)) for slot in ahead]
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             await asyncio.gather(*ending, *(slot.worker.stop(0 if slot.job else GRACE_S) for slot in self.slots))
@@ -221,11 +221,14 @@ class Lane:
         try:
             slot.free_bytes = await self._watch.look()
             if starts and slot.worker.starts_first and not self.draining:
+                slot.starting = True
                 await slot.worker.start()
         except MachineError as exc:
             self._pauses.begin(exc)
         except WorkerDied:  # it was told to end
             pass
+        finally:
+            slot.starting = False
 
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
         slot.begin(ticket.stage)
@@ -341,7 +344,8 @@ class Lane:
     def _has_jobs(self) -> bool:
         """Return whether a job waits for this lane, or is being started."""
         return self._has_waiting() or any(
-            self._routes.lane_of(job) == self.name for job in self.state_machine.running.values()
+            job.stage is not None and self._routes.lane_of(job) == self.name  # a batch that is put down has no stage
+            for job in self.state_machine.running.values()
         )
 
     def _has_waiting(self) -> bool:

@@ -33,6 +33,7 @@ class Slot:
         cancelled: a person cancelled the present job; `cancelled_by`: who.
         to_preload: stages to load in the process while it has no job.
         preloading_since: when it began to load one, monotonic, in s; None: it loads none.
+        starting: its worker is being started ahead of a job, which may take long (`Worker.starts_first`).
         succeeded: it has done a job since it was last told to preload.
         free_bytes: free memory of its GPU when it was last looked at; None: not known.
         is_remote: its worker runs on another machine, which not every job can go to (`Ticket.portable`).
@@ -50,6 +51,7 @@ class Slot:
     cancelled_by: str = ""
     to_preload: list[Stage] = field(default_factory=list)
     preloading_since: float | None = None
+    starting: bool = False
     succeeded: bool = False
     free_bytes: int | None = None
     is_remote: bool = False

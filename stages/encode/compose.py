@@ -43,7 +43,7 @@ from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.chin_room import chin_above_border
-from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
+from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.matting.extend import Inner
@@ -334,7 +334,9 @@ class Composer:
             self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(visible.cover(OPEN_SLIT * self._rig.frame.unit) * np.float32(state.speaking))
+                cover = on_colours(
+                    visible.cover(OPEN_SLIT * visible.blunt * self._rig.frame.unit) * np.float32(state.speaking)
+                )
                 seen += cover * (self._paint_interior(parameters, visible, head, state) - seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)

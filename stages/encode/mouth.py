@@ -32,6 +32,11 @@ _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: Toward the corners, lips that part by less than this part of the greatest gap, and so many units, are shut.
 _SLIT_PART, _SLIT_LEAST = 0.10, 0.012
+#: An eighth of its width from its ends, a round opening has at most the first part of its greatest height; a wide one has the
+#: second.
+_ROUND_ASIDE, _WIDE_ASIDE = 0.22, 0.36
+#: The lips' edges part over so many points from the corners on; those of a wide opening.
+_TAPERS, _TAPERS_WIDE = 9.0, 1.0
 #: How much of what is behind the lips a slit between them shows, and from which height on an opening shows all, units.
 _SLIT_COVER, OPEN_SLIT = 0.35, 0.055
 #: The contact line of closed lips fades within so many units of the corners.
@@ -53,6 +58,7 @@ class MouthOpening:
         upper, lower: y of the lips' edges in each column of the box, px.
         middle: y at which each column is cut into the two layers, px.
         softness: px over which one layer blends into the other; grows outside the corners.
+        blunt: how far thin ends count as shut, 0 to 1: those of a wide opening go on to where the lips' edges end.
     """
 
     left: int
@@ -63,14 +69,16 @@ class MouthOpening:
     lower: FloatArray
     middle: FloatArray
     softness: FloatArray
+    blunt: float = 1.0
 
     @classmethod
     def between(cls, upper: FloatArray, lower: FloatArray, unit: float, size: tuple[int, int]) -> MouthOpening:
         """Make the opening between the lips' edges, [n, 2] px each, in a frame of `size` (width, height)."""
         margin = 0.30 * unit + 4
         width, height = size
-        lower = _tapered(upper, lower)
-        upper, lower = _rounded_off(upper, lower, unit)
+        blunt = _bluntness(upper, lower, unit)
+        lower = _tapered(upper, lower, blunt)
+        upper, lower = _rounded_off(upper, lower, unit, blunt)
         left, right = min(upper[0, 0], lower[0, 0]), max(upper[-1, 0], lower[-1, 0])
         x0, x1 = _even(left - margin, right + margin + 1, width)
         y0, y1 = _even(
@@ -86,7 +94,7 @@ class MouthOpening:
         for beyond, outside in ((slice(0, first), left - x[:first]), (slice(last, None), x[last:] - right)):
             top[beyond] = bottom[beyond] = middle[beyond]
             softness[beyond] += 0.8 * outside
-        return cls(x0, y0, x1, y1, top, bottom, middle, softness)
+        return cls(x0, y0, x1, y1, top, bottom, middle, softness, blunt)
 
     def visible(self, above: float = 0.0, below: float = 0.0) -> MouthOpening | None:
         """The part of the box in which anything is visible between the lips, and so many px more; None if the mouth is shut."""
@@ -98,7 +106,8 @@ class MouthOpening:
         top = math.floor(float(self.upper[first:last].min()) - above)
         bottom = math.ceil(float(self.lower[first:last].max()) + below) + 1
         edges = (edge[first:last] for edge in (self.upper, self.lower, self.middle, self.softness))
-        return MouthOpening(self.left + first, max(top, self.top), self.left + last, min(bottom, self.bottom), *edges)
+        left, right = self.left + first, self.left + last
+        return MouthOpening(left, max(top, self.top), right, min(bottom, self.bottom), *edges, self.blunt)
 
     def within(self, outer: MouthOpening) -> tuple[slice, slice]:
         """Rows and columns of this box in another one."""
@@ -141,7 +150,7 @@ class MouthOpening:
         upper, lower = (_in_thirds(edge) for edge in (self.upper, self.lower))
         found = np.minimum(rows + np.float32(0.5), lower)
         found -= np.maximum(rows - np.float32(0.5), upper)
-        clear = _SLIT_COVER + (1 - _SLIT_COVER) * np.clip((self.lower - self.upper) / slit, 0, 1)
+        clear = _SLIT_COVER + (1 - _SLIT_COVER) * np.clip((self.lower - self.upper) / max(slit, 1e-3), 0, 1)
         return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0) * clear.astype(np.float32), np.float32)
 
 
@@ -323,15 +332,26 @@ def _even(first: float, last: float, side: int) -> tuple[int, int]:
     return max(math.floor(first / 2) * 2, 0), min(math.ceil(last / 2) * 2, side)
 
 
-def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
+def _bluntness(upper: FloatArray, lower: FloatArray, unit: float) -> float:
+    """How far thin ends of the opening count as shut, 0 to 1: fully if it is small, or round, so that it has slits beside it."""
+    gap = (lower - upper)[:, 1]
+    greatest, end = float(gap.max()), len(gap) // 8
+    wide = min(max((greatest / unit - _SMALL) / _SMALL, 0.0), 1.0)
+    aside = float(min(gap[end], gap[-1 - end])) / max(greatest, 1e-6)
+    return 1 - wide * min(max((aside - _ROUND_ASIDE) / (_WIDE_ASIDE - _ROUND_ASIDE), 0.0), 1.0)
+
+
+def _tapered(upper: FloatArray, lower: FloatArray, blunt: float) -> FloatArray:
     """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
-    return np.asarray(upper + _taper(len(upper)) * (lower - upper), np.float32)
+    share = _taper(len(upper), _TAPERS)
+    share = share + (1 - np.float32(blunt)) * (_taper(len(upper), _TAPERS_WIDE) - share)
+    return np.asarray(upper + share * (lower - upper), np.float32)
 
 
-def _rounded_off(upper: FloatArray, lower: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
+def _rounded_off(upper: FloatArray, lower: FloatArray, unit: float, blunt: float) -> tuple[FloatArray, FloatArray]:
     """Bring the edges together where they hardly part, toward the corners: an opening has round ends, and no slits beside it."""
     gap = np.maximum(lower[:, 1] - upper[:, 1], 0)
-    cut = _from_middle(len(upper)) * (_SLIT_PART * gap.max() + _SLIT_LEAST * unit)
+    cut = _from_middle(len(upper)) * np.float32(blunt * (_SLIT_PART * gap.max() + _SLIT_LEAST * unit))
     closer = np.zeros_like(upper)
     closer[:, 1] = np.minimum(cut, gap) / 2
     return upper + closer, lower - closer
@@ -344,10 +364,10 @@ def _from_middle(count: int) -> FloatArray:
 
 
 @cache
-def _taper(count: int) -> FloatArray:
-    """The share of the lower edge at each of so many points, [count, 1]."""
+def _taper(count: int, over: float) -> FloatArray:
+    """The share of the lower edge at each of so many points, [count, 1]: all of it `over` so many points from the ends on."""
     index = np.arange(count)
-    from_end = np.minimum(np.minimum(index, index[::-1]) / 9.0, 1.0)
+    from_end = np.minimum(np.minimum(index, index[::-1]) / over, 1.0)
     return np.asarray((from_end * (2 - from_end))[:, None], np.float32)
 
 

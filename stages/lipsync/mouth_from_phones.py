@@ -38,8 +38,8 @@ _REST_S = 0.20
 _FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
-_BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.09, 0.60, 0.12, 0.08
-_BREATH_SHAPE = {"jaw": 0.14, "round": 0.12, "pucker": 0.35, "upper_lip": -0.35}
+_BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.07, 0.60, 0.10, 0.08
+_BREATH_SHAPE = {"jaw": 0.15, "round": 0.125, "pucker": 0.35, "upper_lip": -0.35}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
@@ -55,9 +55,11 @@ _SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it, s: nine tenths of an opening close in about 70 ms. They move
 #: evenly but for this part of the way at both ends; a smooth step would be half as fast again in its middle.
 _MEET_S, _PART_S, _EVENLY = 0.10, 0.10, 0.15
-#: So much before a sound the lips are shut for it, and so much before its end they begin to part, s; pressed lips touch a little
-#: longer.
+#: So much before a sound the lips are shut for it, and so much before its end they begin to part, s.
 _TOUCH_BEFORE_S, _PART_BEFORE_S = 0.005, 0.02
+#: However short a sound is, the lips are shut for so long before its middle, s: as long as the longest frame, so that the frame
+#: shown then is shut; and for so long after it.
+_SHUT_TO_MIDDLE_S, _SHUT_AFTER_MIDDLE_S = 0.042, 0.01
 #: The jaw is at most so far down during a touch, and goes there and back within this time. A touch of the teeth leaves a gap.
 _TOUCH_JAW, _TOUCH_JAW_S, _TEETH_GAP = 0.26, 0.14, 0.05
 
@@ -202,7 +204,7 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
 
 
 def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
-    """Enforce the touches in place, for at least one frame each, however short the sound and low the frame rate.
+    """Enforce the touches in place: the frame shown at the middle of each is shut, however short the sound.
 
     The lips come together and part again within `_MEET_S` and `_PART_S`; the jaw keeps its course, as far as lips can bridge it.
     """
@@ -216,12 +218,9 @@ def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Frac
         if not segment.viseme.seal:
             continue
         # The lips meet just before the sound is heard: a plosive is the release of a closure.
-        start, end = segment.start - _TOUCH_BEFORE_S, max(segment.end - _PART_BEFORE_S, segment.start + 0.01)
-        shown = frames_between(time, start, end)
-        if shown.start >= shown.stop:
-            around = slice(max(shown.start - 1, 0), shown.start + 1)
-            nearest = int(np.abs(time[around] - (start + end) / 2).argmin())
-            start = end = float(time[around.start + nearest])
+        middle = (segment.start + segment.end) / 2
+        start = min(segment.start - _TOUCH_BEFORE_S, middle - _SHUT_TO_MIDDLE_S)
+        end = max(segment.end - _PART_BEFORE_S, middle + _SHUT_AFTER_MIDDLE_S)
         around = frames_between(time, start - _TOUCH_JAW_S, end + _TOUCH_JAW_S)
         moment, contact = time[around], contacts[segment.viseme.seal][around]
         np.maximum(contact, _course(moment, start, end, _MEET_S, _PART_S), out=contact)

@@ -194,4 +194,4 @@ def ffmpeg_error(status: int, log: str, what: str) -> AvatarError:
         return MachineError("out-of-memory", f"ffmpeg ran out of memory: {what}.", "Free memory or ask for less.")
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
     last = log.strip().splitlines()[-3:] or ["it printed no message"]
-    return UnknownError("ffmpeg-failed", f"ffmpeg {how}: {what}: {' / '.join(last)}", TRIED_AGAIN)
+    return UnknownError("ffmpeg-failed", f"ffmpeg {how}: {what}: {' / '.join(last).rstrip('. ')}.", TRIED_AGAIN)

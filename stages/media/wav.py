@@ -45,6 +45,11 @@ class WavReader:
         samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
         return samples if self.channels == 1 else samples.reshape(-1, self.channels).mean(axis=1)
 
+    def stored_blocks(self) -> Iterator[bytes]:
+        """Read the rest as it is stored, in blocks of constant size: 16 bits, little-endian, channels in turn."""
+        while data := self._file.readframes(_BLOCK):
+            yield data
+
     def blocks(self) -> Iterator[Samples]:
         """Read the rest in blocks of constant size; the last one may be smaller."""
         while len(block := self.read(_BLOCK)):

@@ -1,5 +1,9 @@
-"""A Ray cluster on this machine, in processes of its own: `python tests/support/ray_cluster.py PORT`. Each line of stdin adds a
-machine with a GPU that is none; each is answered with the process ids of its raylet. Ends with its input.
+"""A Ray cluster on this machine, in processes of its own: `python tests/support/ray_cluster.py PORT [GPUS]`. GPUS: of the
+head's own machine. Each line of stdin is a number of machines that are added at once, each with a GPU that is none; it is
+answered with the process ids of their raylets. Ends with its input.
+
+What starts is what the tests need, since most of their time is the start of Ray's processes: no autoscaler, no reader of
+logs, and one processor a machine, for each of which Ray starts a Python ahead.
 """
 
 from __future__ import annotations
@@ -15,10 +19,14 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     common: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0, **common})
+    gpus = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    alone = {"num_cpus": gpus, "num_gpus": gpus, "no_monitor": True, "include_log_monitor": False}
+    cluster = Cluster(initialize_head=True, head_node_args={**alone, **common})
     print(raylet(cluster.head_node), head(cluster.head_node), flush=True)
-    for _ in sys.stdin:
-        print(raylet(cluster.add_node(num_cpus=2, num_gpus=1, **common)), flush=True)
+    for line in sys.stdin:
+        added = [cluster.add_node(wait=False, num_cpus=1, num_gpus=1, **common) for _ in range(int(line))]
+        cluster.wait_for_nodes()
+        print(*map(raylet, added), flush=True)
     cluster.shutdown()
 
 

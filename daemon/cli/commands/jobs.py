@@ -49,7 +49,7 @@ def jobs() -> None:
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    states = click.Choice([*STATES, *STATE_WORDS])
+    states = click.Choice([*STATES, *STATE_WORDS], case_sensitive=False)
     meant = "pending: waiting, queued or held; processing: running; completed: done."
     for option in (
         click.option(

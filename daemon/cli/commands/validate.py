@@ -15,12 +15,14 @@ from daemon.cli.file_checks import check_files
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
+from daemon.doors.hand_in import dump
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
 from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
@@ -40,7 +42,7 @@ SHOWN_ROWS = 20
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
     """Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.
 
-    Exit code 1 when something is wrong.
+    Or a table whose columns are keys of a manifest. Exit code 1 when something is wrong.
 
     \b
     Example:
@@ -54,6 +56,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
             if result.get("defaults"):
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
+            for key, origin in result.get("inherited", {}).items():
+                click.echo(f"{head}: `{key}` is not in it, but comes from {origin}")
             if "sets" in result:
                 keys = ", ".join(result["sets"]) or "nothing"
                 click.echo(f"{head}: the defaults of the manifests in its folder and below; it sets {keys}")
@@ -86,7 +90,8 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
         return [_defaults_result(root, name, limit)]
     try:
         defaults = read_defaults(root, name, limit)
-        items = parse_manifest(read_manifest(root, name, limit), settings.intake.max_documents, defaults)
+        alone = is_table(name) and dump({"kind": "batch", "rows": path.name})
+        items = parse_manifest(alone or read_manifest(root, name, limit), settings.intake.max_documents, defaults)
     except JobError as exc:
         items = [exc]
     return [_result(item, root, os.path.dirname(name), settings, voices) for item in items]
@@ -121,7 +126,8 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
-        return {"ok": False, **exc.to_dict()}
+        inherited = {} if isinstance(item, JobError) else dict(item.inherited)
+        return {"ok": False, **exc.to_dict(), **({"inherited": inherited} if inherited else {})}
     told: dict[str, Any] = {
         "ok": True,
         "manifest": item.model_dump(mode="json"),

@@ -18,7 +18,7 @@ from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import hand_in
 from daemon.doors.job_names import check_name, next_name
-from daemon.doors.manifest_files import read_jobs
+from daemon.doors.manifest_files import batch_of, read_jobs
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.doors.standstill import standstill
@@ -26,6 +26,7 @@ from daemon.errors import AvatarError, JobError
 from daemon.history.entry import Entry
 from daemon.history.query import STATE_WORDS, STATES, Query
 from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.batch.alone import is_table
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
@@ -96,7 +97,8 @@ class Client:
         """Hand in a job. When this returns it is on the disk and is made once, also while the daemon is down.
 
         Args:
-            manifest: its keys, or a manifest file with one document; files that it names are taken from the file's folder.
+            manifest: its keys, or a manifest file with one document, or a table of whose rows each becomes a job; files that it
+                names are taken from the file's folder.
             name: what the results are to be called; a new name from the text by default.
             key: idempotency key: the same key again gives the same job.
             keys: keys of the manifest (docs/manifest.md) beside or in place of those, such as `text="Hello."`,
@@ -318,6 +320,9 @@ def _wanted(
     if not isinstance(manifest, str | Path):
         return _parted({**(manifest or {}), **keys})
     path = Path(manifest)
+    if is_table(path.name):
+        batch = batch_of(path, *_parted(keys))
+        return dict(batch.values), dict(batch.files)
     jobs = read_jobs(path, Intake(), defaults, *_parted(keys))
     if len(jobs) != 1:
         raise JobError(

@@ -1,17 +1,19 @@
-"""Bounds what a connection may send and how long its headers may take, as the server gives them neither limit."""
+"""Bounds what a connection may send and how long it may take for that and for the answers, as the server limits neither."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from daemon.doors.http.problems import RequestError, answer_error
 from daemon.errors import MachineError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+    from uvicorn._types import ASGI3Application
 
 #: How long a client may take for the headers of a request, s.
 HEADERS_S: Final = 20.0
@@ -19,6 +21,12 @@ HEADERS_S: Final = 20.0
 MAX_CONNECTIONS: Final = 256
 MAX_HEADER_BYTES: Final = 16 << 10
 IDLE_S: Final = 30
+#: Most requests of a connection that wait for the answer to one before them; those behind have to be sent again.
+MAX_PIPELINED: Final = 32
+#: How long the rest of a body is read and thrown away whose request was answered before, and how long a client may read nothing
+#: of an answer, s.
+REST_S: Final = 120.0
+UNREAD_S: Final = 300.0
 #: How long requests have to end when the server is stopped, s.
 STOP_S: Final = 10
 
@@ -44,44 +52,85 @@ class BoundedProtocol(HttpToolsProtocol):
 
     The parser keeps what it has not understood yet: a header without end, in the head of a request or behind its body. So bytes
     that bring it to no part of a body and to no end are counted.
+
+    It also stops at a request that asks for another protocol (`Upgrade: h2c`, as Java's client and curl's `--http2` send it with
+    any request), and would take its body for that protocol. Such a request is read once more without that wish.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._served = self.app
         self._pending = 0
-        self._moved = False
+        self._moved = self._flooded = False
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._await_headers()
+        self._await(HEADERS_S)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
+        self._unset_keepalive_if_required()
+        if self._flooded:
+            return
         self._moved = False
-        super().data_received(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         self._pending = 0 if self._moved else self._pending + len(data)
         if self._pending > MAX_HEADER_BYTES and not self.transport.is_closing():
             if self._answered:
                 self.send_400_response(f"The headers have more than {MAX_HEADER_BYTES} bytes.")
             self.transport.close()  # an answer that is on its way breaks off
+        if self._answered and not self.transport.is_closing():
+            # An empty line before a request, or more of a body that nobody wants, begins no request and ends no waiting.
+            self._await(REST_S if self._moved else HEADERS_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
+        self._stop_unread()
         super().connection_lost(exc)
+        if self._running is not None:  # uvicorn tells only the last of those that came
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._stop_unread()
+        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._stop_unread()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that is not used."""
+        self._end()
 
     def on_message_begin(self) -> None:
         """Wait for the rest of the headers no longer than for the whole."""
         super().on_message_begin()
-        self._await_headers()
+        self._await(HEADERS_S)
 
     def on_headers_complete(self) -> None:
         """Begin with the request."""
         self._stop_waiting()
         self._moved = True
+        if self.parser.should_upgrade():
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._flooded = True
+            self.cycle.keep_alive = False  # the last that is answered
+        if self._flooded:
+            return
         busy = len(self.connections) > MAX_CONNECTIONS or len(self.tasks) >= MAX_CONNECTIONS
         self.app = _too_many if busy else self._served
         super().on_headers_complete()
@@ -89,12 +138,44 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
         self._moved = True
-        super().on_body(body)
+        if not self._flooded:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the body."""
         self._moved = True
+        if self.parser.should_upgrade() or self._flooded:
+            return
         super().on_message_complete()
+        if self._answered:  # before its end
+            self._stop_waiting()
+            self._await(HEADERS_S)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _parse(self, data: bytes) -> None:
+        """Give the parser what came.
+
+        Raises:
+            httptools.HttpParserError: it is no HTTP.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+                if method == b"CONNECT":  # its address is no path, and nothing is behind it that is HTTP
+                    raise httptools.HttpParserError("CONNECT") from exc
+                headers = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+                data = b"".join(
+                    (b"%s %s HTTP/%s\r\n" % (method, self.url, version), *headers, b"\r\n", data[exc.args[0] :])
+                )
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            else:
+                return
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request of HTTP, and close the connection."""
@@ -109,21 +190,34 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether no answer is on its way."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _await_headers(self) -> None:
+    def _await(self, seconds: float) -> None:
+        """Wait for headers, or for the end of a body, no longer than this, unless it is waited for already."""
         if self._deadline is None:
-            self._deadline = self.loop.call_later(HEADERS_S, self._give_up)
+            self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _give_up(self) -> None:
         self._deadline = None
         if self._answered:
-            self.transport.close()
+            self._end()
         else:
-            self._await_headers()  # those of the next request came too early
+            self._await(HEADERS_S)  # those of the next request came too early
+
+    def _end(self) -> None:
+        """Close the connection when all is sent, for which a client that reads nothing is not waited for without end."""
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._stop_unread()
+            self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,7 @@ import structlog
 from starlette.datastructures import Headers
 
 from daemon.doors.http.problems import RequestError, answer_error
-from daemon.errors import escape_unprintable
+from daemon.errors import MachineError, escape_unprintable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -87,6 +87,10 @@ class Guard:
                 await answer_error(error, scope)(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
+        except asyncio.CancelledError:  # the server is stopped, and waits no longer for what is not ended
+            if not status:
+                stopped = MachineError("server-stopping", "The server is being stopped.", "Send it again in a moment.")
+                await answer_error(stopped, scope)(scope, receive, answer)
         finally:
             self._tell(scope, status, time.monotonic() - started, request_id)
 

@@ -22,8 +22,8 @@ from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, 
 from daemon.jobs.companions import NamedFile
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.kinds import BATCH_KEYS, KINDS, keys_without_use
-from daemon.jobs.manifest import COMPANIONS, KEYS_BELOW, Manifest
-from daemon.jobs.manifest_values import FileName
+from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.jobs.manifest_values import KEYS_BELOW, FileName
 from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.parse import parse_values
 from daemon.jobs.yaml_positions import DocumentError

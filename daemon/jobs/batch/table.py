@@ -187,7 +187,8 @@ def _check_encoding(path: Path, name: str, encoding: str) -> None:
     with path.open("rb") as raw:
         if encoding == "utf-16":
             try:
-                for text in io.TextIOWrapper(raw, encoding):
+                file = io.TextIOWrapper(raw, encoding)
+                while text := file.readline(MAX_LINE + 1):
                     _check_line_length(name, text, line)
                     line += 1
             except UnicodeError as exc:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import GROUPS
 
 _SENTENCE_END = re.compile(r"(?<=\.) ")
 #: What a description says of a page, which people who only see the folders do not have.

@@ -14,7 +14,7 @@ _MEANT: dict[str, str] = {
     "voice": "speaker narrator voice_id voice_name speaker_id speaker_name voiceover tts_voice model actor character "
     "gender accent",
     "language": "lang locale speech_language language_code",
-    "speed": "rate tempo pace speaking_rate speech_rate",
+    "speed": "rate tempo pace speaking_rate speech_rate voice_speed voice_rate speaking_speed speech_speed talking_speed",
     "duration": "length max_length max_duration target_length target_duration seconds",
     "image": "portrait photo picture pic img source_image image_file photo_file face_image person character_image source",
     "avatar": "avatar_id avatar_name avatar_profile presenter",
@@ -87,7 +87,11 @@ _INSTEAD: dict[str, str] = {
     "music bgm background_music musik musique música": "No music is laid under the speech: mix it in an editor, or give the "
     "whole sound as `audio`.",
     "logo watermark overlay": "Nothing is laid over the video: add it in an editor, for example to `background: transparent`.",
-    "webhook webhook_url callback callback_url email mail notify": "Nobody is notified: watch the status file in the outbox.",
+    "email mail e_mail email_to mail_to notify_email": "A manifest sends no mail: watch the status file, or ask whoever "
+    "runs avatard for a hook, which sends one. `notify` tells an https address.",
+    "intro outro append prepend concat playlist chapters": "Videos are not joined: do that in an editor.",
+    "pause pauses break breaks delay silence": "Pauses stand in the text, such as `[pause 1s]`.",
+    "ssml use_ssml enable_ssml": "Markup in the text is read without a key for it: leave this out.",
     "schedule scheduled schedule_at scheduled_at not_before start_at start_time run_at when after depends_on": (
         "A job has no starting time: it starts as soon as it can. An empty file in the inbox keeps it waiting: hello.hold for "
         "the result hello.mp4; hello.release lets it go on."

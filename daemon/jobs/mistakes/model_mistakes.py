@@ -8,8 +8,9 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from daemon.config.flow import as_flow
-from daemon.jobs.manifest import COMPANIONS, GROUPS
+from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.manifest_conflicts import Conflict
+from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.key_names import meant_key

@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
-from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import GROUPS, KEYS_BELOW
 
 #: A line of a manifest in an error, such as `speed: 0.9`, and the further values of its key: `or `vtt``.
 _PROPOSED = re.compile(r"`(?P<key>[a-z_.]+): (?P<value>[^`]+)`(?P<others>(?:,? (?:or )?`[^`: ]+`)*)")

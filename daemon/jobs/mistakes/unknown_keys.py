@@ -7,7 +7,8 @@ from typing import Any
 
 from daemon.config.flow import as_flow
 from daemon.jobs.kinds import KINDS, Kind, keys_without_use
-from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest_values import GROUPS, KEYS_BELOW
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.flow_mistakes import mended_line
 from daemon.jobs.mistakes.key_descriptions import first_sentence

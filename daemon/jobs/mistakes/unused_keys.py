@@ -29,6 +29,7 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     found = [
         f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
         + _in_its_place(key, given[key], kind)
+        + (f" Below `template:`, indented, `{key}` holds for all rows." if kind.makes_jobs else "")
         + (" The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else "")
         for key in keys_without_use(kind)
         if key in given

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.config.flow import as_flow
+from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
 from daemon.jobs.mistakes.values.rough_values import (
@@ -76,6 +77,8 @@ _CHOICES = {
 }  # fmt: skip
 #: Codec that no MP4 here has → the format that has it.
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
+#: The background that the picture has.
+_ITS_OWN = r"(?:keep |the )?(?:same|original|own|default|unchanged|picture'?s)(?: (?:one|background|image))?|keep\b.*"
 #: A length of time in the form of ISO 8601.
 _ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
 #: What people write to turn a movement off or on → its amount.
@@ -161,7 +164,7 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_number: the key expects a number.
         is_file: the key expects the name of a file.
     """
-    if key == "expressions" and (advice := advice_for_expressions(value)):
+    if re.fullmatch(r"expressions(\.\d+)?", key) and (advice := advice_for_expressions(value)):
         return advice
     word = str(value).strip().casefold()
     rough = advice_for_rough_value(key, word)
@@ -177,6 +180,9 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
     word = text.casefold()
     if key == "background" and (advice := _advice_for_background(word)):
         return advice
+    no_table = key == "rows" and not text.lower().endswith(TABLE_ENDINGS)
+    if no_table and (found := re.fullmatch(r"([^/\\<>:,;\"']+?)(\.\w{2,8})?", text)):
+        return f"Save the table as CSV next to the manifest, and write `rows: {found[1]}.csv`."
     if is_file:
         return _advice_for_file(key, text)
     if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s_-]", "", word))) is not None:
@@ -326,8 +332,13 @@ def _advice_for_shape(key: str, word: str) -> str | None:
         wanted = float(found[1].replace(",", "."))
         near = min(_SHAPES, key=lambda shape: abs(_ratio(shape) - wanted))
         return f"Write `aspect: {near}`." if abs(_ratio(near) - wanted) < 0.02 * wanted else None
+    if key == "size" and (found := re.fullmatch(r"(\d{3,4})(?: ?(?:px|pixels?))?", word)):
+        side = min(max(int(found[1]), _SMALLEST_SIDE), _MOST_SIDE) // 2 * 2
+        return f"Width and height are both needed. Write `size: {side}x{side}` for a square."
     found = _PAIR.fullmatch(word.removesuffix("px"))
-    if not found and (key != "size" or not (found := re.search(r"(?<!\d)(\d{3,4}) ?[x×*] ?(\d{3,4})(?!\d)", word))):
+    if not found and (
+        key != "size" or not (found := re.search(r"(?<!\d)(\d{3,4}) ?(?:[x×*]|by) ?(\d{3,4})(?!\d)", word))
+    ):
         return None
     width, height = int(found[1]), int(found[2])
     if max(width, height) < _LEAST_SIDE:  # what is less is a shape
@@ -368,6 +379,8 @@ def _advice_for_background(word: str) -> str | None:
         colour = f"#{found[1]}"
     if colour:
         return f'Write `background: "{colour}"`.'
+    if re.fullmatch(_ITS_OWN, word):
+        return "Write `background: keep`."
     if word in ("none", "no", "off", "remove", "removed", "cut"):
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
     if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):

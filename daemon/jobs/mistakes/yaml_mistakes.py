@@ -176,9 +176,10 @@ def _line_of_no_key(lines: Sequence[str], line: int) -> Explanation | None:
     is_text = before is not None and before["key"].casefold() in LONG_TEXTS and bool(before["value"])
     given = {found["key"].casefold() for found in map(LINE.match, lines) if found}
     if len(columns := _COLUMNS.split(text.strip("| ").casefold())) > 1 and set(columns) <= set(Manifest.model_fields):
-        what = f"The line “{shown(text)}” is the head of a table, and tables are not read ({place})"
+        what = f"The line “{shown(text)}” is the head of a table, which is no manifest ({place})"
         return what, (
-            f"Write a part for each row, each key in a line of its own such as `{columns[0]}: …`, and a line --- between two."
+            "Save it under a name that ends in .csv, and each row becomes a job. Or write a part for each row, each key in a "
+            f"line of its own such as `{columns[0]}: …`, and a line --- between two."
         )
     if (found := missing_colon(text)) and found[0] not in given and (found[1] or not is_text):
         return f"There is no colon after `{found[0]}` ({place})", (

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.colours import LUMA
-from stages.face.rig.face_frame import FaceBox, smoothstep
+from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.sampling import blur
 
@@ -29,31 +29,36 @@ _FINE, _EVEN, _ROUGH = 0.03, 0.03, 0.06
 _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units from the lips on over which the skin is painted, and up to which it has their colour.
 _BESIDE, _REDDENS = 0.02, 0.02
-#: The lips' point is dark, or too long for a round mouth: so many units of it are skin, too, from this part of the half mouth on.
-_TIP, _TIP_FROM = 0.09, 0.72
+#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: what is left of both lips grows
+#: thinner from the first part of the half mouth on, and ends roundly at the second.
+_THINNER_FROM, _ENDS = 0.50, 0.90
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
 _BRIGHTER = 0.6
 
 
-def paint_mouth_corners(box: FaceBox, outline: LipOutline) -> Rgba:
-    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced."""
+def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> Rgba:
+    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced.
+
+    `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
+    """
     frame, unit = box.frame, box.frame.unit
     x, y = box.local[..., 0], box.local[..., 1]
     seen = box.at().astype(np.float32)
     soft = blur(seen, _FINE * unit)
     on_cheek = 1.0 - smoothstep((np.abs(x) / np.where(x < 0, *frame.half_face) - _CHEEK_FROM) / (1 - _CHEEK_FROM))
+    top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
+    lifted = y - np.clip(y - top, 0.0, bottom - top)  # as if the lips met
     away = np.full(x.shape, np.inf)
     for end, outward in ((0, -1.0), (-1, 1.0)):
         corner = (outline.upper[end] + outline.lower[end]) / 2
         beyond = outward * (x - corner[0]) / unit
-        away = np.minimum(away, np.hypot((beyond - _OUTWARD) / _ACROSS, (y - corner[1]) / (_DOWN * unit)))
+        away = np.minimum(away, np.hypot((beyond - _OUTWARD) / _ACROSS, (lifted - corner[1]) / (_DOWN * unit)))
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     cover = _without_hair(seen, skin, unit) * on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
-    tip = _TIP * smoothstep((np.abs(frame.along_mouth(x)) - _TIP_FROM) / (1 - _TIP_FROM))
-    cover *= smoothstep((from_lips + tip) / _BESIDE)
+    cover *= smoothstep(_outside_round(x, y, outline, curves, frame) / (_BESIDE * unit) + 0.5)
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
@@ -66,6 +71,23 @@ def paint_mouth_corners(box: FaceBox, outline: LipOutline) -> Rgba:
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
     return np.clip(np.dstack([soft + change + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
+    """How far each point lies outside lips with round ends, px; negative within them.
+
+    The ends are those of lips that meet, so that what lies between lips that are apart in the picture counts for nothing.
+    """
+    along = np.maximum((np.abs(frame.along_mouth(x)) - _THINNER_FROM) / (_ENDS - _THINNER_FROM), 0.0)
+    left = np.sqrt(np.maximum(1 - along**2, 0.0))
+    top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
+    above, below = outline.thickness(x, curves)
+    from_line = np.minimum(y - top, 0.0) + np.maximum(y - bottom, 0.0)
+    away = np.abs(from_line - (below - above) / 2) - left * (above + below) / 2
+    beyond = (along - 1) * (_ENDS - _THINNER_FROM) * np.where(x < 0, *frame.half_mouth)
+    away = np.where(beyond > 0, np.maximum(away, beyond), away)
+    steep = np.hypot(*np.gradient(away))  # the ends are upright, where it changes by many px from one pixel to the next
+    return np.asarray(away / np.maximum(steep, 1.0))
 
 
 def _without_hair(seen: Colours, skin: Grid, unit: float) -> Grid:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stages.face.mesh import FloatArray
 from stages.face.rig.bare_lips import paint_bare_lips
 from stages.face.rig.colours import FaceColours, luma
-from stages.face.rig.expressions import lower_closes
+from stages.face.rig.expressions.fields import lower_closes
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.lipline import CLOSED_GAP
@@ -118,7 +118,7 @@ def paint_mouth_interior(
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
     bare = paint_bare_lips(box, (upper, lower), outline)
-    aside = paint_mouth_corners(box, outline)
+    aside = paint_mouth_corners(box, (upper, lower), outline)
     shown = np.dstack([box.at(), bare[..., 3]])
     return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, aside, is_open, own is not None)
 

@@ -39,7 +39,7 @@ _LONGER, _FRONT, _BULGE = 0.03, 0.6, 0.012
 _CLEAR, _LONG = 0.055, 0.10
 #: Lower teeth begin where a column falls by this part of its brightness within `_STEP` rows, in the lower part of its teeth from
 #: `_UPPER_PART` on, if at least so many rows follow; and where this part of the columns in the middle has such a fall.
-_FALL, _STEP, _UPPER_PART, _FOLLOW, _AGREE = 0.09, 3, 0.3, 5, 0.6
+_FALL, _STEP, _UPPER_PART, _FOLLOW, _AGREE = 0.09, 3, 0.3, 5, 0.35
 #: Teeth show their colour in the pixels above this percentile of brightness; how much of their red is their own.
 _BRIGHTEST, _REDDER = 86, 0.5
 #: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units, or in parts of the gap

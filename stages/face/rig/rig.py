@@ -20,7 +20,7 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
-from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.expressions.fields import ExpressionFields
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.glasses import find_glasses

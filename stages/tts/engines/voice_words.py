@@ -35,6 +35,7 @@ _KNOWN = (*_GENDERS, *TAG_OF_NAME, *_ACCENTS, *_EMPTY)
 _TAG = re.compile(r"([a-z]{2,3})[-_]([a-z]{2})")
 _PARTS = re.compile(r"[\s,;/_-]+")
 _LIKENESS = 0.75  # of a word to the one that was probably meant
+_SHORT, _LIKENESS_OF_SHORT = 4, 0.8  # Anna, the name of a person, is near to mann
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def voices_meant(wanted: str, voices: Sequence[Voice]) -> list[Voice]:
 
 def correct_voice_words(wanted: str) -> str:
     """Return a description with its misspelt words corrected; empty where it is none."""
-    near = [difflib.get_close_matches(word, _KNOWN, 1, _LIKENESS) for word in _words(wanted)]
+    near = [
+        difflib.get_close_matches(word, _KNOWN, 1, _LIKENESS if len(word) > _SHORT else _LIKENESS_OF_SHORT)
+        for word in _words(wanted)
+    ]
     corrected = " ".join(words[0] for words in near if words)
     return corrected if near and all(near) and read_voice_words(corrected) else ""
 

@@ -298,3 +298,17 @@ def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: 
     (tmp_path / "no.png").write_bytes(b"no picture")
     result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
     assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)
+
+
+def test_a_table_is_a_batch_of_its_rows_from_python_too(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    (one.root / "a.csv").write_text("kind,audio,name\nspeech,b.wav,Anna\n")
+    (one.root / "b.wav").write_bytes(b"sound")
+    client = Client(one.config)
+    with pytest.raises(JobError, match=r"The column “name” of .* is no key of a manifest"):
+        client.submit(one.root / "a.csv")
+    (one.root / "a.csv").write_text("kind,audio\nspeech,b.wav\n")
+    client.submit(one.root / "a.csv", limit=1)
+    assert (one.inbox / "b.wav").read_bytes() == b"sound"
+    (manifest,) = one.inbox.glob("*.yaml")
+    assert "kind: batch" in manifest.read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.intake import scanner
 from daemon.intake.claims.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import Writing
 from tests.conftest import wait_for
@@ -174,5 +175,48 @@ def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_s
         one.becomes("b.png", Writing.CLOSED)
         one.watcher._on_loss()
         assert one.writers.of("b.png") is Writing.UNKNOWN
+    finally:
+        one.watcher.stop()
+
+
+def test_a_file_that_was_opened_before_the_watch_is_not_whole_while_its_writer_has_it_open(tmp_path: Path) -> None:
+    # Given a table whose writer has opened it before the daemon started, and stands still
+    (tmp_path / "inbox").mkdir()
+    with (tmp_path / "inbox" / "people.csv").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        one = Watched(tmp_path / "inbox")
+        try:
+            # When it has settled / Then it is not whole, as the kernel tells of the writer
+            assert not one.whole("people.csv")
+            assert not one.whole("people.csv", UNKNOWN_S + 1)
+            assert not one.whole("people.csv", PATIENCE_S - UNKNOWN_S - 2)
+            # And not when the writer goes on / Then it is whole a settle time after it is closed
+            file.write(b" and half")
+            file.close()
+            one.becomes("people.csv", Writing.CLOSED)
+            assert not one.whole("people.csv")
+            assert one.whole("people.csv", SETTLE_S * 1.1)
+        finally:
+            one.watcher.stop()
+
+
+def test_of_unknown_writers_the_kernel_is_asked_once_when_the_file_has_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a file that lay there before, on a filesystem that tells nothing
+    asked: list[str] = []
+    monkeypatch.setattr(scanner, "is_written_below", lambda root, name, **_: asked.append(name))
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "people.csv").write_bytes(b"x")
+    one = Watched(tmp_path / "inbox")
+    try:
+        assert not one.whole("people.csv")
+        assert not one.whole("people.csv", UNKNOWN_S - 1)
+        assert asked == []
+        # When it has settled / Then it is whole, and is asked for no more while it lies there
+        assert one.whole("people.csv", 1.1)
+        assert one.whole("people.csv", 1.0)
+        assert asked == ["people.csv"]
     finally:
         one.watcher.stop()

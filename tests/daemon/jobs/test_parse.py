@@ -111,7 +111,11 @@ def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
             "yaml-invalid",
             ("(line 2)", "Write a line --- between two jobs, and no comma."),
         ),
-        ("text;image\nHello;a.png", "manifest-invalid", ("tables are not read (line 1)", "a line --- between two.")),
+        (
+            "text;image\nHello;a.png",
+            "manifest-invalid",
+            ("which is no manifest (line 1)", "ends in .csv", "--- between two."),
+        ),
         ("Hello everybody", "manifest-invalid", ("write `text: |`", "such as `image: portrait.png`.")),
         ('[{"text": "a"}, {"text": "b"}]', "manifest-invalid", ("The manifest is a list", "Remove the [ and ]")),
         ("All that is said.", "manifest-invalid", ("is no `key: value` (line 1)", "write `text: |`")),

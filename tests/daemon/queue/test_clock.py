@@ -58,6 +58,17 @@ def test_a_delayed_job_comes_up_when_its_delay_is_over(clocks: Clocks, step_s: f
     assert {head.id, last.id} >= {late.id}
 
 
+@BOTH
+def test_a_delay_is_no_longer_over_a_restart_than_it_was_when_it_was_given(clocks: Clocks, step_s: float) -> None:
+    # Given a job that goes on after 15 s, as its record says, and a clock that is set before the daemon starts again
+    job = queued(clocks, not_before=clocks.wall + 15.0)
+    clocks.wall += step_s
+    # When its record is read / Then it waits for no more than that, however long other delays can be
+    ready_queue = ReadyQueue(SteadyClock(lambda: clocks.steady, lambda: clocks.wall), longest_delay_s=lambda: 900.0)
+    ready_queue.add(job)
+    assert ready_queue.head("tts", clocks.steady + 15.0) is not None
+
+
 def test_a_wait_for_the_rest_of_a_file_is_not_cut_short_by_the_delays_of_retries(
     tmp_path: Path,
 ) -> None:

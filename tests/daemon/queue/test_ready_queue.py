@@ -136,7 +136,8 @@ def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
     config.write_text("retry: {max_delay_s: 7200}\npaths: {spool: spool}\n")
     reload_settings(service.settings, config)
     one = job(1)
-    one.not_before = time.time() + 1.5 * 7200.0
+    one.since = time.time()
+    one.not_before = one.since + 1.5 * 7200.0
     before = time.monotonic()
     service.ready_queue.add(one)
     # Then the longest of them is kept, and none is longer, whatever a record says

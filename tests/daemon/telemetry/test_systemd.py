@@ -80,7 +80,7 @@ def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
 ) -> None:
     # Given a child that has a job, and was last heard of long before its lane should have ended it
     service = Service(Settings.parse({"lanes": {"silence_s": 1.0}}, tmp_path / "config.yaml"))
-    slot = service.gpus[0].slots[0]
+    slot = service.lanes.gpus[0].slots[0]
     slot.worker.last_heard -= START_S + 1
     # Then it counts only while there is a job
     assert service.systemd.is_alive()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from daemon.control.operations import Operations
-from daemon.errors import JobError
+from daemon.errors import JobError, WorkerDied
 from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.facts import JobFacts
 from daemon.queue.pauses import Pauses
 from daemon.system.disk_thread import DiskThread
+from daemon.workers.devices import Device
 from tests.support.daemon.lane import ENDLESS, SLOW, PlayedLane, turns
-from tests.support.daemon.queue import QueueRoom
+from tests.support.daemon.queue import PATIENCE_S, QueueRoom
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -117,3 +119,33 @@ def test_a_stage_that_ends_in_time_at_the_end_of_the_daemon_is_not_lost(room: Qu
 
     asyncio.run(live())
     assert room.where(job) == "deliver/ready"
+
+
+def test_at_the_end_of_the_daemon_a_worker_that_is_started_ahead_of_a_job_is_not_waited_for(room: QueueRoom) -> None:
+    # Given a slot on another machine, whose worker is started first, and a cluster that has no room for it yet
+    lane = PlayedLane(room)
+    worker = lane.workers[0]
+    starts = asyncio.Event()
+
+    async def start() -> None:
+        starts.set()
+        await worker._ended.wait()
+        raise WorkerDied("The worker was ended before it began with this job.", "worker-crashed", [])
+
+    async def look() -> int | None:
+        return None
+
+    worker.starts_first, worker.start = True, start  # type: ignore[method-assign]
+    lane._watch = SimpleNamespace(look=look, device=Device())
+    job = room.accept()
+
+    async def live() -> None:
+        lane.start()
+        await starts.wait()
+        # When the daemon ends / Then it does not wait for as long as running stages are given
+        async with asyncio.timeout(PATIENCE_S):
+            await lane.drain(10 * PATIENCE_S)
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert (record.state, record.attempts.get("tts", 0)) == ("queued", 0)

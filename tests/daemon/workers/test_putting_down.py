@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from daemon.queue.recovery import recover_spool
 from tests.support.daemon.lane import SLOW, PlayedLane, turns, until
@@ -150,3 +151,23 @@ def test_a_move_that_was_recorded_and_not_made_counts_its_attempt_once(room: Que
     asyncio.run(live())
     assert room.on_disk(job).attempts == {"tts": 1}
     assert room.on_disk(job).stage == "tts"
+
+
+def test_other_slots_go_on_while_a_batch_is_put_down_whose_rows_are_checked(room: QueueRoom) -> None:
+    # Given a batch whose only stage is done, and whose move to the batches waits for the disk
+    lane = PlayedLane(room, slots=2)
+    room.accept("batch", manifest={"kind": "batch", "rows": "people.csv"}, stages=("tts",))
+    flush = SlowFlush(room, room.spool.batches)
+
+    async def live() -> None:
+        async with lane.running():
+            await until(flush.waits.is_set)
+            # When the other slot looks for work / Then it goes on, though the batch has no stage any more
+            room.state_machine.changed.notify()
+            await turns()
+            flush.go.set()
+            await room.diary.until("batch is running")
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(live())
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []

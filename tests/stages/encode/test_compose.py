@@ -186,6 +186,21 @@ def test_an_opening_has_no_slits_beside_it() -> None:
     assert (opening.lower - opening.upper).max() > 40
 
 
+def test_a_wide_opening_ends_where_the_lips_part() -> None:
+    # Given lips that are wide apart, and whose edges meet at an angle, as in "ah"
+    x = np.linspace(100, 300, 81, dtype=np.float32)
+    gap = 80 * (1 - np.abs((x - 200) / 100) ** 2.3)
+    upper = np.stack([x, np.full_like(x, 150)], axis=1)
+    lower = np.stack([x, 150 + gap], axis=1).astype(np.float32)
+    # When the opening between them is made
+    opening = MouthOpening.between(upper, lower, 200.0, (400, 400))
+    # Then it is as high as they are apart up to its ends: no skin is left between them there
+    there = np.arange(opening.left, opening.right)
+    apart = np.interp(there, x, gap, 0, 0)
+    assert np.abs(opening.lower - opening.upper - apart).max() < 1.0
+    assert opening.blunt == 0
+
+
 def test_no_light_falls_on_teeth_behind_a_slit(ready: Context) -> None:
     # Given the upper teeth, and the lips over them a slit and a gap apart
     rig = rig_of(ready)

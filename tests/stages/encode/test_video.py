@@ -315,3 +315,8 @@ def test_captions_without_words_are_a_warning(tmp_path: Path) -> None:
 def _ffmpegs() -> list[psutil.Process]:
     """The ffmpegs of this process; other tests' children are no concern of these."""
     return [child for child in psutil.Process().children(recursive=True) if child.name().startswith("ffmpeg")]
+
+
+def test_what_ffmpeg_printed_ends_as_a_sentence_before_the_hint() -> None:
+    for log in ("conversion failed!\nmoov atom not found", "moov atom not found.\n"):
+        assert "moov atom not found. " in str(ffmpeg_error(1, log, "the video"))

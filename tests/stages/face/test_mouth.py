@@ -18,8 +18,9 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
-from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.expressions.fields import ExpressionFields
 from stages.face.rig.face_frame import FaceBox, FaceFrame
+from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.mouth_interior import paint_mouth_interior
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
@@ -122,6 +123,26 @@ def test_skin_beside_rounded_lips_shows_no_old_corners(closed: Context) -> None:
     # Then the lines are gone from bare skin, and hair is left as it is
     assert contrasts[0] < 0.4
     assert contrasts[1] > 0.95
+
+
+def test_rounded_lips_of_a_smile_end_without_horns(smile: Context) -> None:
+    # Given the lips of a smile, whose lower one is thicker toward the corners
+    landmarks = landmarks_of(smile)
+    rig = load_rig(smile.settings.paths.cache, portrait_of(smile), landmarks)
+    frame, cover = rig.frame, rig.oral.corners[..., 3]
+    outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
+    for x in (-0.84 * frame.half_mouth[0], 0.84 * frame.half_mouth[1]):
+        # When they meet there, and the skin beside them is painted
+        above, below = (float(thick) for thick in outline.thickness(np.array(x), curves))
+        top, bottom = (float(np.interp(x, curve[:, 0], curve[:, 1])) for curve in curves)
+        way = np.arange(-above, below, 0.25)
+        places = frame.picture(np.stack([np.full_like(way, x), way + np.where(way < 0, top, bottom)], axis=1))
+        columns, rows = np.round(places - rig.oral.origin).astype(int).T
+        lips = way[cover[rows, columns] < 128]
+        # Then what is left of both is thinner, and lies in their middle, not at the line between them
+        assert below > above
+        assert 0.2 < np.ptp(lips) / (above + below) < 0.75
+        assert abs(lips.mean() - (below - above) / 2) < 0.12 * (above + below)
 
 
 @pytest.mark.parametrize("smiles", [False, True])
@@ -330,14 +351,16 @@ def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(smile: Conte
     assert together.row is None
 
 
-def test_own_teeth_end_where_lower_ones_in_their_shade_begin(smile: Context) -> None:
-    # Given a smile, opened farther, and the same with lower teeth, a little darker, right below the upper ones
+@pytest.mark.parametrize("as_light", [0, 5])
+def test_own_teeth_end_where_lower_ones_in_their_shade_begin(as_light: int, smile: Context) -> None:
+    # Given a smile, opened farther, and the same with lower teeth right below the upper ones: a little darker, some hardly
     whole, shown = portrait_of(smile), shown_teeth(smile)
     columns = np.flatnonzero(shown.any(axis=0))
     ends = np.array([np.flatnonzero(shown[:, column])[-1] for column in columns])
     both = whole.copy()
     for column, end in zip(columns, ends, strict=True):
-        both[end - 1 : end + shown[:, column].sum(), column] = 0.8 * whole[end - 4, column]
+        shade = 0.96 if column // 4 % 9 < as_light else 0.8
+        both[end - 1 : end + shown[:, column].sum(), column] = shade * whole[end - 4, column]
     # When, then
     together = teeth_in(smile, both, OPENED)
     assert together is not None

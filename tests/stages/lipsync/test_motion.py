@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,21 @@ def test_lips_close_in_some_hundredths_of_a_second_while_the_jaw_goes_on(vowel: 
     assert np.abs(np.diff(jaw)).max() * rate < 9
 
 
+@pytest.mark.parametrize("fps", ["23.976", "25", "30", "60"])
+def test_the_frame_shown_at_the_middle_of_a_p_b_or_m_is_shut(fps: str, tmp_path: Path) -> None:
+    # Given sounds of 20 to 120 ms between open vowels, which begin at different times within a frame
+    starts = np.arange(0.3, 12, 0.409)
+    touches = [("pbm"[n % 3], start, start + 0.02 + 0.01 * (n % 11)) for n, start in enumerate(starts)]
+    vowels = [("ɑ", end, start) for (_, _, end), (_, start, _) in pairwise(touches)]
+    # When each is looked up in the track
+    track = spoken(tmp_path / "job", sorted(touches + vowels, key=itemgetter(1)), 13.0, fps=fps)
+    for _, start, end in touches:
+        # Then the frame shown at its middle is shut
+        assert opening(track)[int((start + end) / 2 * float(track.fps))] == 0, (start, end)
+    # And the vowels between are open
+    assert all(opening(track)[round((start + end) / 2 * float(track.fps))] > 0.4 for _, start, end in vowels)
+
+
 def test_a_touch_beside_a_touch_of_the_teeth_is_shut(tmp_path: Path) -> None:
     # Given "cupful" and "offbeat"
     phones = [("ʌ", 0.3, 0.5), ("p", 0.5, 0.54), ("f", 0.54, 0.6), ("u", 0.6, 0.8), ("f", 0.8, 0.86), ("b", 0.86, 0.9)]
@@ -115,6 +132,15 @@ def test_between_oo_and_another_vowel_the_lips_stay_a_ring(tmp_path: Path) -> No
     assert puckered.sum() > 10
     assert (track.column("jaw") + track.column("round"))[puckered].max() > 0.3
     assert track.column("jaw")[puckered].max() < 0.06
+
+
+def test_a_breath_in_a_short_pause_parts_the_lips_for_a_tenth_of_a_second(tmp_path: Path) -> None:
+    # Given a pause of 0.35 s, as between sentences, before a sound for which the lips shut
+    track = spoken(tmp_path / "job", [("ə", 0.4, 0.7), ("b", 1.05, 1.1), ("ɑ", 1.1, 1.3)], fps="60")
+    # When the gap is looked at from the moment at which the vowel has faded
+    gap = opening(track)[round(0.84 * 60) : round(1.05 * 60)]
+    # Then the lips are parted by more than half of the breath's opening for long enough to be seen
+    assert (gap > 0.5 * gap.max()).sum() > 0.1 * 60
 
 
 def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_path: Path) -> None:

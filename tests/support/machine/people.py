@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import subprocess
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ LATE = (
     "daemon.queue.pauses", "daemon.queue.spool", "daemon.system.installation", "daemon.jobs.iso_time", "rich.markup",
     "encodings.utf_8_sig", "encodings.idna", "pwd", "grp", "stages.tts.engines.voice_list", "daemon.system.gpu",
     "daemon.cli.status_view", "rich.console", "rich.pretty", "rich.table", "daemon.doors.render",
-    "daemon.cli.make_job", "stages.face.avatars.contact_sheet",
+    "daemon.cli.make_job", "stages.face.avatars.contact_sheet", "stages.media.wav",
 )  # fmt: skip
 
 
@@ -37,13 +38,15 @@ def avatar_as(uid: int, one: Installation, *args: str, gid: int = DROPPERS) -> s
     if (child := os.fork()) == 0:
         try:
             _answer_as(uid, gid, ("--config", str(one.config), *args), writer)
+        except BaseException:
+            os.write(writer, json.dumps([70, "", traceback.format_exc()]).encode())
         finally:
-            os._exit(70)  # not reached where there was an answer
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as answers:
         told = answers.read()
-    _, status = os.waitpid(child, 0)
-    assert told, f"avatar {args} ended without an answer: {os.waitstatus_to_exitcode(status)}"
+    os.waitpid(child, 0)
+    assert told, f"avatar {args} was killed"
     return subprocess.CompletedProcess(["avatar", *args], *json.loads(told))
 
 

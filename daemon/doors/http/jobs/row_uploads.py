@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from daemon.doors.http.incoming import ROWS, own_folder
 from daemon.doors.http.problems import RequestError
 from daemon.doors.shared_files import file_digest, share, usual_name
 from daemon.errors import AvatarError
-from daemon.system import fs
+from daemon.jobs.batch.table import MAX_LINE
 
 #: Most uploads that one table names.
 MOST: Final = 1000
@@ -61,18 +62,50 @@ def row_files(
         RequestError: `too-large`: there are too many; what `find` raises.
     """
     table = files.get(ROWS)
-    data = b"" if table is None else table.read_bytes()
-    encoding = "utf-16" if data[:2] in _UTF_16 else "utf-8"
-    text = data.decode(encoding, "replace")
-    uploads = sorted(set(_REF.findall(text)))
+    uploads = set[str]() if table is None else _uploads_in(table)
     if table is None or not uploads:
         yield dict(files), NO_ROW_FILES
         return
-    if len(uploads) > MOST:
-        raise RequestError("too-large", f"The rows name more than {MOST} uploads.", "Hand in fewer rows at once.")
-    found = {upload: find(upload) for upload in uploads}
+    found = {upload: find(upload) for upload in sorted(uploads)}
     names = {upload: usual_name(path, "", file_digest(path)) for upload, path in found.items()}
     with own_folder(inbox) as folder:
         copy = folder / table.name
-        fs.OPS.write(copy, _REF.sub(lambda ref: names[ref[1]], text).encode(encoding), mode=0o640)
+        file = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        with open(file, "w", encoding=_encoding(table), newline="") as text:
+            for line in _lines(table):
+                text.write(_REF.sub(lambda ref: names[ref[1]], line))
+            text.flush()
+            os.fsync(file)
         yield {**files, ROWS: copy}, RowFiles({names[upload]: path for upload, path in found.items()})
+
+
+def _uploads_in(table: Path) -> set[str]:
+    """Return the uploads that a table names; none where it is no text, as that is refused with its rows.
+
+    Raises:
+        RequestError: `too-large`: there are too many.
+    """
+    found = set[str]()
+    try:
+        for line in _lines(table):
+            found.update(_REF.findall(line))
+            if len(found) > MOST:
+                raise RequestError(
+                    "too-large", f"The rows name more than {MOST} uploads.", "Hand in fewer rows at once."
+                )
+    except UnicodeError:
+        return set()
+    return found
+
+
+def _lines(table: Path) -> Iterator[str]:
+    """Yield the lines of a table, one too long for a table in parts: it may have as many bytes as any file."""
+    with table.open(encoding=_encoding(table), newline="") as file:
+        while line := file.readline(MAX_LINE):
+            yield line
+
+
+def _encoding(table: Path) -> str:
+    """Return as what a table is copied: UTF-16, or bytes as they are, whatever they say."""
+    with table.open("rb") as file:
+        return "utf-16" if file.read(2) in _UTF_16 else "latin-1"

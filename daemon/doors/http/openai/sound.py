@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 import threading
-import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +87,13 @@ def open_sound(outbox: Path, output: dict[str, Any], form: SpeechForm) -> Sound:
 
 def _samples(fd: int) -> Sound | None:
     """Return the samples of a WAV as they are, which takes no time; None where ffmpeg must change them."""
-    with os.fdopen(os.dup(fd), "rb") as file, wave.open(file) as wav, tempfile.TemporaryFile() as made:
-        if (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) != (PCM_RATE, 1, 2):
+    from stages.media.wav import open_wav
+
+    with os.fdopen(os.dup(fd), "rb") as file, open_wav(file) as wav, tempfile.TemporaryFile() as made:
+        if (wav.rate, wav.channels) != (PCM_RATE, 1):
             os.lseek(fd, 0, os.SEEK_SET)
             return None
-        while frames := wav.readframes(_PIECE):
-            made.write(frames)
+        made.writelines(wav.stored_blocks())
         return _sound(made, "pcm")
 
 

@@ -38,16 +38,15 @@ def files_of_jobs(jobs: Jobs, caller: Caller, marked: Iterable[str]) -> Iterator
 
 
 def table_of_jobs(jobs: Jobs, caller: Caller, marked: Iterable[str]) -> str:
-    """Return a table of jobs as CSV, one a line, with its header.
-
-    Raises:
-        RequestError: `job-unknown`: there is no such job, or it is somebody else's.
-    """
+    """Return a table of jobs as CSV, one a line, with its header. One that is gone, or somebody else's, has only its error."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(_COLUMNS)
     for job in marked:
-        status = jobs.status(job, caller)
+        try:
+            status = jobs.status(job, caller)
+        except AvatarError as exc:
+            status = {"job": job[:80], "error": exc.to_dict()}
         error = status.get("error") or {}
         files = " ".join(one["file"] for one in _outputs(status))
         cells = [status.get(key) for key in _KEYS] + [files, error.get("code"), error.get("message")]

@@ -99,7 +99,7 @@ def test_the_list_takes_the_state_words_of_other_systems_and_words_of_the_text(
     # Then each word finds what it means, also beside a state of ours and under the other name of the option
     assert names("--state", "pending") == ["held", "queued", "waiting"]
     assert names("--status", "processing") == ["running"]
-    assert names("--status", "completed", "--state", "failed") == ["done", "failed"]
+    assert names("--status", "Completed", "--state", "FAILED") == ["done", "failed"]
     # And words of the text find what has them all, in a pipe as in JSON
     assert names("--search", "good EVENING") == ["running"]
     assert names("--search", "good", "--status", "pending") == ["held", "queued"]

@@ -135,7 +135,7 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
         monkeypatch.setenv(key, value)
     room.put("hello.yaml")
     (job,) = room.settle()
-    lane = room.service.cpu
+    lane = room.service.lanes.cpu
     answers: list[asyncio.Task[str]] = []
 
     class Impatient(Subscriber):

@@ -18,7 +18,7 @@ import pytest
 
 from daemon.config import Settings
 from daemon.doors.http.app import create_app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_for
 from tests.support.endurance import repeats
 from tests.support.http_door import PATIENCE_S, Answer, serving
 from tests.support.http_server import Server
@@ -116,6 +116,17 @@ def test_two_processes_make_one_job_of_one_key(tmp_path: Path) -> None:
             assert len(list(server.inbox.glob("*.yaml"))) == key + 1
     finally:
         server.stop()
+
+
+def test_each_of_several_processes_logs_as_the_settings_say(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--workers", "2")
+    try:
+        server.client.get("/health", X_Request_Id="the-one")
+        wait_for("the log", lambda: "the-one" in (tmp_path / "log").read_text())
+    finally:
+        server.stop()
+    (line,) = (line for line in (tmp_path / "log").read_text().splitlines() if "the-one" in line)
+    assert json.loads(line)["event"] == "request"
 
 
 #: Serves until the function that is named is called, and dies there.

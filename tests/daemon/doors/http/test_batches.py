@@ -157,6 +157,14 @@ def test_each_row_may_have_an_upload_of_ones_own(door: Door, name: str, encoding
     assert door.left_over == []
 
 
+def test_a_table_that_is_no_utf_8_is_refused_also_where_its_rows_name_uploads(door: Door) -> None:
+    ref = door.open.send("POST", "/uploads?filename=p.png", PORTRAIT.read_bytes()).json["ref"]
+    table = f"output,image\nJürgen,{ref}\n".encode("cp1252")
+    manifest = ("manifest", None, b'{"template": {"kind": "detect"}}')
+    answer = door.open.post_parts("/batches", manifest, ("rows", "t.csv", table))
+    assert (answer.code, inbox(door), door.left_over) == ("rows-not-text", [], [])
+
+
 def test_a_table_whose_check_takes_too_long_is_given_up(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wanted_rows, "CHECK_S", -1.0)
     refused = send(door.open, NAMES, HELLO)

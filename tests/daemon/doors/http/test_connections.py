@@ -5,12 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.doors.http import connections
+from daemon.doors.http.app import create_app
+from tests.conftest import wait_for
 from tests.daemon.doors.http.conftest import Door
+from tests.support import http_door
 from tests.support.http_door import PATIENCE_S
 
 BEGIN = b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -82,3 +88,93 @@ def test_more_clients_than_are_served_are_told_to_come_again(door: Door, monkeyp
         refused = door.open.get("/health")
         assert (refused.status, refused.code) == (503, "too-many-requests")
         assert refused.headers["retry-after"]
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"rest of a body"])
+def test_what_begins_no_request_behind_an_answer_does_not_keep_the_connection(
+    door: Door, monkeypatch: pytest.MonkeyPatch, behind: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEADERS_S", 0.3)
+    monkeypatch.setattr(connections, "REST_S", 0.3)
+    refused = b"POST /jobs HTTP/1.1\r\nHost: another\r\nContent-Length: 9999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S / 4) as one:
+        one.sendall(refused if behind.strip() else b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = answer_of(one)
+        assert (answer.status, answer.read() != b"") == (421 if behind.strip() else 200, True)
+        one.sendall(behind)
+        assert one.recv(1) == b""
+
+
+def ask_on(connection: socket.socket, end: float) -> None:
+    while time.monotonic() < end:
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.01)
+
+
+def test_a_client_that_reads_nothing_is_given_up_without_an_error_of_the_server(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "UNREAD_S", 0.3)
+    with capture_logs() as logs, socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.settimeout(PATIENCE_S)
+        one.connect(("127.0.0.1", door.open.port))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            ask_on(one, time.monotonic() + PATIENCE_S)
+        assert door.open.get("/health").status == 200
+    assert not [one for one in logs if one["event"] == "request failed"]
+
+
+def test_of_many_requests_at_once_so_many_are_answered_as_may_wait_and_no_more_kept(door: Door) -> None:
+    one_of = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        one.sendall(one_of * 1000)
+        answers = 0
+        last = b""
+        with suppress(ConnectionResetError):  # what it sent and nobody took
+            while data := one.recv(1 << 16):
+                answers, last = answers + data.count(b"HTTP/1.1 200"), data
+    assert answers == connections.MAX_PIPELINED + 1
+    assert b"connection: close" in last
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_request_that_would_rather_have_another_protocol_keeps_its_body_and_its_connection(
+    door: Door, chunked: bool
+) -> None:
+    body = b'{"kind": "speech", "text": "Hello."}'
+    wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    sent = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        for _ in range(2):
+            one.sendall(
+                BEGIN + wish + sent + b"\r\n" + (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+            )
+            answer = answer_of(one)
+            assert (answer.status, json.loads(answer.read())["ok"]) == (200, True)
+
+
+def test_a_tunnel_is_refused(door: Door) -> None:
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        one.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (answer_of(one).status, one.recv(1)) == (400, b"")
+
+
+def test_what_still_waits_when_the_server_stops_is_told_to_come_again_and_streams_break_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_door, "STOP_S", 0.2)
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    with ThreadPoolExecutor() as pool:
+        with http_door.serving(create_app(door.settings)) as client:
+            waiting = pool.submit(client.post, f"/jobs/{job}/rerun?wait=60", {})
+            following = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+            following.request("GET", f"/jobs/{job}/events")
+            events = following.getresponse()
+            assert events.readline() == b"retry: 3000\n"
+            wait_for("the second job", lambda: len(door.open.get("/jobs").json["jobs"]) == 2)
+        answer = waiting.result()
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "server-stopping", "2")
+    with pytest.raises(http.client.IncompleteRead):
+        events.read()
+    assert [one for one in caplog.records if one.exc_info] == []

@@ -55,3 +55,17 @@ def test_a_large_upload_streams_through_a_proxy_and_memory_stays_flat(server: Se
             assert hashlib.file_digest(file, "sha256").hexdigest() == digest
         assert [path for path in (tmp_path / "nginx").rglob("*") if path.is_file() and path.stat().st_size > MIB] == []
     assert server.most_memory - before < GROWTH
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize(
+    ("begin", "line"),
+    [(b"name\n", b"Anna\n" * 1000), ("\ufeffname\n".encode("utf-16-le"), "Anna".encode("utf-16-le") * 500)],
+)
+def test_memory_stays_flat_for_a_table_as_large_as_a_file_may_be(server: Server, begin: bytes, line: bytes) -> None:
+    manifest = ("manifest", None, b'{"template": {"kind": "speech", "text": "Hello {{name}}."}}')
+    assert server.client.post_parts("/batches", manifest, ("rows", "a.csv", begin + line)).status in (202, 422)
+    before = server.most_memory
+    large = begin + line * (64 * MIB // len(line))
+    assert server.client.post_parts("/batches", manifest, ("rows", "b.csv", large)).code == "rows-invalid"
+    assert server.most_memory - before < GROWTH

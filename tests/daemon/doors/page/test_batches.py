@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from typing import Any
 
@@ -176,3 +177,10 @@ def test_the_page_of_a_batch_is_its_owners_and_shows_what_is_in_a_cell_as_text(d
     assert "Rows that are done stay as they are." in asked.body.decode()
     # And a job that is no batch has no such page
     assert door.open.get(f"/ui/batches/{job_id(1)}", **anna).status == 404
+
+
+def test_a_list_without_a_batch_leads_to_the_form_that_makes_one(door: Door) -> None:
+    for key, linked in ((door.key("anna"), True), (door.key("reader", "read"), False)):
+        page = door.open.get("/ui/batches", **signed_in(door, key.key)).body.decode()
+        (told,) = re.findall('<p class="box">(There is no batch.*?)</p>', page)
+        assert ('<a href="./">New</a>' in told, "<a" in told) == (linked, linked)

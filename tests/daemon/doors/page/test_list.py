@@ -160,8 +160,16 @@ def test_a_table_of_marked_jobs_opens_in_a_spreadsheet_and_runs_nothing_there(do
     ]
     assert rows[0]["error"] == "'=There is nothing to speak."
     assert answer.headers["content-security-policy"].endswith("sandbox")
+    # A job that is gone meanwhile, or another one's, says so and keeps no other from being told
+    anna, others = signed_in(door, door.key("anna").key), job_id(7)
+    answer = save(door, "csv", others, job_id(2), **anna)
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
+    assert [(row["job"], row["name"], row["code"]) for row in rows] == [
+        (others, "", "job-unknown"),
+        (job_id(2), "Anna", rows[1]["code"]),
+    ]
     # Nothing that is marked is nothing that is saved
-    assert "No%20job%20is%20marked" in save(door, "csv").headers["location"]
+    assert "No%20job%20is%20marked" in save(door, "csv", **anna).headers["location"]
 
 
 def test_a_row_says_what_its_job_waits_for_and_offers_what_leads_on(door: Door) -> None:

@@ -110,9 +110,9 @@ class Site:
         self.house.environment = {**self.environment, "CUDA_VISIBLE_DEVICES": ""}
         self._cluster: subprocess.Popen[str] | None = None
 
-    def begin(self) -> None:
-        """Start the head of the cluster."""
-        command = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), str(self.port)]
+    def begin(self, gpus: int = 0) -> None:
+        """Start the head of the cluster. `gpus`: how many its own machine has."""
+        command = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), str(self.port), str(gpus)]
         with (self.folder / "cluster.log").open("ab") as log:
             self._cluster = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
@@ -120,13 +120,13 @@ class Site:
             )  # fmt: skip
         self.head = list(map(int, self._answer()))
 
-    def add_machine(self) -> int:
-        """Add a machine; returns the process id of its raylet."""
+    def add_machines(self, count: int) -> list[int]:
+        """Add machines; returns the process ids of their raylets."""
         assert self._cluster is not None
         assert self._cluster.stdin is not None
-        self._cluster.stdin.write("\n")
+        self._cluster.stdin.write(f"{count}\n")
         self._cluster.stdin.flush()
-        return int(self._answer()[0])
+        return list(map(int, self._answer()))
 
     def _answer(self) -> list[str]:
         assert self._cluster is not None
@@ -221,7 +221,7 @@ def test_a_batch_is_done_once_though_a_machine_dies_another_is_cut_off_and_the_c
 ) -> None:
     one = site()
     one.begin()
-    raylets = [one.add_machine(), one.add_machine()]
+    raylets = one.add_machines(2)
     house = one.house
     house.start()
     # Given twenty jobs, of which three are in the middle of a stage: one here, and one on each machine
@@ -272,9 +272,8 @@ def test_a_batch_is_done_once_though_a_machine_dies_another_is_cut_off_and_the_c
     assert (record["attempts"]["tts"], record["crashes"]) == (1, 0)
     wait_for("the status to say so", lambda: "ray-unreachable" in house.avatar("status", "--json").stdout)
     # When it is there again / Then the daemon uses it
-    one.begin()
-    one.add_machine()
-    wait_for("the cluster", lambda: house.metric("avatar_ray_nodes") == 2)
+    one.begin(gpus=1)
+    wait_for("the cluster", lambda: house.metric("avatar_ray_nodes") == 1)
     for name in ("job-v", "job-w"):
         one.drop(name, held=True)
     assert len({one.began(name) for name in ("job-v", "job-w")} - {one.daemon}) == 1
@@ -286,8 +285,7 @@ def test_a_batch_is_done_once_though_a_machine_dies_another_is_cut_off_and_the_c
 def test_a_voice_profile_goes_along(site: Callable[..., Site]) -> None:
     # Given voices of two people, and a cluster
     one = site()
-    one.begin()
-    one.add_machine()
+    one.begin(gpus=1)
     house = one.house
     house.start()
     for profile, name, voice in (("vp-0000000a", "Anna", LARGE), ("vp-0000000b", "Ben", b"small")):
@@ -314,8 +312,7 @@ def test_a_voice_profile_goes_along(site: Callable[..., Site]) -> None:
 def test_a_cluster_that_asks_for_no_token_is_not_used(site: Callable[..., Site]) -> None:
     # Given a cluster that anybody may use / When the daemon starts / Then it says so, and works without it
     one = site(token=None)
-    one.begin()
-    one.add_machine()
+    one.begin(gpus=1)
     one.house.start()
     one.drop("job-a", held=True)
     one.drop("job-b")

@@ -1,4 +1,4 @@
-"""Displacement fields of the face's expressions: how far each point of the portrait moves at full strength.
+"""Displacement fields of the mouth, joined with those of brows and cheeks: how far each point moves at full strength.
 
 The portrait is cut along the lip line. Points above it follow the `upper` field, points below it the `lower` field; beyond the
 corners of the mouth both fields are equal, so the cut ends there. All formulas use the face's coordinates
@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.rig.expressions.upper_face import Grid, upper_face_fields
 from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
-
-Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.050
@@ -55,7 +53,6 @@ _UNSMILES = 0.40
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
-_BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
 _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
@@ -68,11 +65,6 @@ _CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 _OVERLAP = 0.010
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
-#: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
-_BROW_MOST = 0.75
-#: A smile lifts the cheeks, a frown lowers and joins the inner ends of the brows: displacement and reach, of the face's width.
-_CHEEK_UP, _CHEEK_REACH = 0.026, 0.13
-_FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
 
 
 def lower_closes(gap: float, unit: float) -> float:
@@ -149,7 +141,7 @@ class ExpressionFields:
         share = self._below_nose()[..., None]
         mouth = {name: self._joined(field) for name, field in self._mouth().items()}
         fields = {name: ExpressionField(field.lower * share, field.upper * share) for name, field in mouth.items()}
-        for name, field in self._mood().items():
+        for name, field in upper_face_fields(self._frame, self._landmarks, self._x, self._y).items():
             if self._glasses is not None:
                 field *= share_behind(self._glasses, name, self._y, self._eye_distance)[..., None]
             fields[name] = ExpressionField(field, field.copy())
@@ -191,15 +183,6 @@ class ExpressionFields:
             "tuck": self._tuck(),
             "close": self._close(),
             "smile": self._smile(),
-        }
-
-    def _mood(self) -> dict[str, Grid]:
-        """The fields of brows and cheeks, which both layers share."""
-        return {
-            "brow_left": self._brow(0),
-            "brow_right": self._brow(1),
-            "cheeks": self._cheeks(),
-            "frown": self._frown(),
         }
 
     def _zero(self) -> Grid:
@@ -364,43 +347,3 @@ class ExpressionFields:
             shift[..., 0] += side * _SMILE_ACROSS * unit * near
             shift[..., 1] -= _SMILE_UP * unit * near
         return ExpressionField(shift, shift.copy())
-
-    def _brow(self, side: int) -> Grid:
-        """The brow and the forehead above it rise; the lid below stays."""
-        upper_lid, _, brow = mesh.EYES[side]
-        line = self._landmarks[list(brow)]
-        line = line[np.argsort(line[:, 0])]
-        lid = self._landmarks[list(upper_lid), 1].mean()
-        height = np.interp(self._x, line[:, 0], line[:, 1])
-        width = line[-1, 0] - line[0, 0]
-        middle = (line[0, 0] + line[-1, 0]) / 2
-        across = 1.0 - smoothstep((np.abs(self._x - middle) / width - 0.35) / 0.55)
-        over_lid = smoothstep((lid - 0.1 * (lid - height) - self._y) / np.maximum(0.8 * (lid - height), 1.0))
-        forehead = 1.0 - smoothstep(
-            (height - self._y - 0.06 * self._frame.face_height) / (0.30 * self._frame.face_height)
-        )
-        shift = self._zero()
-        rise = min(_BROW * self._frame.face_width, _BROW_MOST * float(lid - line[:, 1].mean()))
-        shift[..., 1] = -max(rise, 0.0) * across * over_lid * forehead
-        return shift
-
-    def _cheeks(self) -> Grid:
-        """The cheeks below the eyes rise."""
-        shift = self._zero()
-        for index in (50, 280):
-            shift[..., 1] -= _CHEEK_UP * self._frame.face_width * self._near(self._landmarks[index], _CHEEK_REACH)
-        return shift
-
-    def _frown(self) -> Grid:
-        """The inner ends of the brows come down and together."""
-        width, shift = self._frame.face_width, self._zero()
-        for side, index in ((1, mesh.EYES[0][2][-1]), (-1, mesh.EYES[1][2][0])):
-            near = self._near(self._landmarks[index], _FROWN_REACH)
-            shift[..., 0] += side * _FROWN_IN * width * near
-            shift[..., 1] += _FROWN_DOWN * width * near
-        return shift
-
-    def _near(self, point: FloatArray, reach: float) -> Grid:
-        """1 at a point, fading within `reach` face widths."""
-        away = (self._x - point[0]) ** 2 + (self._y - point[1]) ** 2
-        return np.asarray(np.exp(-away / (reach * self._frame.face_width) ** 2))
