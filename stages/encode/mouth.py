@@ -105,9 +105,11 @@ class MouthOpening:
         last = len(open_) - int(open_[::-1].argmax())
         top = math.floor(float(self.upper[first:last].min()) - above)
         bottom = math.ceil(float(self.lower[first:last].max()) + below) + 1
-        edges = (edge[first:last] for edge in (self.upper, self.lower, self.middle, self.softness))
+        edges = (self.upper, self.lower, self.middle, self.softness)
+        upper, lower, middle, softness = (edge[first:last] for edge in edges)
         left, right = self.left + first, self.left + last
-        return MouthOpening(left, max(top, self.top), right, min(bottom, self.bottom), *edges, self.blunt)
+        top, bottom = max(top, self.top), min(bottom, self.bottom)
+        return MouthOpening(left, top, right, bottom, upper, lower, middle, softness, self.blunt)
 
     def within(self, outer: MouthOpening) -> tuple[slice, slice]:
         """Rows and columns of this box in another one."""
