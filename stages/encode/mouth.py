@@ -23,9 +23,10 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: Rounded lips stand before the teeth: they cover the lower ones by so many units more, the upper ones, too, and shade these by
 #: so much. A wide opening, of a jaw that is down by the double of `_SMALL` units, covers no more of the upper ones, which visibly
 #: stay in place, and shades them by the fraction `_LIT` less. Within `_STRIP` units of a rounded lip they lie in its shadow,
-#: which leaves so much light: a thin strip of them would look like a splinter.
+#: which leaves so much light: a thin strip of them would look like a splinter. In a wide opening it is the last number: they
+#: would else vanish at once as an "ah" goes over into an "oh".
 _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.14, 0.4
-_STRIP, _STRIP_LIGHT = 0.08, 0.08
+_STRIP, _STRIP_LIGHT, _STRIP_LIGHT_WIDE = 0.08, 0.08, 0.45
 #: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
 _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
@@ -207,7 +208,8 @@ class InteriorPainter:
         if rounded > 0:
             strip = np.clip((opening.rows() - opening.upper) / np.float32(_STRIP * unit), 0, 1)
             strip *= strip
-            light *= _shade_of(1 - np.float32(rounded * (1 - _STRIP_LIGHT)) * (1 - strip), self._beside_lips)
+            left = _STRIP_LIGHT + wide * (_STRIP_LIGHT_WIDE - _STRIP_LIGHT)
+            light *= _shade_of(1 - np.float32(rounded * (1 - left)) * (1 - strip), self._beside_lips)
         self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
         if as_shown > 0:
             painted = seen.copy()

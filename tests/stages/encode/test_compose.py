@@ -219,6 +219,26 @@ def test_no_light_falls_on_teeth_behind_a_slit(ready: Context) -> None:
     assert brightest(0.01) < 0.6 * brightest(0.2)
 
 
+def test_teeth_fade_and_do_not_vanish_as_a_wide_opening_is_rounded(ready: Context) -> None:
+    # Given rounded lips over a strip of the upper teeth
+    rig = rig_of(ready)
+    painter, unit = InteriorPainter(rig.oral, rig.tones, rig.frame), rig.frame.unit
+    height, width = portrait_of(ready).shape[:2]
+    upper = rig.curve_upper + np.array([0, 0.04 * unit], np.float32)
+    opening = MouthOpening.between(upper, (upper + np.array([0, 0.3 * unit])).astype(np.float32), unit, (width, height))
+
+    def light(drop: float, rounded: float) -> float:
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (drop * unit, 0.0), 0.0, rounded)
+        middle = slice(inside.shape[1] * 2 // 5, inside.shape[1] * 3 // 5)
+        strip = (opening.rows() > opening.upper) & (opening.rows() < opening.upper + 0.03 * unit)
+        return float(inside[:, middle].mean(axis=-1)[strip[:, middle]].mean())
+
+    # When the jaw is down, and when it is not / Then the teeth are seen in the lip's shadow, and hardly
+    flat = light(0.3, 0.0)
+    assert 0.4 * flat < light(0.3, 1.0) < 0.8 * flat
+    assert light(0.05, 1.0) < 0.35 * flat
+
+
 def test_steep_edges_of_the_opening_have_no_steps() -> None:
     # Given an opening whose lower edge falls by four px in each column
     x = np.arange(20, dtype=np.float32)
