@@ -55,6 +55,8 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
 def _option_meant(error: NoSuchOption, ctx: click.Context) -> str | None:
     """Return how a command is given the key of a manifest that was written as an option; None where it cannot be."""
     options = [name for option in ctx.command.params for name in option.opts]
+    if error.option_name[1:].isdecimal() and "--to" in options:  # a number below zero looks like an option
+        return f"--to {error.option_name}"
     key = meant_key(error.option_name.lstrip("-"), Manifest.model_fields, KEYS_BELOW)
     if key is None or error.option_name.startswith("--no"):
         return None

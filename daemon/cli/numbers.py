@@ -4,6 +4,7 @@ takes, as it is neither below nor above a bound.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import isfinite, isnan
 from typing import Any
 
@@ -36,6 +37,31 @@ class Number(click.FloatRange):
         if isnan(number) or not (self._endless or isfinite(number)):
             self.fail(f"{value} is no number of {self._what}.", param, ctx)
         return number
+
+
+class Priority(click.ParamType[int]):
+    """A job's place among those that wait: a whole number, or one of the words that a manifest may have."""
+
+    name = "priority"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a priority.
+
+        Raises:
+            click.BadParameter: it is none.
+        """
+        from daemon.jobs.manifest_values import (
+            PRIORITY_WORDS,
+        )  # 0.1 s of imports, which the help of a command need not wait for
+
+        words: dict[str, int] = PRIORITY_WORDS
+        if (word := str(value).strip().lower()) in words:
+            return words[word]
+        with suppress(ValueError):
+            if -100 <= (number := int(word)) <= 100:
+                return number
+        sentence = f"{value!r} is no priority: write low, normal, high or a whole number from -100 to 100."
+        raise click.BadParameter(sentence, ctx, param)
 
 
 #: The type of an option that says how long to wait.

@@ -78,12 +78,12 @@ class Spelled(NamedTuple):
                 return None
             return (
                 f"{_shown(self.asked)} is not there; there {'is' if len(self.others) == 1 else 'are'} {there}. If that is meant, "
-                "write its name in the manifest."
+                "write its name instead."
             )
         others = ", ".join(map(_shown, self.similar[:SIMILAR]))
         return (
             f"{_shown(self.asked)} is not there, but {others} {'is' if len(self.similar) == 1 else 'are'}. Write the name of the "
-            "file in the manifest as it is."
+            "file as it is."
         )
 
 

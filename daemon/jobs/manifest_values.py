@@ -31,6 +31,8 @@ FRAME_RATES: dict[str, Fraction] = {
     "59.94": Fraction(60000, 1001),
     "60": Fraction(60),
 }
+#: The words for a job's priority, and the numbers that they are.
+PRIORITY_WORDS = {"low": -10, "normal": 0, "high": 10}
 #: The rate of a drawn video whose manifest names none.
 USUAL_RATE = "25"
 MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
@@ -217,7 +219,7 @@ def _notify(value: object) -> str:
 
 
 def _priority(value: object) -> object:
-    names, text = {"low": -10, "normal": 0, "high": 10}, str(value).strip().lower()
+    names, text = PRIORITY_WORDS, str(value).strip().lower()
     if text in names:
         return names[text]
     try:

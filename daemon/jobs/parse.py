@@ -199,17 +199,26 @@ def _mistakes_of_part(read: _Given, unknown: Collection[str] = ()) -> list[Mista
     return read.mistakes()
 
 
-def decode(data: bytes) -> str:
-    """Return the text of a manifest file.
+def check_text(data: bytes) -> None:
+    """Check that a file, or the first part of one, can be the text of a manifest.
 
     Raises:
-        JobError: `manifest-not-text`.
+        JobError: `manifest-not-text`: it is another document, or binary.
     """
     head = data.lstrip()[:_MARK_BYTES].lower()
     if (kind := next((kind for mark, kind in _DOCUMENTS if head.startswith(mark)), None)) is not None:
         raise JobError("manifest-not-text", f"The manifest is {kind}, not plain text.", _PLAIN_TEXT)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)
+
+
+def decode(data: bytes) -> str:
+    """Return the text of a manifest file.
+
+    Raises:
+        JobError: `manifest-not-text`.
+    """
+    check_text(data)
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(encoding)

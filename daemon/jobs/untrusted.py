@@ -11,7 +11,7 @@ import structlog
 from daemon.errors import JobError, escape_unprintable
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse_manifest
+from daemon.jobs.parse import check_text, parse_manifest
 from daemon.system.safe_open import explain_open_error, open_inside
 
 log = structlog.get_logger()
@@ -21,7 +21,7 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
     """Read a manifest below `root`; returns its bytes.
 
     Raises:
-        JobError: it is a link, no file, or larger than `limit` bytes.
+        JobError: it is a link, no file, no text, or larger than `limit` bytes.
         Postponed: `file-unreadable`, `file-changing`.
     """
     data = b""
@@ -32,6 +32,7 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
         except OSError as exc:  # a bad block, or a file server that lost the file: this file's, not the intake's
             raise explain_open_error(exc, name) from exc
     if len(data) > limit:
+        check_text(data)  # a picture is not to be split
         raise JobError(
             "manifest-too-large", f"The manifest is larger than {limit} bytes.", "Split it, or shorten the text."
         )

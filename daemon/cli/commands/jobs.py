@@ -15,6 +15,7 @@ from daemon.cli.common import Shell, alias, console, exit_code, json_option, not
 from daemon.cli.complete import complete_jobs, complete_value
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
+from daemon.cli.numbers import Priority
 from daemon.errors import AvatarError
 from daemon.history.query import STATE_WORDS, STATES, Query, Row
 from daemon.jobs.iso_time import iso
@@ -255,7 +256,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
         if "priority" in data and data["priority"] is None:
             *others, last = job_ids
             if not others:
-                raise click.UsageError("Name a job and its priority, from -100 to 100.")
+                raise click.UsageError("Name a job and its priority: low, normal, high or a number from -100 to 100.")
             job_ids, data = tuple(others), {"priority": _PRIORITIES(last)}
         answers: list[dict[str, Any]] = []
         errors: list[AvatarError] = []
@@ -287,8 +288,13 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
 
 
 _reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
-_PRIORITIES = click.IntRange(-100, 100)
-_priority = click.option("--to", "priority", type=_PRIORITIES, help="Higher goes first. Without it, N comes last.")
+_PRIORITIES = Priority()
+_priority = click.option(
+    "--to",
+    "priority",
+    type=_PRIORITIES,
+    help="low, normal, high or a number from -100 to 100; higher goes first. Without it, N comes last.",
+)
 jobs.add_command(
     _request(
         "cancel",

@@ -139,7 +139,11 @@ def test_every_exit_code_that_a_help_names_is_on_the_page() -> None:
         ("jobs rerun hello --text Bye.", "Did you mean --set text=VALUE?"),
         ("avatar add a.png --name a --blink 0", "Did you mean --set motion.blink=VALUE?"),
         ("voice speak heart Hi. --rate 1.2", "Did you mean --speed?"),
-        ("jobs priority hello high", "'high' is no whole number."),
+        (
+            "jobs priority hello soon",
+            "'soon' is no priority: write low, normal, high or a whole number from -100 to 100.",
+        ),
+        ("jobs priority hello -5", "Did you mean --to -5?"),
         ("jobs list --limit ten", "'ten' is no whole number."),
         ("jobs show", "Missing argument 'JOB'."),
     ],

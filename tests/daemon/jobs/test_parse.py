@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
+from daemon.jobs.untrusted import read_manifest
 
 
 def one(text: str) -> Manifest | JobError:
@@ -143,6 +145,13 @@ def test_a_billion_laughs_is_refused_before_anything_is_built() -> None:
     error = one(bomb)
     assert isinstance(error, JobError)
     assert error.code == "yaml-alias"
+
+
+def test_a_large_picture_is_called_no_text_and_not_too_long(tmp_path: Path) -> None:
+    (tmp_path / "anna.yaml").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
+    with pytest.raises(JobError) as raised:
+        read_manifest(tmp_path, "anna.yaml", 1000)
+    assert raised.value.code == "manifest-not-text"
 
 
 def test_documents_are_jobs_and_a_wrong_one_does_not_spoil_the_others() -> None:
