@@ -99,6 +99,7 @@ def hand_in(
     defaults: Sequence[FolderDefaults] = (),
     checked: Manifest | None = None,
     complete: bool = False,
+    beside: bool = False,
     take: bool = False,
     wait: bool = True,
     admit: Callable[[], None] = lambda: None,
@@ -115,8 +116,8 @@ def hand_in(
         chosen: whether the door chose `name`; another one then does not make it another job of its key.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         checked: what `check` returned for the manifest and the files; by default it is checked here.
-        complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox; those of rows
-            are brought from beside the table.
+        complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
+        beside: whether what rows name is brought from beside the table; not where the uploads of others lie there.
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
         wait: whether to wait while somebody else hands in with the same key.
         admit: called before a new job is handed in, and not for one that was handed in before; what it raises ends it.
@@ -144,7 +145,7 @@ def hand_in(
 
     def begin() -> None:
         check_there(named, paths.inbox)
-        of_rows = files_of_rows(checked, files, paths.inbox) if complete and ROWS in files and not checked.base else {}
+        of_rows = files_of_rows(checked, files, paths.inbox) if beside and ROWS in files and not checked.base else {}
         admit()
         bring_files_of_rows(of_rows, paths.inbox)
 

@@ -169,7 +169,7 @@ def _submit_file(
         renamed = {} if output is None else {"output": free_name(paths, clean_stem(output))}
         handed_in.append(
             hand_in({**job.values, **renamed}, job.files, key=key, paths=paths, name=asked, chosen=name is None,
-                    defaults=defaults, complete=True)
+                    defaults=defaults, complete=True, beside=True)
         )  # fmt: skip
     _tell_of(shell, handed_in, wait=wait, timeout=timeout, as_json=as_json)
 
@@ -236,7 +236,15 @@ def hand_in_and_tell(
     """
     _check(shell, manifest, files, defaults, wording)
     handed_in = hand_in(
-        manifest, files, key=key, paths=shell.settings.paths, name=name, chosen=chosen, defaults=defaults, complete=True
+        manifest,
+        files,
+        key=key,
+        paths=shell.settings.paths,
+        name=name,
+        chosen=chosen,
+        defaults=defaults,
+        complete=True,
+        beside=True,
     )
     _tell_of(shell, [handed_in], wait=wait, timeout=timeout, as_json=as_json)
 

@@ -137,7 +137,7 @@ class Client:
         self, wanted: dict[str, Any], files: dict[str, Path], name: str | None, key: str, **options: Any
     ) -> Job:
         done = hand_in(plain_manifest(wanted), files, self._by, key, paths=self.paths, name=name, complete=True,
-                       **options)  # fmt: skip
+                       beside=True, **options)  # fmt: skip
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------

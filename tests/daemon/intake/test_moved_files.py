@@ -42,7 +42,7 @@ def test_a_rename_keeps_what_is_known_of_the_writer(watched: Watched) -> None:
 def asked_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whose files the daemon finds: the kernel tells it of the writers of its own only."""
     if request.param == "another user":
-        monkeypatch.setattr("daemon.intake.scanner.is_written_below", lambda *_: None)
+        monkeypatch.setattr("daemon.intake.scanner.is_written_below", lambda *_, **__: None)
     return str(request.param)
 
 
