@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from daemon.system import disk_thread
 from daemon.system.disk_thread import DiskThread
 from tests.conftest import wait_for
 
@@ -44,9 +43,8 @@ def test_calls_run_in_order_beside_the_loop_and_their_errors_come_back() -> None
     assert ran.index("first told") < len(ran)
 
 
-def test_a_thread_without_work_ends_and_the_next_call_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_thread, "IDLE_S", 0.01)
-    disk = DiskThread("idle")
+def test_a_thread_without_work_ends_and_the_next_call_has_another() -> None:
+    disk = DiskThread("idle", idle_s=0.01)
     first = asyncio.run(disk.run(threading.get_ident))
     wait_for("the thread to end", lambda: not any(thread.name == "idle" for thread in threading.enumerate()))
     assert asyncio.run(disk.run(threading.current_thread)).name == "idle"
