@@ -41,7 +41,7 @@ _WIDE = (
 _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato quadrado vierkant kwadrat"
 #: Key → what to write → words that people write for it.
 _WORDS: dict[str, dict[str, str]] = {
-    "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
+    "codec": {"hevc": "h265 h.265 x265 av1 h266 h.266 vvc", "h264": "h.264 x264 avc avc1"},
     "format": {"mp4": "avi mkv m4v mpeg mpg wmv flv 3gp h264 hevc youtube", "webm": "vp9 vp8", "mov": "prores quicktime"},
     "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
     "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
@@ -302,10 +302,19 @@ def _advice_for_file(key: str, text: str) -> str | None:
     if _AROUND_NAME.search(text):
         inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
         found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
-        return f"Write `{key}: {found[1]}`." if found else "Write the name of the file, with its ending."
+        if not found:
+            return "Write the name of the file, with its ending."
+        here = (
+            f"Put {found[1]} next to the manifest, and write"
+            if re.search(r"[/\\]\S*" + re.escape(found[1]), text)
+            else "Write"
+        )
+        return f"{here} `{key}: {found[1]}`."
     if found := re.fullmatch(r"([^,.]+),(\w{2,5})", text):
         return f"Write `{key}: {found[1]}.{found[2]}`."
     if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
+        if key == "background":  # a description, for which there is other advice
+            return None
         words = " Words that are to be said stand in `text`." if key == "audio" else ""
         return f"Write the name of the file, with its ending.{words}"
     if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
