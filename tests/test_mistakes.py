@@ -206,7 +206,8 @@ def test_only_whoever_runs_avatard_is_told_to_change_the_installation() -> None:
     wrong = [
         one
         for one in hints
-        if _OF_THE_INSTALLATION.search(one[1]) and not re.search("hoever runs|who_can|where avatard runs|TRIED_AGAIN", one[1])
+        if _OF_THE_INSTALLATION.search(one[1])
+        and not re.search("hoever runs|who_can|where avatard runs|TRIED_AGAIN", one[1])
     ]
     assert wrong == []
 

@@ -34,7 +34,10 @@ Patches = npt.NDArray[np.uint8]
 _ROW_STEP = 16
 #: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
-_BROKEN_HINT = f"{TRIED_AGAIN} `avatar models verify musetalk` checks the network's files; `stages.lipsync.engine: warp` does without it."
+_BROKEN_HINT = (
+    f"{TRIED_AGAIN} `avatar models verify musetalk` checks the network's files; `stages.lipsync.engine: warp` does without "
+    "them."
+)
 
 
 class Painter:

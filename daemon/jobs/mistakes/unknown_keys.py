@@ -52,7 +52,8 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
     owner = GROUPS.get(str(path[0]), Manifest)
     meant = meant_key(str(path[-1]), owner.model_fields, *((KEYS_BELOW, unused) if owner is Manifest else ()))
     if meant is None:
-        return f"Leave it out, or write one of the known keys: {', '.join(one for one in owner.model_fields if one not in unused)}."
+        known = ", ".join(one for one in owner.model_fields if one not in unused)
+        return f"Leave it out, or write one of the known keys: {known}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
     where = f"It stands below `{group}:`, indented." if group and len(path) == 1 else ""

@@ -1,16 +1,17 @@
-"""Says what to write where no mistake is recognised: the nearest allowed number, one end of a range, a usual value, or nothing."""
+"""Says what to write where no mistake is recognised: the nearest allowed number, an end of a range, or a usual value."""
 
 from __future__ import annotations
 
 import re
 
 #: Words for as much, or as little, as there is.
-_MOST = frozenset("max maximum maximal most highest full very extreme".split())
-_LEAST = frozenset("min minimum minimal least lowest tiny".split())
+_MOST = frozenset(["max", "maximum", "maximal", "most", "highest", "full", "very", "extreme"])
+_LEAST = frozenset(["min", "minimum", "minimal", "least", "lowest", "tiny"])
 #: Words for leaving a value to the program, or for having nothing of it.
-_LEFT_OUT = frozenset(
-    "off no none false never nothing empty null auto automatic default original usual any normal natural standard".split()
-)
+_LEFT_OUT = frozenset({
+    "off", "no", "none", "false", "never", "nothing", "empty", "null", "auto", "automatic", "default", "original", "usual",
+    "any", "normal", "natural", "standard",
+})  # fmt: skip
 #: 5-10, 5 to 10 s, 5..10.
 _RANGE = re.compile(
     r"(\d{1,5}(?:\.\d{1,3})?)\s*(?:-|–|—|\.\.\.?|…|to|bis)\s*(\d{1,5}(?:\.\d{1,3})?)(?:\s*[a-z]{1,7}\.?)?"

@@ -28,7 +28,11 @@ def _load_named_voice(name: str, voice: str, settings: Settings) -> LoadedVoice:
     for one in list_voices(settings):
         if one.engine == name and voice in (one.name, *one.aliases):
             return load_voice(VoiceChoice(one, ""), settings)
-    raise JobError("voice-unknown", f"The voice '{voice}' does not exist any more.", f"{all_voices(settings)} lists those there are.")
+    raise JobError(
+        "voice-unknown",
+        f"The voice '{voice}' does not exist any more.",
+        f"{all_voices(settings)} lists those there are.",
+    )
 
 
 def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> list[dict[str, Any]]:

@@ -64,4 +64,8 @@ def latents_of_model_voice(name: str, settings: Settings) -> SpeakerLatents:
         if str(key).casefold() == name.casefold():
             gpt, speaker = entry["gpt_cond_latent"], entry["speaker_embedding"]
             return SpeakerLatents(gpt.float().clone(), speaker.float().clone())
-    raise JobError("voice-unknown", f"XTTS has no voice of its own named '{name}'.", f"{all_voices(settings)} lists those there are.")
+    raise JobError(
+        "voice-unknown",
+        f"XTTS has no voice of its own named '{name}'.",
+        f"{all_voices(settings)} lists those there are.",
+    )
