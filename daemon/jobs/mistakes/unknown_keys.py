@@ -63,8 +63,8 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
     # The value may be another tool's, too: both are told at once.
     to_value = tuple(meant.split("."))
     if (limits := number_limits(to_value)) and not is_allowed(f"{name}: {as_flow(value)}", to_value):
-        known = allowed_advice(to_value, advice_for_value(meant, value, is_number=True, is_file=False))
-        advice: str | None = known or nearest_allowed(meant, value, limits)
+        likely = allowed_advice(to_value, advice_for_value(meant, value, is_number=True, is_file=False))
+        advice: str | None = likely or nearest_allowed(meant, value, limits)
     else:
         advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
     advice = allowed_advice(to_value, advice)
