@@ -212,6 +212,12 @@ def test_only_whoever_runs_avatard_is_told_to_change_the_installation() -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("written", ["expressions:⏎  - smile: 3", "expressions:⏎- at: 3⏎name: smile"])
+def test_what_follows_from_a_mistake_is_not_told_as_more_of_them(written: str) -> None:
+    (error,) = read(written, text="a", image="a.png")
+    assert "more mistake" not in str(error)
+
+
 def test_a_job_waits_for_no_file_that_it_does_not_use() -> None:
     (manifest,) = read("subtitles: srt", text="a", image="a.png")
     assert isinstance(manifest, Manifest)
