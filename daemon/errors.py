@@ -20,6 +20,12 @@ TRIED_AGAIN = (
     "under the job's id."
 )
 
+
+def who_can_change(remedy: str) -> str:
+    """Return a remedy that needs the installation as a hint for people who only hand jobs in; empty for an empty one."""
+    return f"Whoever runs avatard can change that: {remedy}" if remedy else ""
+
+
 #: Longest text of one log message of a worker, and longest traceback, in characters.
 TEXT_CHARS = 8192
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,53 @@ def test_a_line_that_an_error_proposes_is_right_itself(row: list[str]) -> None:
     for found in read(row[0], text="a", image="a.png"):
         proposed = re.fullmatch(r"Write ([a-z_]+: .+)", found.hint) if isinstance(found, JobError) else None
         assert proposed is None or is_allowed(proposed[1])
+
+
+#: A setting, or a command of whoever runs the service; a path such as `profile.name` in a manifest is neither.
+_OF_THE_INSTALLATION = re.compile(
+    r"config\.yaml|`(?:stages|intake|retention|lanes|server|hooks)\.|`avatar (?:models|doctor)\b"
+)
+
+
+def _hints(source: Path) -> Iterator[str]:
+    """Yield the code of each hint of an error for which people who hand jobs in are at fault, and the text of its parts."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    texts = {
+        target.id: ast.unparse(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("JobError", "ResultError") and len(call.args) > 2:
+            names = {node.id for node in ast.walk(call.args[2]) if isinstance(node, ast.Name)}
+            yield " ".join([ast.unparse(call.args[2]), *(texts[name] for name in names & texts.keys())])
+
+
+def test_only_whoever_runs_avatard_is_told_to_change_the_installation() -> None:
+    """Who drops a job into a folder can neither write config.yaml nor run a command: the hint says whose part it is."""
+    root = PAGE.parent.parent
+    hints = [
+        (source.relative_to(root), hint)
+        for folder in ("stages", "daemon/jobs", "daemon/intake", "daemon/config", "daemon/queue", "daemon/profiles")
+        for source in sorted((root / folder).rglob("*.py"))
+        for hint in _hints(source)
+    ]
+    assert sum(bool(_OF_THE_INSTALLATION.search(hint)) for _, hint in hints) > 5
+    wrong = [
+        one
+        for one in hints
+        if _OF_THE_INSTALLATION.search(one[1])
+        and not re.search("hoever runs|who_can|where avatard runs|TRIED_AGAIN", one[1])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("written", ["expressions:⏎  - smile: 3", "expressions:⏎- at: 3⏎name: smile"])
+def test_what_follows_from_a_mistake_is_not_told_as_more_of_them(written: str) -> None:
+    (error,) = read(written, text="a", image="a.png")
+    assert "more mistake" not in str(error)
 
 
 def test_a_job_waits_for_no_file_that_it_does_not_use() -> None:

@@ -176,7 +176,11 @@ class Operations:
         job, directory = await self._find(job_id)
         self._unfinished(job)
         if not job.held and job.state != "held":
-            raise JobError("job-not-held", f"{job.name} is not held, so that nothing is to be released.", "")
+            raise JobError(
+                "job-not-held",
+                f"{job.name} is not held, so that nothing is to be released.",
+                "Nothing needs to be done: it goes on by itself.",
+            )
         await self._state_machine.release(job, directory, _by(request))
         return f"{job.name} goes on."
 

@@ -53,9 +53,16 @@ def names_jobs(text: str) -> bool:
     return text.lower().endswith((*MANIFESTS, *TABLE_ENDINGS)) and (" " not in text or _is_file(text))
 
 
-def names_other_file(text: str) -> bool:
-    """Return whether a text is the name of another file that is there, with an ending or a folder as only files have them."""
+def names_file(text: str) -> bool:
+    """Return whether a text is the name of a file that is there, with an ending or a folder as only files have them."""
     return bool(os.path.dirname(text) or os.path.splitext(text)[1]) and _is_file(text)
+
+
+def names_folder(text: str) -> bool:
+    """Return whether a text is the path of a folder that is there, and no word of its name."""
+    with contextlib.suppress(OSError):  # longer than any name
+        return bool(os.path.dirname(text) or text in (".", "..")) and Path(text).is_dir()
+    return False
 
 
 def _is_file(text: str) -> bool:

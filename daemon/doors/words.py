@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
+from daemon.doors.manifest_files import names_file, names_folder
 from daemon.doors.option_words import OptionWords
 from daemon.errors import JobError
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
@@ -93,13 +95,29 @@ def option_of(given: Mapping[str, Any], **arguments: str) -> OptionWords:
     return OptionWords(given=given, arguments=arguments)
 
 
+def _check_is_no_path(text: str) -> None:
+    if names_folder(text):
+        raise click.BadParameter(
+            f"{text} is a folder. `avatar submit` takes one manifest in it, such as {Path(text) / 'hello.yaml'}; to hand in all "
+            "of them, copy them with their files into the inbox.",
+            param_hint="TEXT",
+        )
+    if names_file(text):
+        raise click.BadParameter(
+            f"{text} is a file. Manifests are called .yaml or .yml, and tables .csv, .tsv or .jsonl: `avatar submit` takes them. "
+            "If it has the words to be said, give - for TEXT and the file as standard input.",
+            param_hint="TEXT",
+        )
+
+
 def words_of(text: str) -> str:
     """TEXT of a command; `-` is standard input, which is UTF-8 whatever the terminal's language.
 
     Raises:
-        click.BadParameter: it is not, or is closed.
+        click.BadParameter: it is not, or is closed; the text is the path of a file or folder.
     """
     if text != "-":
+        _check_is_no_path(text)
         return text
     if sys.stdin is None:  # the caller closed it: Python then has none
         raise click.BadParameter("standard input is closed; give a file or a pipe to read from", param_hint="TEXT")

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from daemon.errors import AvatarError
+from daemon.history.freshness import is_held
 from daemon.system import fs
 from daemon.system.permissions import make_folder
 
@@ -87,7 +88,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         if not meta.get("complete"):
             raise UnfinishedError("The index of jobs is still being built.")
-        if not meta.get("closed") and meta.get("boot") != boot_id():
+        if not meta.get("closed") and meta.get("boot") != boot_id() and not is_held(folder):
             raise HistoryError("The machine stopped while the index of jobs was written.")
         yield connection
     except DamagedError as exc:

@@ -3,11 +3,15 @@
 The index is written some milliseconds after an event, many events in one transaction. The file `freshness` beside it holds two
 numbers of 8 bytes each: how many changes were noted, and how many of them are written. A reader that sees fewer written ones
 waits for them, so that a job whose status says `done` is nowhere still called running.
+
+A daemon that writes the index holds a lock on the file, which the system takes away when it ends in any way. So whoever reads
+knows that it is there, also where the two see different names of this run of the kernel, as in and outside a unit in a container.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import struct
 import time
@@ -27,6 +31,7 @@ class FreshnessFile:
     def __init__(self) -> None:
         self.noted = 0
         self._descriptor = -1
+        self._held = False
 
     def open(self, folder: Path) -> None:
         """Begin anew in the folder of the index.
@@ -39,6 +44,13 @@ class FreshnessFile:
         os.pwrite(descriptor, _NUMBERS.pack(self.noted, self.noted), 0)
         self._descriptor = descriptor
 
+    def hold(self) -> None:
+        """Tell readers that a daemon writes the index, which it has found to be whole; nothing where that is told already."""
+        if self._descriptor >= 0 and not self._held:
+            with contextlib.suppress(OSError):  # somebody who reads looks just now: the next time
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._held = True
+
     def note(self) -> None:
         """Count a change that is not written yet."""
         self.noted += 1
@@ -50,7 +62,7 @@ class FreshnessFile:
 
     def close(self) -> None:
         """Let the file go."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self._descriptor, self._held = self._descriptor, -1, False
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -69,6 +81,23 @@ def wait_for_noted_changes(folder: Path, longest_s: float = LONGEST_WAIT_S) -> N
     while numbers is not None and numbers[1] < noted and time.monotonic() < deadline:
         time.sleep(_LOOK_S)
         numbers = _read(folder)
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a daemon that lives writes the index and has found it to be whole."""
+    try:
+        descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _read(folder: Path) -> tuple[int, int] | None:

@@ -223,7 +223,10 @@ class HistoryKeeper(Subscriber):
         if self._renewal is None:
             self._lost = False
             self._renewal = Renewal(self._folder, self._folders)
-        if self._renewal.step():
+        done = self._renewal.step()
+        with self._lock:
+            self._freshness.hold()
+        if done:
             log.info("index of jobs compared", changed=self._renewal.changed)
             self._renewal = None
             self._compare_at = time.monotonic() + self._compare_s

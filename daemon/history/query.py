@@ -140,19 +140,33 @@ class Row(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return it with the keys of a status file (docs/status.md) and its times; of the text there is the beginning."""
-        found = {key: getattr(self, key) for key in _SAME}
-        found |= {
-            "by": self.by or None,
+        found: dict[str, Any] = {
             "job": self.job or None,
+            "name": self.name,
+            "state": self.state,
+            "stage": self.stage,
+            "kind": self.kind,
+            "by": self.by or None,
+            "source": self.source,
+            "document": self.document,
+            "priority": self.priority,
             "accepted": iso(self.accepted),
             "finished": iso(self.finished),
         }
-        optional = {
-            key: list(value) if isinstance(value, tuple) else value for key in _OPTIONAL if (value := found.pop(key))
-        }
-        return found | optional
+        if self.error:
+            found["error"] = self.error
+        if self.waiting_for:
+            found["waiting_for"] = list(self.waiting_for)
+        if self.tags:
+            found["tags"] = list(self.tags)
+        if self.text:
+            found["text"] = self.text
+        if self.audio_s:
+            found["audio_s"] = self.audio_s
+        if self.work_s:
+            found["work_s"] = self.work_s
+        return found
 
 
 _decode = json.JSONDecoder().raw_decode  # half the time of `json.loads`, which ten thousand rows notice
 _SAME = [name for name in Row._fields if name not in ("cursor", "accepted", "finished")]
-_OPTIONAL = ("error", "waiting_for", "tags", "text", "audio_s", "work_s")

@@ -260,7 +260,11 @@ class Admission:
                 "job-waiting", f"{name or job_id} is being taken in at this moment.", "Ask again in a few seconds."
             )
         if held is None and self._waiting.held(name) is None:
-            raise JobError("job-not-held", f"{name} is not held, so that nothing is to be released.", "")
+            raise JobError(
+                "job-not-held",
+                f"{name} is not held, so that nothing is to be released.",
+                "Nothing needs to be done: it is taken in by itself when its files are there.",
+            )
         return self._waiting.hold(name, held)
 
     def unread_since(self) -> float:

@@ -362,7 +362,7 @@ class Expression(StrictModel):
         description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
     )
     name: Annotated[Literal["neutral", "smile", "surprise", "serious"], ANY_CASE] = Field(
-        description="Which: it holds until the next one; a surprise passes within about a second."
+        description="Which expression: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
 

@@ -215,7 +215,7 @@ def _build_value(node: yaml.Node, path: Path, document: YamlDocument) -> Any:
         raise JobError(
             "yaml-invalid",
             f"The tag {node.tag} is not known ({_position(node)}).",
-            "Put text that begins with ! in quotes.",
+            f'Put text that begins with ! in quotes, such as text: "{node.tag}".',
         )
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(node, path, document)

@@ -34,8 +34,8 @@ NOT_TAKEN = frozenset({"output", "notify", "stream"})
 TRIES = 5
 
 _KEPT = (
-    "A job can be named once its status is in the outbox; jobs that have ended, and their files, are kept for a time only "
-    "(`retention` in config.yaml). "
+    "A job can be named once its status is in the outbox; jobs that have ended, and their files, are kept for a time only, "
+    "which whoever runs avatard sets (`retention` in config.yaml). "
 )
 _WAY_OUT = "Name another one, by its result or its id, or drop the whole manifest with its files and without `base`."
 

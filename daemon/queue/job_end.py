@@ -26,8 +26,13 @@ KEPT_FAILED = frozenset(
     {"job.json", "job.json.bad", "manifest.yaml", *SOURCES, *REUSED, *JOB_COPIES.values(), JOB_RECORD, *BATCH}
 )
 
+#: How a job is started again, also by people who have only the folders.
+_AGAIN = (
+    "To start it again, put an empty file into the inbox that is called like its result, such as hello.retry for hello.mp4, or "
+    "use `avatar jobs retry`."
+)
 #: The error of a cancelled job where nobody is known to have cancelled it.
-CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
+CANCELLED = JobError("cancelled", "The job was cancelled.", f"{_AGAIN} Or drop the manifest again.")
 
 
 def cancelled_by(by: str) -> JobError:
@@ -37,9 +42,7 @@ def cancelled_by(by: str) -> JobError:
 
 def quarantine_error(reason: str) -> AvatarError:
     """Return the error of a quarantined job. `reason`: one sentence."""
-    return JobError(
-        "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
-    )
+    return JobError("quarantined", reason, f"Its history tells more (`avatar jobs show`). {_AGAIN}")
 
 
 def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:

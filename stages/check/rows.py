@@ -179,10 +179,11 @@ class RowChecks:
 
 def _rows_wrong(ctx: Context, name: str, wrong: list[RowMistake], total: int) -> JobError:
     first, several = wrong[0], len(wrong) > 1
+    rows = "row" if total == 1 else "rows"
     way = "" if len(wrong) == total else " Or write `accept_partial: true`, and jobs are made of the other rows."
     return JobError(
         "rows-wrong",
-        f"{len(wrong)} of {total} rows of {name} {'are' if several else 'is'} wrong, so no job was made of any. "
+        f"{len(wrong)} of {total} {rows} of {name} {'are' if several else 'is'} wrong, so no job was made of any. "
         f"{'The first: ' if several else ''}{first.message}",
         f"{first.hint} {os.path.basename(ctx.name)}.errors.csv, beside this status, names "
         f"{'all of them' if several else 'it'}. Mend the table, and drop it and the manifest again.{way}".strip(),

@@ -8,7 +8,7 @@ from daemon.errors import MachineError
 from daemon.jobs.speech_length import estimated_s
 from stages.context import Context
 from stages.facts import CheckFacts
-from stages.tts.checks import check_request
+from stages.tts.checks import check_request, text_warnings
 from stages.tts.engines.choose import choose_voice
 from stages.tts.engines.voice_hints import DEFAULT_VOICE
 from stages.tts.recording import check_recording
@@ -37,6 +37,7 @@ def check_speech(ctx: Context) -> CheckFacts:
         log.info("left to the stage that speaks: %s", exc)
         return expected
     assert choice is not None  # there is a text
+    ctx.warnings.extend(text_warnings(manifest, ctx.settings))
     return {**expected, "voice": choice.voice.id, "why": choice.why, "engines": {"tts": choice.engine}}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from daemon.errors import MachineError, ResultError
+from daemon.errors import TRIED_AGAIN, MachineError, ResultError
 from stages.generate.memory_plan import ON_PROCESSOR, MemoryPlan, plan_memory
 from stages.generate.model_files import FOLDER
 from stages.generate.words import PromptWords
@@ -29,7 +29,7 @@ _TILE_PX = 512
 _LEAST_SPREAD = 1 / 255
 #: Switches of huggingface_hub, which diffusers and transformers ask.
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
-_VERIFY = "Check the model's files with `avatar models verify sdxl`."
+_VERIFY = "`avatar models verify sdxl` checks the model's files."
 
 
 class SdxlPipeline:
@@ -154,11 +154,15 @@ class SdxlPipeline:
 def _checked(made: npt.NDArray[np.floating[Any]], size: tuple[int, int]) -> Picture:
     width, height = size
     if made.shape != (height, width, 3):
-        raise ResultError("portrait-broken", f"The model made a picture of the shape {made.shape}.", _VERIFY)
+        raise ResultError(
+            "portrait-broken", f"The model made a picture of the shape {made.shape}.", f"{TRIED_AGAIN} {_VERIFY}"
+        )
     if not np.isfinite(made).all():
-        raise ResultError("portrait-broken", "The model made a picture with values that are no numbers.", _VERIFY)
+        raise ResultError(
+            "portrait-broken", "The model made a picture with values that are no numbers.", f"{TRIED_AGAIN} {_VERIFY}"
+        )
     if made.std() < _LEAST_SPREAD:
-        raise ResultError("portrait-broken", "The model made a picture of one colour.", _VERIFY)
+        raise ResultError("portrait-broken", "The model made a picture of one colour.", f"{TRIED_AGAIN} {_VERIFY}")
     picture: Picture = np.round(np.clip(made, 0, 1) * 255).astype(np.uint8)
     return picture
 

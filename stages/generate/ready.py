@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daemon.config import Settings
-from daemon.errors import JobError, LackingError
+from daemon.errors import JobError, LackingError, who_can_change
 from daemon.system.installation import how_to_fetch_models, packages_missing
 from stages.generate.model_files import FOLDER, LICENCE, MODELS, NETWORKS, variant_of
 from stages.model_files.catalogue import check_model_files
@@ -30,7 +30,9 @@ def check_ready(settings: Settings) -> Mapping[str, str | None]:
         LackingError: `model-damaged`.
     """
     if missing := packages_missing(PACKAGES, PINS, EXTRA):
-        raise JobError("engine-not-installed", f"A prompt needs the extra {EXTRA}: {missing.why}.", missing.remedy)
+        raise JobError(
+            "engine-not-installed", f"A prompt needs the extra {EXTRA}: {missing.why}.", who_can_change(missing.remedy)
+        )
     root, fetch = settings.paths.models, how_to_fetch_models(ENGINE)
     found = check_model_files(MODELS[ENGINE], root)
     if absent := [status for status in found if status.state == "missing"]:
@@ -38,8 +40,10 @@ def check_ready(settings: Settings) -> Mapping[str, str | None]:
             "model-missing",
             f"A prompt needs the model SDXL, and {len(absent)} of its {len(found)} files are missing in {root / FOLDER}, "
             f"the first of them {absent[0].file.remote}.",
-            f"{fetch} It brings 7 GB under {LICENCE}; or copy the published folder of that name into the folder that "
-            "`avatar models path` prints.",
+            who_can_change(
+                f"{fetch} It brings 7 GB under {LICENCE}; or copy the published folder of that name into the folder that "
+                "`avatar models path` prints."
+            ),
         )
     if damaged := next((status for status in found if status.state == "damaged"), None):
         raise LackingError(

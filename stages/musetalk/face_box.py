@@ -95,6 +95,6 @@ def portrait_box(landmarks: FloatArray, size: tuple[int, int], *, chin_margin: f
         raise JobError(
             "face-cut-off",
             "Too little of the face is in the picture to paint its mouth.",
-            "Use a portrait that shows the whole face, or set `stages.lipsync.engine: warp`.",
+            "Use a portrait that shows the whole face, or ask whoever runs avatard to set `stages.lipsync.engine: warp`.",
         )
     return inside

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from stages.gpu.memory import lift_memory_limit, limit_gpu_memory, memory_report, read_gpu_memory
 from stages.musetalk import gpu_memory
 from stages.musetalk.audio import AudioEncoder
@@ -34,7 +34,10 @@ Patches = npt.NDArray[np.uint8]
 _ROW_STEP = 16
 #: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
-_BROKEN_HINT = "Check its files with `avatar models verify musetalk`, or set `stages.lipsync.engine: warp`."
+_BROKEN_HINT = (
+    f"{TRIED_AGAIN} `avatar models verify musetalk` checks the network's files; `stages.lipsync.engine: warp` does without "
+    "them."
+)
 
 
 class Painter:

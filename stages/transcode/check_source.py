@@ -36,13 +36,13 @@ def check_video(ctx: Context) -> tuple[MediaFile, VideoTrack, AudioTrack | None]
         raise JobError(
             "video-too-long",
             f"The video is {seconds:.0f} s long; {settings.max_video_s:.0f} s are allowed.",
-            "Cut it into parts, or raise `stages.transcode.max_video_s` in config.yaml.",
+            "Cut it into parts. Whoever runs avatard can raise `stages.transcode.max_video_s` in config.yaml.",
         )
     if pixels > settings.max_pixels:
         raise JobError(
             "video-too-large",
             f"The video has {track.width} × {track.height} px; {settings.max_pixels:,} pixels are allowed.",
-            "Use a smaller version, or raise `stages.transcode.max_pixels` in config.yaml.",
+            "Use a smaller version. Whoever runs avatard can raise `stages.transcode.max_pixels` in config.yaml.",
         )
     for number, what in ((len(media.videos), "picture"), (len(media.audios), "sound")):
         if number > 1 and not (what == "sound" and ctx.manifest.audio):

@@ -71,7 +71,11 @@ def _cut(crop: str, width: int, height: int) -> tuple[int, int, int, int]:
             "Write WIDTHxHEIGHT+LEFT+TOP of a part that lies inside it.",
         )
     if min(wide, high) < _LEAST:
-        raise JobError("crop-outside", f"`crop: {crop}` keeps less than {_LEAST} px of a side.", "Keep more.")
+        raise JobError(
+            "crop-outside",
+            f"`crop: {crop}` keeps less than {_LEAST} px of a side.",
+            f"Write a width and a height of at least {_LEAST}.",
+        )
     return wide, high, int(left), int(top)
 
 

@@ -14,7 +14,8 @@ from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voic
 from stages.tts.engines.voice_hints import all_voices, sentences
 from stages.tts.length_bounds import check_reachable
 from stages.tts.text.clean import clean_text
-from stages.tts.text.language_guess import guess_by_scripts
+from stages.tts.text.language_guess import guess_by_scripts, guess_other_language, other_language_warning
+from stages.tts.text.markup import markup_warnings
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, script_names, scripts_of, scripts_of_others
 
@@ -57,6 +58,19 @@ def check_text(text: str, language: str, settings: Settings) -> None:
         )
     if not can_say(without_marks(text), scripts_of(language)):
         raise JobError("text-unspeakable", "The text has no letters or digits.", "Write words that can be spoken.")
+
+
+def text_warnings(manifest: Manifest, settings: Settings) -> list[str]:
+    """Return what of a job's text is not spoken as it is written, and that it seems to be in another language than the job says.
+
+    Empty where a job speaks no text.
+    """
+    if manifest.text is None or manifest.audio is not None or "tts" not in manifest.stages:
+        return []
+    found = list(markup_warnings(manifest.text))
+    if other := guess_other_language(clean_text(manifest.text), manifest.language):
+        found.append(other_language_warning(other, manifest.language, how_to_get_voice(other, settings)))
+    return found
 
 
 def _own_language_hint(text: str, scripts: Counter[str], settings: Settings) -> str:

@@ -24,12 +24,12 @@ from stages.facts import SpeechFacts
 from stages.media.loudness import Block
 from stages.media.wav import read_wav_blocks
 from stages.model_memory import measured
-from stages.tts.checks import check_text
+from stages.tts.checks import check_text, text_warnings
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
-from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
 from stages.tts.engines.registry import ENGINES, text_needs_of
 from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 from stages.tts.fit_length import Fit, Length, Pauses, Ruler, fit_length
@@ -37,8 +37,6 @@ from stages.tts.live_speech import LiveSpeech
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.shared_speech import SharedSpeech
 from stages.tts.text.clean import clean_text
-from stages.tts.text.language_guess import guess_other_language, other_language_warning
-from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
 from stages.tts.text.short_sentences import join_short_sentences
 from stages.tts.text.spoken_words import PreparedWords, WordPreparer
@@ -66,10 +64,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     check_text_length(ctx.manifest, ctx.settings)
     text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.manifest.language, ctx.settings)
-    ctx.warnings.extend(markup_warnings(ctx.manifest.text or ""))
-    if other := guess_other_language(text, ctx.manifest.language):
-        remedy = how_to_get_voice(other, ctx.settings)
-        ctx.warnings.append(other_language_warning(other, ctx.manifest.language, remedy))
+    ctx.warnings.extend(text_warnings(ctx.manifest, ctx.settings))
     settings = ctx.settings.stages.tts
     choice = choose_voice(ctx.manifest, ctx.settings)
     ctx.use_engine(choice.engine)

@@ -98,7 +98,7 @@ def check_speech_length(samples: int, limit: int, rate: int) -> None:
         raise JobError(
             "audio-too-long",
             f"The speech is longer than {limit / rate:g} s.",
-            "Shorten it, split it into several jobs, or raise `stages.tts.max_audio_s` in config.yaml.",
+            "Shorten it, or split it into several jobs. Whoever runs avatard can raise `stages.tts.max_audio_s` in config.yaml.",
         )
 
 

@@ -126,7 +126,7 @@ def _counted(outbox: Outbox, row: dict[str, Any]) -> dict[str, Any]:
 def _told(counts: dict[str, Any]) -> str:
     if counts.get("rows") is None:
         return "no job was made of its rows" if counts.get("state") in FINISHED else "its rows are not checked yet"
-    words = [f"{counts['done']} of {counts['rows']} rows done"]
+    words = [f"{counts['done']} of {counts['rows']} row{'s' * (counts['rows'] != 1)} done"]
     words += [f"{counts[key]} {key}" for key in ("failed", "cancelled", "left") if counts[key]]
     return ", ".join(words)
 

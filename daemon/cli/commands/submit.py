@@ -17,7 +17,7 @@ from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import HandedIn, Wording, check, hand_in, with_files
 from daemon.doors.job_names import check_name, free_name, possible_name
-from daemon.doors.manifest_files import batch_of, names_jobs, names_other_file, read_jobs
+from daemon.doors.manifest_files import batch_of, names_jobs, read_jobs
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
 from daemon.doors.words import option_of, with_settings, words_of
@@ -110,12 +110,6 @@ def submit(
             shell, Path(text), pairs, voice, files, name, key or "", wait=wait, timeout=timeout, as_json=as_json
         )
         return
-    if text is not None and names_other_file(text):
-        raise click.BadParameter(
-            f"{text} is a file. Manifests are called .yaml or .yml, and tables .csv, .tsv or .jsonl: if it is one, rename it. "
-            "If it has the words to be said, give - for TEXT and the file as standard input.",
-            param_hint="TEXT",
-        )
     words = None if text is None else words_of(text)
     wording = option_of({"voice": voice, "text": words, **files})
     manifest, files = manifest_of(pairs, {"voice": voice, "text": words}, files)

@@ -68,7 +68,7 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
             for row in result.get("wrong_rows", ())[:SHOWN_ROWS]:
                 click.echo(f"{head}: {row['message']} {row['hint']}")
             if "rows" in result:
-                click.echo(f"{head}: {result['rows']} rows")
+                click.echo(f"{head}: {result['rows']} row{'s' * (result['rows'] != 1)}")
             if "expected" in result:
                 click.echo(f"{head}: {describe_times(result['expected'])}.")
 
@@ -107,6 +107,8 @@ def _defaults_result(root: Path, name: str, limit: int) -> dict[str, Any]:
 
 
 def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
+    from stages.tts.checks import text_warnings  # needs neither a model nor the packages of one
+
     scanner, warnings = InboxScanner(root, settings), list[str]()
     files: dict[str, Path] = {}
     try:
@@ -125,6 +127,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         if item.kind_of_job.makes_jobs and item.base is None:
             return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
         unchecked = _check_text(item, settings, voices)
+        warnings += text_warnings(item, settings)
     except JobError as exc:
         inherited = {} if isinstance(item, JobError) else dict(item.inherited)
         return {"ok": False, **exc.to_dict(), **({"inherited": inherited} if inherited else {})}
@@ -173,7 +176,9 @@ def _rows_result(
     if not wrong:
         return {"ok": True, **result}
     several = "are" if len(wrong) > 1 else "is"
-    error = JobError("rows-wrong", f"{len(wrong)} of {total} rows {several} wrong.", "Mend them in the table.")
+    error = JobError(
+        "rows-wrong", f"{len(wrong)} of {total} row{'s' * (total != 1)} {several} wrong.", "Mend the table."
+    )
     return {"ok": False, **error.to_dict(), **result}
 
 

@@ -105,7 +105,9 @@ def _send(delivery: Delivery, hook: Hook, proxy: str) -> Outcome:
     if hook.url_file is not None:
         url = read_secret_lines(hook.url_file)[0]
         if fault := url_fault(url):
-            raise ConfigError("hook-secret", f"The address in {hook.url_file} {fault}.", "Correct it.")
+            raise ConfigError(
+                "hook-secret", f"The address in {hook.url_file} {fault}.", "Write the address alone into it: https://…"
+            )
     headers = {**hook.headers, "Content-Type": hook.content_type}
     if hook.token_file is not None:
         headers["Authorization"] = f"Bearer {_token(hook)}"
@@ -117,7 +119,11 @@ def _token(hook: Hook) -> str:
     assert hook.token_file is not None
     token = read_secret_lines(hook.token_file)[0]
     if not (token.isascii() and token.isprintable()):
-        raise ConfigError("hook-secret", f"{hook.token_file} holds no token of ASCII letters.", "Correct it.")
+        raise ConfigError(
+            "hook-secret",
+            f"{hook.token_file} holds no token of ASCII letters.",
+            "Write the token alone into its first line.",
+        )
     return token
 
 

@@ -205,7 +205,9 @@ def _json(data: bytes) -> dict[str, Any]:
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
         why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
-        raise RequestError("request-invalid", f"The body is no JSON: {why}.", "Correct it.") from exc
+        raise RequestError(
+            "request-invalid", f"The body is no JSON: {why}.", 'Send an object of JSON, such as {"text": "Hello."}.'
+        ) from exc
     return _mapping(value)
 
 

@@ -264,6 +264,8 @@ def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller
 )
 async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:
     """Check what POST /jobs would check, and say how long it would take. Nothing is kept; files count as uploads."""
+    from stages.tts.checks import text_warnings  # needs neither a model nor the packages of one
+
     if caller.role == "read" and media_type(request) == MULTIPART:
         raise RequestError(
             "not-allowed",
@@ -287,7 +289,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         told: dict[str, Any] = {
             "ok": True,
             "errors": [],
-            "warnings": list(found.warnings),
+            "warnings": [*found.warnings, *await run_in_threadpool(text_warnings, found, door.settings)],
             "manifest": found.model_dump(mode="json"),
         }
         if found.kind_of_job.makes_jobs:

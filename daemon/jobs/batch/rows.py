@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,20 @@ class BatchInput:
         return cls(value["folder"], value["inherited"], value["missing"])
 
 
+def _own_name(name: str, path: Path) -> str:
+    """Return the name that a table has where it comes from. `name`: in the inbox, where a door gave it a part of its digest.
+
+    Args:
+        path: of the table, or of a copy of it.
+    """
+    found = re.fullmatch(r"(.+)-([0-9a-f]{8})((?:-[A-Za-z0-9_-]+)?)(\.\w+)", name)
+    if not found:
+        return name
+    with path.open("rb") as file:
+        is_digest = hashlib.file_digest(file, "sha256").hexdigest().startswith(found[2])
+    return found[1] + found[4] if is_digest else name
+
+
 @dataclass(frozen=True)
 class RowMistake:
     """What is wrong with a row. `column`: the columns that it is about; empty where it is about the whole row."""
@@ -114,7 +129,7 @@ class BatchRows:
     def __init__(self, manifest: Manifest, path: Path, inherited: Mapping[str, str]) -> None:
         self._manifest = manifest
         self._inherited = inherited
-        self.table: Table = open_table(path, os.path.basename(manifest.rows or ""))
+        self.table: Table = open_table(path, _own_name(os.path.basename(manifest.rows or ""), path))
         #: The template; None where the columns are the keys of a manifest themselves.
         self._template = manifest.template if manifest.columns_fill_template else None
         self._placeholders = placeholders(self._template) if self._template is not None else []

@@ -115,6 +115,10 @@ _INSTEAD: dict[str, str] = {
     "setting: leave it out. `speed` sets the pace, and `motion` how much the head moves.",
     "user by author owner sender": "Who handed a job in is told by the owner of the file: leave this out.",
     "loop repeat": "A video plays once: repeat it in the player or an editor.",
+    "zoom zoom_in zoom_out pan camera camera_motion camera_movement shot framing": "The camera stands still, and nearer than the "
+    "picture nothing is shown: crop the picture closer, and hand that in. `aspect` or `size` cuts it to a shape.",
+    "samplerate sample_rate sampling_rate audio_rate audio_bitrate bit_depth bitdepth channels stereo mono": "Sound is made "
+    "as its format needs it: there is nothing to set. `format: wav` loses nothing.",
     "pitch tone intonation": "A voice keeps its own pitch: choose a higher or deeper one with `voice`; voices.txt in the outbox "
     "lists them.",
     "volume loudness gain": "Every result is made equally loud: there is nothing to set.",

@@ -14,9 +14,11 @@ from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.document_errors import Mistake
 from daemon.jobs.mistakes.key_descriptions import describe_key
 from daemon.jobs.mistakes.key_names import meant_key
-from daemon.jobs.mistakes.proposals import allowed_advice, number_range
+from daemon.jobs.mistakes.proposals import allowed_advice, number_limits, number_range
 from daemon.jobs.mistakes.unknown_keys import kind_of, unknown_key_mistake
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
+from daemon.jobs.mistakes.values.nearest_allowed import nearest_allowed
+from daemon.jobs.mistakes.values.rough_values import advice_for_expressions
 from daemon.jobs.yaml_positions import YamlDocument
 
 _NO_NUMBER = ("float_parsing", "int_parsing", "int_parsing_size", "float_type", "int_type", "int_from_float")
@@ -44,13 +46,27 @@ def _without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 
 def _without_meant(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Return errors without those about a missing key of a group for which another, unknown key stands there: one mistake."""
+    """Return errors without those about a missing key of a group that an unknown key stands for: they are one mistake."""
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     meant = {
         (*path[:-1], meant_key(str(path[-1]), GROUPS[str(path[0])].model_fields))
-        for error in errors
-        if error["type"] == "extra_forbidden" and len(path := error["loc"]) > 1 and str(path[0]) in GROUPS
+        for error in unknown
+        if len(path := error["loc"]) > 1 and str(path[0]) in GROUPS
     }
-    return [error for error in errors if error["type"] != "missing" or error["loc"] not in meant]
+    whole = {error["loc"][:-1] for error in unknown if _is_whole_expression(error)}
+    outside = {error["loc"][0] for error in unknown if len(error["loc"]) == 1}  # not indented as far as their group
+    return [
+        error
+        for error in errors
+        if error["type"] != "missing"
+        or not (error["loc"] in meant or error["loc"][:-1] in whole or error["loc"][-1] in outside)
+    ]
+
+
+def _is_whole_expression(error: ErrorDetails) -> bool:
+    """Return whether an unknown key is an expression, and its value the moment of it: `smile: 3`."""
+    path = error["loc"]
+    return path[0] == "expressions" and len(path) > 2 and advice_for_expressions({path[-1]: error["input"]}) is not None
 
 
 def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
@@ -69,12 +85,19 @@ def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
         return Mistake(
             place, f"`{key}` is empty ({place}).", describe_key(path), key=str(path[0]), is_empty_text=key == "text"
         )
-    what = _plain_message(error, number_range(path))
+    limits = number_limits(path)
+    what = _plain_message(error, number_range(limits))
     if "must " in what:
         message = f"`{key}` {what}, not {_quoted(value)} ({place})."
     else:  # a sentence of its own, which names the part of the value that is wrong
         message = f"`{key}`{' ' if what.startswith(('has ', 'is ')) else ': '}{what} ({place})."
-    return Mistake(place, message, advice or describe_key(path), key=str(path[0]))
+    return Mistake(place, message, advice or _usual_advice(path, value, limits), key=str(path[0]))
+
+
+def _usual_advice(path: tuple[str | int, ...], value: Any, limits: tuple[float, float] | None) -> str:
+    """Return what a key is for, and a value that may be written. `path`: to its value; `limits`: of a number."""
+    key = ".".join(str(step) for step in path if isinstance(step, str))
+    return " ".join(filter(None, (describe_key(path), allowed_advice(path, nearest_allowed(key, value, limits)))))
 
 
 def conflict_mistake(conflict: Conflict, document: YamlDocument) -> Mistake:

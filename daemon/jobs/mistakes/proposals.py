@@ -58,13 +58,20 @@ def is_allowed(line: str, path: tuple[str | int, ...] = ()) -> bool:
     return True
 
 
-def number_range(path: tuple[str | int, ...]) -> str:
-    """Return the limits of a number, such as "from 0.5 to 2"; empty where it has none, or is none. `path`: to its value."""
+def number_limits(path: tuple[str | int, ...]) -> tuple[float, float] | None:
+    """Return the least and the most that a number may be; None where it has no limits, or is no number. `path`: to its value."""
     marks = getattr(_field(path), "metadata", [])
     least, most = (next((getattr(one, name) for one in marks if hasattr(one, name)), None) for name in ("ge", "le"))
-    if least is None or most is None:
-        return ""
-    return " ".join(("from", f"{least:,}".removesuffix(".0"), "to", f"{most:,}".removesuffix(".0")))
+    return None if least is None or most is None else (least, most)
+
+
+def number_range(limits: tuple[float, float] | None) -> str:
+    """Return the limits of a number in words, such as "from 0.5 to 2"; empty where it has none."""
+    return " ".join(("from", _number(limits[0]), "to", _number(limits[1]))) if limits else ""
+
+
+def _number(limit: float) -> str:
+    return f"{limit:,}".removesuffix(".0")
 
 
 def _field(path: tuple[str | int, ...]) -> Any:

@@ -14,8 +14,9 @@ from daemon.jobs.mistakes.flow_mistakes import mended_line
 from daemon.jobs.mistakes.key_descriptions import first_sentence
 from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instead
 from daemon.jobs.mistakes.line_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS
-from daemon.jobs.mistakes.proposals import allowed_advice, is_allowed
+from daemon.jobs.mistakes.proposals import allowed_advice, is_allowed, number_limits
 from daemon.jobs.mistakes.value_mistakes import advice_for_value
+from daemon.jobs.mistakes.values.nearest_allowed import nearest_allowed
 from daemon.jobs.mistakes.values.rough_values import advice_for_expressions
 from daemon.jobs.mistakes.yaml_mistakes import hint_for_text
 from daemon.jobs.yaml_positions import YamlDocument
@@ -51,7 +52,8 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
     owner = GROUPS.get(str(path[0]), Manifest)
     meant = meant_key(str(path[-1]), owner.model_fields, *((KEYS_BELOW, unused) if owner is Manifest else ()))
     if meant is None:
-        return f"Known keys: {', '.join(one for one in owner.model_fields if one not in unused)}."
+        known = ", ".join(one for one in owner.model_fields if one not in unused)
+        return f"Leave it out, or write one of the known keys: {known}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
     where = f"It stands below `{group}:`, indented." if group and len(path) == 1 else ""
@@ -59,8 +61,13 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
         line = f"{group}: {{{name}: {as_flow(value)}}}"
         return f"Write `{line}`." if is_allowed(line) else f"Write `{name}` below `{group}:`, indented."
     # The value may be another tool's, too: both are told at once.
-    advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
-    advice = allowed_advice(tuple(meant.split(".")), advice)
+    to_value = tuple(meant.split("."))
+    if (limits := number_limits(to_value)) and not is_allowed(f"{name}: {as_flow(value)}", to_value):
+        likely = allowed_advice(to_value, advice_for_value(meant, value, is_number=True, is_file=False))
+        advice: str | None = likely or nearest_allowed(meant, value, limits)
+    else:
+        advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
+    advice = allowed_advice(to_value, advice)
     return " ".join(filter(None, (f"Did you mean `{meant}`?", where, first_sentence(description), advice)))
 
 

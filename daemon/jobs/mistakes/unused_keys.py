@@ -55,7 +55,8 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     made = manifest.output or ""
     if other := next((one for one in _OTHER_ENDINGS if output.lower().endswith(one)), ""):
         found.append(
-            f"`output: {_short(output)}` ends in {other}, which is only a part of the name of the results here."
+            f"`output: {_short(output)}` ends in {other}, which is only a part of the name of the results here. Leave it out; "
+            "`format` says what is made."
         )
     if bad := "".join(sign for sign in '?*<>|":' if sign in made):
         found.append(f"`output: {_short(output)}` has signs that Windows allows in no name ({bad}); they become _.")

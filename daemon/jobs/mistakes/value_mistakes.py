@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -11,7 +10,8 @@ from typing import Any
 from daemon.config.flow import as_flow
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.manifest_values import BACKGROUNDS, NO_FILES, meant_seconds
+from daemon.jobs.manifest_values import NO_FILES, meant_seconds
+from daemon.jobs.mistakes.values.backgrounds import advice_for_background
 from daemon.jobs.mistakes.values.rough_values import (
     advice_among_words,
     advice_for_expressions,
@@ -41,7 +41,7 @@ _WIDE = (
 _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato quadrado vierkant kwadrat"
 #: Key → what to write → words that people write for it.
 _WORDS: dict[str, dict[str, str]] = {
-    "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
+    "codec": {"hevc": "h265 h.265 x265 av1 h266 h.266 vvc", "h264": "h.264 x264 avc avc1"},
     "format": {"mp4": "avi mkv m4v mpeg mpg wmv flv 3gp h264 hevc youtube", "webm": "vp9 vp8", "mov": "prores quicktime"},
     "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
     "kind": {"speech": "audio sound tts voiceover texttospeech mp3 wav podcast", "detect": "check image face",
@@ -72,13 +72,12 @@ _MEANT = {
 #: Key → the values of which it has one.
 _CHOICES = {
     "captions": ("srt", "vtt", "burn", "none"), "format": ("mp4", "webm", "mov", "wav", "mp3", "opus", "flac"),
-    "quality": ("draft", "low", "medium", "high"), "face": ("largest", "center"), "fit": ("auto", "crop", "pad"),
+    "quality": ("draft", "low", "medium", "high"), "face": ("largest", "center"), "codec": ("h264", "hevc"),
+    "fit": ("auto", "crop", "pad", "blur"), "sync_mode": ("longest", "cut", "loop"), "on_error": ("continue", "stop"),
     "kind": tuple(KINDS), "background": ("keep", "blur", "green", "transparent"),
 }  # fmt: skip
 #: Codec that no MP4 here has → the format that has it.
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
-#: The background that the picture has.
-_ITS_OWN = r"(?:keep |the )?(?:same|original|own|default|unchanged|picture'?s)(?: (?:one|background|image))?|keep\b.*"
 #: A length of time in the form of ISO 8601.
 _ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
 #: What people write to turn a movement off or on → its amount.
@@ -89,15 +88,6 @@ _SWITCHES = dict.fromkeys(("no", "off", "false", "none", "never"), 0) | dict.fro
 _SHAPES = ("16:9", "9:16", "4:3", "3:4", "4:5", "1:1", "3:2", "2:3", "2:1", "21:9")
 #: Keys under which other tools put the one thing that is wanted here.
 _INNER = ("name", "id", "file", "path", "value", "text")
-_COLOURS = {
-    "black": "#000000", "white": "#ffffff", "red": "#ff0000", "blue": "#0000ff", "yellow": "#ffff00", "grey": "#808080",
-    "gray": "#808080", "orange": "#ffa500", "purple": "#800080", "pink": "#ffc0cb", "brown": "#8b4513", "navy": "#000080",
-    "darkblue": "#00008b", "lightblue": "#add8e6", "darkgreen": "#006400", "lightgreen": "#90ee90", "darkred": "#8b0000",
-    "lightgrey": "#d3d3d3", "lightgray": "#d3d3d3", "darkgrey": "#a9a9a9", "darkgray": "#a9a9a9", "beige": "#f5f5dc",
-    "turquoise": "#40e0d0", "cyan": "#00ffff", "magenta": "#ff00ff", "violet": "#ee82ee", "gold": "#ffd700", "silver": "#c0c0c0",
-    "schwarz": "#000000", "weiß": "#ffffff", "rot": "#ff0000", "blau": "#0000ff", "gelb": "#ffff00", "grau": "#808080",
-}  # fmt: skip
-_RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 _PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*(?:[x×*:：,/ ]|by|on|auf|par|por)\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
 _RATES = (23.976, 24, 25, 29.97, 30, 50, 59.94, 60)
 _LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
@@ -149,7 +139,7 @@ def advice_for_list(key: str, value: Any) -> str | None:
         if key in ("size", "aspect") and len(numbers) == 2:
             return _advice_for_shape(key, "x".join(numbers))
         if key == "background" and len(numbers) == 3:
-            return _advice_for_background(f"rgb({','.join(numbers)})")
+            return advice_for_background(f"rgb({','.join(numbers)})")
     if isinstance(value, list) and value and isinstance(value[0], str):
         return f"Write `{key}: {value[0]}`.{_ONE_OF_THEM if len(value) > 1 else ''}"
     return None
@@ -178,7 +168,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
     text = str(value).strip()
     key = re.sub(r"\.\d+(?=\.)", "", key)
     word = text.casefold()
-    if key == "background" and (advice := _advice_for_background(word)):
+    if key == "background" and (advice := advice_for_background(word)):
         return advice
     no_table = key == "rows" and not text.lower().endswith(TABLE_ENDINGS)
     if no_table and (found := re.fullmatch(r"([^/\\<>:,;\"']+?)(\.\w{2,8})?", text)):
@@ -302,10 +292,19 @@ def _advice_for_file(key: str, text: str) -> str | None:
     if _AROUND_NAME.search(text):
         inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
         found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
-        return f"Write `{key}: {found[1]}`." if found else "Write the name of the file, with its ending."
+        if not found:
+            return "Write the name of the file, with its ending."
+        here = (
+            f"Put {found[1]} next to the manifest, and write"
+            if re.search(r"[/\\]\S*" + re.escape(found[1]), text)
+            else "Write"
+        )
+        return f"{here} `{key}: {found[1]}`."
     if found := re.fullmatch(r"([^,.]+),(\w{2,5})", text):
         return f"Write `{key}: {found[1]}.{found[2]}`."
     if " " in text and not re.search(r"\.\w{1,5}$|[/\\]", text):
+        if key == "background":  # a description, for which there is other advice
+            return None
         words = " Words that are to be said stand in `text`." if key == "audio" else ""
         return f"Write the name of the file, with its ending.{words}"
     if "://" in text and not text.casefold().startswith(("file:", "smb:", "afp:", "nfs:", "cifs:")):
@@ -366,28 +365,3 @@ def _advice_for_lines(word: str) -> str | None:
         return None
     height = 2160 if word == "4k" else int(word.removesuffix("p"))
     return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
-
-
-def _advice_for_background(word: str) -> str | None:
-    """Return what to write for a colour that is written otherwise, or for no background."""
-    colour = _COLOURS.get(re.sub(r"[\s_-]", "", word), "")
-    if found := re.fullmatch(r"#([0-9a-f])([0-9a-f])([0-9a-f])", word):
-        colour = "#" + "".join(2 * digit for digit in found.groups())
-    elif (found := _RGB.fullmatch(word)) and max(map(int, found.groups())) < 256:
-        colour = "#{:02x}{:02x}{:02x}".format(*map(int, found.groups()))
-    elif found := re.fullmatch(r"(?:0x)?([0-9a-f]{6})(?:ff)?", word):
-        colour = f"#{found[1]}"
-    if colour:
-        return f'Write `background: "{colour}"`.'
-    if re.fullmatch(_ITS_OWN, word):
-        return "Write `background: keep`."
-    if word in ("none", "no", "off", "remove", "removed", "cut"):
-        return "Write `background: transparent` for none, or leave it out to keep the picture's own."
-    if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):
-        return "Write `background: green`."
-    if re.match(r"blur\W", word):
-        return "Write `background: blur`; how much is blurred is not set."
-    if word in ("blurred", "bokeh", "blurry"):
-        return "Write `background: blur`."
-    near = difflib.get_close_matches(word, BACKGROUNDS, 1, 0.75)
-    return f"Write `background: {near[0]}`." if near and "." not in word else None

@@ -15,6 +15,9 @@ from stages.tts.engines.wrapped_voice import WrappedVoice
 USUAL_TRIES = 2
 #: Longest quotation of a piece in a message, in characters.
 _MAX_QUOTED_CHARS = 60
+_MEANT_TO_SOUND_SO = (
+    "If the voice is meant to sound like this, whoever runs avatard can set `stages.tts.check_speech: false`."
+)
 
 
 class CheckedVoice(WrappedVoice):
@@ -94,14 +97,13 @@ class CheckedVoice(WrappedVoice):
                 "speech-invalid",
                 f"The voice {self._voice} does not produce speech on this machine, not even for plain sentences: "
                 f"{_list_faults(found)}.",
-                "Use another voice, and ask the operator to run `avatar doctor`, which tests every engine. If the voice is meant "
-                "to sound like this, set `stages.tts.check_speech: false`.",
+                "Use another voice, and ask whoever runs avatard to run `avatar doctor`, which tests every engine. "
+                + _MEANT_TO_SOUND_SO,
             )
         return ResultError(
             "speech-invalid",
             f"The voice {self._voice} did not produce speech for {_quote(piece)}: {_list_faults(wrong)}.",
-            "Try another voice or other words. If the voice is meant to sound like this, set "
-            "`stages.tts.check_speech: false`.",
+            f"Try another voice or other words. {_MEANT_TO_SOUND_SO}",
         )
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from daemon.config import Settings
-from daemon.errors import JobError
+from daemon.errors import JobError, who_can_change
 from daemon.system.installation import Missing
 from stages.tts.engines.base import Voice
 from stages.tts.engines.voice_words import correct_voice_words, language_name, voices_meant, words_not_known
@@ -20,7 +20,7 @@ _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 
 def who_can_bring(missing: Missing) -> str:
     """Return what brings what is missing, and who can do it, as sentences."""
-    return f"Whoever runs avatard can change that: {missing.remedy}" if missing.remedy else ""
+    return who_can_change(missing.remedy)
 
 
 def usable_now(voices: Sequence[Voice], language: str, settings: Settings) -> str:
@@ -62,7 +62,7 @@ def language_unsupported(voices: Sequence[Voice], language: str, message: str, s
     own_sound = "provide the speech as a sound file with `audio`."
     near = nearest_voice(voices, language)
     if near and near.missing:
-        hint = f"{near.id} speaks it, but {near.missing.why}. {who_can_bring(near.missing)} Until then, {own_sound}"
+        hint = f"{near.id} speaks '{language}', but {near.missing.why}. {who_can_bring(near.missing)} Until then, {own_sound}"
     else:
         hint = (
             f"`language` is the language of the text; {all_voices(settings)} lists the languages that can be spoken. If yours "

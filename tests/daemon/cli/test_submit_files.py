@@ -93,6 +93,11 @@ def test_another_file_is_no_text(installation: Callable[..., Installation]) -> N
     one = installation()
     (one.root / "hello.json").write_text("{}")
     assert "is a file. Manifests are called .yaml" in one.avatar("submit", str(one.root / "hello.json"), code=2).stderr
+    assert (
+        "is a folder. `avatar submit` takes one manifest in it" in one.avatar("submit", f"{one.root}/", code=2).stderr
+    )
+    told = one.avatar("pipeline", "run", str(one.root / "hello.json"), "--avatar", "anna", code=2).stderr
+    assert "is a file. Manifests" in told
     # Longer than any name
     assert one.avatar("submit", "word " * 100 + "job.yaml", "--set", "kind=speech").returncode == 0
 
@@ -103,6 +108,14 @@ def test_what_options_give_is_not_told_as_defaults_of_a_folder(installation: Cal
     told = one.avatar("submit", str(one.root / "a.yaml"), "--set", "text=Hello", code=1).stderr
     assert "`txt` is not a known key" in told
     assert "Defaults of" not in told
+
+
+def test_validate_warns_of_what_the_voice_would_warn_of(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    (one.root / "a.yaml").write_text("kind: speech\ntext: Das Wetter ist schön und wir gehen in den Park.\n")
+    assert "If so, set `language: de`." in one.avatar("validate", str(one.root / "a.yaml")).stdout
+    (one.root / "a.yaml").write_text("kind: speech\ntext: The weather is fine.\n")
+    assert "warning" not in one.avatar("validate", str(one.root / "a.yaml")).stdout
 
 
 def test_validate_says_which_keys_of_a_wrong_job_come_from_the_defaults_of_its_folder(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.history import freshness
-from daemon.history.database import FILE
+from daemon.history import database, freshness
+from daemon.history.database import FILE, HistoryError
 from daemon.history.history import History
 from daemon.history.keeper import HistoryKeeper
 from tests.support.daemon.history_folders import Folders, agrees, found, make_job, make_newer, until
@@ -59,6 +59,33 @@ def test_what_cannot_be_used_is_made_again_beside_the_work(folders: Folders, dam
     assert written == noted > 0
     assert found(folders.history, search="ago") == ["old"]
     assert len(found(folders.history)) == 32
+
+
+def test_the_index_of_a_daemon_that_lives_is_read_by_who_sees_another_name_of_this_run_of_the_kernel(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a unit in a container, in which the kernel tells another id than to a shell beside it
+    other = tmp_path / "boot_id"
+    other.write_text("another\n")
+    folders.keep(make_job(1))
+
+    async def live() -> None:
+        keeper = HistoryKeeper(folders.history, folders.spool, folders.outbox)
+        task = asyncio.create_task(keeper.loop())
+        await until(lambda: freshness.is_held(folders.history))
+        await until(lambda: agrees(folders.history, folders.truth))
+        with monkeypatch.context() as changed:
+            changed.setattr(database, "_BOOT_ID", other)
+            # Then it is read while the daemon lives
+            assert found(folders.history) == ["job1"]
+            # And not where the daemon was killed with the machine, which tells nobody
+            keeper._freshness.close()
+            with pytest.raises(HistoryError, match="The machine stopped"):
+                found(folders.history)
+        task.cancel()
+        await keeper.close()
+
+    asyncio.run(live())
 
 
 def test_who_has_read_a_status_finds_the_same_in_the_index(folders: Folders) -> None:

@@ -28,7 +28,7 @@ def test_another_name_for_a_key_names_the_key(written: str, key: str) -> None:
 def test_a_name_of_nothing_lists_the_keys() -> None:
     (error,) = parse_manifest(b"xqzwv: 1\ntext: a\n")
     assert isinstance(error, JobError)
-    assert error.hint.startswith("Known keys: kind, text,")
+    assert error.hint.startswith("Leave it out, or write one of the known keys: kind, text,")
 
 
 def test_every_name_leads_to_a_key_and_is_none_itself() -> None:

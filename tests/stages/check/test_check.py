@@ -133,6 +133,10 @@ def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
     sound = job(tmp_path / "sound", kind="speech", audio="a.wav")
     ffmpeg("-f", "lavfi", "-i", "sine=f=200:d=1.5", "-f", "wav", str(sound.source("audio")))
     assert stages.check.run(sound) == {"speech_s": 1.5}
+    # And so is what the stage that speaks would warn of, hours later where the queue is long
+    other = job(tmp_path / "other", kind="speech", text="Das Wetter ist schön und wir gehen in den Park.")
+    stages.check.run(other)
+    assert "seems to be German" in " ".join(other.warnings)
     # And nothing is left in the job's folder
     assert [path.name for path in sound.job_dir.iterdir()] == ["source.audio"]
 

@@ -61,7 +61,9 @@ def read_request(data: bytes) -> SpeechRequest:
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
         why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
-        raise RequestError("request-invalid", f"The body is no JSON: {why}.", "Correct it.") from exc
+        raise RequestError(
+            "request-invalid", f"The body is no JSON: {why}.", "Send an object of JSON; /docs describes the request."
+        ) from exc
     try:
         return SpeechRequest.model_validate(value)
     except ValidationError as exc:

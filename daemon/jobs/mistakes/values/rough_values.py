@@ -71,8 +71,9 @@ def _moment(written: str) -> tuple[str, str]:
 
 
 def advice_among_words(key: str, word: str, allowed: Iterable[str]) -> str | None:
-    """Return the one allowed value that stands among other words: `srt file`, `mp4 (h264)`; None for none or several."""
-    found = set(re.findall(r"[\w-]+", word)) & set(allowed)
+    """Return the one allowed value among other words, or mistyped: `srt file`, `hihg`; None for none or several."""
+    allowed = list(allowed)
+    found = set(re.findall(r"[\w-]+", word)) & set(allowed) or set(difflib.get_close_matches(word, allowed, 1, 0.75))
     return f"Write `{key}: {found.pop()}`." if len(found) == 1 else None
 
 

@@ -20,6 +20,7 @@ from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.base import LoadedVoice, Piece
 from stages.tts.engines.choose import VoiceChoice, load_voice
 from stages.tts.engines.speech_check import NOT_FINITE
+from stages.tts.engines.voice_hints import all_voices
 from stages.tts.engines.voices import list_voices
 
 
@@ -27,7 +28,11 @@ def _load_named_voice(name: str, voice: str, settings: Settings) -> LoadedVoice:
     for one in list_voices(settings):
         if one.engine == name and voice in (one.name, *one.aliases):
             return load_voice(VoiceChoice(one, ""), settings)
-    raise JobError("voice-unknown", f"The voice '{voice}' does not exist any more.", "See `avatar voice list`.")
+    raise JobError(
+        "voice-unknown",
+        f"The voice '{voice}' does not exist any more.",
+        f"{all_voices(settings)} lists those there are.",
+    )
 
 
 def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> list[dict[str, Any]]:

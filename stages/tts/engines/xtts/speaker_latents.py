@@ -13,6 +13,7 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
 from stages.media.wav import WavError, open_wav
+from stages.tts.engines.voice_hints import all_voices
 from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.network import REFERENCE_RATE, SpeakerLatents, XttsNetwork
 from stages.tts.profile_store import Profile
@@ -63,4 +64,8 @@ def latents_of_model_voice(name: str, settings: Settings) -> SpeakerLatents:
         if str(key).casefold() == name.casefold():
             gpt, speaker = entry["gpt_cond_latent"], entry["speaker_embedding"]
             return SpeakerLatents(gpt.float().clone(), speaker.float().clone())
-    raise JobError("voice-unknown", f"XTTS has no voice of its own named '{name}'.", "See `avatar voice list`.")
+    raise JobError(
+        "voice-unknown",
+        f"XTTS has no voice of its own named '{name}'.",
+        f"{all_voices(settings)} lists those there are.",
+    )

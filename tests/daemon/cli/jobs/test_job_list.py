@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from daemon.cli import job_list
-from daemon.cli.common import Shell
+from daemon.cli.common import Shell, show
 from daemon.config import Settings
 from daemon.errors import ConfigError
 from daemon.history.database import close_cleanly, open_to_write, set_meta
@@ -130,3 +131,14 @@ def test_looks_of_the_page_that_nobody_has_read_yet_are_not_listed(tmp_path: Pat
         (tmp_path / "inbox" / f"{name}.yaml").write_text(SPEECH)
     assert [row.name for row in job_list.find_rows(Shell(str(config)), Query().without_looks)] == ["mine"]
     assert len(job_list.find_rows(Shell(str(config)), Query())) == 2
+
+
+@pytest.mark.parametrize("length", [2, 1000])
+def test_json_is_indented_for_people_and_has_one_element_a_line_where_the_list_is_long(
+    capsys: pytest.CaptureFixture[str], length: int
+) -> None:
+    value = [{"name": f"Zoë {number}", "tags": ["a"]} for number in range(length)]
+    show(value, True, lambda: None)
+    told = capsys.readouterr().out
+    assert json.loads(told) == value
+    assert len(told.splitlines()) == (2 + length if length > 2 else 2 + length * 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def test_a_template_takes_cells_and_defaults(tmp_path: Path) -> None:
         ("Hello Anna.", "adam", "portrait.png"),
         ("Hello Ben.", "heart", "portrait.png"),
     ]
+
+
+def test_a_table_is_told_by_its_own_name_where_a_door_gave_it_a_part_of_its_digest(tmp_path: Path) -> None:
+    table = "text\nHello.\n"
+    digest = hashlib.sha256(table.encode()).hexdigest()[:8]
+    for name, told in (
+        (f"people-{digest}.csv", "people.csv"),
+        (f"people-{digest}-anna.csv", "people.csv"),
+        ("people-0a1b2c3d.csv", "people-0a1b2c3d.csv"),
+    ):
+        assert batch(tmp_path, table, rows=name).table.name == told
 
 
 def test_a_cell_is_only_ever_text_and_is_put_in_once(tmp_path: Path) -> None:
