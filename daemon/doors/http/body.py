@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -243,6 +243,12 @@ def older_keys(manifest: dict[str, Any]) -> list[dict[str, str]]:
         for key in manifest
         if key in OLDER_KEYS
     ]
+
+
+def names_uploads(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a manifest names uploads, or may do so in the template of a batch."""
+    named = (manifest.get(key) for key in COMPANIONS)
+    return "template" in manifest or any(isinstance(one, str) and one.startswith(UPLOAD) for one in named)
 
 
 def take_uploads(manifest: dict[str, Any], find: Callable[[str], Path]) -> dict[str, Path]:

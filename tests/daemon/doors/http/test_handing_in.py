@@ -7,14 +7,15 @@ import json
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from daemon.config import Settings
 from daemon.doors.http.body import once_each
-from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.jobs import wanted
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
+from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import JOB_ID, new_job_id
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
@@ -106,14 +107,11 @@ def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> 
 def test_a_plain_post_and_the_route_of_the_description_answer_alike(
     door: Door, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], body: bytes, status: int
 ) -> None:
-    handed_in = Jobs.hand_in
-
-    def broken(self: Jobs, manifest: dict[str, Any], *args: Any, **options: Any) -> Any:
-        if "broken" in str(manifest):
+    def broken(manifest: Manifest, settings: Settings) -> None:
+        if "broken" in str(manifest.text):
             raise RuntimeError("a fault of ours")
-        return handed_in(self, manifest, *args, **options)
 
-    monkeypatch.setattr(Jobs, "hand_in", broken)
+    monkeypatch.setattr(wanted, "check_text_length", broken)
     given = {"Authorization": f"Bearer {door.key('anna').key}"} | headers
     answers = [door.open.send("POST", path, body, given) for path in ("/jobs", "/jobs?wait=0")]
     assert [one.status for one in answers] == [status] * 2
