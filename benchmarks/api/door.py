@@ -32,6 +32,7 @@ import uvicorn
 import yaml
 
 from benchmarks import PORTRAIT, ROOT
+from benchmarks.programs import start_program
 from daemon.doors.http.connections import server_options
 
 START_S, ANSWER_S = 120.0, 60.0
@@ -76,7 +77,7 @@ def running(root: Path) -> Iterator[tuple[int, psutil.Process]]:
     command = [sys.executable, "-m", "daemon.cli", "--config", str(config)]
     with (root / "log").open("wb") as log:
         started = [
-            subprocess.Popen([*command, *rest], stdout=log, stderr=log, start_new_session=True)
+            start_program([*command, *rest], stdout=log, stderr=log, start_new_session=True)
             for rest in (["run"], ["server", "start", "--port", str(port)])
         ]
     try:
@@ -166,7 +167,7 @@ def floor_server(folder: Path) -> Iterator[int]:
     """Serve the floor in a process of its own, which writes into a folder; yields its port."""
     port = free_port()
     code = f"from benchmarks.api.door import serve_floor; serve_floor({port})"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, FLOOR: str(folder)})
+    process = start_program([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, FLOOR: str(folder)})
     try:
         wait_for_port(port, lambda: "the floor's server does not start")
         yield port
