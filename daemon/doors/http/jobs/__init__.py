@@ -105,6 +105,7 @@ class Jobs(FoundJobs):
                 admit=admit,
                 outbox=self.outbox,
             )
+            self.remember(done.job, done.name)
             if ledger is not None and not done.again:
                 ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
         return done

@@ -137,4 +137,8 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
             results[index] = job.done if is_there else submission.hand_in()  # under another name, if it may have one
         except Exception as exc:
             results[index] = exc
-    return [one for one in results if one is not None]
+    told = [one for one in results if one is not None]
+    for one in told:
+        if isinstance(one, HandedIn):
+            jobs.remember(one.job, one.name)
+    return told
