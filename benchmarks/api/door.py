@@ -32,6 +32,7 @@ import uvicorn
 import yaml
 
 from benchmarks import PORTRAIT, ROOT
+from benchmarks.programs import start_program
 from daemon.doors.http.connections import server_options
 
 START_S, ANSWER_S = 120.0, 60.0
@@ -61,8 +62,8 @@ def wait_for_port(port: int, trouble: Callable[[], str]) -> None:
 
 
 @contextmanager
-def running(root: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """Run a daemon and a server in a new folder; yields the server's port and process."""
+def running(root: Path) -> Iterator[tuple[int, psutil.Process, psutil.Process]]:
+    """Run a daemon and a server in a new folder; yields the server's port, and the processes of server and daemon."""
     for name in ("inbox", "outbox"):
         (root / name).mkdir()
     raw = {
@@ -76,12 +77,12 @@ def running(root: Path) -> Iterator[tuple[int, psutil.Process]]:
     command = [sys.executable, "-m", "daemon.cli", "--config", str(config)]
     with (root / "log").open("wb") as log:
         started = [
-            subprocess.Popen([*command, *rest], stdout=log, stderr=log, start_new_session=True)
+            start_program([*command, *rest], stdout=log, stderr=log, start_new_session=True)
             for rest in (["run"], ["server", "start", "--port", str(port)])
         ]
     try:
         wait_for_port(port, (root / "log").read_text)
-        yield port, psutil.Process(started[1].pid)
+        yield port, psutil.Process(started[1].pid), psutil.Process(started[0].pid)
     finally:
         for process in started:
             process.send_signal(signal.SIGTERM)
@@ -162,14 +163,14 @@ def serve_floor(port: int) -> None:
 
 
 @contextmanager
-def floor_server(folder: Path) -> Iterator[int]:
-    """Serve the floor in a process of its own, which writes into a folder; yields its port."""
+def floor_server(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """Serve the floor in a process of its own, which writes into a folder; yields its port and process."""
     port = free_port()
     code = f"from benchmarks.api.door import serve_floor; serve_floor({port})"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, FLOOR: str(folder)})
+    process = start_program([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, FLOOR: str(folder)})
     try:
         wait_for_port(port, lambda: "the floor's server does not start")
-        yield port
+        yield port, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(ANSWER_S)
@@ -189,24 +190,27 @@ def write_often(folder: Path, clients: int, seconds: float) -> list[float]:
         return [each for some in threads.map(one, range(clients)) for each in some]
 
 
-def hand_in_often(port: int, server: psutil.Process, folder: Path, clients: int, seconds: float) -> None:
+def hand_in_often(
+    port: int, server: psutil.Process, daemon: psutil.Process, folder: Path, clients: int, seconds: float
+) -> None:
     """Print how quickly jobs are handed in by so many clients, and the two floors, by turns of a second."""
     folder.mkdir()
     jobs: list[float] = []
     served: list[float] = []
     bare: list[float] = []
-    cpu = 0.0
-    with floor_server(folder) as floor_port:
+    cpu = [0.0, 0.0, 0.0]
+    with floor_server(folder) as (floor_port, floor):
+        processes = (server, daemon, floor)
         for _ in range(max(1, round(seconds))):
-            used = cpu_of(server)
+            used = [cpu_of(one) for one in processes]
             jobs += asyncio.run(ask_often(port, post_job(), clients, 1.0))
-            cpu += cpu_of(server) - used
             served += asyncio.run(ask_often(floor_port, post_job(), clients, 1.0))
+            cpu = [sum_s + cpu_of(one) - before for sum_s, one, before in zip(cpu, processes, used, strict=True)]
             bare += write_often(folder, clients, 1.0)
     rounds = max(1, round(seconds))
     many = f"{clients} clients" if clients > 1 else "one client"
-    row(f"job handed in, {many}", jobs, len(jobs) / rounds, cpu)
-    row(f"floor behind the same server, {many}", served, len(served) / rounds)
+    row(f"job handed in, {many}", jobs, len(jobs) / rounds, cpu[0], cpu[1])
+    row(f"floor behind the same server, {many}", served, len(served) / rounds, cpu[2])
     row(f"floor alone, {many}", bare, len(bare) / rounds)
 
 
@@ -234,12 +238,16 @@ def cpu_of(server: psutil.Process) -> float:
     return sum(server.cpu_times()[:2])
 
 
-def row(what: str, taken: list[float], rate: float, cpu: float | None = None) -> None:
-    """Print one row: how many a second, the median and the 99th percentile in ms, and CPU time of each. `cpu`: of all, in s."""
+def row(what: str, taken: list[float], rate: float, *cpu: float) -> None:
+    """Print one row: how many a second, the median and the 99th percentile in ms, and CPU time of each in ms.
+
+    Args:
+        cpu: of all, in s, of the server and of the daemon without its workers, where they took part.
+    """
     ordered = sorted(taken)
     p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 for part in (0.5, 0.99))
-    each = "" if cpu is None else f"{cpu / len(taken) * 1000:.1f}"
-    print(f"| {what} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {each} |")
+    each = [f"{one / len(taken) * 1000:.1f}" for one in cpu]
+    print(f"| {what} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {' | '.join([*each, '', ''][:2])} |")
 
 
 def main() -> None:
@@ -251,7 +259,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        with running(root) as (port, server):
+        with running(root) as (port, server, daemon):
             (root / "inbox" / "portrait.png").write_bytes(PORTRAIT.read_bytes())
             (root / "inbox" / "long.yaml").write_text(f"text: {LONG}\nimage: portrait.png\n")
             client = Client(port)
@@ -260,12 +268,14 @@ def main() -> None:
             while not list((root / "outbox").glob("long.json")) and time.monotonic() < deadline:
                 time.sleep(0.1)
             print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
-            print("| what | a second | p50 ms | p99 ms | CPU ms of the server |\n|---|---|---|---|---|")
+            print(
+                "| what | a second | p50 ms | p99 ms | CPU ms of the server | of the daemon |\n|---|---|---|---|---|---|"
+            )
             used = cpu_of(server)
             taken = asyncio.run(ask_often(port, get(f"/jobs/{job}"), args.clients, args.seconds))
             row(f"status, {args.clients} clients", taken, len(taken) / args.seconds, cpu_of(server) - used)
             for clients in (1, args.clients):
-                hand_in_often(port, server, root / f"floor-{clients}", clients, args.seconds)
+                hand_in_often(port, server, daemon, root / f"floor-{clients}", clients, args.seconds)
             client = Client(port)  # the other was idle for long
             before = server.memory_info().rss
             for _ in range(args.uploads):

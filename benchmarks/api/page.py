@@ -69,7 +69,7 @@ def list_of_jobs(root: Path, jobs: int) -> None:
 
 def open_pages(root: Path, pages: int, seconds: float) -> None:
     """Print the CPU time of the server for so many open lists while the daemon renders."""
-    with running(root) as (port, server):
+    with running(root) as (port, server, _):
         client = Caller(port)
         answer = client.post_parts("/jobs", ("image", "p.png", PORTRAIT.read_bytes()), ("text", None, LONG.encode()))
         assert answer.status == 202, answer.body

@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from benchmarks import ROOT
+from benchmarks.programs import start_program
 from benchmarks.speed.checkout_daemon import LOOK_S, CheckoutDaemon
 
 
@@ -38,7 +39,7 @@ def server(root: Path) -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-c", "from daemon.entry import main; main()", "--config", config, "server", "start"]
     command += ["--port", str(port)]
     with (root / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        process = start_program(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         while True:
             try:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.programs import start_program
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.events import Events
@@ -139,7 +140,7 @@ def main() -> None:
         with socket.socket() as free:
             free.bind(("", 0))
             port = int(free.getsockname()[1])
-        cluster = subprocess.Popen(
+        cluster = start_program(
             [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), str(port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 import yaml
 
+from benchmarks.programs import start_program
 from daemon.config import Settings
 from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.rows import BatchInput
@@ -64,7 +65,7 @@ def run_daemon(folder: Path, rows: int) -> None:
     config = {"paths": paths, "metrics": {"enabled": False}, "log": {"level": "error"}, "intake": {"settle_s": 0.5}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "daemon", "--config", str(folder / "config.yaml")]
-    daemon = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    daemon = start_program(command, cwd=folder, stderr=subprocess.DEVNULL)
     process = psutil.Process(daemon.pid)
     most = [0.0]
 

@@ -21,6 +21,7 @@ import psutil
 import yaml
 
 from benchmarks import PORTRAIT
+from benchmarks.programs import start_program
 
 #: One manifest of each kind, and one with a misspelt key, which is answered at once.
 KINDS = {
@@ -83,7 +84,7 @@ def main() -> None:
         (root / "config.yaml").write_text(yaml.safe_dump(config))
         avatar = [sys.executable, "-m", "daemon.cli", "--config", str(root / "config.yaml")]
         service = [sys.executable, "-m", "daemon", "--config", str(root / "config.yaml")]
-        daemon = subprocess.Popen(service, cwd=root, stderr=subprocess.DEVNULL)
+        daemon = start_program(service, cwd=root, stderr=subprocess.DEVNULL)
         try:
             subprocess.run([*avatar, "pause"], check=False, stdout=subprocess.DEVNULL)
             time.sleep(2.0)  # until it looks at the inbox

@@ -24,6 +24,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import ROOT
+from benchmarks.programs import start_program
 from daemon.config import Settings
 from daemon.events import Events
 from daemon.jobs.facts import JobFacts
@@ -280,7 +281,7 @@ def ready(folder: Path) -> tuple[float, float]:
     command = [sys.executable, "-m", "daemon", "--config", str(folder / "config.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with start_program(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         try:
             for line in process.stderr:

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.programs import start_program
 from tests.conftest import FINISHED, Installation
 from tests.support.daemon.ledger import Ledger, whole
 from tests.support.machine.disk import Disk, unavailable
@@ -128,7 +129,7 @@ class Peer:
     def start(self, mode: str, folder: Path, items: int, word: str, work_s: float = 0.003) -> subprocess.Popen[str]:
         """Start a process on the queue and wait until it has said `word`."""
         command = [self.python, self.script, self.backend, mode, folder, self.record, str(items), str(work_s)]
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+        process: subprocess.Popen[str] = start_program(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         for line in process.stdout:
             if line.strip() == word:

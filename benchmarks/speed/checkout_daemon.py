@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 import yaml
 
 from benchmarks import PORTRAIT
+from benchmarks.programs import start_program
 
 TEXT = "The north wind and the sun were disputing which was the stronger."  # about 3 s
 LOOK_S = 0.01
@@ -44,7 +44,7 @@ class CheckoutDaemon:
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         command = [sys.executable, "-m", "daemon", "--config", str(root / "config.yaml")]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=tree, env=environment, stdout=log, stderr=log)
+            self.process = start_program(command, cwd=tree, env=environment, stdout=log, stderr=log)
         while b'"ready"' not in self._log.read_bytes():
             if self.process.poll() is not None:
                 raise SystemExit(f"The daemon of {tree} ended:\n{self._log.read_text()}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,6 +24,7 @@ import psutil
 import yaml
 
 from benchmarks import PORTRAIT
+from benchmarks.programs import start_program
 
 SETTLE_S = 1.0
 SENTENCE = (
@@ -50,9 +50,7 @@ class MeasuredDaemon:
         }
         (root / "config.yaml").write_text(yaml.safe_dump(config))
         (self.inbox / "portrait.png").write_bytes(PORTRAIT.read_bytes())
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "--config", str(root / "config.yaml")], cwd=root
-        )
+        self.process = start_program([sys.executable, "-m", "daemon", "--config", str(root / "config.yaml")], cwd=root)
         self.peaks: dict[str, float] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 

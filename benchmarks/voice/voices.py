@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.programs import start_program
 from benchmarks.voice.transcripts import errors, plain
 from daemon.config.settings import Settings
 from daemon.jobs.manifest import Manifest
@@ -80,7 +81,7 @@ class Listener:
     """The recogniser and the independent aligner, in their own environment."""
 
     def __init__(self, python: Path) -> None:
-        self._child = subprocess.Popen(
+        self._child = start_program(
             [python, "-P", HERE / "recogniser.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -9,39 +9,25 @@ What is cut short leaves no job, and litter that the daemon clears.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import Any
 
 from daemon.config.paths import Paths
 from daemon.doors.job_names import check_name, made_up_name
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.row_files import ROWS, bring_files_of_rows, check_there, files_of_rows
-from daemon.doors.shared_files import (
-    file_digest,
-    replace_readable,
-    share,
-    temporary_name,
-    usual_name,
-    usual_names,
-    write_readable,
-)
+from daemon.doors.shared_files import file_digest, usual_names
+from daemon.doors.submission import HandedIn, Submission, dump, subject_of, with_files
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of, record_name
+from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
 from daemon.jobs.yaml_positions import DocumentError
-from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
-from daemon.system import fs
 from daemon.system.permissions import check_right
-
-#: Names that are tried for a manifest whose caller names none.
-TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -57,27 +43,6 @@ class Wording:
     def tell(self, sentences: str) -> str:
         """Return sentences of an error in the words of this door."""
         return sentences
-
-
-@dataclass(frozen=True)
-class HandedIn:
-    """A job that was handed in.
-
-    Attributes:
-        job: its id.
-        name: what its results are to be called; the status says what they are called.
-        manifest: its manifest in the inbox, until the daemon takes it.
-        again: the key had been used for it before, so that nothing was handed in now.
-        notes: sentences for whoever handed it in.
-        replaced: id of a job that failed under this name before, whose status stands there until this one has its own.
-    """
-
-    job: str
-    name: str
-    manifest: Path
-    again: bool = False
-    notes: tuple[str, ...] = ()
-    replaced: str | None = None
 
 
 def submit_job(
@@ -103,6 +68,7 @@ def hand_in(
     take: bool = False,
     wait: bool = True,
     admit: Callable[[], None] = lambda: None,
+    outbox: Outbox | None = None,
 ) -> HandedIn:
     """Hand in a job. When this returns, the job is on the disk, and is made once.
 
@@ -121,6 +87,7 @@ def hand_in(
         take: `files` are flushed, lie below the inbox, and may be moved instead of copied.
         wait: whether to wait while somebody else hands in with the same key.
         admit: called before a new job is handed in, and not for one that was handed in before; what it raises ends it.
+        outbox: that of `paths`, of a door that hands in often: it remembers which names there are alike.
 
     Raises:
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is; `file-missing`.
@@ -129,16 +96,13 @@ def hand_in(
         OSError: a file cannot be read, or the inbox not be written.
     """
     files = dict(files or {})
-    if name is not None:
-        check_name(name)  # `_defaults` would be no job, but hold for all
-    _check_label("by", by, MAX_BY)
-    _check_label("key", key, MAX_KEY)
+    _check_call(name, by, key)
     _check_files(files)
     if checked is None:
         checked = check(with_files(manifest, usual_names(files)), defaults)
     output = checked.output
-    check_right(paths.inbox, "write")
-    check_right(paths.outbox, "read")  # else which names are free cannot be told
+    _check_rights(paths)
+    outbox = outbox or Outbox(paths.outbox)
     given = {*files, *checked.inherited}
     named = {field: file for field, file in checked.companions().items() if complete and field not in given}
     digests = {field: file_digest(path) for field, path in files.items()}
@@ -151,8 +115,8 @@ def hand_in(
 
     if not key:
         begin()
-        return _Submission(
-            dict(manifest), files, digests, by, key, paths, name, new_job_id(), output, take=take
+        return Submission(
+            dict(manifest), files, digests, by, key, paths, outbox, name, new_job_id(), output, take=take
         ).hand_in()
     with opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
@@ -165,17 +129,26 @@ def hand_in(
         resumed = bool(register.job)
         if not resumed:
             begin()
-            stem = name or made_up_name(_words(manifest, files))
+            stem = name or made_up_name(subject_of(manifest, files))
             register.begin(new_job_id(), stem, request)
-        submission = _Submission(
-            dict(manifest), files, digests, by, key, paths, register.stem, register.job, output, resumed, take
+        submission = Submission(
+            dict(manifest), files, digests, by, key, paths, outbox, register.stem, register.job, output, resumed, take
         )
         if register.published or submission.is_known():
             return submission.as_known()
         return _with_key(submission, register)
 
 
-def _with_key(submission: _Submission, register: KeyFile) -> HandedIn:
+def plain_submission(
+    manifest: Mapping[str, Any], by: str, *, paths: Paths, outbox: Outbox, name: str | None, checked: Manifest
+) -> Submission:
+    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`."""
+    _check_call(name, by, "")
+    _check_rights(paths)
+    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output)
+
+
+def _with_key(submission: Submission, register: KeyFile) -> HandedIn:
     try:
         done = submission.hand_in()
     except AvatarError:
@@ -184,138 +157,6 @@ def _with_key(submission: _Submission, register: KeyFile) -> HandedIn:
         raise
     register.finish()
     return done
-
-
-@dataclass
-class _Submission:
-    """One job on its way into the inbox.
-
-    Attributes:
-        digests: key of the manifest → SHA-256 of the file for it.
-        output: the name that the results ask for; None: the manifest's.
-        resumed: an earlier try with its key was cut short, maybe after the manifest was taken in. The daemon makes nothing of the
-            manifest then, as the job has its id.
-        take: the files are moved into the inbox instead of copied.
-        sizes: key of the manifest → bytes of the file for it.
-    """
-
-    manifest: dict[str, Any]
-    files: dict[str, Path]
-    digests: dict[str, str]
-    by: str
-    key: str
-    paths: Paths
-    stem: str | None
-    job: str
-    output: str | None
-    resumed: bool = False
-    take: bool = False
-    sizes: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.sizes = {name: path.stat().st_size for name, path in self.files.items()}
-
-    def hand_in(self) -> HandedIn:
-        for _ in range(TRIES if self.stem is None else 1):
-            stem = self.stem or made_up_name(_words(self.manifest, self.files))
-            if (done := self._try(stem)) is not None:
-                return done
-        taken = self.stem or "Each name that was tried"
-        raise AvatarError("name-taken", f"{taken} is in use already.", "Choose another name.")
-
-    def _try(self, stem: str) -> HandedIn | None:
-        """Hand in under a name; None where it is taken."""
-        inbox, outbox = self.paths.inbox, Outbox(self.paths.outbox)
-        result = self._result(stem)
-        if not (self.resumed or outbox.is_free(result)):
-            if self.stem is None and self.output is None:
-                return None
-            raise AvatarError("name-taken", f"{result} is in use already.", "Choose another name.")
-        inbox.mkdir(parents=True, exist_ok=True)
-        replaced = outbox.owner_of(result)
-        names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
-        contents, recorded = self._contents(stem, names), None
-        notes: list[str] = []
-        if self.files:
-            recorded = contents
-            replace_readable(inbox / record_name(self.job), recorded.record)
-            notes = self._bring_files(names)
-            contents = self._contents(stem, names)
-        target = inbox / f"{stem}.yaml"
-        if not self._place(contents, target, recorded=contents == recorded):
-            fs.discard(inbox / record_name(self.job))
-            return None
-        return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
-
-    def _bring_files(self, names: dict[str, str]) -> list[str]:
-        """Bring the files in, and set the names that they got; returns sentences on those that are not the usual ones."""
-        notes = []
-        for key, path in self.files.items():
-            names[key], said = share(path, key, self.paths.inbox, take=self.take)
-            notes += [said] if said else []
-        return notes
-
-    def _place(self, contents: _Contents, target: Path, *, recorded: bool) -> bool:
-        """Put the record, unless it is there, and then the manifest into the inbox, durably; False where the name is taken.
-
-        The two are flushed together before either has its name.
-        """
-        inbox = self.paths.inbox
-        manifest, record = temporary_name(inbox), temporary_name(inbox)
-        written = {manifest: contents.manifest} if recorded else {record: contents.record, manifest: contents.manifest}
-        try:
-            for path, data in written.items():
-                write_readable(path, data, sync=False)
-            fs.OPS.sync_all(list(written))
-            if not recorded:
-                fs.rename(record, inbox / record_name(self.job))
-                if self.key or self.files:
-                    fs.OPS.sync_dir(inbox)
-            return fs.publish(manifest, target)
-        finally:
-            for path in written:
-                fs.remove(path)
-
-    def is_known(self) -> bool:
-        """Return whether its manifest lies in the inbox or its job has a status. An earlier try may have died after that."""
-        return self.resumed and (self._lies_in_inbox() or self._owner(self.stem or "") == self.job)
-
-    def _lies_in_inbox(self) -> bool:
-        """Return whether the manifest of its name in the inbox is its own: another job's may wait there under that name."""
-        record, manifest = self.paths.inbox / record_name(self.job), self.paths.inbox / f"{self.stem}.yaml"
-        try:
-            return (
-                manifest.is_file()
-                and record.is_file()
-                and HandInRecord.from_bytes(record.read_bytes()).sha256 == digest_of(manifest.read_bytes())
-            )
-        except (OSError, ValueError):
-            return False
-
-    def _owner(self, stem: str) -> str | None:
-        return Outbox(self.paths.outbox).owner_of(self._result(stem))
-
-    def as_known(self) -> HandedIn:
-        """Return the job that was handed in before."""
-        stem = self.stem or ""
-        return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
-
-    def _result(self, stem: str) -> str:
-        return clean_stem(self.output or stem)
-
-    def _contents(self, stem: str, names: Mapping[str, str]) -> _Contents:
-        """Return what is written. `names`: those of the files."""
-        data = dump(with_files(self.manifest, names))
-        sizes = {shared: self.sizes[key] for key, shared in names.items()}
-        record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes)
-        return _Contents(data, record.to_bytes())
-
-
-class _Contents(NamedTuple):
-    """The manifest of a job and its record, as they lie in the inbox."""
-
-    manifest: bytes
-    record: bytes
 
 
 def check(
@@ -344,38 +185,16 @@ def check(
     return checked
 
 
-def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a manifest that names files. Those of a batch are its rows': its template names them, beside its own table.
-
-    Args:
-        names: key of the manifest → name of the file in the inbox.
-    """
-    if manifest.get("kind") != "batch":
-        return {**manifest, **names}
-    own = {key: name for key, name in names.items() if key == ROWS}
-    others = {key: name for key, name in names.items() if key != ROWS}
-    template = manifest.get("template")
-    if not others or not (template is None or isinstance(template, Mapping)):
-        return {**manifest, **names}
-    return {**manifest, **own, "template": {**(template or {}), **others}}
+def _check_call(name: str | None, by: str, key: str) -> None:
+    if name is not None:
+        check_name(name)  # `_defaults` would be no job, but hold for all
+    _check_label("by", by, MAX_BY)
+    _check_label("key", key, MAX_KEY)
 
 
-def dump(manifest: Mapping[str, Any]) -> bytes:
-    """Return a manifest as YAML."""
-
-    def dumped(dumper: type) -> bytes:
-        text = yaml.dump(dict(manifest), Dumper=dumper, allow_unicode=True, sort_keys=False)
-        return str(text).encode()
-
-    try:
-        return dumped(yaml.CSafeDumper)
-    except UnicodeEncodeError:  # half a pair: only the slower one writes it, as an escape that the check refuses
-        return dumped(yaml.SafeDumper)
-
-
-def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
-    path = files.get(ROWS) or next(iter(files.values()), None)
-    return str(manifest.get("text") or ("" if path is None else path.stem))
+def _check_rights(paths: Paths) -> None:
+    check_right(paths.inbox, "write")
+    check_right(paths.outbox, "read")  # else which names are free cannot be told
 
 
 def _check_label(name: str, value: str, most: int) -> None:

@@ -15,11 +15,12 @@ from daemon.cli.complete import complete_files, complete_voices
 from daemon.cli.numbers import SECONDS
 from daemon.cli.progress_view import StandstillNotes, progress_view
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import HandedIn, Wording, check, hand_in, with_files
+from daemon.doors.hand_in import Wording, check, hand_in
 from daemon.doors.job_names import check_name, free_name, possible_name
 from daemon.doors.manifest_files import batch_of, names_jobs, read_jobs
 from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
+from daemon.doors.submission import HandedIn, with_files
 from daemon.doors.words import option_of, with_settings, words_of
 from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults

@@ -15,7 +15,7 @@ from daemon.cli.file_checks import check_files
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
-from daemon.doors.hand_in import dump
+from daemon.doors.submission import dump
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files

@@ -63,10 +63,9 @@ def post(
     if proxy and not any(is_within(one, allow) for one in addresses):
         asked = urlsplit(proxy)
         at, proxy_port = asked.hostname or "", asked.port or 80
-        connection = _Pinned(at, proxy_port, resolve(at, proxy_port, ANYWHERE), tls, deadline)
-        if secure:
-            connection.set_tunnel(host, port)
-        else:
+        through = resolve(at, proxy_port, ANYWHERE)
+        connection = _Pinned(host, port, through, tls, deadline, proxy_port)
+        if not secure:
             target = f"http://{parts.netloc}{target}"
     else:
         connection = _Pinned(host, port, addresses, tls, deadline)
@@ -78,13 +77,23 @@ def post(
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to one of the given addresses. The name counts for the Host header and the certificate only."""
+    """A connection to one of the given addresses. The name counts for the Host header and the certificate only.
+
+    Args:
+        proxy_port: where the addresses are those of a proxy; None: they are the host's.
+    """
 
     def __init__(
-        self, host: str, port: int, addresses: Sequence[Address], tls: ssl.SSLContext | None, deadline: float
+        self,
+        host: str,
+        port: int,
+        addresses: Sequence[Address],
+        tls: ssl.SSLContext | None,
+        deadline: float,
+        proxy_port: int | None = None,
     ) -> None:
         super().__init__(host, port)
-        self._addresses, self._tls, self._deadline = addresses, tls, deadline
+        self._addresses, self._tls, self._deadline, self._proxy_port = addresses, tls, deadline, proxy_port
         #: Kept beside `sock`, which is let go while the answer is still read.
         self._live: socket.socket | None = None
         self.default_port = 443 if tls else 80  # the port is left out of the Host header where it is the usual one
@@ -94,20 +103,35 @@ class _Pinned(http.client.HTTPConnection):
         for number, address in enumerate(self._addresses, 1):
             left = self._left() / (2 if number < len(self._addresses) else 1)  # the next one must have its chance
             try:
-                self._live = self.sock = socket.create_connection((str(address), self.port), timeout=left)
+                at = (str(address), self._proxy_port or self.port)
+                self._live = self.sock = socket.create_connection(at, timeout=left)
                 break
             except OSError:
                 if number == len(self._addresses):
                     raise
         self.sock.settimeout(self._left())
-        through: str | None = getattr(self, "_tunnel_host", None)
-        if through is not None:
-            self._tunnel()  # type: ignore[attr-defined]
         if self._tls is not None:
-            name = through or self.host
-            secured = self._tls.wrap_socket(self.sock, server_hostname=name, do_handshake_on_connect=False)
+            if self._proxy_port is not None:
+                self._open_tunnel()
+            secured = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
             self._live = self.sock = secured
             secured.do_handshake()
+
+    def _open_tunnel(self) -> None:
+        """Have the proxy connect to the host. Python's own way writes an IPv6 address without its brackets.
+
+        Raises:
+            OSError: the proxy does not do it.
+        """
+        at = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.sock.sendall(f"CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n".encode("ascii"))
+        answer = http.client.HTTPResponse(self.sock, method="CONNECT")
+        try:
+            answer.begin()
+        finally:
+            answer.close()
+        if not 200 <= answer.status < 300:
+            raise OSError(f"the proxy answered {answer.status} {answer.reason}".rstrip())
 
     def _left(self) -> float:
         left = self._deadline - time.monotonic()

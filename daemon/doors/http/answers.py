@@ -21,6 +21,7 @@ from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Caller, Callers
 from daemon.doors.http.incoming import Bounds
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.jobs.together import HandInGroups
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 from daemon.telemetry.door_metrics import DoorMetrics
@@ -40,6 +41,7 @@ class Door:
     jobs: Jobs
     callers: Callers
     uploads: Uploads
+    groups: HandInGroups
     ledger: UploadLedger
     metrics: DoorMetrics
     #: Speeches that are sent while they are spoken, each by an ffmpeg of its own; others wait.
@@ -101,7 +103,7 @@ class Problem(BaseModel):
 
 
 #: What any request can be answered with.
-_ALWAYS: Final = (400, 401, 403, 405, 421, 422, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 405, 408, 421, 422, 500, 503)
 
 
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:

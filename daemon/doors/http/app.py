@@ -32,6 +32,7 @@ from daemon.doors.http.guard import Guard
 from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.jobs.direct import DirectPost
+from daemon.doors.http.jobs.together import HandInGroups
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
         jobs,
         Callers(keys, settings.paths.inbox),
         uploads,
+        HandInGroups(jobs),
         UploadLedger(settings.paths.inbox),
         DoorMetrics(lambda: uploads.now),
     )

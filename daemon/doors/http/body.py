@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +20,6 @@ from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
 from daemon.jobs.parse import decode
 from daemon.jobs.yaml_positions import load_documents
 
-#: A client that sends nothing for so long is given up, s.
-IDLE_S: Final = 60.0
 JSON_TYPES: Final = ("application/json",)
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MULTIPART: Final = "multipart/form-data"
@@ -81,7 +78,7 @@ async def received(
         may_be_empty: a request without a body is an empty manifest.
 
     Raises:
-        RequestError: `media-type`, `request-invalid`, `too-large`.
+        RequestError: `media-type`, `request-invalid`, `request-slow`, `too-large`.
         JobError: the manifest is no mapping, or no YAML.
         MachineError: `disk-full`, `too-many-uploads`.
     """
@@ -123,19 +120,9 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
     """Yield a body as it comes.
 
     Raises:
-        RequestError: `request-invalid`: the client sends nothing any more.
+        RequestError: `request-slow`.
     """
-    stream = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(IDLE_S):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as exc:
-            raise RequestError(
-                "request-invalid", f"Nothing came for {IDLE_S:g} s.", "Send it again.", headers={"Connection": "close"}
-            ) from exc
+    async for chunk in request.stream():
         if chunk:
             yield chunk
 
@@ -144,7 +131,7 @@ async def small_body(request: Request, most: int) -> bytes:
     """Return a whole body.
 
     Raises:
-        RequestError: `too-large`, `request-invalid`.
+        RequestError: `too-large`, `request-slow`.
     """
     data = bytearray()
     if content_length(request) > most:
@@ -245,6 +232,12 @@ def older_keys(manifest: dict[str, Any]) -> list[dict[str, str]]:
         for key in manifest
         if key in OLDER_KEYS
     ]
+
+
+def names_uploads(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a manifest names uploads, or may do so in the template of a batch."""
+    named = (manifest.get(key) for key in COMPANIONS)
+    return "template" in manifest or any(isinstance(one, str) and one.startswith(UPLOAD) for one in named)
 
 
 def take_uploads(manifest: dict[str, Any], find: Callable[[str], Path]) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -12,7 +13,7 @@ from daemon.doors.http.problems import RequestError, answer_error
 from daemon.errors import MachineError
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
     from uvicorn._types import ASGI3Application
 
 #: How long a client may take for the headers of a request, s.
@@ -27,6 +28,8 @@ MAX_PIPELINED: Final = 32
 #: of an answer, s.
 REST_S: Final = 120.0
 UNREAD_S: Final = 300.0
+#: A body is given up of which so many bytes did not come in so many seconds of waiting for them: it holds a place of an upload.
+LEAST_BYTES, SLOW_S = 30 << 10, 30.0
 #: How long requests have to end when the server is stopped, s.
 STOP_S: Final = 10
 
@@ -218,6 +221,52 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             self._stop_unread()
             self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+
+class SteadyBody:
+    """Receives the body of a request, and gives up one that comes too slowly. Only the time of waiting for the client counts.
+
+    Args:
+        receive: the server's.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._waited = 0.0
+        self._came = 0
+        self._is_whole = False
+
+    async def __call__(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            RequestError: `request-slow`.
+        """
+        if self._is_whole:
+            return await self._receive()  # which tells of the client's end
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(SLOW_S - self._waited):
+                message = await self._receive()
+        except TimeoutError as exc:
+            raise self._too_slow() from exc
+        self._waited += time.monotonic() - began
+        self._came += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._came >= LEAST_BYTES:
+            self._waited, self._came = 0.0, 0
+        elif self._waited >= SLOW_S and not self._is_whole:
+            raise self._too_slow()
+        return message
+
+    def _too_slow(self) -> RequestError:
+        self._is_whole = True  # what comes yet is not waited for
+        return RequestError(
+            "request-slow",
+            f"{self._came} bytes of the body came within {SLOW_S:g} s, and at least {LEAST_BYTES} are expected.",
+            "Send it again, by a faster connection.",
+            headers={"Connection": "close"},
+        )
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:

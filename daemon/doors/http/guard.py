@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 from starlette.datastructures import Headers
 
+from daemon.doors.http.connections import SteadyBody
 from daemon.doors.http.problems import RequestError, answer_error
 from daemon.errors import MachineError, escape_unprintable
 
@@ -86,7 +87,7 @@ class Guard:
             if (error := self._refusal(scope["method"], headers, scope.get("query_string", b""))) is not None:
                 await answer_error(error, scope)(scope, receive, answer)
             else:
-                await self._app(scope, receive, answer)
+                await self._app(scope, SteadyBody(receive), answer)
         except asyncio.CancelledError:  # the server is stopped, and waits no longer for what is not ended
             if not status:
                 stopped = MachineError("server-stopping", "The server is being stopped.", "Send it again in a moment.")

@@ -11,19 +11,23 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from daemon.doors.hand_in import HandedIn
 from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
-from daemon.doors.http.body import content_length, received, take_all_uploads
+from daemon.doors.http.body import content_length, names_uploads, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
 from daemon.doors.http.jobs import handed_in
 from daemon.doors.http.jobs.row_uploads import row_files
+from daemon.doors.http.jobs.together import PlainJob
 from daemon.doors.http.kept_uploads import KeptUploads
+from daemon.doors.http.limits import is_counted
 from daemon.doors.http.problems import RequestError
+from daemon.doors.submission import HandedIn
 from daemon.jobs.record import FINISHED
 
 #: When a client should look again, s.
 LOOK_AGAIN_S: Final = 2
+#: Largest request whose job is handed in together with others, which wait for its check, in bytes.
+MOST_TOGETHER: Final = 16 << 10
 #: An idempotency key, in quotes or bare.
 KEY_PATTERN: Final = r'^(?:"[A-Za-z0-9._:/+=-]{1,255}"|[A-Za-z0-9._:/+=-]{1,255})$'
 
@@ -78,8 +82,12 @@ async def make_job(
             with row_files(inbox, {**got.files, **kept}, find) as (files, of_rows):
                 return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=not kept, of_rows=of_rows)
 
-        # One hop to another thread: each waits for a processor, which a daemon that renders has.
-        done = await run_in_threadpool(hand_in)
+        is_small = 0 < content_length(request) <= MOST_TOGETHER
+        if is_small and not (key or got.files or names_uploads(manifest) or is_counted(caller)):
+            done = await door.groups.hand_in(PlainJob(manifest, caller, name))
+        else:
+            # One hop to another thread: each waits for a processor, which a daemon that renders has.
+            done = await run_in_threadpool(hand_in)
     return await answer(request, door, caller, done, wait)
 
 

@@ -105,11 +105,16 @@ class JobLedger:
         os.pwrite(self._fd, data, 0)
 
 
+def is_counted(caller: Caller) -> bool:
+    """Return whether the jobs of a caller are counted, as its key may take so many only."""
+    limits = caller.limits
+    return not (limits.jobs_per_minute is limits.waiting_jobs is limits.speech_s_per_day is None)
+
+
 @contextlib.contextmanager
 def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
     """Yield what a key handed in within a day, held meanwhile; None where nothing of what it hands in is bounded."""
-    limits = caller.limits
-    if limits.jobs_per_minute is limits.waiting_jobs is limits.speech_s_per_day is None:
+    if not is_counted(caller):
         yield None
         return
     with _locked(inbox / FOLDER / f".jobs-{caller.key_id}") as fd:

@@ -65,6 +65,7 @@ STATUS: Final[Mapping[str, int]] = {
     "query-invalid": 422,
     "range-beyond": 416,
     "request-invalid": 400,
+    "request-slow": 408,
     "rows-slow": 413,
     "too-large": 413,
     "too-many-uploads": 503,
@@ -238,6 +239,8 @@ async def _framework(request: Request, exc: Exception) -> JSONResponse:
         error = RequestError(
             "method-unknown", f"{request.method} is not possible at {path}.", f"Use {allowed}.", headers=headers
         )
+    elif isinstance(exc.__cause__, RequestError):  # while the framework read a body
+        error = exc.__cause__
     elif exc.status_code == 413:
         error = RequestError("too-large", "The request is too large.", "Send less.")
     else:

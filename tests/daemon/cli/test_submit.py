@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from daemon.cli.commands import submit
-from daemon.doors.hand_in import check, dump
+from daemon.doors.hand_in import check
 from daemon.doors.option_words import OptionWords
+from daemon.doors.submission import dump
 from daemon.doors.words import settings_of
 from daemon.errors import JobError
 from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.config.paths import Paths
 from daemon.config.settings import Server
-from daemon.doors import hand_in as door
+from daemon.doors import submission
 from daemon.doors.hand_in import hand_in, submit_job
 from daemon.doors.shared_files import write_readable
 from daemon.errors import AvatarError, JobError
@@ -48,7 +48,7 @@ def plant(room: Room, name: str, manifest: str, **said: Any) -> HandInRecord:
     return record
 
 
-def power_cut(*_: Any) -> bool:
+def power_cut(*_: Any, **__: Any) -> bool:
     raise KeyboardInterrupt
 
 
@@ -177,7 +177,7 @@ def test_what_a_crash_left_is_cleared_a_day_later_and_nothing_that_is_used(
 ) -> None:
     # Given a hand-in that died with its picture in the inbox, and a manifest of a person that waits beside another picture
     with monkeypatch.context() as patch:
-        patch.setattr(door, "write_readable", _die_after(write_readable, 0))
+        patch.setattr(submission, "write_readable", _die_after(write_readable, 0))
         with pytest.raises(Crash):
             hand_in({"text": "Hello."}, {"image": PORTRAIT}, paths=room.settings.paths)
     (picture,) = visible(room)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.doors.hand_in import HandedIn, hand_in
+from daemon.doors.hand_in import hand_in
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs, waiting_status
 from daemon.doors.http.jobs.row_uploads import NO_ROW_FILES, RowFiles
@@ -17,6 +17,7 @@ from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledge
 from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask
+from daemon.doors.submission import HandedIn
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
@@ -102,7 +103,9 @@ class Jobs(FoundJobs):
                 take=take,
                 wait=False,
                 admit=admit,
+                outbox=self.outbox,
             )
+            self.remember(done.job, done.name)
             if ledger is not None and not done.again:
                 ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
         return done

@@ -23,6 +23,8 @@ from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 
+#: Names of results that are remembered by the ids of their jobs.
+MOST_NAMES: Final = 10_000
 #: What follows for a job that the daemon has not seen.
 HANDED_IN: Final = "It is taken in when the daemon has seen it."
 #: The same for one whose end was asked for before the daemon looked.
@@ -42,6 +44,13 @@ class FoundJobs:
         self.outbox = Outbox(self.paths.outbox)
         self.spool = Spool(self.paths.spool)
         self.history = History(self.paths.history)
+        self._names: dict[str, str] = {}
+
+    def remember(self, job: str, name: str) -> None:
+        """Remember what the results of a job are called, so that whoever asks again need not be answered by the index."""
+        if len(self._names) >= MOST_NAMES:
+            self._names.clear()
+        self._names[job] = name
 
     def status(self, job: str, caller: Caller) -> dict[str, Any]:
         """Return the status of a job by its id.
@@ -51,9 +60,11 @@ class FoundJobs:
         """
         if not JOB_ID.fullmatch(job):
             raise _unknown(job)
-        found = self._by_index(job) or self._by_record(job) or self._by_outbox(job)
+        found = self._by_name(job) or self._by_index(job) or self._by_record(job) or self._by_outbox(job)
         if found is None or not caller.owns(found.get("by")):
             raise _unknown(job)
+        if self._names.get(job) != found["name"]:
+            self.remember(job, found["name"])
         if found["state"] not in FINISHED and self._cancel_asked(found):
             found = {**found, "next": CANCEL_ASKED}
         return found
@@ -142,6 +153,12 @@ class FoundJobs:
                 raise
             return {"jobs": 0, "states": {}}  # no daemon has run yet
         return {**counts, "oldest": iso(counts["oldest"]) if counts["oldest"] is not None else None}
+
+    def _by_name(self, job: str) -> dict[str, Any] | None:
+        """Return the status under the name that a job had before; None where that is another's, or there is none yet."""
+        name = self._names.get(job)
+        status = None if name is None else checked(name, self.outbox.read_status(name))
+        return status if status is not None and status["job"] == job else None
 
     def _by_index(self, job: str) -> dict[str, Any] | None:
         try:

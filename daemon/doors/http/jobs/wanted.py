@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import Wording, check, with_files
+from daemon.doors.hand_in import Wording, check
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import ROWS, batch_refused
@@ -17,7 +17,9 @@ from daemon.doors.http.limits import Amount, check_manifest, check_priority, spe
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.shared_files import usual_name
+from daemon.doors.submission import with_files
 from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
 
@@ -28,6 +30,7 @@ def check_wanted(
     files: Mapping[str, Path],
     caller: Caller,
     of_rows: Collection[str] = (),
+    defaults: Callable[[], Sequence[FolderDefaults]] | None = None,
 ) -> tuple[dict[str, Any], Manifest, Amount]:
     """Return a manifest as it may be handed in, as the daemon would read it, and what it takes.
 
@@ -35,6 +38,7 @@ def check_wanted(
         jobs: those that its `base` may be among.
         files: key of the manifest → file of the request.
         of_rows: names of the files that rows bring.
+        defaults: returns those of the inbox; by default they are read now.
 
     Raises:
         RequestError: `manifest-unknown-key`: a key of the older system; `path-refused`: a file of the server;
@@ -53,9 +57,9 @@ def check_wanted(
         raise batch_refused()
     given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
-    defaults = read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
     brought = names_brought(files)
-    found = check(with_files(wanted, brought), defaults, Wording("in the request"))
+    read = inbox_defaults(jobs) if defaults is None else defaults()
+    found = check(with_files(wanted, brought), read, Wording("in the request"))
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
@@ -85,6 +89,15 @@ def check_wanted(
         of_rows,
     )
     return wanted, found, amount
+
+
+def inbox_defaults(jobs: FoundJobs) -> list[FolderDefaults]:
+    """Read the defaults that hold for what is handed in.
+
+    Raises:
+        JobError: `defaults-wrong`.
+    """
+    return read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
 
 
 def names_brought(files: Mapping[str, Path]) -> dict[str, str]:

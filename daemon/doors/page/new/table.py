@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.doors.hand_in import check, with_files
+from daemon.doors.hand_in import check
 from daemon.doors.http.answers import Door
 from daemon.doors.http.batches.wanted_rows import checked_row
 from daemon.doors.http.callers import Caller
@@ -15,6 +15,7 @@ from daemon.doors.http.jobs.wanted import names_brought
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.page.new.form import ROWS, make_speech
+from daemon.doors.submission import with_files
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.batch.table import open_table

@@ -205,6 +205,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, receiv
     [
         ("http://studio.invalid/told?by=a", b"POST http://studio.invalid/told?by=a HTTP/"),
         ("https://studio.invalid/told", b"CONNECT studio.invalid:443 HTTP/"),
+        ("https://[2606:4700::1111]:8443/told", b"CONNECT [2606:4700::1111]:8443 HTTP/"),
+        ("http://[2606:4700::1111]/told", b"POST http://[2606:4700::1111]/told HTTP/"),
     ],
 )
 def test_a_message_goes_through_the_proxy_that_is_named(url: str, first: bytes) -> None:
@@ -214,6 +216,24 @@ def test_a_message_goes_through_the_proxy_that_is_named(url: str, first: bytes) 
         assert asked.result().startswith(first)
         assert not outcome.delivered
         assert "403" in outcome.note
+
+
+def test_tls_begins_behind_the_proxy_that_has_connected() -> None:
+    def connect(listener: socket.socket) -> bytes:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(60)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\nProxy-Agent: test\r\n\r\n")
+            return connection.recv(2)
+
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor(1) as other:
+        begun = other.submit(connect, proxy)
+        outcome = one_attempt(proxy=f"http://127.0.0.1:{proxy.getsockname()[1]}", url="https://studio.invalid/told")
+        assert begun.result() == b"\x16\x03"
+        assert not outcome.delivered
 
 
 def test_what_is_allowed_within_goes_past_the_proxy_and_what_is_not_never_to_it(receiver: Make) -> None:

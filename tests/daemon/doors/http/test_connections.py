@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from daemon.doors.http import connections
 from daemon.doors.http.app import create_app
+from daemon.doors.http.problems import RequestError
 from tests.conftest import wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support import http_door
@@ -178,3 +182,62 @@ def test_what_still_waits_when_the_server_stops_is_told_to_come_again_and_stream
     with pytest.raises(http.client.IncompleteRead):
         events.read()
     assert [one for one in caplog.records if one.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("POST", "/jobs", "multipart/form-data; boundary=b"),
+        ("POST", "/jobs", "application/json"),
+        ("POST", "/uploads?filename=a.wav", "audio/wav"),
+        ("PATCH", "/jobs/job-20260102T030405Z-0a1b2c3d", "application/json"),
+        ("POST", "/v1/audio/speech", "application/json"),
+    ],
+)
+def test_a_body_that_comes_a_byte_now_and_then_is_given_up_and_its_place_is_free(
+    door: Door, monkeypatch: pytest.MonkeyPatch, method: str, path: str, kind: str
+) -> None:
+    monkeypatch.setattr(connections, "SLOW_S", 0.3)
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 10000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as slow:
+        slow.sendall(head.encode())
+        if kind.startswith("multipart"):
+            slow.sendall(b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n')
+        slow.settimeout(0.05)
+        for _ in range(600):
+            with suppress(TimeoutError):
+                begin = slow.recv(12, socket.MSG_PEEK)
+                break
+            slow.sendall(b" ")
+        else:
+            pytest.fail("the server goes on waiting")
+        assert begin == b"HTTP/1.1 408"
+        slow.settimeout(PATIENCE_S)
+        answer = answer_of(slow)
+        told = json.loads(answer.read())
+        assert told.get("error", told)["code"] == "request-slow"
+        assert answer.headers["connection"] == "close"
+    assert door.left_over == []
+
+
+def test_only_the_wait_for_the_client_counts_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now))
+    pace = 2 * connections.LEAST_BYTES / connections.SLOW_S
+
+    async def receive() -> dict[str, Any]:
+        nonlocal now
+        now += 1.0  # a second for each part
+        return {"type": "http.request", "body": bytes(int(pace)), "more_body": True}
+
+    async def read(parts: int) -> None:
+        nonlocal now
+        body = connections.SteadyBody(receive)
+        for _ in range(parts):
+            await body()
+            now += 100.0  # the disk is busy
+
+    asyncio.run(read(200))
+    pace /= 4
+    with pytest.raises(RequestError, match="bytes of the body came within"):
+        asyncio.run(read(200))

@@ -7,15 +7,17 @@ import json
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from daemon.config import Settings
 from daemon.doors.http.body import once_each
-from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.jobs import wanted
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
+from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import JOB_ID, new_job_id
+from daemon.outbox.outbox import Outbox
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import Answer, multipart
@@ -92,6 +94,25 @@ def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> 
     assert (other.status, other.code) == (422, "key-reused")
 
 
+def test_a_job_that_was_handed_in_here_is_found_without_a_search_of_all_results(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(Outbox, "name_of", lambda self, job: searched.append(job))
+    jobs = [door.open.post("/jobs", {**SPEECH, "name": name}).json["job"] for name in ("mine", "lost")]
+    # Given that the daemon has taken both, and that the index does not know them yet
+    for path in (*door.inbox.glob("*.yaml"), *door.inbox.glob(".*.handin")):
+        path.unlink()
+    for name, job in (("mine", jobs[0]), ("lost", new_job_id())):
+        status = {"job": job, "name": name, "state": "queued", "by": None}
+        (door.settings.paths.outbox / f"{name}.json").write_text(json.dumps(status))
+    assert door.open.get(f"/jobs/{jobs[0]}").json["state"] == "queued"
+    assert searched == []
+    # And what lies under its name of another job is not taken for it
+    assert door.open.get(f"/jobs/{jobs[1]}").code == "job-unknown"
+    assert searched == [jobs[1]]
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
@@ -106,14 +127,11 @@ def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> 
 def test_a_plain_post_and_the_route_of_the_description_answer_alike(
     door: Door, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], body: bytes, status: int
 ) -> None:
-    handed_in = Jobs.hand_in
-
-    def broken(self: Jobs, manifest: dict[str, Any], *args: Any, **options: Any) -> Any:
-        if "broken" in str(manifest):
+    def broken(manifest: Manifest, settings: Settings) -> None:
+        if "broken" in str(manifest.text):
             raise RuntimeError("a fault of ours")
-        return handed_in(self, manifest, *args, **options)
 
-    monkeypatch.setattr(Jobs, "hand_in", broken)
+    monkeypatch.setattr(wanted, "check_text_length", broken)
     given = {"Authorization": f"Bearer {door.key('anna').key}"} | headers
     answers = [door.open.send("POST", path, body, given) for path in ("/jobs", "/jobs?wait=0")]
     assert [one.status for one in answers] == [status] * 2
