@@ -34,6 +34,8 @@ class Backlog(Subscriber):
         #: The stages that run, by job id: when each began (monotonic, s), in which lane, and how long it is expected to take, s.
         self._running: dict[str, tuple[float, str, float]] = {}
         self._line_of: dict[str, Line] = {}
+        #: The stage from which on the work of a job was counted.
+        self._stage_of: dict[str, Stage | None] = {}
         self.lines: dict[Line, LaneWork] = {}
         self.jobs: Counter[Line] = Counter()
 
@@ -47,8 +49,10 @@ class Backlog(Subscriber):
         self._count(job)
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        self._count(job)
-        self._running[job.id] = time.monotonic(), self._lane_of(job, stage), self._estimator.stage_s(job, stage)
+        if job.id not in self._work or self._stage_of[job.id] != stage:  # else it was counted as it entered the queue
+            self._count(job)
+        ((_, engine, seconds),) = self._estimator.stages_s(job, (stage,))
+        self._running[job.id] = time.monotonic(), field_of(stage, engine), seconds
 
     def job_finished(self, job: Job) -> None:
         self._set(job, None)
@@ -69,7 +73,7 @@ class Backlog(Subscriber):
         """Return how long a job waits, in all its queues together, for the work that goes before it: in the lane that is busiest,
         of those that it goes through, s.
         """
-        own = self.left_of(job)
+        own = self._work.get(job.id) or self.left_of(job)
         pairs = zip(ahead.time_in(self._slots(), self._apart()), own.time_in({}), strict=True)
         return max((seconds for seconds, mine in pairs if mine), default=0.0)
 
@@ -83,12 +87,9 @@ class Backlog(Subscriber):
             return LaneWork()
         first = job.stages.index(job.stage) if job.stage in job.stages else 0
         seconds = dict.fromkeys(LaneWork._fields, 0.0)
-        for stage in job.stages[first:]:
-            seconds[self._lane_of(job, stage)] += self._estimator.stage_s(job, stage)
+        for stage, engine, stage_s in self._estimator.stages_s(job, job.stages[first:]):
+            seconds[field_of(stage, engine)] += stage_s
         return LaneWork(**seconds)
-
-    def _lane_of(self, job: Job, stage: Stage) -> str:
-        return field_of(stage, self._estimator.engine_of(job, stage))
 
     def _count(self, job: Job) -> None:
         waits = job.state in ("queued", "running") and job.facts.batch is None
@@ -98,11 +99,12 @@ class Backlog(Subscriber):
         self._running.pop(job.id, None)
         if (before := self._work.pop(job.id, None)) is not None:
             line = self._line_of.pop(job.id)
+            del self._stage_of[job.id]
             self.jobs[line] -= 1
             self.lines[line] = self.lines[line].plus(before, -1.0)
             if not self.jobs[line]:
                 del self.jobs[line], self.lines[line]
         if work is not None:
-            self._work[job.id], self._line_of[job.id] = work, job.line
+            self._work[job.id], self._line_of[job.id], self._stage_of[job.id] = work, job.line, job.stage
             self.jobs[job.line] += 1
             self.lines[job.line] = self.lines.get(job.line, LaneWork()).plus(work)
