@@ -50,7 +50,7 @@ def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, i
     """How many videos of which length and size this machine makes in a day, by what it has measured.
 
     It makes nothing else then. A row for each pair of engines that has made a video here. What was measured at other sizes only
-    is scaled by length and pixels. What has not been measured is a first guess for a machine of two cores. Both are said to be so.
+    is scaled, and what was not is a first guess for a machine of two cores; both are said to be so.
 
     \b
     Examples:
