@@ -142,12 +142,14 @@ def test_a_job_whose_stage_runs_waits_again_for_what_goes_before_it_at_the_next(
     encode = queue.backlog.left_of(encoding).long
     deliver = queue.backlog.left_of(encoding).cpu
     # Then it has no place, and waits for the video before it; that video waits for none, and the last job for both
-    assert queue.turns.of(spoken) == (None, pytest.approx(encode + deliver))
+    assert queue.turns.of(spoken).position is None
+    assert queue.turns.of(spoken).wait_s == pytest.approx(encode + deliver)
     assert queue.turns.of(encoding) == (1, 0.0)
     assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver))
     # And the time since the last round has passed for them, also where they have gone on meanwhile
     queue.now += 2.0
-    assert queue.turns.of(last) == (1, pytest.approx(2 * (encode + deliver) - 2.0))
+    assert queue.turns.of(last).position == 1
+    assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver) - 2.0)
     last.stage = "lipsync"
     queue.ready.add(last)
     assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver) - 2.0)
