@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +30,14 @@ class Flushes:
         self.count = 0
         self._flush = os.fsync
         self._fd = os.open(folder / "floor", os.O_RDWR | os.O_CREAT)
-        os.fsync = self._counted  # type: ignore[assignment]
+        os.fsync, os.fdatasync = self._counted(os.fsync), self._counted(os.fdatasync)  # type: ignore[assignment]
 
-    def _counted(self, fd: int) -> None:
-        self.count += 1
-        self._flush(fd)
+    def _counted(self, flush: Callable[[int], None]) -> Callable[[int], None]:
+        def counted(fd: int) -> None:
+            self.count += 1
+            flush(fd)
+
+        return counted
 
     def floor_s(self) -> float:
         """Return the time of one flush, s."""

@@ -31,6 +31,8 @@ from daemon.workers.remote.worker import RemoteWorker
 from daemon.workers.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
+#: How long the cluster is waited for, s.
+PATIENCE_S = 60.0
 #: In a worker: a stage that writes as much as it was given.
 SITECUSTOMIZE = """
 import importlib, shutil, sys, types
@@ -71,6 +73,8 @@ async def time_run(worker: Worker, folder: Path, content: bytes) -> float:
     )
     began = time.perf_counter()
     await worker.run(request, 120.0, lambda _: None)
+    if (take_results := worker.take_results(folder)) is not None:
+        take_results()
     seconds = time.perf_counter() - began
     expected = 6 if content else 5
     assert len(list(folder.glob("out.*"))) == expected
@@ -87,12 +91,15 @@ async def measure(folder: Path, port: int, runs: int, sizes: list[int]) -> None:
     (folder / "spool").mkdir()
     pool = RayPool(settings, Events(), lambda error: None)
     pool.start()
+    until = time.monotonic() + PATIENCE_S
     while True:
         try:
             await pool.look()
             break
         except MachineError as exc:
-            print(exc)
+            if time.monotonic() > until:
+                raise SystemExit(str(exc)) from exc
+            await asyncio.sleep(0.5)
     local = WorkerProcess("gpu", settings, lambda _: None)
     remote = RemoteWorker("gpu", settings, lambda _: None, pool=pool, slot="ray gpu 1")
     began = time.perf_counter()
@@ -148,7 +155,7 @@ def main() -> None:
         assert cluster.stdout is not None
         try:
             cluster.stdout.readline()
-            cluster.stdin.write("\n")
+            cluster.stdin.write("1\n")
             cluster.stdin.flush()
             cluster.stdout.readline()
             print(f"load {os.getloadavg()[0]:.1f}")

@@ -16,7 +16,7 @@ from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.jobs.untrusted import printable
 from daemon.outbox.status_file import next_step, status_of
-from daemon.outbox.way_back import why_no_retry
+from daemon.outbox.way_back import put_request, why_no_retry
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -167,7 +167,8 @@ class Operations:
         if self._waits(job_id):
             waiting = await self._disk.run(self._admission.hold, job_id, None)
             return f"{waiting.name} is not held any more: it starts when its files are there."
-        if (batch := self._batches.running(job_id)) is not None and batch.held:
+        batch = self._batches.running(job_id)
+        if batch is not None and (batch.held or self._held_rows(job_id)):
             batch.held = None
             batch.note("released", by=_by(request))
             released = await self._each_row(request)
@@ -218,6 +219,8 @@ class Operations:
         if job.facts.batch is not None and job.state in FINISHED:
             return await self._retry_rows(job, directory, request)
         if job.state not in ("failed", "cancelled"):
+            if self._batches.running(job.id) is not None:
+                raise self._still_runs(job)
             raise JobError(
                 "job-not-failed",
                 f"{job.name} is {job.state}; only failed and cancelled jobs can be started again.",
@@ -240,6 +243,23 @@ class Operations:
         job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         await self._state_machine.enqueue(job, directory)
         return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
+
+    def _held_rows(self, batch: str) -> int:
+        """Return how many rows of a batch that runs are held."""
+        held = self._state_machine.spool.resting("held")
+        return sum((held / job_id).is_dir() for job_id in self._batches.unfinished(batch))
+
+    def _still_runs(self, batch: Job) -> JobError:
+        """Return why the rows of a batch that runs are not started again, and what to do where it stands still."""
+        held = self._held_rows(batch.id)
+        still = (
+            f"; {held} of those that have not ended are held" if held else "; the batch is held" if batch.held else ""
+        )
+        return JobError(
+            "job-not-failed",
+            f"{batch.name} is running: its failed rows can be started again when all of its rows have ended{still}.",
+            f"To let them go on, {put_request(batch, 'release')}, or cancel them." if still else why_no_retry(batch),
+        )
 
     async def _retry_rows(self, batch: Job, directory: Path, request: Request) -> str:
         """Start the rows of a batch again that failed or were cancelled, and with them the batch."""

@@ -198,6 +198,12 @@ class InboxScanner:
         # What a program holds by a lease is told of by the intake, which cannot read it.
         written = is_written_below(root, name, leased=None if unknown else True)
         if written:  # also by one who opened it before the watch, and of two who opened it at once, heard of as one
+            if unknown and seen.writing is not Writing.OPEN:  # nobody heard that it was opened: say why it waits, once
+                log.info(
+                    "file still open in another program",
+                    file=name, hint="It counts as whole when that program closes it.",
+                    waits_s=self._settings.intake.companion_wait_s,
+                )  # fmt: skip
             return seen._replace(writing=Writing.OPEN)
         if unknown:
             return seen._replace(writing=Writing.UNKNOWN, asked=True)

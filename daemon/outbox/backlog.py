@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from daemon.events import Subscriber
 from daemon.jobs.record import Job, Line
 from daemon.jobs.stages import LaneName, Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.lane_work import LaneWork, field_of
+
+
+class RunningJob(NamedTuple):
+    """A job whose stage runs.
+
+    Attributes:
+        now: work that is left of the stage; `later`: of those after it.
+    """
+
+    id: str
+    line: Line
+    priority: int
+    stage: Stage
+    now: LaneWork
+    later: LaneWork
+
+
+class _Begun(NamedTuple):
+    """A stage that runs: when it began (monotonic, s), in which field of `LaneWork`, and how long it is expected to take, s."""
+
+    at: float
+    field: str
+    expected_s: float
+    stage: Stage
+    priority: int
 
 
 class Backlog(Subscriber):
@@ -31,9 +57,11 @@ class Backlog(Subscriber):
         self._estimator = estimator
         self._slots, self._apart = slots, apart
         self._work: dict[str, LaneWork] = {}
-        #: The stages that run, by job id: when each began (monotonic, s), in which lane, and how long it is expected to take, s.
-        self._running: dict[str, tuple[float, str, float]] = {}
+        #: By job id.
+        self._running: dict[str, _Begun] = {}
         self._line_of: dict[str, Line] = {}
+        #: The stage from which on the work of a job was counted.
+        self._stage_of: dict[str, Stage | None] = {}
         self.lines: dict[Line, LaneWork] = {}
         self.jobs: Counter[Line] = Counter()
 
@@ -47,8 +75,10 @@ class Backlog(Subscriber):
         self._count(job)
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        self._count(job)
-        self._running[job.id] = time.monotonic(), self._lane_of(job, stage), self._estimator.stage_s(job, stage)
+        if job.id not in self._work or self._stage_of[job.id] != stage:  # else it was counted as it entered the queue
+            self._count(job)
+        ((_, engine, seconds),) = self._estimator.stages_s(job, (stage,))
+        self._running[job.id] = _Begun(time.monotonic(), field_of(stage, engine), seconds, stage, job.priority)
 
     def job_finished(self, job: Job) -> None:
         self._set(job, None)
@@ -57,19 +87,20 @@ class Backlog(Subscriber):
         """Return the work that is left of a job; nothing for one that does not wait or run."""
         return self._work.get(job_id, LaneWork())
 
-    def running(self) -> LaneWork:
-        """Return the work that is left of the jobs whose stages run now."""
-        work, now = LaneWork(), time.monotonic()
-        for job_id, (began, lane, expected_s) in self._running.items():
-            passed = LaneWork(**{lane: min(now - began, expected_s)})
-            work = work.plus(self.work_of(job_id).plus(passed, -1.0))
-        return work
+    def running(self) -> Iterator[RunningJob]:
+        """Yield the jobs whose stages run now."""
+        now = time.monotonic()
+        for job_id, begun in self._running.items():
+            left_s = max(0.0, begun.at + begun.expected_s - now)
+            later = self.work_of(job_id).plus(LaneWork(**{begun.field: begun.expected_s}), -1.0)
+            line = self._line_of[job_id]
+            yield RunningJob(job_id, line, begun.priority, begun.stage, LaneWork(**{begun.field: left_s}), later)
 
     def wait_s(self, job: Job, ahead: LaneWork) -> float:
         """Return how long a job waits, in all its queues together, for the work that goes before it: in the lane that is busiest,
-        of those that it goes through, s.
+        of those that it goes through; where its stage runs, those after it, s.
         """
-        own = self.left_of(job)
+        own = self.left_of(job, later=True) if job.state == "running" else self._work.get(job.id) or self.left_of(job)
         pairs = zip(ahead.time_in(self._slots(), self._apart()), own.time_in({}), strict=True)
         return max((seconds for seconds, mine in pairs if mine), default=0.0)
 
@@ -77,18 +108,15 @@ class Backlog(Subscriber):
         """Return how long work takes, in the lane that is busiest, s."""
         return max(work.time_in(self._slots(), self._apart()))
 
-    def left_of(self, job: Job) -> LaneWork:
-        """Return the work of the stages that a job has not done."""
+    def left_of(self, job: Job, *, later: bool = False) -> LaneWork:
+        """Return the work of the stages that a job has not done; `later`: without its present one."""
         if not job.stages or job.state not in ("queued", "running"):
             return LaneWork()
         first = job.stages.index(job.stage) if job.stage in job.stages else 0
         seconds = dict.fromkeys(LaneWork._fields, 0.0)
-        for stage in job.stages[first:]:
-            seconds[self._lane_of(job, stage)] += self._estimator.stage_s(job, stage)
+        for stage, engine, stage_s in self._estimator.stages_s(job, job.stages[first + later :]):
+            seconds[field_of(stage, engine)] += stage_s
         return LaneWork(**seconds)
-
-    def _lane_of(self, job: Job, stage: Stage) -> str:
-        return field_of(stage, self._estimator.engine_of(job, stage))
 
     def _count(self, job: Job) -> None:
         waits = job.state in ("queued", "running") and job.facts.batch is None
@@ -98,11 +126,12 @@ class Backlog(Subscriber):
         self._running.pop(job.id, None)
         if (before := self._work.pop(job.id, None)) is not None:
             line = self._line_of.pop(job.id)
+            del self._stage_of[job.id]
             self.jobs[line] -= 1
             self.lines[line] = self.lines[line].plus(before, -1.0)
             if not self.jobs[line]:
                 del self.jobs[line], self.lines[line]
         if work is not None:
-            self._work[job.id], self._line_of[job.id] = work, job.line
+            self._work[job.id], self._line_of[job.id], self._stage_of[job.id] = work, job.line, job.stage
             self.jobs[job.line] += 1
             self.lines[job.line] = self.lines.get(job.line, LaneWork()).plus(work)

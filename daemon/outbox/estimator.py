@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -99,17 +100,20 @@ class Estimator(Subscriber):
 
     def stage_s(self, job: Job, stage: Stage) -> float:
         """Return the expected run time of one stage of a job, in s."""
-        return self._stage_s(job, Work.of_job(job), stage)
+        ((_, _, seconds),) = self.stages_s(job, (stage,))
+        return seconds
 
-    def _stage_s(self, job: Job, work: Work, stage: Stage) -> float:
-        guess_s, engine = work.first_guess_s(stage), self.engine_of(job, stage)
-        found = Conditions.of(stage, guess_s, *self.learned.usual(stage, engine))
-        return guess_s * self.learned.expect(found).factor
+    def stages_s(self, job: Job, stages: Iterable[Stage]) -> Iterator[tuple[Stage, str, float]]:
+        """Yield stages of a job, each with its engine (`engine_of`) and its expected run time, in s."""
+        work = Work.of_job(job)
+        for stage in stages:
+            guess_s, engine = work.first_guess_s(stage), self.engine_of(job, stage)
+            found = Conditions.of(stage, guess_s, *self.learned.usual(stage, engine))
+            yield stage, engine, guess_s * self.learned.expect(found).factor
 
     def _done_and_total_s(self, job: Job, part: float) -> tuple[float, float]:
         """Return estimated seconds of work done, and of all work of the job."""
-        work = Work.of_job(job)
-        times = {stage: self._stage_s(job, work, stage) for stage in job.stages}
+        times = {stage: seconds for stage, _, seconds in self.stages_s(job, job.stages)}
         if job.stage is None or job.stage not in times:
             return 0.0, sum(times.values())
         if job.id in self._reported_left_s and part < 1:

@@ -1,12 +1,15 @@
 """Writes files beside the event loop, one after the other, each with its newest content only.
 
-A status that changes again before its turn comes is written once. A slow outbox, such as a network folder, holds up nothing else.
+A status that changes again within `GATHER_S`, or before its turn comes, is written once: a stage that takes no time has none. A
+slow outbox, such as a network folder, holds up nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -14,6 +17,9 @@ import structlog
 from daemon.system.disk_thread import DiskThread
 
 log = structlog.get_logger()
+
+#: Changes of one file within this time, in s, are written once.
+GATHER_S = 0.05
 
 #: Makes what is to be written, in the event loop; what it returns writes it, in the thread.
 Make = Callable[[], Callable[[], None]]
@@ -24,7 +30,9 @@ class LatestWrites:
 
     def __init__(self) -> None:
         self._disk = DiskThread("statuses")
-        self._waiting: dict[str, Make] = {}
+        #: By key: since when it waits, monotonic, in s, and what makes the newest content.
+        self._waiting: dict[str, tuple[float, Make]] = {}
+        self._hurry = asyncio.Event()
         #: The key of the write that is being made; empty if it was discarded.
         self._present = ""
         self._lock = threading.Lock()  # for the two above
@@ -39,7 +47,8 @@ class LatestWrites:
             make()()
             return
         with self._lock:
-            self._waiting[key] = make
+            since, _ = self._waiting.get(key, (time.monotonic(), make))
+            self._waiting[key] = since, make
         if self._task is None:
             self._task = asyncio.create_task(self._work())
 
@@ -56,16 +65,30 @@ class LatestWrites:
             pass
 
     async def written(self) -> None:
-        """Wait until everything is written."""
+        """Write everything now, and wait for the end."""
         while self._task is not None:
+            self._hurry.set()
             await asyncio.shield(self._task)
+        self._hurry.clear()
 
     async def _work(self) -> None:
         try:
-            while (item := self._begin_next()) is not None:
-                await self._disk.run(self._write, *item)
+            while await self._wait_for_next():
+                if (item := self._begin_next()) is not None:
+                    await self._disk.run(self._write, *item)
         finally:
             self._task = None
+
+    async def _wait_for_next(self) -> bool:
+        """Wait until the time of the oldest change is over. Returns False if nothing waits."""
+        with self._lock:
+            since = next((since for since, _ in self._waiting.values()), None)
+        if since is None:
+            return False
+        if (left := since + GATHER_S - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), left)
+        return True
 
     def _begin_next(self) -> tuple[str, Callable[[], None]] | None:
         """Return the next key and its write; None if nothing waits."""
@@ -74,7 +97,7 @@ class LatestWrites:
                 if not self._waiting:
                     return None
                 key = next(iter(self._waiting))
-                make, self._present = self._waiting.pop(key), key
+                (_, make), self._present = self._waiting.pop(key), key
             try:
                 return key, make()
             except Exception:

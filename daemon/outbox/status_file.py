@@ -200,7 +200,8 @@ class StatusWriter(Subscriber):
     write, in `before_finish`, raises.
 
     Args:
-        turn_of: says when the turn of a queued job comes.
+        turn_of: says when the turn of a job comes that waits, or will wait again after the stage that runs; the second argument
+            as `behind` of `describe_new`.
         batch_s: says in how many seconds a batch is expected to have ended.
         beside: makes the writes that no slot should wait for; None: they are made at once.
         is_put_down: tells whether a job's stage is over, and the job is on its way to its next place.
@@ -210,7 +211,7 @@ class StatusWriter(Subscriber):
         self,
         outbox: Outbox,
         estimator: Estimator,
-        turn_of: Callable[[Job], Turn] = lambda job: Turn(None, 0.0),
+        turn_of: Callable[[Job, int], Turn] = lambda job, behind: Turn(None, 0.0),
         beside: LatestWrites | None = None,
         is_put_down: Callable[[str], bool] = lambda job_id: False,
         batch_s: Callable[[Job], float | None] = lambda job: None,
@@ -242,8 +243,8 @@ class StatusWriter(Subscriber):
         if (counts := job.facts.batch) is not None:
             progress = counts.ended / max(1, counts.rows)
             eta = self._batch_s(job)
-        elif job.state == "queued" and job.stage is not None:
-            position, wait_s = turn or self._turn_of(job)
+        elif job.state in ("queued", "running") and job.stage is not None:
+            position, wait_s = turn or self._turn_of(job, 0)
             eta = None if eta is None else eta + wait_s
         return status_of(job, progress, eta, position, self._pause)
 
@@ -251,9 +252,7 @@ class StatusWriter(Subscriber):
         """Return the content of the first status file of a job. `behind`: jobs before it that are not in the queue yet either."""
         if job.state != "queued":
             return status_of(job)
-        turn = self._turn_of(job)
-        place = None if turn.position is None else turn.position + behind
-        return self.describe(job, turn=turn._replace(position=place))
+        return self.describe(job, turn=self._turn_of(job, behind))
 
     def _write(self, job: Job, part: float = 0.0, turn: Turn | None = None, *, durable: bool = False) -> None:
         self._outbox.write_status(job.name, self.describe(job, part, turn), durable=durable)

@@ -17,7 +17,7 @@ from daemon.errors import MACHINE_ERRNOS
 from daemon.jobs.record import JOB_ID, Job, State
 from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
-from daemon.system.json_files import dump_lines
+from daemon.system.json_files import dump_lines, padded
 from daemon.system.permissions import make_folder, remove_other_permissions
 
 #: Holds the previous record or the next one; never read.
@@ -97,15 +97,18 @@ class Spool:
         fs.OPS.write(temporary, dump_lines(job.to_json()), sync=durable)
         fs.rename(temporary, directory / "job.json")
 
-    def move_job(self, job: Job, source: Path) -> Path:
-        """Write the record and move the directory from `source` to the record's folder: a hop, with two fsyncs.
+    def move_job(self, job: Job, source: Path, *, flush: bool = True) -> Path:
+        """Write the record and move the directory from `source` to the record's folder: a hop, with two flushes.
 
         While a job is queued or running, the record is written into a spare file, and the two files exchange names. No file is
         created or removed, which halves the disk's work and needs no space on a full disk. The spare may be overwritten only
-        when the exchange is flushed, at the end of the same hop; where that is not known, a new file is made.
+        when the exchange is flushed, with the move; where that is not known, a new file is made.
+
+        Args:
+            flush: the move; else the caller flushes the target's folder, and calls `moved` then. The record is always flushed.
         """
         on_its_way = job.state in ("queued", "running")
-        temporary, data = source / SPARE, dump_lines(job.to_json())
+        temporary, data = source / SPARE, padded(dump_lines(job.to_json()))
         if not self._write_spare(job.id, temporary, data):
             fs.OPS.write(temporary, data)
         if not (on_its_way and fs.exchange(temporary, source / "job.json")):
@@ -113,10 +116,15 @@ class Spool:
         target = self.folder_of(job)
         with self._moving:  # not the flush, which takes long
             fs.rename(source, target)
-        fs.OPS.sync_dir(target.parent)
-        if on_its_way:
-            self._spares.add(job.id)
+        if flush:
+            fs.OPS.sync_dir(target.parent)
+            if on_its_way:
+                self.moved(job.id)
         return target
+
+    def moved(self, job_id: str) -> None:
+        """Note that the last move of a job in its queues is flushed, and with it the exchange of its record and its spare."""
+        self._spares.add(job_id)
 
     def start_job(self, job: Job, source: Path) -> Path:
         """Move the directory of a queued job to the stage that starts, which counts the attempt: one rename, not flushed.

@@ -34,8 +34,8 @@ from daemon.queue.awaited_files import (
     needs_check,
     unfinished_warning,
 )
-from daemon.queue.durable_steps import DurableSteps
 from daemon.queue.job_end import KEPT, KEPT_FAILED, cancelled_by, quarantine_error, remove_bulky_files
+from daemon.queue.moves.durable_steps import DurableSteps
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.source_files import SourceCheck, SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
@@ -149,7 +149,7 @@ class StateMachine:
                 await self.finish(job, directory, "done")
             return
         job.stage = job.next_stage
-        await self.enqueue(job, directory)
+        await self.enqueue(job, directory, wait=False)
 
     async def begin_batch(self, job: Job, directory: Path) -> None:
         """Move a batch whose rows are checked to where it stays while their jobs run; also one that had ended."""
@@ -167,14 +167,16 @@ class StateMachine:
         await self.durable.save(job, directory)
         self.events.job_changed(job)
 
-    async def enqueue(self, job: Job, directory: Path) -> None:
-        """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""
+    async def enqueue(self, job: Job, directory: Path, *, wait: bool = True) -> None:
+        """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead. `wait`: see
+        `DurableSteps.move`; a job is always held durably.
+        """
         job.state, job.since = ("held" if job.held else "queued"), time.time()
         # While it is put down, its slot chooses the next job, which may be this one: its start waits for the move.
         early = job.state == "queued" and self.durable.uses_threads(job.id)
         if early:
             self.ready_queue.add(job)
-        await self.durable.move(job, directory)
+        await self.durable.move(job, directory, wait=wait or job.state == "held")
         self.running.pop(job.id, None)
         if job.state == "held":
             self._sources.forget(job.id)

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from daemon.jobs.record import Job, Line
-from daemon.jobs.stages import STAGES
+from daemon.jobs.stages import STAGES, Stage
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimates.line_work import LineWork
 from daemon.outbox.lane_work import LaneWork
@@ -29,32 +30,73 @@ COUNT_S = 1.0
 CHANGE, CHANGE_S = 0.1, 5.0
 
 
+class Known(NamedTuple):
+    """What a round found of a job that waits, or whose stage runs.
+
+    Attributes:
+        stage: in whose queue it waits, or which runs.
+        place: in its queue; 1 is next; None where its stage runs.
+        ahead: the work that goes before its own.
+    """
+
+    stage: Stage
+    place: int | None
+    ahead: LaneWork
+
+
+class _Placed(NamedTuple):
+    """A job in the order in which those of one priority and line go on. `own`: its work that waits; `now`: that which runs."""
+
+    id: str
+    line: Line
+    priority: int
+    stage: Stage
+    place: int | None
+    own: LaneWork
+    now: LaneWork = LaneWork()
+
+
 class Turns:
-    """Orders the waiting jobs.
+    """Orders the waiting jobs, and those whose stage runs, as they wait again for the next one.
 
     Args:
         backlog: counts the work of all jobs.
+        clock: monotonic, in s.
     """
 
-    def __init__(self, ready_queue: ReadyQueue, backlog: Backlog) -> None:
+    def __init__(self, ready_queue: ReadyQueue, backlog: Backlog, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ready_queue = ready_queue
         self._backlog = backlog
-        #: By job id, as of the last round.
-        self._known: dict[str, tuple[Ticket, int, LaneWork]] = {}
+        #: By job id, as of the last round, and when that was, monotonic, in s.
+        self._known: dict[str, Known] = {}
+        self._ordered_at = -math.inf
         #: The work of all lines, and when it was counted, monotonic, in s.
         self._lines, self._counted_at = LineWork({}), -math.inf
 
-    def of(self, job: Job) -> Turn:
-        """Return the turn of a queued job: as of the last round, or that of the last one in the queue."""
+    def of(self, job: Job, behind: int = 0) -> Turn:
+        """Return the turn of a job that waits, or whose stage runs: as of the last round, less the time since then, or that of
+        the last one in the queue.
+
+        Args:
+            behind: so many jobs like it, which are in no queue yet either, go before it.
+        """
         assert job.stage is not None
-        known = self._known.get(job.id)
-        if known is not None and known[0].stage == job.stage:
-            return Turn(known[1], self._backlog.wait_s(job, known[2]))
+        waiting = self._ready_queue.count(job.stage) + (job.id not in self._ready_queue) + behind
+        place = None if job.state == "running" else waiting
+        if (known := self._known.get(job.id)) is not None:
+            if known.stage == job.stage and place is not None:
+                place = known.place or place
+            wait_s = self._backlog.wait_s(job, known.ahead)
+            return Turn(place, max(0.0, wait_s - (self._clock() - self._ordered_at)))
+        if job.state == "running":  # it has just come, and waited for nobody
+            return Turn(None, 0.0)
         mine = self._backlog.work_of(job.id)
         own = self._backlog.lines.get(job.line, LaneWork()).plus(mine, -1.0)
+        mine = self._backlog.left_of(job)
+        own = own.plus(mine.times(behind))
         ahead = own.plus(self._beside(job.line, own.plus(mine)))
-        waiting = self._ready_queue.count(job.stage) + (job.id not in self._ready_queue)
-        return Turn(waiting, self._backlog.wait_s(job, ahead))
+        return Turn(place, self._backlog.wait_s(job, ahead))
 
     def batch_s(self, job: Job) -> float | None:
         """Return in how many seconds a running batch is expected to have ended; None where no job of it waits or runs."""
@@ -68,39 +110,59 @@ class Turns:
 
     def _beside(self, line: Line, own: LaneWork) -> LaneWork:
         """Return the work of other lines that is done while one line is given `own`."""
-        if (now := time.monotonic()) - self._counted_at > COUNT_S:
+        if (now := self._clock()) - self._counted_at > COUNT_S:
             self._lines, self._counted_at = LineWork(self._backlog.lines), now
         return self._lines.beside(line, own)
 
     def order(self) -> list[Ticket]:
-        """Order all waiting jobs anew; returns them, those of later stages first, as they go before the others."""
-        self._known = {ticket.id: (ticket, place, ahead) for ticket, place, ahead in self._ordered()}
-        return [ticket for ticket, _, _ in self._known.values()]
+        """Order all jobs anew; returns those that wait, those of later stages first, as they go before the others."""
+        tickets = {
+            ticket.id: ticket
+            for stage in STAGES
+            for ticket in self._ready_queue.front(stage, self._ready_queue.count(stage))
+        }
+        self._ordered_at = self._clock()
+        self._known = dict(self._ordered(tickets))
+        return [tickets[job_id] for job_id in self._known if job_id in tickets]
 
     def place(self, ticket: Ticket) -> int:
         """Return the place of a job in its queue as of the last round; 1 is next."""
-        return self._known[ticket.id][1]
+        return self._known[ticket.id].place or 1
 
-    def _ordered(self) -> Iterator[tuple[Ticket, int, LaneWork]]:
-        """Yield the waiting jobs, each with its place in its queue and the work that goes before it, by the rules of the policy:
-        higher priorities first, then each line as much as every other, and of one line the job that is furthest.
+    def _ordered(self, tickets: Mapping[str, Ticket]) -> Iterator[tuple[str, Known]]:
+        """Yield the jobs with what is known of them, by the rules of the policy: higher priorities first, then each line as much
+        as every other, and of one line the job that is furthest. What runs now goes before all.
         """
-        queues = [self._ready_queue.front(stage, self._ready_queue.count(stage)) for stage in reversed(STAGES)]
-        placed = [(ticket, place) for queue in queues for place, ticket in enumerate(queue, start=1)]
-        above = self._backlog.running()
-        for priority in sorted({ticket.priority for ticket, _ in placed}, reverse=True):
-            group = [one for one in placed if one[0].priority == priority]
+        placed = self._placed(tickets)
+        above = LaneWork()
+        for one in placed:
+            above = above.plus(one.now)
+        for priority in sorted({one.priority for one in placed}, reverse=True):
+            group = [one for one in placed if one.priority == priority]
             own: dict[Line, LaneWork] = defaultdict(LaneWork)
-            for ticket, _ in group:
-                own[ticket.line] = own[ticket.line].plus(self._backlog.work_of(ticket.id))
+            for one in group:
+                own[one.line] = own[one.line].plus(one.own)
             lines = LineWork(own)
             own = defaultdict(LaneWork)
-            for ticket, place in group:
-                before = own[ticket.line]
-                own[ticket.line] = before.plus(self._backlog.work_of(ticket.id))
-                yield ticket, place, above.plus(before).plus(lines.beside(ticket.line, own[ticket.line]))
+            for one in group:
+                before = own[one.line]
+                own[one.line] = before.plus(one.own)
+                ahead = above.plus(one.now, -1.0).plus(before).plus(lines.beside(one.line, own[one.line]))
+                yield one.id, Known(one.stage, one.place, ahead)
             for work in own.values():
                 above = above.plus(work)
+
+    def _placed(self, tickets: Mapping[str, Ticket]) -> list[_Placed]:
+        """Return the jobs, those of later stages first; a job whose stage runs comes behind those that wait for the next one."""
+        queues: dict[Stage, list[_Placed]] = {stage: [] for stage in reversed(STAGES)}
+        for run in self._backlog.running():
+            queues[run.stage].append(_Placed(run.id, run.line, run.priority, run.stage, None, run.later, run.now))
+        places: Counter[Stage] = Counter()
+        for one in tickets.values():
+            places[one.stage] += 1
+            work = self._backlog.work_of(one.id)
+            queues[one.stage].append(_Placed(one.id, one.line, one.priority, one.stage, places[one.stage], work))
+        return [one for queue in queues.values() for one in queue]
 
 
 async def keep_turns(turns: Turns, spool: Spool, status: StatusWriter) -> None:

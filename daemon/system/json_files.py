@@ -10,8 +10,8 @@ from typing import Any
 
 from daemon.system import fs
 
-#: Files of `replace_json_best_effort` are padded to a multiple of this, so that longer content fits in place.
-NEWS_BYTES = 4096
+#: Files that are overwritten in place are padded to a multiple of this, so that most keep their size.
+BLOCK_BYTES = 4096
 
 
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
@@ -46,13 +46,17 @@ def replace_json_best_effort(path: Path, value: Any) -> None:
 
     On a full disk there is no space for a new file, so the old one, which is padded, is overwritten in place.
     """
-    data = dump_json(value)
-    data += b" " * (-len(data) % NEWS_BYTES)
+    data = padded(dump_json(value))
     try:
         fs.replace_bytes(path, data, durable=False)
     except OSError:
         with contextlib.suppress(OSError):
             fs.OPS.overwrite(path, data)
+
+
+def padded(data: bytes) -> bytes:
+    """Return JSON with blanks at its end, up to a multiple of `BLOCK_BYTES`."""
+    return data + b" " * (-len(data) % BLOCK_BYTES)
 
 
 def dump_json(value: Any) -> bytes:

@@ -36,13 +36,14 @@ class Scheduler:
         """Return the job that a slot should start now; None where there is none, or another free slot should start it."""
         if self._pauses.active("lanes"):
             return None
-        seen, tickets = self._look(lane, slot, now)
-        choice = choose(seen)
-        return tickets[choice.job] if choice is not None and choice.slot == slot.name else None
+        heads = heads_of(self._ready_queue, lane, now)
+        choice = choose(self._look(lane, heads, slot, now)) if heads else None
+        if choice is None or choice.slot != slot.name:
+            return None
+        return next(head for head in heads if head.id == choice.job)
 
-    def _look(self, lane: LaneName, asking: Slot, now: float) -> tuple[Snapshot, dict[str, Ticket]]:
+    def _look(self, lane: LaneName, heads: Sequence[Ticket], asking: Slot, now: float) -> Snapshot:
         ready, limits = self._ready_queue, self._settings.lanes.gpu
-        heads = heads_of(ready, lane, now)
         queues = [queue_of(ready, head) for head in heads]
         slots = [slot for slot in self.slots[lane] if slot is asking or slot.paused_until <= now]
         # Of equal slots the first is chosen: that which asks, so that none waits for another one's turn. But one that loads
@@ -55,8 +56,7 @@ class Scheduler:
             replace(view, stages=view.stages - left[slot.is_remote]) for slot, view in zip(slots, views, strict=True)
         ]
         ahead = sum(ready.count(stage) for stage in _BETWEEN) / max(1, len(self.slots.get("gpu", ())))
-        seen = Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
-        return seen, {head.id: head for head in heads}
+        return Snapshot(now, queues, views, self.costs.as_costs(), limits.stick_jobs, limits.stick_s, ahead)
 
     def _left_to_others(
         self, lane: LaneName, heads: Sequence[Ticket], slots: Sequence[Slot]

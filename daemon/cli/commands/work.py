@@ -49,8 +49,8 @@ class _Size(click.ParamType[tuple[int, int]]):
 def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, int], ...], as_json: bool) -> None:
     """How many videos of which length and size this machine makes in a day, by what it has measured.
 
-    It makes nothing else then. A row for each pair of engines that has made a video here. What has not been measured is a first
-    guess for a machine of two cores, and is said to be one.
+    It makes nothing else then. A row for each pair of engines that has made a video here. What was measured at other sizes only
+    is scaled, and what was not is a first guess for a machine of two cores; both are said to be so.
 
     \b
     Examples:
@@ -73,12 +73,14 @@ def capacity(shell: Shell, lengths: tuple[float, ...], sizes: tuple[tuple[int, i
         for row in rows:
             measured = f"{row.measured:.0%}"
             if row.alike >= 0.005:
-                measured += f", {row.alike:.0%} at other sizes"
+                measured += f", {row.alike:.0%} scaled"
             engines = ", ".join(row.engines.values()) or "not known yet"
             click.echo(
                 f"{minutes_or_seconds(row.seconds):>8}  {row.size[0]:>5}x{row.size[1]:<4}  {int(row.a_day):>7,}  "
                 f"{NAMES[row.limit]:<18}  {measured:<24}  {engines}"
             )
+        if any(row.alike >= 0.005 for row in rows):
+            click.echo("scaled: measured here at other lengths or sizes, and scaled by length and pixels.")
         if not any(row.measured or row.alike for row in rows):
             click.echo("Nothing that was measured here is known: these are first guesses for a machine of two cores.")
 

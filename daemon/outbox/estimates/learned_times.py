@@ -1,7 +1,7 @@
 """Learns how long stages take on this machine: factors on the first guesses, by stage, engine, size of the work, and device.
 
-A factor is measured time divided by the first guess (daemon/jobs/stages.py). Where nothing is known of an engine, a size or a
-device, the stage's other jobs say what is expected.
+A factor is measured time divided by the first guess (daemon/jobs/stages.py), which grows with length and pixels. Where nothing is
+known of an engine, a size or a device, the stage's other jobs say what is expected.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from daemon.jobs.stages import BY_NAME, Stage
 GAIN: Final = 0.3
 #: Limits of what is learned of a stage: so many times its first guess.
 LEAST, MOST = 0.05, 20.0
+#: Sizes that differ by more than so many doublings say nothing of each other.
+DOUBLINGS: Final = 20
 #: Most conditions that are remembered; those that were met longest ago go first.
 REMEMBERED: Final = 500
 
@@ -51,6 +53,18 @@ class Learned(NamedTuple):
     jobs: int
 
 
+def carried(factor: float, stage: Stage, from_s: int, to_s: int) -> float:
+    """Return the factor to expect of work of the size `to_s` where `factor` was measured at the size `from_s`.
+
+    What a stage took longer or shorter than its first guess is due to its start, as much each time, or to its speed, in
+    proportion to the work: to the speed the more, the larger the work was against the start that was guessed. So small videos,
+    which are mostly start, say little of large ones.
+    """
+    start = BY_NAME[stage].start_s
+    speed = from_s**2 / (from_s**2 + start**2)
+    return min(max(1.0 + (factor - 1.0) * (speed + (1.0 - speed) * from_s / to_s), LEAST), MOST)
+
+
 class LearnedTimes:
     """What was learned, the conditions met last at the end.
 
@@ -80,8 +94,21 @@ class LearnedTimes:
             del self._known[next(iter(self._known))]
 
     def expect(self, wanted: Conditions) -> Learned:
-        """Return the factor under some conditions, and how many jobs it was learned from: 0 for a first guess."""
+        """Return the factor under some conditions, and how many jobs it was learned from: 0 for a first guess. What is known of
+        other sizes only is carried over from the nearest (`carried`).
+        """
+        if wanted not in self._known and (size_s := self._nearest_size(wanted)):
+            known = self._known[wanted._replace(size_s=size_s)]
+            return Learned(carried(known.factor, wanted.stage, size_s, wanted.size_s), known.jobs)
         return next((self._known[one] for one in wanted.broader() if one in self._known), Learned(1.0, 0))
+
+    def _nearest_size(self, wanted: Conditions) -> int:
+        """Return the size nearest to the wanted one of which something is known, under the same conditions; 0 for none."""
+        if not wanted.size_s:
+            return 0
+        at = wanted.size_s.bit_length() - 1
+        near = (1 << other for step in range(1, DOUBLINGS) for other in (at - step, at + step) if other >= 0)
+        return next((size_s for size_s in near if wanted._replace(size_s=size_s) in self._known), 0)
 
     def is_known(self, where: Conditions) -> bool:
         """Return whether a job was measured under just these conditions."""

@@ -16,18 +16,18 @@ PATIENCE_S = 60.0
 
 
 class SlowMove(Ops):
-    """Keeps the flush of one folder waiting."""
+    """Keeps the record of a job that moves waiting."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.begun, self.go = asyncio.Event(), threading.Event()
         self._loop = asyncio.get_running_loop()
 
-    def sync_dir(self, path: Path) -> None:
-        if path == self._folder and not self.go.is_set():
+    def exchange(self, one: Path, other: Path) -> None:
+        if self._folder in other.parents and not self.go.is_set():
             self._loop.call_soon_threadsafe(self.begun.set)
             assert self.go.wait(PATIENCE_S)
-        super().sync_dir(path)
+        super().exchange(one, other)
 
 
 @pytest.mark.parametrize(("op", "end"), [("hold", "held"), ("cancel", "cancelled")])
@@ -43,7 +43,7 @@ def test_it_waits_until_the_job_is_in_its_next_queue(
         (ticket,) = service.ready_queue.tickets()
         taken = await machine.start_attempt(ticket)
         assert taken is not None
-        monkeypatch.setattr(fs, "OPS", SlowMove(service.spool.ready("tts")))
+        monkeypatch.setattr(fs, "OPS", SlowMove(taken[1]))
         machine.begin_to_put_down(taken[0])
         moving = asyncio.create_task(machine.advance(*taken, {}, []))
         await fs.OPS.begun.wait()  # type: ignore[attr-defined]

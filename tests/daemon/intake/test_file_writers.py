@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from daemon.intake import scanner
 from daemon.intake.claims.claims import FIRST_RETRY_S
@@ -188,9 +189,14 @@ def test_a_file_that_was_opened_before_the_watch_is_not_whole_while_its_writer_h
         one = Watched(tmp_path / "inbox")
         try:
             # When it has settled / Then it is not whole, as the kernel tells of the writer
-            assert not one.whole("people.csv")
-            assert not one.whole("people.csv", UNKNOWN_S + 1)
-            assert not one.whole("people.csv", PATIENCE_S - UNKNOWN_S - 2)
+            with structlog.testing.capture_logs() as logs:
+                assert not one.whole("people.csv")
+                assert not one.whole("people.csv", UNKNOWN_S + 1)
+                assert not one.whole("people.csv", PATIENCE_S - UNKNOWN_S - 2)
+            # And the log says once why it waits
+            assert [(entry["event"], entry["file"]) for entry in logs] == [
+                ("file still open in another program", "people.csv")
+            ]
             # And not when the writer goes on / Then it is whole a settle time after it is closed
             file.write(b" and half")
             file.close()

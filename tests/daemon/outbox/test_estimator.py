@@ -66,7 +66,7 @@ def test_a_conversion_takes_as_long_as_its_video_is_long_and_large() -> None:
         estimator.stage_ended(short, "transcode", "done", 2 * Work.of_job(short).first_guess_s("transcode"))
     times = [estimator.stage_s(one, "transcode") for one in (short, long, large)]
     assert times == [
-        pytest.approx(2 * Work.of_job(one).first_guess_s("transcode"), rel=0.01) for one in (short, long, large)
+        pytest.approx(2 * Work.of_job(one).first_guess_s("transcode"), rel=0.12) for one in (short, long, large)
     ]
     assert times[2] > 3 * times[1] > 60 * times[0]
 

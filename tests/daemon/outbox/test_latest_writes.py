@@ -6,6 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import pytest
+
+from daemon.outbox import latest_writes
 from daemon.outbox.latest_writes import LatestWrites
 
 PATIENCE_S = 60.0
@@ -36,6 +39,24 @@ def test_what_changes_again_meanwhile_is_written_once_and_in_order() -> None:
 
     asyncio.run(live())
     assert written == ["one: first", "one: newest", "two"]
+
+
+def test_changes_that_follow_each_other_soon_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latest_writes, "GATHER_S", 3600.0)
+    written: list[str] = []
+
+    async def live() -> None:
+        writes = LatestWrites()
+        for text in ("queued", "running", "queued again"):
+            writes.put("job", lambda text=text: lambda: written.append(text))  # type: ignore[misc]
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert written == []
+        # And whoever waits for them, as the stop does, waits no longer
+        await writes.written()
+
+    asyncio.run(asyncio.wait_for(live(), PATIENCE_S))
+    assert written == ["queued again"]
 
 
 def test_nothing_is_written_after_a_discard_not_even_what_was_begun() -> None:

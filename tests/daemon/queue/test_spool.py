@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from daemon.jobs.record import Job
 from daemon.queue.recovery import recover_spool
+from daemon.queue.spool import SPARE
 from tests.support.daemon.queue import QueueRoom
 
 #: How long the look waits for a move that the spool holds back, in s; one that is not held back takes much less.
@@ -45,6 +47,26 @@ def test_a_job_that_goes_back_to_an_earlier_stage_while_it_is_looked_for_is_foun
     # Then it is found, and has moved afterwards
     assert found is not None
     assert room.where(job) == "face/ready"
+
+
+def test_a_record_is_not_overwritten_before_the_exchange_that_made_it_the_spare_is_flushed(room: QueueRoom) -> None:
+    # Given a job whose record and spare were exchanged by a move that is not flushed: a power cut would bring the spare back
+    job = room.accept(stage="tts")
+    place = room.spool.folder_of(job)
+    job.stage = "deliver"
+    place = room.spool.move_job(job, place, flush=False)
+    before = (place / SPARE).stat().st_ino
+    # When it moves on / Then its record is written into a new file, and into the spare only when the move is flushed
+    job.stage = "tts"
+    with (place / SPARE).open("rb") as spare:
+        place = room.spool.move_job(job, place, flush=False)
+        assert (place / "job.json").stat().st_ino != before
+        assert json.loads(spare.read())["stage"] == "tts"
+    room.spool.moved(job.id)
+    before = (place / SPARE).stat().st_ino
+    job.stage = "deliver"
+    place = room.spool.move_job(job, place)
+    assert (place / "job.json").stat().st_ino == before
 
 
 def test_a_start_removes_what_a_killed_daemon_was_writing(room: QueueRoom) -> None:

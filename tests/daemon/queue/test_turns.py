@@ -26,7 +26,8 @@ class Queue:
     def __init__(self, slots: int = 1) -> None:
         self.estimator, self.ready = Estimator(), ReadyQueue()
         self.backlog = Backlog(self.estimator, lambda: {"gpu": 1, "voice": 1, "cpu": slots})
-        self.turns = Turns(self.ready, self.backlog)
+        self.now = 1e6
+        self.turns = Turns(self.ready, self.backlog, lambda: self.now)
 
     def add(
         self, number: int, stage: str, audio_s: float = 100.0, by: str = "ann", priority: int = 0,
@@ -128,6 +129,41 @@ def test_what_has_run_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -
     for one in (running, waiting):
         queue.backlog.job_finished(one)
     assert (queue.backlog.lines, queue.backlog.jobs.total()) == ({}, 0)
+
+
+def test_a_job_whose_stage_runs_waits_again_for_what_goes_before_it_at_the_next() -> None:
+    # Given one job that is spoken, another that waits to be encoded, and a third that waits to be spoken
+    queue = Queue()
+    spoken, encoding, last = queue.add(1, "tts"), queue.add(2, "encode"), queue.add(3, "tts")
+    queue.ready.take(spoken.id)
+    spoken.state = "running"
+    queue.backlog.stage_started(spoken, "tts", 0.0)
+    queue.turns.order()
+    encode = queue.backlog.left_of(encoding).long
+    deliver = queue.backlog.left_of(encoding).cpu
+    # Then it has no place, and waits for the video before it; that video waits for none, and the last job for both
+    assert queue.turns.of(spoken).position is None
+    assert queue.turns.of(spoken).wait_s == pytest.approx(encode + deliver)
+    assert queue.turns.of(encoding) == (1, 0.0)
+    assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver))
+    # And the time since the last round has passed for them, also where they have gone on meanwhile
+    queue.now += 2.0
+    assert queue.turns.of(last).position == 1
+    assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver) - 2.0)
+    last.stage = "lipsync"
+    queue.ready.add(last)
+    assert queue.turns.of(last).wait_s == pytest.approx(2 * (encode + deliver) - 2.0)
+
+
+def test_jobs_that_come_together_wait_for_each_other() -> None:
+    queue = Queue()
+    one = queue.add(1, "tts")
+    queue.backlog.job_finished(one)
+    queue.ready.remove(one.id)
+    work = queue.backlog.left_of(one)
+    assert [queue.turns.of(one, behind).wait_s for behind in (0, 1, 5)] == pytest.approx(
+        [0.0, work.cpu + work.long, 5 * (work.cpu + work.long)]
+    )
 
 
 def test_the_first_status_of_each_job_of_a_burst_has_its_place_and_its_end(tmp_path: Path) -> None:

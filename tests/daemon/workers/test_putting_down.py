@@ -16,13 +16,13 @@ from tests.support.daemon.queue import PATIENCE_S, QueueRoom
 
 
 class SlowFlush:
-    """Lets flushes of one folder wait for `go`."""
+    """Lets one kind of calls for the paths of a folder wait for `go`: `rewrite` and `write` flush, too."""
 
-    def __init__(self, room: QueueRoom, folder: Path) -> None:
+    def __init__(self, room: QueueRoom, folder: Path, *calls: str) -> None:
         self.go, self.waits = threading.Event(), threading.Event()
 
         def before(name: str, path: Path) -> None:
-            if name == "sync_dir" and path == folder:
+            if name in calls and folder in (path, *path.parents):
                 self.waits.set()
                 assert threading.current_thread() is not threading.main_thread(), "a flush holds up the event loop"
                 assert self.go.wait(PATIENCE_S)
@@ -32,9 +32,30 @@ class SlowFlush:
 
 @pytest.fixture
 def flush(room: QueueRoom) -> Iterator[SlowFlush]:
-    slow = SlowFlush(room, room.spool.ready("deliver"))
+    """The record with which a job leaves the stage `tts` waits for the disk."""
+    slow = SlowFlush(room, room.spool.active("tts"), "write", "rewrite")
     yield slow
     slow.go.set()
+
+
+def test_the_next_stage_does_not_wait_for_the_flush_of_the_move_into_its_queue(room: QueueRoom) -> None:
+    lane = PlayedLane(room)
+    room.accept()
+    flush = SlowFlush(room, room.spool.root, "sync_dir")
+
+    async def live() -> None:
+        async with lane.running():
+            try:
+                # When no folder of the spool is flushed, the last stage is begun all the same, and only the end waits for it
+                await until(lambda: len(lane.workers[0].requests) == 2)
+                await until(flush.waits.is_set)
+                await turns()
+                assert "hello is done" not in room.diary.lines
+            finally:
+                flush.go.set()
+            await room.diary.until("hello is done")
+
+    asyncio.run(live())
 
 
 def test_the_next_stage_of_the_same_job_waits_until_the_job_is_in_its_queue(room: QueueRoom, flush: SlowFlush) -> None:
@@ -157,7 +178,7 @@ def test_other_slots_go_on_while_a_batch_is_put_down_whose_rows_are_checked(room
     # Given a batch whose only stage is done, and whose move to the batches waits for the disk
     lane = PlayedLane(room, slots=2)
     room.accept("batch", manifest={"kind": "batch", "rows": "people.csv"}, stages=("tts",))
-    flush = SlowFlush(room, room.spool.batches)
+    flush = SlowFlush(room, room.spool.batches, "sync_dir")
 
     async def live() -> None:
         async with lane.running():

@@ -209,6 +209,14 @@ def test_one_request_holds_releases_and_cancels_all_rows(installation: Callable[
     assert (status["state"], status["held"]["reason"]) == ("running", "the text changes")
     assert "talk goes on" in house.avatar("jobs", "release", "talk").stdout
     assert house.jobs("held") == []
+    # Where one row is held, a retry says that the batch waits for it, and the batch's release is that row's, too
+    row = next(job for job in house.jobs("tts/ready"))
+    house.avatar("jobs", "hold", row)
+    refused = house.avatar("batch", "retry-failed", "talk", code=None)
+    assert "1 of those that have not ended are held" in refused.stderr
+    assert "talk.release into the inbox" in refused.stderr
+    assert "with 1 of its rows" in house.avatar("jobs", "release", "talk").stdout
+    assert house.jobs("held") == []
     # And when it is cancelled by a file, for those without a shell, every row ends
     house.drop("talk.cancel", b"")
     status = house.finished("talk")

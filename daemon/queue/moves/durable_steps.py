@@ -1,7 +1,8 @@
 """Retries changes of a job's folder until the disk has them.
 
 While the machine is at fault (disk full, I/O error), the spool counts as paused, and people are told so. The changes of a job
-whose stage is over are made in threads, so that no flush holds up the event loop, and with it the next job.
+whose stage is over are made in threads, so that no flush holds up the event loop, and with it the next job. A move that a power
+cut may undo, since the same work is then found done, is flushed beside what follows it.
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import structlog
-
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Events
 from daemon.jobs.record import Job
+from daemon.queue.moves.folder_flushes import FolderFlushes
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
 
-log = structlog.get_logger()
-
 #: Changes that are flushed at a time beside the event loop.
 THREADS = 4
+#: A move that nobody waits for is flushed so long after it, in s, with all others into the same folder; that of a job which has
+#: moved on by then is not.
+FLUSH_S = 0.02
 
 
 class DurableSteps:
-    """Saves and moves jobs in the spool; each method returns when its change is durable, except `start`."""
+    """Saves and moves jobs in the spool; each method returns when its change is durable, unless it is not to wait for that."""
 
     def __init__(self, settings: Settings, spool: Spool, events: Events) -> None:
         self._settings = settings
@@ -38,7 +39,7 @@ class DurableSteps:
         self._disks = itertools.cycle([DiskThread(f"spool {number}") for number in range(THREADS)])
         #: Jobs whose changes are made in threads; set when that is over.
         self._in_threads: dict[str, asyncio.Event] = {}
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flushes = FolderFlushes(self._flush, spool.moved)
 
     def use_threads(self, job_id: str) -> None:
         """Make the changes of a job in threads from now on. Whatever else would change it waits for `put_down`."""
@@ -63,24 +64,32 @@ class DurableSteps:
         await self.retry(lambda: self._spool.save_job(job, directory), job)
         await self.retry(lambda: fs.OPS.sync_dir(directory), job)
 
-    async def move(self, job: Job, source: Path) -> Path:
-        """Move a job from the folder `source` to the one of its state and stage, durably. Returns its new folder."""
+    async def move(self, job: Job, source: Path, *, wait: bool = True) -> Path:
+        """Move a job from the folder `source` to the one of its state and stage. Returns its new folder.
+
+        Args:
+            wait: return when the move is durable; else only its record is, and the move is flushed meanwhile (`flushed`). That
+                suffices after a stage that ended well: where a power cut undoes the move, `STAGE.done.json` says that it did.
+        """
         target = self._spool.folder_of(job)
+        self._flushes.drop(job.id)
 
         def move_once() -> None:
             if source.exists() or not target.exists():
-                self._spool.move_job(job, source)
-            else:  # an earlier try renamed it, but did not flush
+                self._spool.move_job(job, source, flush=wait)
+            elif wait:  # an earlier try renamed it, but did not flush
                 fs.OPS.sync_dir(target.parent)
 
         await self.retry(move_once, job)
+        if not wait:
+            self._flushes.ask(target.parent, job.id, FLUSH_S)
         return target
 
     async def start(self, job: Job, source: Path, *, wait: bool) -> Path:
         """Move a job to the stage that it starts with. Returns its new folder.
 
         Args:
-            wait: return when the move is durable; else it is flushed in a thread meanwhile (`flushed`).
+            wait: return when the move is durable; else it is flushed meanwhile (`flushed`).
         """
         target = self._spool.folder_of(job)
 
@@ -89,25 +98,17 @@ class DurableSteps:
                 self._spool.start_job(job, source)
 
         await self.retry(start_once)
-        flush = asyncio.create_task(self._flush(target.parent))
-        self._flushes.add(flush)
-        flush.add_done_callback(self._flush_ended)
+        flush = self._flushes.ask(target.parent, job.id, 0.0 if wait else FLUSH_S)
         if wait:
             await asyncio.shield(flush)
         return target
 
     async def flushed(self) -> None:
         """Wait until all moves are durable."""
-        while self._flushes:
-            await asyncio.gather(*self._flushes)
+        await self._flushes.all_flushed()
 
     async def _flush(self, folder: Path) -> None:
         await self._retry(lambda: next(self._disks).run(fs.OPS.sync_dir, folder))
-
-    def _flush_ended(self, flush: asyncio.Task[None]) -> None:
-        self._flushes.discard(flush)
-        if not flush.cancelled() and (error := flush.exception()) is not None:
-            log.error("start of a job not flushed", error=str(error))
 
     async def retry(self, step: Callable[[], None], job: Job | None = None) -> None:
         """Retry a disk step until it succeeds, with growing pauses of at most `lanes.pause_s`.
