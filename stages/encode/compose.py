@@ -94,20 +94,16 @@ class Composer:
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
-        self.frame_count = len(track.values)
-        self.transparent = transparent
-        #: The figure of the current frame, and the figure at rest: lids and mouths are painted into the first and then reset.
+        self.frame_count, self.transparent = len(track.values), transparent
+        #: The figure of the current frame: lids and mouths are painted into it and then reset.
         self.figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self.figure.copy()
         self.planes = FigurePlanes(self.figure)
         self.portrait = portrait
-        behind = portrait if backdrop is None else backdrop
-        if rig.matte and backdrop is None:
-            behind = swap_red_and_blue(rig.matte.plate)
         self._zoom = zoom_of(rig, track)
         if backdrop is None:
-            behind = zoomed(behind, self._zoom)
-        self.background = Background(behind, transparent)
+            backdrop = zoomed(swap_red_and_blue(rig.matte.plate) if rig.matte else portrait, self._zoom)
+        self.background = Background(backdrop, transparent)
         self._still = self.background.frame.copy()
         self.background.show_values(self.planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
@@ -221,7 +217,10 @@ class Composer:
         self.render(index, sample_figure, lambda figure, box: self.background.show(figure, box, frame))
 
     def render(
-        self, index: int, sample_figure: Callable[[FigureChanges, FloatArray], None], show: Callable[[Picture, Box], None]
+        self,
+        index: int,
+        sample_figure: Callable[[FigureChanges, FloatArray], None],
+        show: Callable[[Picture, Box], None],
     ) -> None:
         """Make the parts of one frame, for a canvas that holds `still` or another frame.
 
@@ -240,23 +239,29 @@ class Composer:
         if drawn_in > 0:
             self._bare_lips.put(self._painted, 0.0, drawn_in)
             boxes.append(self._bare_lips.slices)
-        if self.cells is not None:
-            changes = FigureChanges(self._painted, boxes, deep, None if self.painted_mouths is None else index)
-            self._move(parameters, changes, sample_figure, show)
-        else:  # only lids and painted mouths move in this track
-            still = [eye.slices for eye in self._eyes]
-            if self.painted_mouths is not None:
-                self.painted_mouths.paint(index, self._painted[..., :3])
-                still.append(self.painted_mouths.slices)
-            for box in still:
-                whole = block_around(box, self.height, self.width)
-                show(self._painted[whole], whole)
+        changes = FigureChanges(self._painted, tuple(boxes), deep, None if self.painted_mouths is None else index)
         if deep > 0:
             boxes.append(self.creases_box)
         if self.painted_mouths is not None:
             boxes.append(self.painted_mouths.slices)
-        for box in boxes:
-            self._painted[box] = self.figure[box]
+        try:
+            if self.cells is not None:
+                self._move(parameters, changes, sample_figure, show)
+            else:  # only lids and painted mouths move in this track
+                self._show_still(index, show)
+        finally:  # a device may fail
+            for box in boxes:
+                self._painted[box] = self.figure[box]
+
+    def _show_still(self, index: int, show: Callable[[Picture, Box], None]) -> None:
+        """Draw lids and mouth where the head does not move."""
+        still = [eye.slices for eye in self._eyes]
+        if self.painted_mouths is not None:
+            self.painted_mouths.paint(index, self._painted[..., :3])
+            still.append(self.painted_mouths.slices)
+        for box in still:
+            whole = block_around(box, self.height, self.width)
+            show(self._painted[whole], whole)
 
     def _change(self, changes: FigureChanges) -> None:
         """Put the changes of a frame into the planes: before the head moves, so that the picture is sampled only once."""
@@ -313,7 +318,7 @@ class Composer:
         beside = upper_back[self._apart.within(self._near)]
         change = self._apart_inverter.invert(lower, beside) - beside
         opening = self._opening(upper, lower)
-        side = _coarse_side(opening, self._apart_points)
+        side = opening.side_at(self._apart_points)
         backward[near] = upper_back
         backward[self._apart.within(self.cells)] += cv2.merge((side, side)) * change
         sample_figure(changes, backward)
@@ -389,12 +394,3 @@ class Composer:
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         moved = self._head_at_mouth.matrix(head, self._coarse, 2 * self._rig.step)
         return self._interior.paint(opening, moved, (drop, rise), parameters["tongue"], state.rounded, state.as_shown)
-
-
-def _coarse_side(opening: MouthOpening, points: FloatArray) -> FloatArray:
-    """The layer that each grid point belongs to, 0 (upper) to 1 (lower), extended beyond the mouth's box."""
-    columns = np.arange(opening.left, opening.right, dtype=np.float32)
-    middle, softness = (
-        np.interp(points[0, :, 0], columns, values).astype(np.float32) for values in (opening.middle, opening.softness)
-    )
-    return np.clip((points[:, :1, 1] - middle) * (1 / softness) + np.float32(0.5), 0, 1)

@@ -89,7 +89,7 @@ class FigureChanges:
     """
 
     painted: Picture
-    boxes: list[Box]
+    boxes: tuple[Box, ...]
     folds: float
     mouth: int | None
 

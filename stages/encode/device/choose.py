@@ -10,7 +10,7 @@ from stages.encode.compose import Composer
 
 #: Bytes for each pixel while a frame is drawn, beside the planes of `FigurePlanes`: the figure at rest and as it is painted, two
 #: frames (2 × 2.5), the background, and what is computed meanwhile. A test counts them.
-_WORK_BYTES = 8 + 5 + 2 + 45
+_WORK_BYTES = 8 + 5 + 2 + 60
 _MB = 1_000_000
 
 

@@ -146,9 +146,7 @@ class DeviceFrames:
 class _Drawing:
     """What is on the device while it draws."""
 
-    def __init__(
-        self, composer: Composer, device: torch.device, queues: tuple[WorkQueue, WorkQueue] | None
-    ) -> None:
+    def __init__(self, composer: Composer, device: torch.device, queues: tuple[WorkQueue, WorkQueue] | None) -> None:
         self._composer, self._device = composer, device
         self._pinned = device.type == "cuda"
         self._planes = DevicePlanes(composer, device)

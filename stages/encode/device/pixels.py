@@ -77,8 +77,7 @@ def resize(picture: Tensor, rows: Enlargement, columns: Enlargement) -> Tensor:
     )
     wide = (left + right) >> 4
     upper, lower = (
-        (wide[places] * weight[:, None, None]) >> 16
-        for places, weight in zip(rows.samples, rows.weights, strict=True)
+        (wide[places] * weight[:, None, None]) >> 16 for places, weight in zip(rows.samples, rows.weights, strict=True)
     )
     return ((upper + lower + 2) >> 2).to(torch.uint8)
 

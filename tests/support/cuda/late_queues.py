@@ -15,15 +15,19 @@ class Later:
         self.done = 0
 
     def do(self, work: Callable[[], None]) -> None:
+        """Append work."""
         self.work.append(work)
 
     def mark(self) -> Moment:
+        """Return the place after all work appended so far."""
         return Moment(self, len(self.work))
 
     def wait(self, mark: QueueMark) -> None:
+        """Run no further work before another queue has reached `mark`."""
         self.work.append(mark.synchronize)
 
     def run(self, until: int) -> None:
+        """Do the work up to a place."""
         while self.done < until:
             self.done += 1
             self.work[self.done - 1]()
@@ -33,6 +37,7 @@ class Eager(Later):
     """A queue that works as far ahead as it may."""
 
     def do(self, work: Callable[[], None]) -> None:
+        """Append work, and do all of it."""
         super().do(work)
         self.run(len(self.work))
 
@@ -44,4 +49,5 @@ class Moment:
         self.queue, self.place = queue, place
 
     def synchronize(self) -> None:
+        """Let the queue reach this place."""
         self.queue.run(self.place)
