@@ -121,9 +121,9 @@ class FigurePlanes:
         self._kept: list[tuple[Picture, Box, Picture]] = []
 
     @property
-    def all(self) -> tuple[Picture, Picture, Picture, Picture]:
-        """`values`, `luma`, `alpha` and `chroma`."""
-        return self.values, self.luma, self.alpha, self.chroma
+    def nbytes(self) -> int:
+        """Bytes of all planes."""
+        return sum(plane.nbytes for plane in (self.values, self.luma, self.alpha, self.chroma))
 
     def repaint(self, colours: Picture, box: Box) -> None:
         """Replace the colours in `box`, BGRA like the figure, until `restore`; alpha stays as it is."""

@@ -1,7 +1,7 @@
 """A pipeline for batches on the device: one batch is computed while the previous one is copied and used.
 
-The device has two queues (`stages.gpu.queues`). One computes and writes each result to a slot; the other copies slots to pinned host
-memory. A slot is reused only after it was copied.
+The device has two queues (`stages.gpu.queues`). One computes and writes each result to a slot; the other copies slots to pinned
+host memory. A slot is reused only after it was copied.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chooses where the frames of a job are drawn: on the GPU if the operator wants it and it has the memory, else on the processor."""
+"""Chooses where a job's frames are drawn: on the GPU if the operator wants it and it has the memory, else on the processor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ def choose_sampler(settings: Settings, composer: Composer) -> SamplerChoice:
         return SamplerChoice(None, "cpu: PyTorch is not installed")
     import torch
 
-    from stages.gpu.errors import device_errors
     from stages.gpu.memory import read_gpu_memory
     from stages.gpu.probe import probe_cuda
     from stages.musetalk.gpu_memory import choose_budget
@@ -63,5 +62,4 @@ def choose_sampler(settings: Settings, composer: Composer) -> SamplerChoice:
 
 def drawing_bytes(composer: Composer) -> int:
     """Return the most GPU memory that drawing takes, beside the CUDA context, in bytes."""
-    planes = sum(plane.nbytes for plane in composer.planes.all)
-    return planes + _WORK_BYTES * composer.width * composer.height
+    return composer.planes.nbytes + _WORK_BYTES * composer.width * composer.height

@@ -7,6 +7,7 @@ If the GPU fails, or its memory ends, the processor draws the rest: frames are i
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ class DeviceFrames:
         self.width, self.height, self.frame_count = composer.width, composer.height, composer.frame_count
         self.transparent, self.still = composer.transparent, composer.still
         self._composer, self._device, self._queues = composer, torch.device(device), queues
-        self._on_processor, self._warn, self._failed = on_processor, warn, False
+        self._on_processor, self._warn = on_processor, warn
+        self._failure: str | None = None
         self._drawing: _Drawing | None = None
         self.sampled = sampled
 
@@ -98,11 +100,14 @@ class DeviceFrames:
         self._composer.draw(index, frame)
 
     def frames(self) -> Iterator[PlanarFrame]:
-        """See `FrameSource`."""
+        """See `FrameSource`. The memory on the device is given back after the last one."""
         count = 0
-        for frame in self._on_device():
-            count += 1
-            yield frame
+        try:
+            for frame in self._on_device():
+                count += 1
+                yield frame
+        finally:
+            self._release()
         if count < self.frame_count:
             yield from self._on_processor(count).frames()
 
@@ -110,8 +115,7 @@ class DeviceFrames:
         """Yield the frames in order, until the last one or a failure."""
         started: deque[_Started] = deque()
         first = 0
-        while not self._failed and (first < self.frame_count or started):
-            frame = None
+        while self._failure is None and (first < self.frame_count or started):
             try:
                 with device_errors("There is not enough GPU memory to draw frames.", "The processor draws them."):
                     if self._drawing is None:
@@ -121,26 +125,32 @@ class DeviceFrames:
                         first += 1
                     frame = self._drawing.finish(started.popleft())
             except MachineError as failure:
-                if failure.code not in _FALL_BACK:
-                    raise
-                error = failure
-            if frame is not None:
-                yield frame
+                self._fall_back(failure, started)
             else:
-                self._fall_back(error, started)
+                yield frame
 
-    def _fall_back(self, error: MachineError, started: deque[_Started]) -> None:
-        self._failed = True
-        self.sampled = f"cpu: {_FALL_BACK[error.code]} in this job"
-        self._warn(f"The processor drew the rest of the frames, since {_FALL_BACK[error.code]}: {error.message}")
-        if error.code == "gpu-memory":
-            started.clear()
-        else:
-            _left.append((self._drawing, list(started), error))
-        self._drawing = None
-        error.__traceback__ = None  # its frames hold tensors
-        if error.code == "gpu-memory" and self._device.type == "cuda":
-            torch.cuda.empty_cache()
+    def _fall_back(self, failure: MachineError, started: deque[_Started]) -> None:
+        """Let the processor draw from now on.
+
+        Raises:
+            MachineError: it would not help.
+        """
+        if failure.code not in _FALL_BACK:
+            raise failure
+        self._failure = failure.code
+        self.sampled = f"cpu: {_FALL_BACK[failure.code]} in this job"
+        self._warn(f"The processor drew the rest of the frames, since {_FALL_BACK[failure.code]}: {failure.message}")
+        if failure.code != "gpu-memory":
+            _left.append((self._drawing, list(started), failure))  # the error's traceback holds memory, too
+
+    def _release(self) -> None:
+        usable = self._device.type == "cuda" and self._failure in (None, "gpu-memory")
+        with contextlib.suppress(RuntimeError):  # a GPU that fails now has drawn all that was asked for
+            if usable:  # the queues may still read memory that is about to be released
+                torch.cuda.synchronize(self._device)
+            self._drawing = None
+            if usable:
+                torch.cuda.empty_cache()
 
 
 class _Drawing:

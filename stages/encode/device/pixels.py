@@ -16,14 +16,33 @@ from stages.encode.planes import BGR_TO_YCC, BLACK, NEUTRAL
 _WEIGHT_BITS = 11
 
 
-def to_ycc(colours: Tensor) -> Tensor:
-    """Convert BGRA with premultiplied alpha, uint8 [height, width, 4], to Y, Cb, Cr, A: see `planes.to_ycc`."""
-    blue, green, red, alpha = colours.float().unbind(-1)
-    made = [
-        blue * row[0] + green * row[1] + red * row[2] + offset
-        for row, offset in zip(BGR_TO_YCC.tolist(), (alpha * (BLACK / 255), NEUTRAL, NEUTRAL), strict=True)
-    ]
-    return _rounded(torch.stack([*made, alpha], dim=-1))
+class Pixels:
+    """Functions with constants that lie on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        by_alpha = np.array([[BLACK / 255], [0], [0]])
+        matrix = np.vstack([np.hstack([BGR_TO_YCC, by_alpha]), [0, 0, 0, 1]]).astype(np.float32)
+        self._matrix = torch.from_numpy(matrix).to(device)
+        self._offset = torch.tensor([0, NEUTRAL, NEUTRAL, 0], dtype=torch.float32).to(device)
+        self._taps = torch.from_numpy(TAPS).to(device)
+
+    def to_ycc(self, colours: Tensor) -> Tensor:
+        """Convert BGRA with premultiplied alpha, uint8 [height, width, 4], to Y, Cb, Cr, A: see `planes.to_ycc`."""
+        # Not a matrix product, which other networks of the process may have switched to fewer digits.
+        return _rounded((colours.float()[..., None, :] * self._matrix).sum(-1) + self._offset)
+
+    def enlarge(self, plane: Tensor) -> Tensor:
+        """Enlarge a plane, uint8 [height, width], to [2 * height, 2 * width]: see `figure_planes.enlarge`."""
+        for axis in (0, 1):
+            plane = torch.stack([plane, self._between(plane, axis)], dim=axis + 1).flatten(axis, axis + 1)
+        return plane
+
+    def _between(self, plane: Tensor, axis: int) -> Tensor:
+        """The samples halfway to the next one along an axis."""
+        before, after = (len(TAPS) - 1) // 2, len(TAPS) // 2
+        first, last = plane.narrow(axis, 0, 1), plane.narrow(axis, plane.shape[axis] - 1, 1)
+        padded = torch.cat([*[first] * before, plane, *[last] * after], dim=axis).float()
+        return _rounded((padded.unfold(axis, len(TAPS), 1) * self._taps).sum(-1))
 
 
 def halve(values: Tensor) -> Tensor:
@@ -34,30 +53,11 @@ def halve(values: Tensor) -> Tensor:
     return smooth[:, ::2].to(torch.uint8)
 
 
-def enlarge(plane: Tensor) -> Tensor:
-    """Enlarge a plane, uint8 [height, width], to [2 * height, 2 * width]: see `figure_planes.enlarge`."""
-    for axis in (0, 1):
-        plane = torch.stack([plane, _between(plane, axis)], dim=axis + 1).flatten(axis, axis + 1)
-    return plane
-
-
-def _between(plane: Tensor, axis: int) -> Tensor:
-    """The samples halfway to the next one along an axis."""
-    before, after = (len(TAPS) - 1) // 2, len(TAPS) // 2
-    length = plane.shape[axis]
-    first, last = plane.narrow(axis, 0, 1), plane.narrow(axis, length - 1, 1)
-    padded = torch.cat([*[first] * before, plane, *[last] * after], dim=axis).float()
-    total = torch.zeros_like(plane, dtype=torch.float32)
-    for number, tap in enumerate(TAPS.tolist()):
-        total = total + padded.narrow(axis, number, length) * tap
-    return _rounded(total)
-
-
 class Enlargement:
     """Scales the rows or columns of a picture as OpenCV does linearly, in whole numbers."""
 
     def __init__(self, source: int, target: int, part: slice, device: torch.device, skipped: int = 0) -> None:
-        """Prepare to scale `source` samples, without the first ones that are `skipped`, to those of `part` of `target` samples."""
+        """Prepare to scale `source` samples, of which the first ones are `skipped`, to those of `part` of `target` samples."""
         scale = 1.0 / (target / source)
         places = ((np.arange(part.start, part.stop) + 0.5) * scale - 0.5).astype(np.float32)
         before = np.floor(places).astype(np.int64)

@@ -44,7 +44,8 @@ class DevicePlanes:
     """The planes of a composer's figure on a device.
 
     Attributes:
-        luma, alpha, chroma: as in `FigurePlanes`.
+        quads: `luma` and `alpha` of `FigurePlanes` side by side, so that both are sampled at once, uint8 [height, width, 8].
+        chroma: as in `FigurePlanes`.
     """
 
     def __init__(self, composer: Composer, device: torch.device) -> None:
@@ -52,8 +53,11 @@ class DevicePlanes:
         self._device, self._on_host = device, composer.planes
         self._figure = self._send(composer.figure)
         self._painted = self._figure.clone()
-        sent = {id(plane): self._send(plane) for plane in composer.planes.all}
-        self._values, self.luma, self.alpha, self.chroma = sent.values()
+        planes, self._pixels = composer.planes, pixels.Pixels(device)
+        self._values, self.chroma = self._send(planes.values), self._send(planes.chroma)
+        self.quads = torch.cat([self._send(planes.luma), self._send(planes.alpha)], dim=-1)
+        self._luma = self.quads[..., :4]
+        sent = {id(planes.values): self._values, id(planes.luma): self._luma, id(planes.chroma): self.chroma}
         self._folds = [(sent[id(plane)], box, self._send(after)) for plane, box, _, after in composer.folds]
         self._mouths = None if composer.painted_mouths is None else _MouthPaste(composer.painted_mouths, device)
         self._kept: list[tuple[Tensor, Box, Tensor]] = []
@@ -90,15 +94,15 @@ class DevicePlanes:
 
     def _repaint(self, box: Box) -> None:
         """Make the planes anew where a change of the figure in `box` reaches."""
-        self._set(self._values, box, pixels.to_ycc(self._painted[box]))
+        self._set(self._values, box, self._pixels.to_ycc(self._painted[box]))
         place = self._on_host.quads_place(box)
         samples = self._values[place.source][..., 0]
         scale = self._on_host.scale
         if scale == 2:
-            samples = pixels.enlarge(samples)
+            samples = self._pixels.enlarge(samples)
         samples = self._with_margins(samples[place.used], place, NOTHING)
         apart = slice(None, -scale), slice(scale, None)
-        self._set(self.luma, place.places, torch.stack([samples[y, x] for y in apart for x in apart], dim=-1))
+        self._set(self._luma, place.places, torch.stack([samples[y, x] for y in apart for x in apart], dim=-1))
         place = self._on_host.chroma_place(box)
         values = self._values[place.source]
         small = pixels.halve(torch.stack([values[..., channel] for channel in (1, 2, 3, 3)], dim=-1))[place.used]

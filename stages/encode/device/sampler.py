@@ -75,8 +75,8 @@ class TorchSampler:
         return wide[before] * (1 - share)[:, None, None] + wide[before + 1] * share[:, None, None]
 
     def _draw(self, quads: Tensor, frame: Tensor) -> None:
-        luma = self._unfold(self._sample(self._planes.luma, quads))
-        alpha = self._unfold(self._sample(self._planes.alpha, quads))
+        both = self._sample(self._planes.quads, quads)
+        luma, alpha = self._unfold(both[..., :4]), self._unfold(both[..., 4:])
         chroma = self._sample(self._planes.chroma, quads * (0.5 / self._scale))
         thin = chroma[..., 2]
         y, *half_planes = self._planes_of(frame)
@@ -107,12 +107,12 @@ class TorchSampler:
         return planes
 
     def _sample(self, source: Tensor, places: Tensor) -> Tensor:
-        """Sample four channels linearly, with coordinates and rounding as OpenCV's; beyond the border, the border goes on."""
+        """Sample all channels linearly, with coordinates and rounding as OpenCV's; beyond the border, the border goes on."""
         height, width = source.shape[:2]
         (left, across), (top, down) = (self._split(side) for side in places.unbind(-1))
         rows = [(top + by).clamp(0, height - 1) for by in (0, 1)]
         columns = [(left + by).clamp(0, width - 1) for by in (0, 1)]
-        total = torch.zeros((*left.shape, 4), dtype=torch.int32, device=self._device)
+        total = torch.zeros((*left.shape, source.shape[2]), dtype=torch.int32, device=self._device)
         for row, by_row in zip(rows, (_PARTS - down, down), strict=True):
             for column, by_column in zip(columns, (_PARTS - across, across), strict=True):
                 total += source[row, column] * (by_row * by_column).to(torch.int32)[..., None]

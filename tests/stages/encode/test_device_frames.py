@@ -167,8 +167,9 @@ def test_a_gpu_draws_without_a_wait_for_its_work_in_the_memory_that_is_counted(
     assert (driver.card.uploads, driver.card.downloads) == (0, 0)
     assert driver.blocking_events == FRAMES
     assert not driver.spinning_waits
-    # And no more memory was used than the choice of the GPU counts with
+    # And all memory was given back, of which no more was used than the choice of the GPU counts with
     assert driver.card.memory.peak <= drawing_bytes(Composer.for_job(painted))
+    assert driver.card.memory.reserved == 0
     assert driver.card.memory.peak > 0.6 * drawing_bytes(Composer.for_job(painted))
 
 
