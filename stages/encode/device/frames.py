@@ -44,14 +44,6 @@ _FALL_BACK = {
 _left: list[object] = []
 
 
-@dataclass
-class _Slot:
-    """A frame on the device, and the point at which it was copied; None before its first use."""
-
-    frame: Tensor
-    copied: QueueMark | None = None
-
-
 @dataclass(frozen=True)
 class _Started:
     """A frame that is being drawn: its memory on the host, when it is there, and what is shown over it."""
@@ -162,7 +154,8 @@ class _Drawing:
         self._planes = DevicePlanes(composer, device)
         self._sampler = TorchSampler(composer, self._planes, device)
         still = torch.from_numpy(composer.still.data)
-        self._slots = [_Slot(still.to(device, copy=True)) for _ in range(IN_FLIGHT)]
+        #: A frame is drawn into the memory of one that was finished: no more than these are in flight.
+        self._slots = [still.to(device, copy=True) for _ in range(IN_FLIGHT)]
         self._compute, self._copy = queues or make_queues(device)
         self._turn = 0
 
@@ -172,7 +165,7 @@ class _Drawing:
         slot = self._slots[self._turn % IN_FLIGHT]
         self._turn += 1
         # Memory for each frame: PyTorch takes pinned memory again only after the copy into it is done.
-        frame = torch.empty(slot.frame.shape, dtype=torch.uint8, pin_memory=self._pinned)
+        frame = torch.empty(slot.shape, dtype=torch.uint8, pin_memory=self._pinned)
 
         def sample_figure(changes: FigureChanges, backward: FloatArray) -> None:
             sent, field = self._send_changes(changes), self._on_its_way(backward)
@@ -180,18 +173,15 @@ class _Drawing:
             @torch.inference_mode()
             def fill() -> None:
                 self._planes.change(sent)
-                self._sampler.draw(field.to(self._device, non_blocking=True), slot.frame)
+                self._sampler.draw(field.to(self._device, non_blocking=True), slot)
                 self._planes.restore()
 
-            if slot.copied is not None:
-                self._compute.wait(slot.copied)
             self._compute.do(fill)
 
         self._composer.render(index, sample_figure, lambda figure, box: over.append((figure.copy(), box)))
         self._copy.wait(self._compute.mark())
-        self._copy.do(partial(_copy_into, frame, slot.frame))
-        slot.copied = self._copy.mark()
-        return _Started(frame, slot.copied, over)
+        self._copy.do(partial(_copy_into, frame, slot))
+        return _Started(frame, self._copy.mark(), over)
 
     def finish(self, started: _Started) -> PlanarFrame:
         """Wait for a frame."""
