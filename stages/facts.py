@@ -176,6 +176,7 @@ class VideoFacts(TypedDict):
         duration_s: length, s.
         bytes: size of the file, bytes.
         captions: name of the caption file, "burned in", or "none" with the reason.
+        sampled: where the frames were drawn, and why; only with `stages.encode.sampler: cuda`.
         taken_over: True where the video of the job's base was taken over: nothing that it follows from had changed.
     """
 
@@ -188,6 +189,7 @@ class VideoFacts(TypedDict):
     duration_s: float
     bytes: int
     captions: str
+    sampled: NotRequired[str]
     taken_over: NotRequired[bool]
 
 

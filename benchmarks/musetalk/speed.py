@@ -9,7 +9,7 @@ Prints a JSON line for each measurement. The networks are loaded as the product 
            installed (diffusers_baseline.py); on a GPU also the measured matmul ceiling, how much of it is reached, and memory
   steps    what each speed step brings by itself
   after    CPU time for each frame of 1920 × 1080 after the network: mask, paste, motion, x264
-  end      frames/s of whole jobs, with compositing and x264; only on a GPU, unless it is asked for
+  end      frames/s of whole jobs, drawn by the processor and by the GPU, with x264; only on a GPU, unless it is asked for
 With --tiny all parts run with a tiny network and a small picture, to try the benchmark itself: the figures mean nothing.
 """
 

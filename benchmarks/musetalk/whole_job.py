@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks import PORTRAIT
@@ -19,6 +20,10 @@ from daemon.jobs.manifest import Manifest
 from stages import encode, face, tts
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.device.frames import DeviceFrames
+from stages.encode.ffmpeg_command import FrameSource
+from stages.encode.framing import shared_frames_of_job
+from stages.encode.video import write_video
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import measure_audio
 from stages.lipsync.motion import make_motion_track
@@ -138,7 +143,9 @@ def _used() -> float:
 
 
 def end_to_end(folder: Path, painter: Painter, scene: Scene, sentences: int) -> dict[str, Any]:
-    """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
+    """Frames a second of the two stages, which run beside each other on a busy machine: painting, and drawing with x264, drawn by
+    the processor and by the painter's device.
+    """
     ctx = spoken(folder, scene, sentences)
     settings, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     paint._loaded_engine = paint._LoadedEngine(
@@ -146,16 +153,38 @@ def end_to_end(folder: Path, painter: Painter, scene: Scene, sentences: int) -> 
     )
     started = time.monotonic()
     facts = make_motion_track(ctx, ENGINES["musetalk"])
-    painted = time.monotonic()
-    encode.run(ctx)
-    ended = time.monotonic()
+    painted_s = time.monotonic() - started
     paint._loaded_engine = None
     frames = int(facts["frames"])
     return {
         "frames": frames,
-        "lipsync_frames_per_s": round(frames / (painted - started), 1),
+        "lipsync_frames_per_s": round(frames / painted_s, 1),
         "painting_frames_per_s": facts["frames_per_s"],
-        "encode_frames_per_s": round(frames / (ended - painted), 1),
-        "one_job_frames_per_s": round(frames / (ended - started), 1),
+        "drawn_by_the_processor": _encoded(ctx, lambda: _shared(ctx), frames, painted_s),
+        "drawn_by_the_device": _encoded(ctx, lambda: _by_device(ctx, painter.placement.device), frames, painted_s),
         **{name: value for name, value in facts.items() if name.startswith("vram") or name == "recorded"},
     }
+
+
+def _encoded(ctx: Context, make: Callable[[], FrameSource], frames: int, painted_s: float) -> dict[str, Any]:
+    """Frames a second of the encode stage and of both stages one after the other, and the processor's time for each frame."""
+    started = time.monotonic()
+    used_ms, facts = cpu_ms(lambda: write_video(ctx, make()))
+    encoded_s = time.monotonic() - started
+    return {
+        "encode_frames_per_s": round(frames / encoded_s, 1),
+        "one_job_frames_per_s": round(frames / (painted_s + encoded_s), 1),
+        "cpu_ms": round(used_ms / frames, 2),
+        "encoder": facts["encoder"],
+    }
+
+
+def _shared(ctx: Context) -> FrameSource:
+    return shared_frames_of_job(ctx).source
+
+
+def _by_device(ctx: Context, device: torch.device) -> FrameSource:
+    def failed(first: int) -> FrameSource:
+        raise RuntimeError(f"the device failed at frame {first}: {', '.join(ctx.warnings)}")
+
+    return DeviceFrames(Composer.for_job(ctx), str(device), str(device), failed, ctx.warnings.append)

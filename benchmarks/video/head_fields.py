@@ -68,7 +68,7 @@ def stretches(jacobians: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def distortion(composer: Composer, every: int = 2) -> Distortion:
     """Measure every so many frames of the composer's track."""
-    cells, step = composer._cells, composer._rig.step
+    cells, step = composer.cells, composer._rig.step
     if cells is None:
         return Distortion(1.0, 1.0, 1.0)
     figure = _figure(composer, cells, step)

@@ -27,6 +27,7 @@ from benchmarks.stage_runner import StageRunner
 from benchmarks.video.quality import SENTENCES
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.field_warp import FigureSampler
 from stages.encode.planes import PlanarFrame
 from stages.face.sampling import sample
@@ -43,8 +44,8 @@ class CubicBgra:
         own = composer._sampler
         assert isinstance(own, FigureSampler)
         self._box, self._step = own.box, own._step
-        self._figure = composer._figure
-        self._background = np.ascontiguousarray(composer._background.frame.to_bgr()[self._box])
+        self._figure = composer.figure
+        self._background = np.ascontiguousarray(composer.background.frame.to_bgr()[self._box])
         rows, columns = self._box
         x, y = np.meshgrid(
             np.arange(columns.start, columns.stop, dtype=np.float32), np.arange(rows.start, rows.stop, dtype=np.float32)
@@ -115,14 +116,14 @@ def endless(composer: Composer) -> Iterator[PlanarFrame]:
 
 def on_device(ctx: Context, device: str) -> Iterator[PlanarFrame]:
     """Yield the frames of a job whose figure torch samples."""
-    from stages.encode.torch_sampler import TorchSampler
+    from stages.encode.device.frames import DeviceFrames
 
-    composer = Composer.for_job(ctx)
-    assert composer._cells is not None
-    composer._sampler = TorchSampler(
-        composer._planes, composer._background, composer._cells, composer._rig.step, device
-    )
-    return endless(composer)
+    def failed(first: int) -> FrameSource:
+        raise RuntimeError(f"the device failed at frame {first}: {', '.join(ctx.warnings)}")
+
+    frames = DeviceFrames(Composer.for_job(ctx), device, device, failed, ctx.warnings.append)
+    while True:
+        yield from frames.frames()
 
 
 def main() -> None:

@@ -287,7 +287,7 @@ class EncodeStage(Section):
     )
     sampler: Literal["cpu", "cuda"] = Field(
         "cpu",
-        description="Where frames are sampled; cuda: by torch on the GPU if there is one, which no lane counts (see operations).",
+        description="Where frames are drawn; cuda: on the GPU, where it has memory for that and for a network (see operations).",
     )
     label: str = Field("AI-generated video", description="Label in the video's metadata (comment and description).")
 

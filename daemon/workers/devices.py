@@ -119,6 +119,17 @@ def _visible_to_daemon(environment: Mapping[str, str], cards: Sequence[Card]) ->
     return devices or [Device(visible=NOTHING)]
 
 
+def visible_to_drawers(wanted: GpuDevices, devices: Sequence[Device]) -> str | None:
+    """Return CUDA_VISIBLE_DEVICES of the processes that draw and encode videos; None: that of the daemon.
+
+    Where the setting `lanes.gpu.devices` names GPUs, these processes leave the others alone, too. With "none" they see all: the
+    GPU may encode, though no network runs on it.
+    """
+    if isinstance(wanted, str):
+        return None
+    return ",".join(device.visible for device in devices if device.visible)
+
+
 def cards_that_answer(read: ReadCards = read_cards) -> list[Card]:
     """Return the GPUs that answer; none where the driver hangs."""
     try:

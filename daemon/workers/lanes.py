@@ -12,7 +12,7 @@ from daemon.events import Events
 from daemon.jobs.stages import LaneName, Stage
 from daemon.queue.pauses import Pauses
 from daemon.queue.state_machine import StateMachine
-from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices
+from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices, visible_to_drawers
 from daemon.workers.lane import Lane, MakeWorker, SlotWatch
 from daemon.workers.process import WorkerProcess
 from daemon.workers.remote.pool import CLUSTER_CODES, RayPool
@@ -38,9 +38,12 @@ class Lanes:
     ) -> None:
         self._settings, self._state_machine, self._routes = settings, state_machine, routes
         self._scheduler = Scheduler(settings, state_machine.ready_queue, pauses)
-        self.gpus = self._make_gpu_lanes()
+        wanted = settings.lanes.gpu.devices
+        devices = find_devices(wanted, os.environ, cards_that_answer())
+        self.gpus = self._make_gpu_lanes(devices)
         self.voice = self._make_lane("voice", 1)
-        self.cpu = self._make_lane("cpu", settings.lanes.cpu.slots)
+        draws = partial(WorkerProcess, cuda_devices=visible_to_drawers(wanted, devices))
+        self.cpu = self._make_lane("cpu", settings.lanes.cpu.slots, make_worker=draws)
         self.ray = RayPool(settings, events, self._cluster_changed) if settings.lanes.ray.is_used else None
         self.remote = self._make_remote_lanes()
         self.all = [*self.gpus, self.voice, self.cpu, *self.remote]
@@ -71,8 +74,7 @@ class Lanes:
         """Return the lanes without those on a cluster that is gone."""
         return [lane for lane in self.all if not (lane.is_remote and lane.pause)]
 
-    def _make_gpu_lanes(self) -> list[Lane]:
-        devices = find_devices(self._settings.lanes.gpu.devices, os.environ, cards_that_answer())
+    def _make_gpu_lanes(self, devices: list[Device]) -> list[Lane]:
         return [
             self._make_lane(
                 "gpu", 1, f"gpu {device.label}" if len(devices) > 1 else "gpu",

@@ -9,9 +9,7 @@ to frame.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import cv2
@@ -32,20 +30,19 @@ from stages.encode.field_warp import (
     field_in_box,
     refined,
 )
-from stages.encode.figure_planes import FigurePlanes, block_around, together
+from stages.encode.figure_planes import FigureChanges, FigurePlanes, block_around, together
 from stages.encode.gaze import GazeLimit, GazePainter
 from stages.encode.head_at_mouth import HeadAtMouth
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
 from stages.encode.mouth_state import MouthState
 from stages.encode.planes import PlanarFrame
-from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
+from stages.encode.track_use import bounded, lips_move, used, zoom_of, zoomed
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.chin_room import chin_above_border
 from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
-from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.matting.extend import Inner
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import on_colours, sample, swap_red_and_blue
@@ -70,6 +67,12 @@ class Composer:
         frame_count: number of frames.
         transparent: whether frames have an alpha plane.
         portrait: BGR uint8 [height, width, 3].
+        figure: the figure at rest, BGRA with premultiplied alpha, uint8 [height, width, 4].
+        planes: those of the figure, at rest but while a frame is drawn.
+        background: what is behind it.
+        cells: where the figure moves, in cells of the rig's `step`; None if it does not.
+        creases_box, folds: where the folds beside the mouth are, and the deepest ones in the planes.
+        painted_mouths: the painted mouths, if there are any; the track then moves no lips.
     """
 
     def __init__(
@@ -80,37 +83,29 @@ class Composer:
         painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
         transparent: bool = False,
-        on_gpu: bool = False,
     ) -> None:
-        """Prepare the fields that the track uses.
+        """Prepare the fields that the track, over a portrait with this rig, uses.
 
         Args:
             portrait: BGR uint8 [height, width, 3]; both sides are even.
-            rig: the portrait's rig.
-            track: the motion.
             painted_mouths: painted mouths, if the lip-sync engine makes any.
             backdrop: BGR of the portrait's size, replaces its background.
             transparent: make frames with alpha; the backdrop is then not shown.
-            on_gpu: sample the figure on the CUDA device.
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
-        self.frame_count = len(track.values)
-        self.transparent = transparent
-        #: The figure of the current frame, and the figure at rest: lids and mouths are painted into the first and then reset.
-        self._figure = make_figure(portrait, rig.matte, backdrop is not None)
-        self._painted = self._figure.copy()
-        self._planes = FigurePlanes(self._figure)
+        self.frame_count, self.transparent = len(track.values), transparent
+        #: The figure of the current frame: lids and mouths are painted into it and then reset.
+        self.figure = make_figure(portrait, rig.matte, backdrop is not None)
+        self._painted = self.figure.copy()
+        self.planes = FigurePlanes(self.figure)
         self.portrait = portrait
-        behind = portrait if backdrop is None else backdrop
-        if rig.matte and backdrop is None:
-            behind = swap_red_and_blue(rig.matte.plate)
-        self._zoom = _zoom_of(rig, track)
+        self._zoom = zoom_of(rig, track)
         if backdrop is None:
-            behind = _zoomed(behind, self._zoom)
-        self._background = Background(behind, transparent)
-        self._still = self._background.frame.copy()
-        self._background.show_values(self._planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
+            backdrop = zoomed(swap_red_and_blue(rig.matte.plate) if rig.matte else portrait, self._zoom)
+        self.background = Background(backdrop, transparent)
+        self._still = self.background.frame.copy()
+        self.background.show_values(self.planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
         self._limit_gaze = GazeLimit(rig.eyeballs)
@@ -121,13 +116,13 @@ class Composer:
         self._gap = float(np.linalg.norm(self._widest[1] - self._widest[0]))
         self._creases = CreaseShader(rig.crease)
         self._creases.shade(self._painted, 1.0)
-        box = self._creases.slices
-        self._folds = self._planes.prepare(self._painted[box], box)
-        self._painted[box] = self._figure[box]
+        self.creases_box = box = self._creases.slices
+        self.folds = self.planes.prepare(self._painted[box], box)
+        self._painted[box] = self.figure[box]
         self._head_at_mouth = HeadAtMouth(rig.frame)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._bare_lips = BareLips(rig.oral, (self.width, self.height))
-        self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
+        self.painted_mouths = painted_mouths
         self._prepare_fields(track)
 
     @classmethod
@@ -150,43 +145,41 @@ class Composer:
             place = Placement.of_job(ctx)
             backdrop = load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)
             backdrop = None if backdrop is None else place.cut(backdrop)
-        transparent = ctx.manifest.background == "transparent"
-        on_gpu = samples_on_gpu(ctx.settings)
-        return cls(portrait, rig, track, painted_mouths, backdrop, transparent, on_gpu)
+        return cls(portrait, rig, track, painted_mouths, backdrop, ctx.manifest.background == "transparent")
 
     def _prepare_fields(self, track: MotionTrack) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
-        rig, values = self._rig, _bounded(track.values, self._rig.head_names)
+        rig, values = self._rig, bounded(track.values, self._rig.head_names)
         heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
         values = chin_above_border(values, (heads, faces), rig, self._zoom, self.height, float(track.fps))
         self._values = values
-        self._head_names, head = _used(rig.head_names, rig.head, values)
-        self._face_names, lower = _used(rig.face_names, rig.lower, values)
-        _, upper = _used(rig.face_names, rig.upper, values)
+        self._head_names, head = used(rig.head_names, rig.head, values)
+        self._face_names, lower = used(rig.face_names, rig.lower, values)
+        _, upper = used(rig.face_names, rig.upper, values)
         # The source of a moved point may lie outside the moving area: add a few cells of margin.
         face = rig.face_cells.moving(np.concatenate([lower, upper]), margin=3)
         cells = rig.head_cells.moving(head, margin=3)
-        self._face_cells, self._cells = face, cells.union(face) if cells and face else cells or face
-        if self._cells is None:
+        self._face_cells, self.cells = face, cells.union(face) if cells and face else cells or face
+        if self.cells is None:
             return
         covered = rig.head_cells
         if self._zoom.by:  # all of the picture moves
-            covered = self._cells = CellBlock(0, 0, -(-self.height // rig.step), -(-self.width // rig.step))
+            covered = self.cells = CellBlock(0, 0, -(-self.height // rig.step), -(-self.width // rig.step))
             whole = np.zeros((len(head) + 1, *covered.shape, 2), np.float32)
             whole[:-1, *rig.head_cells.within(covered)] = head
             whole[-1] = self._zoom.field(covered.points(rig.step))
             head, self._head_names = whole, [*self._head_names, _ZOOM]
-        self._coarse = self._cells.coarse()
-        self._head = FieldSum(coarsened(head[:, *self._cells.within(covered)]))
+        self._coarse = self.cells.coarse()
+        self._head = FieldSum(coarsened(head[:, *self.cells.within(covered)]))
         self._inverter = FieldInverter(self._coarse, 2 * rig.step)
-        sampler = TorchSampler if self._on_gpu else FigureSampler
-        self._sampler: FigureSampler | TorchSampler = sampler(self._planes, self._background, self._cells, rig.step)
+        self._sampler = FigureSampler(self.planes, self.background, self.cells, rig.step)
+        self._lips_move = self.painted_mouths is None and lips_move(values, lower - upper)
         if face is not None:
             here = face.within(rig.face_cells)
             #: The upper layer's fields, and how those of the lower one differ: only near the mouth.
             self._upper, self._lower_beyond = FieldSum(upper[:, *here]), FieldSum((lower - upper)[:, *here])
-            self._near = face.grown(_NEAR, self._cells)
-            self._around = self._near.grown(_AROUND, self._cells)
+            self._near = face.grown(_NEAR, self.cells)
+            self._around = self._near.grown(_AROUND, self.cells)
             self._face_part = face.within(self._around)
             self._near_points = self._near.points(rig.step).astype(np.float32)
             self._near_inverter = FieldInverter(self._around, rig.step, self._near)
@@ -195,6 +188,11 @@ class Composer:
             self._apart = apart.grown(_NEAR, self._near)
             self._apart_inverter = FieldInverter(self._around, rig.step, self._apart)
             self._apart_points = self._apart.points(rig.step).astype(np.float32)
+
+    @property
+    def step(self) -> int:
+        """Side of a cell, px."""
+        return self._rig.step
 
     @property
     def still(self) -> PlanarFrame:
@@ -210,36 +208,71 @@ class Composer:
 
     def draw(self, index: int, frame: PlanarFrame) -> None:
         """Draw one frame into `frame`, which holds `still` or another frame. Frames can be drawn in any order."""
-        self._render(index, self._values[index], frame)
 
-    def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
-        parameters = dict(zip(PARAMETERS, row.tolist(), strict=True)) | {_ZOOM: 1.0}
+        def sample_figure(changes: FigureChanges, backward: FloatArray) -> None:
+            self._change(changes)
+            self._sampler.draw(backward, frame)
+            self.planes.restore()
+
+        self.render(index, sample_figure, lambda figure, box: self.background.show(figure, box, frame))
+
+    def render(
+        self,
+        index: int,
+        sample_figure: Callable[[FigureChanges, FloatArray], None],
+        show: Callable[[Picture, Box], None],
+    ) -> None:
+        """Make the parts of one frame, for a canvas that holds `still` or another frame.
+
+        Args:
+            index: number of the frame.
+            sample_figure: draws the figure with these changes, displaced by a backward field, px, float32 [rows, columns, 2] of
+                `cells`. Not called where no part of the figure moves.
+            show: then draws a block of the figure, BGRA with premultiplied alpha, at a box; see `Background.show`. What it gets
+                is valid until it returns.
+        """
+        parameters = dict(zip(PARAMETERS, self._values[index].tolist(), strict=True)) | {_ZOOM: 1.0}
         boxes, deep = self._paint_eyes(parameters), self._creases.amount(parameters)
         if deep > 0:
             self._creases.shade(self._painted, deep)
-        if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
-            self._painted_mouths.paint(index, self._painted[..., :3])
-            boxes.append(self._painted_mouths.slices)
         drawn_in = MouthState.of(parameters, self._rig.oral.own_teeth).drawn_in
         if drawn_in > 0:
             self._bare_lips.put(self._painted, 0.0, drawn_in)
             boxes.append(self._bare_lips.slices)
-        if self._cells is not None:
-            if deep > 0:
-                self._planes.mix(self._folds, deep)
-            for box in together(boxes):
-                self._planes.repaint(self._painted[box], box)
-            self._move(parameters, frame)
-            self._planes.restore()
-        else:  # only lids and painted mouths move in this track
-            still = [eye.slices for eye in self._eyes]
-            if self._painted_mouths is not None:
-                still.append(self._painted_mouths.slices)
-            for box in still:
-                whole = block_around(box, self.height, self.width)
-                self._background.show(self._painted[whole], whole, frame)
-        for box in (*boxes, self._creases.slices) if deep > 0 else boxes:
-            self._painted[box] = self._figure[box]
+        changes = FigureChanges(self._painted, tuple(boxes), deep, None if self.painted_mouths is None else index)
+        if deep > 0:
+            boxes.append(self.creases_box)
+        if self.painted_mouths is not None:
+            boxes.append(self.painted_mouths.slices)
+        try:
+            if self.cells is not None:
+                self._move(parameters, changes, sample_figure, show)
+            else:  # only lids and painted mouths move in this track
+                self._show_still(index, show)
+        finally:  # a device may fail
+            for box in boxes:
+                self._painted[box] = self.figure[box]
+
+    def _show_still(self, index: int, show: Callable[[Picture, Box], None]) -> None:
+        """Draw lids and mouth where the head does not move."""
+        still = [eye.slices for eye in self._eyes]
+        if self.painted_mouths is not None:
+            self.painted_mouths.paint(index, self._painted[..., :3])
+            still.append(self.painted_mouths.slices)
+        for box in still:
+            whole = block_around(box, self.height, self.width)
+            show(self._painted[whole], whole)
+
+    def _change(self, changes: FigureChanges) -> None:
+        """Put the changes of a frame into the planes: before the head moves, so that the picture is sampled only once."""
+        if changes.folds > 0:
+            self.planes.mix(self.folds, changes.folds)
+        boxes = list(changes.boxes)
+        if self.painted_mouths is not None and changes.mouth is not None:
+            self.painted_mouths.paint(changes.mouth, changes.painted[..., :3])
+            boxes.append(self.painted_mouths.slices)
+        for box in together(boxes):
+            self.planes.repaint(changes.painted[box], box)
 
     def _paint_eyes(self, parameters: dict[str, float]) -> list[Box]:
         """Paint irises and lids into the working figure; returns the boxes to reset afterwards."""
@@ -257,29 +290,39 @@ class Composer:
                 boxes.append(box)
         return boxes
 
-    def _move(self, parameters: dict[str, float], frame: PlanarFrame) -> None:
-        assert self._cells is not None
+    def _move(
+        self,
+        parameters: dict[str, float],
+        changes: FigureChanges,
+        sample_figure: Callable[[FigureChanges, FloatArray], None],
+        show: Callable[[Picture, Box], None],
+    ) -> None:
+        assert self.cells is not None
         head = self._head.sum(np.array([parameters[name] for name in self._head_names], np.float32))
-        backward = refined(self._inverter.invert(head), self._cells.within(self._cells))
+        backward = refined(self._inverter.invert(head), self.cells.within(self.cells))
         if self._face_cells is None:
-            self._sampler.draw(backward, frame)
+            sample_figure(changes, backward)
             return
-        upper = refined(head, self._around.within(self._cells))
+        upper = refined(head, self._around.within(self.cells))
         closing = parameters["close"] and parameters["close"] * self._stretch(upper)
         weights = np.array([{**parameters, "close": closing}[name] for name in self._face_names], np.float32)
-        near = self._near.within(self._cells)
+        near = self._near.within(self.cells)
         self._upper.add(weights, upper[self._face_part])
+        if not self._lips_move:
+            backward[near] = self._near_inverter.invert(upper, backward[near])
+            sample_figure(changes, backward)
+            return
         lower = upper.copy()
         self._lower_beyond.add(weights, lower[self._face_part])
         upper_back = self._near_inverter.invert(upper, backward[near])
         beside = upper_back[self._apart.within(self._near)]
         change = self._apart_inverter.invert(lower, beside) - beside
         opening = self._opening(upper, lower)
-        side = _coarse_side(opening, self._apart_points)
+        side = opening.side_at(self._apart_points)
         backward[near] = upper_back
-        backward[self._apart.within(self._cells)] += cv2.merge((side, side)) * change
-        self._sampler.draw(backward, frame)
-        self._paint_mouth(parameters, frame, opening, (upper_back, change), head)
+        backward[self._apart.within(self.cells)] += cv2.merge((side, side)) * change
+        sample_figure(changes, backward)
+        show(self._paint_mouth(parameters, opening, (upper_back, change), head), opening.slices)
 
     def _stretch(self, head: FloatArray) -> float:
         """How many times as high the head's movement makes a mouth that is open in the picture: 1 for no change. Lips that close
@@ -300,11 +343,10 @@ class Composer:
     def _paint_mouth(
         self,
         parameters: dict[str, float],
-        frame: PlanarFrame,
         opening: MouthOpening,
         backward: tuple[FloatArray, FloatArray],
         head: FloatArray,
-    ) -> None:
+    ) -> Picture:
         """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them.
 
         `backward`: the upper layer's displacement near the face, and how the lower one's differs from it where the layers part.
@@ -341,7 +383,7 @@ class Composer:
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)
             lips = np.asarray(drawn, np.uint8)
-        self._background.show(lips, opening.slices, frame)
+        return lips
 
     def _paint_interior(
         self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray, state: MouthState
@@ -352,45 +394,3 @@ class Composer:
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         moved = self._head_at_mouth.matrix(head, self._coarse, 2 * self._rig.step)
         return self._interior.paint(opening, moved, (drop, rise), parameters["tongue"], state.rounded, state.as_shown)
-
-
-def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
-    """A track whose head stays where the rig's fields are bounded."""
-    columns = [PARAMETERS.index(name) for name in names]
-    bounded = values.copy()
-    bounded[:, columns] = within_reach(values[:, columns], names)
-    return bounded
-
-
-def _zoom_of(rig: Rig, track: MotionTrack) -> Zoom:
-    """The rig's zoom for a head that moves as far as is usual, in quarters of it for one that moves less."""
-    columns = [PARAMETERS.index(name) for name in rig.head_names]
-    reach = np.array([REACH[name] for name in rig.head_names], np.float32)
-    share = float(np.max(np.abs(track.values[:, columns]) / reach, initial=0.0))
-    return replace(rig.zoom, by=rig.zoom.by * min(math.ceil(4 * share) / 4, 1.0))
-
-
-def _zoomed(picture: Picture, zoom: Zoom) -> Picture:
-    """A picture as large as before, that shows less."""
-    if not zoom.by:
-        return picture
-    matrix = np.array([[1 + zoom.by, 0, -zoom.by * zoom.x], [0, 1 + zoom.by, -zoom.by * zoom.y]])
-    size = picture.shape[1], picture.shape[0]
-    return np.asarray(
-        cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
-
-
-def _used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tuple[list[str], FloatArray]:
-    """The parameters that are not always 0 in a track, and their fields."""
-    index = [i for i, name in enumerate(names) if np.any(values[:, PARAMETERS.index(name)])]
-    return [names[i] for i in index], fields[index]
-
-
-def _coarse_side(opening: MouthOpening, points: FloatArray) -> FloatArray:
-    """The layer that each grid point belongs to, 0 (upper) to 1 (lower), extended beyond the mouth's box."""
-    columns = np.arange(opening.left, opening.right, dtype=np.float32)
-    middle, softness = (
-        np.interp(points[0, :, 0], columns, values).astype(np.float32) for values in (opening.middle, opening.softness)
-    )
-    return np.clip((points[:, :1, 1] - middle) * (1 / softness) + np.float32(0.5), 0, 1)

@@ -6,8 +6,8 @@ four are displaced as their middle is: between neighbours the displacement diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,10 +23,10 @@ Repaint = list[tuple[Picture, Box, Picture, Picture]]
 #: Taps of the Lanczos filter (a = 4) halfway between two samples.
 _HALVES = np.arange(-3.5, 4.0)
 _WEIGHTS = np.asarray(np.sinc(_HALVES) * np.sinc(_HALVES / 4), np.float64)
-_TAPS = np.asarray(_WEIGHTS / _WEIGHTS.sum(), np.float32)
-_REACH = len(_TAPS) // 2
+TAPS = np.asarray(_WEIGHTS / _WEIGHTS.sum(), np.float32)
+_REACH = len(TAPS) // 2
 #: Samples without a figure: of Y or alpha, and of `FigurePlanes.chroma`.
-_NOTHING, NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
+NOTHING, NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
 #: How many times as large as two boxes one around both may be.
 _MUCH_LARGER = 2.0
 #: Pixels of the largest picture that is enlarged: its quads take 32 bytes for each pixel.
@@ -48,14 +48,50 @@ def enlarge(plane: Picture) -> Picture:
     height, width = plane.shape
     tall = np.empty((2 * height, width), np.uint8)
     tall[::2] = plane
-    tall[1::2] = _between(plane, _TAPS[:, None])
-    return np.asarray(cv2.merge([tall, _between(tall, _TAPS[None])]), np.uint8).reshape(2 * height, 2 * width)
+    tall[1::2] = _between(plane, TAPS[:, None])
+    return np.asarray(cv2.merge([tall, _between(tall, TAPS[None])]), np.uint8).reshape(2 * height, 2 * width)
 
 
 def _between(plane: Picture, taps: npt.NDArray[np.float32]) -> Picture:
     """Filter along one side. cv2.sepFilter2D takes twice as long, since it filters along the other one, too."""
     anchor = tuple((side - 1) // 2 for side in taps.shape[::-1])
     return np.asarray(cv2.filter2D(plane, -1, taps, anchor=anchor, borderType=cv2.BORDER_REPLICATE), np.uint8)
+
+
+@dataclass(frozen=True)
+class Place:
+    """How a part of a plane is made of the figure, and where it lies.
+
+    Attributes:
+        source: rows and columns of the figure's pixels that are filtered.
+        used: the samples that are kept of what the filter gives.
+        part: the pixels that these belong to.
+        margins: samples beyond them, before and after, in rows and in columns.
+        places: rows and columns in the plane.
+    """
+
+    source: Box
+    used: Box
+    part: Box
+    margins: list[tuple[int, int]]
+    places: Box
+
+
+@dataclass(frozen=True)
+class FigureChanges:
+    """How the figure of a frame differs from the figure at rest, before it moves.
+
+    Attributes:
+        painted: the figure with these changes, but for the painted mouth: BGRA with premultiplied alpha; valid during the call.
+        boxes: where lids, irises and lips were painted.
+        folds: how deep the folds beside the mouth are, 0 to 1; they are in `painted`, too, at the composer's `creases_box`.
+        mouth: the number of the painted mouth to paste over all of this; None for none.
+    """
+
+    painted: Picture
+    boxes: tuple[Box, ...]
+    folds: float
+    mouth: int | None
 
 
 class FigurePlanes:
@@ -84,12 +120,16 @@ class FigurePlanes:
         self.chroma = self._chroma(whole)[1]
         self._kept: list[tuple[Picture, Box, Picture]] = []
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all planes."""
+        return sum(plane.nbytes for plane in (self.values, self.luma, self.alpha, self.chroma))
+
     def repaint(self, colours: Picture, box: Box) -> None:
         """Replace the colours in `box`, BGRA like the figure, until `restore`; alpha stays as it is."""
-        height, width = self.values.shape[:2]
         self._set(self.values, box, to_ycc(colours))
-        self._set(self.luma, *self._quads(0, _grow(box, _REACH, height, width)))
-        self._set(self.chroma, *self._chroma(_grow(box, 2, height, width)))
+        self._set(self.luma, *self._quads(0, box))
+        self._set(self.chroma, *self._chroma(box))
 
     def prepare(self, colours: Picture, box: Box) -> Repaint:
         """Make what `repaint` would, for `mix`."""
@@ -107,12 +147,12 @@ class FigurePlanes:
             self._kept.append((plane, box, before))
             cv2.addWeighted(after, share, before, 1 - share, 0, plane[box])
 
-    def _chroma(self, box: Box) -> tuple[Box, Picture]:
-        """Make the chroma samples of `box`, which has even bounds, and say where they are."""
+    def chroma_place(self, box: Box) -> Place:
+        """Return how all chroma samples that a change in `box` reaches are made, and where they are."""
         height, width = self.values.shape[:2]
+        box = _grow(box, 2, height, width)
         box = self._to_border(box[0], height), self._to_border(box[1], width)
         source = _grow(box, 2, height, width)
-        samples = halve(_chroma_channels(self.values[source]))[halved(_inside(box, source))]
         margin = self._margin_px // 2
         margins = [
             (margin if part.start == 0 else 0, margin if part.stop == end else 0)
@@ -122,18 +162,14 @@ class FigurePlanes:
             slice(part.start // 2 + margin - before, part.stop // 2 + margin + after)
             for part, (before, after) in zip(box, margins, strict=True)
         ]
-        return (places[0], places[1]), self._with_margins(samples, box, margins, NO_CHROMA)
+        return Place(source, halved(_inside(box, source)), box, margins, (places[0], places[1]))
 
-    def _quads(self, channel: int, box: Box) -> tuple[Box, Picture]:
-        """Make all quads that hold a pixel of `box`, which has even bounds, and say where they are."""
+    def quads_place(self, box: Box) -> Place:
+        """Return how all quads that a change in `box` reaches are made, and where they are."""
         height, width = self.values.shape[:2]
+        box = _grow(box, _REACH, height, width)
         box = self._to_border(box[0], height), self._to_border(box[1], width)
         source = _grow(box, _REACH + 1, height, width)
-        samples = np.asarray(
-            cv2.extractChannel(self.values[source], channel), np.uint8
-        )  # numpy takes ten times as long
-        if self.scale == 2:
-            samples = enlarge(samples)
         used, places, margins, parts = [], [], [], []
         for part, whole, end in zip(box, source, (height, width), strict=True):
             first, last = max(part.start - 1, 0), min(part.stop + 1, end)
@@ -147,9 +183,22 @@ class FigurePlanes:
                     (last - 1) * self.scale + self.margin + after,
                 )
             )
-        samples = self._with_margins(samples[used[0], used[1]], (parts[0], parts[1]), margins, _NOTHING)
+        return Place(source, (used[0], used[1]), (parts[0], parts[1]), margins, (places[0], places[1]))
+
+    def _chroma(self, box: Box) -> tuple[Box, Picture]:
+        place = self.chroma_place(box)
+        samples = halve(_chroma_channels(self.values[place.source]))[place.used]
+        return place.places, self._with_margins(samples, place.part, place.margins, NO_CHROMA)
+
+    def _quads(self, channel: int, box: Box) -> tuple[Box, Picture]:
+        place = self.quads_place(box)
+        # numpy takes ten times as long
+        samples = np.asarray(cv2.extractChannel(self.values[place.source], channel), np.uint8)
+        if self.scale == 2:
+            samples = enlarge(samples)
+        samples = self._with_margins(samples[place.used], place.part, place.margins, NOTHING)
         apart = slice(None, -self.scale), slice(self.scale, None)
-        return (places[0], places[1]), np.asarray(cv2.merge([samples[y, x] for y in apart for x in apart]), np.uint8)
+        return place.places, np.asarray(cv2.merge([samples[y, x] for y in apart for x in apart]), np.uint8)
 
     def _with_margins(self, samples: Picture, box: Box, margins: list[tuple[int, int]], empty: Picture) -> Picture:
         """Let samples of `box` go on by so many beyond its upper and lower, left and right border, where the figure does.
@@ -161,16 +210,30 @@ class FigurePlanes:
             for count, edge in ((before, 0), (after, -1)):
                 if not count:
                     continue
-                alpha = (self.values[edge, :, 3] if axis == 0 else self.values[:, edge, 3])[box[1 - axis]]
-                if alpha.min() == 255:
+                share = self.margin_share(axis, edge, box, margins, samples.shape[1 - axis])
+                if share is None:
                     continue
                 beyond = slice(0, count) if edge == 0 else slice(-count, None)
                 strip = whole[beyond] if axis == 0 else whole[:, beyond]
-                line = cv2.resize(alpha[None], (samples.shape[1 - axis], 1), interpolation=cv2.INTER_NEAREST)[0]
-                share = np.pad(line, margins[1 - axis], mode="reflect").astype(np.float32) / 255
                 share = np.expand_dims(share, [axis, *range(2, strip.ndim)])
                 strip[:] = empty + share * (strip.astype(np.float32) - empty) + 0.5
         return whole
+
+    def margin_share(
+        self, axis: int, edge: int, box: Box, margins: list[tuple[int, int]], length: int
+    ) -> npt.NDArray[np.float32] | None:
+        """Compute how much of the figure goes on beyond a border of the picture, 0 to 1, along it; None where all of it does.
+
+        Args:
+            axis, edge: which border: 0 and 0 is the upper one, 1 and -1 the right one.
+            box, margins: of the samples, as in `Place`.
+            length: number of samples along the border, without the margins.
+        """
+        alpha = (self.values[edge, :, 3] if axis == 0 else self.values[:, edge, 3])[box[1 - axis]]
+        if alpha.min() == 255:
+            return None
+        line = cv2.resize(alpha[None], (length, 1), interpolation=cv2.INTER_NEAREST)[0]
+        return np.pad(line, margins[1 - axis], mode="reflect").astype(np.float32) / 255
 
     def _to_border(self, part: slice, end: int) -> slice:
         """Grow one side of a box up to a border near it, and inward so far as the mirrored margin of that border shows."""
@@ -180,10 +243,6 @@ class FigurePlanes:
         if stop > end - deep:
             start, stop = max(min(start, end - deep), 0) // 2 * 2, end
         return slice(start, stop)
-
-    def repainted(self) -> Iterator[tuple[Picture, Box, Picture]]:
-        """Each part of `luma`, `alpha` and `chroma` that `repaint` changed: the plane, the box, and what was there before."""
-        return ((plane, box, before) for plane, box, before in self._kept if plane is not self.values)
 
     def restore(self) -> None:
         """Undo all changes since the last call."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.device.choose import choose_sampler
 from stages.encode.drawing_helper import DrawnFrames
+from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.layers import Background
+from stages.encode.parallel import ParallelFrames, processes_for
 from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import make_surround
 from stages.face.placement import Placement
@@ -33,8 +37,8 @@ class BorderedFrames:
     def frames(self) -> Iterator[PlanarFrame]:
         """See `FrameSource`."""
         whole = self.still.copy()
-        for index in range(self.frame_count):
-            self.draw(index, whole)
+        for inner in self._source.frames():
+            self._insert(inner, whole)
             yield whole
 
     def draw(self, index: int, frame: PlanarFrame) -> None:
@@ -50,9 +54,44 @@ class BorderedFrames:
             target[slice(*rows), slice(*columns)] = plane
 
 
+@dataclass(frozen=True)
+class JobFrames:
+    """The frames of a job.
+
+    Attributes:
+        source: draws them.
+        sampled: returns where they were drawn and why; empty where the settings leave no choice.
+    """
+
+    source: FrameSource
+    sampled: Callable[[], str]
+
+
 def frames_of_job(ctx: Context) -> DrawnFrames:
-    """Make the source of a job's frames; see `Composer.for_job`."""
-    composer, place = Composer.for_job(ctx), Placement.of_job(ctx)
-    if place.fills:
-        return composer
-    return BorderedFrames(composer, place, make_surround(ctx, composer.portrait, place))
+    """Make the source of a job's frames, drawn by this process; see `Composer.for_job`."""
+    composer = Composer.for_job(ctx)
+    return _in_border(ctx, composer, composer)
+
+
+def shared_frames_of_job(ctx: Context) -> JobFrames:
+    """Make the source of a job's frames, drawn by a GPU or by several processes where the settings say so."""
+    composer = Composer.for_job(ctx)
+    choice = choose_sampler(ctx.settings, composer)
+    if choice.device is None:
+        return JobFrames(_shared(ctx, _in_border(ctx, composer, composer)), lambda: choice.why)
+    from stages.encode.device.frames import DeviceFrames
+
+    drawn = DeviceFrames(
+        composer, choice.device, choice.why, lambda first: _shared(ctx, composer, first), ctx.warnings.append
+    )
+    return JobFrames(_in_border(ctx, composer, drawn), lambda: drawn.sampled)
+
+
+def _shared(ctx: Context, frames: DrawnFrames, first: int = 0) -> FrameSource:
+    processes = processes_for(ctx.settings, frames, first)
+    return frames if processes == 1 and first == 0 else ParallelFrames(frames, processes, first)
+
+
+def _in_border(ctx: Context, composer: Composer, frames: DrawnFrames) -> DrawnFrames:
+    place = Placement.of_job(ctx)
+    return frames if place.fills else BorderedFrames(frames, place, make_surround(ctx, composer.portrait, place))

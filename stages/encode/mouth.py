@@ -97,6 +97,14 @@ class MouthOpening:
             softness[beyond] += 0.8 * outside
         return cls(x0, y0, x1, y1, top, bottom, middle, softness, blunt)
 
+    def side_at(self, points: FloatArray) -> FloatArray:
+        """The layer that each grid point belongs to, 0 (upper) to 1 (lower), extended beyond the box."""
+        columns = np.arange(self.left, self.right, dtype=np.float32)
+        middle, softness = (
+            np.interp(points[0, :, 0], columns, values).astype(np.float32) for values in (self.middle, self.softness)
+        )
+        return np.clip((points[:, :1, 1] - middle) * (1 / softness) + np.float32(0.5), 0, 1)
+
     def visible(self, above: float = 0.0, below: float = 0.0) -> MouthOpening | None:
         """The part of the box in which anything is visible between the lips, and so many px more; None if the mouth is shut."""
         open_ = self.lower > self.upper

@@ -19,7 +19,6 @@ from daemon.system.memory import release_free_memory
 from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, wait_for_any
 from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
-from stages.encode.torch_sampler import samples_on_gpu
 
 #: Minimum number of pixels, in all frames, for several processes: about a tenth of a second of drawing. Measured at 512 and 1080
 #: px, a helper costs 20 to 40 ms of processor time, so that it is worth while from about half of this on.
@@ -31,9 +30,9 @@ _GIVEN = 2
 _AHEAD = 3
 
 
-def processes_for(settings: Settings, source: FrameSource) -> int:
-    """Choose the number of processes that draw a video, the stage's own included; one where a GPU samples the frames."""
-    if source.width * source.height * source.frame_count < _MIN_PIXELS or samples_on_gpu(settings):
+def processes_for(settings: Settings, source: FrameSource, first: int = 0) -> int:
+    """Choose the number of processes that draw a video from the frame `first` on, the stage's own included."""
+    if source.width * source.height * (source.frame_count - first) < _MIN_PIXELS:
         return 1
     if settings.stages.encode.processes:
         return settings.stages.encode.processes
@@ -44,12 +43,12 @@ def processes_for(settings: Settings, source: FrameSource) -> int:
 
 
 class ParallelFrames:
-    """A frame source whose frames, those of `source`, are drawn by `processes` processes."""
+    """A frame source whose frames, those of `source` from `first` on, are drawn by `processes` processes."""
 
-    def __init__(self, source: DrawnFrames, processes: int) -> None:
+    def __init__(self, source: DrawnFrames, processes: int, first: int = 0) -> None:
         self.width, self.height, self.frame_count = source.width, source.height, source.frame_count
         self.transparent = source.transparent
-        self._source, self._processes = source, processes
+        self._source, self._processes, self._first = source, processes, first
 
     def frames(self) -> Iterator[PlanarFrame]:
         """See `FrameSource`.
@@ -73,8 +72,8 @@ class ParallelFrames:
 
     def _in_order(self, helpers: list[DrawingHelper], ring: list[PlanarFrame]) -> Iterator[PlanarFrame]:
         finished: set[int] = set()
-        given = 0  # so many frames are drawn or being drawn
-        for index in range(self.frame_count):
+        given = self._first  # so many frames are drawn or being drawn
+        for index in range(self._first, self.frame_count):
             end = min(
                 index + len(ring), self.frame_count
             )  # beyond it, a frame would overwrite one that is still needed

@@ -21,7 +21,7 @@ BLACK, NEUTRAL = 16, 128
 _KR, _KB = 0.2126, 0.0722
 _LUMA = np.array([_KB, 1 - _KB - _KR, _KR])  # of B, G, R
 #: From BGR, 0 to 255, to Y, Cb and Cr without their offsets.
-_MATRIX = np.stack(
+BGR_TO_YCC = np.stack(
     [
         _LUMA * 219 / 255,
         (np.array([1.0, 0.0, 0.0]) - _LUMA) / (2 * (1 - _KB)) * 224 / 255,
@@ -38,11 +38,11 @@ def to_ycc(picture: Picture) -> Picture:
     """
     if picture.shape[2] == 4 and np.asarray(cv2.extractChannel(picture, 3)).min() < 255:
         by_alpha, fixed = [BLACK / 255, 0, 0], [0, NEUTRAL, NEUTRAL]
-        matrix = np.vstack([np.column_stack([_MATRIX, by_alpha, fixed]), [0, 0, 0, 1, 0]])
+        matrix = np.vstack([np.column_stack([BGR_TO_YCC, by_alpha, fixed]), [0, 0, 0, 1, 0]])
         return np.asarray(cv2.transform(picture, matrix), np.uint8)
     # OpenCV's product of three channels with a matrix takes a tenth of the time of one of four.
     colours = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
-    converted = cv2.transform(colours, np.column_stack([_MATRIX, [BLACK, NEUTRAL, NEUTRAL]]))
+    converted = cv2.transform(colours, np.column_stack([BGR_TO_YCC, [BLACK, NEUTRAL, NEUTRAL]]))
     return np.asarray(cv2.cvtColor(converted, cv2.COLOR_BGR2BGRA), np.uint8)
 
 
@@ -149,7 +149,7 @@ class PlanarFrame:
             )
             for plane in (self.cb, self.cr)
         ]
-        inverse = np.linalg.inv(_MATRIX)
+        inverse = np.linalg.inv(BGR_TO_YCC)
         matrix = np.column_stack([inverse, -inverse @ np.array([BLACK, NEUTRAL, NEUTRAL])])
         colours = np.asarray(cv2.transform(cv2.merge([self.y, *full]), matrix), np.uint8)
         return np.asarray(cv2.merge([*cv2.split(colours), self.alpha]), np.uint8) if self.transparent else colours

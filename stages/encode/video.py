@@ -49,9 +49,8 @@ def make_video(ctx: Context) -> VideoFacts:
         ResultError: `picture-invalid`, `video-silent`.
     """
     from stages.encode.formats import format_for
-    from stages.encode.framing import frames_of_job
+    from stages.encode.framing import shared_frames_of_job
     from stages.encode.kept_video import KeptVideo
-    from stages.encode.parallel import ParallelFrames, processes_for
 
     timing = _timing_of_words(ctx)
     kept = KeptVideo(ctx, _tags(ctx, timing), ctx.manifest.captions == "burn" and bool(timing.words))
@@ -59,11 +58,12 @@ def make_video(ctx: Context) -> VideoFacts:
         _, captions = _make_captions(ctx, timing, (known["width"], known["height"]))
         ctx.progress(1.0)
         return {**cast("VideoFacts", known), "captions": captions}
-    frames = frames_of_job(ctx)
-    processes = processes_for(ctx.settings, frames)
-    facts = write_video(ctx, frames if processes == 1 else ParallelFrames(frames, processes))
-    video = format_for(ctx.manifest.video_format, ctx.manifest.codec, frames.transparent).file
+    frames = shared_frames_of_job(ctx)
+    facts = write_video(ctx, frames.source)
+    video = format_for(ctx.manifest.video_format, ctx.manifest.codec, frames.source.transparent).file
     kept.keep((video, _POSTER), facts, [told for told in ctx.warnings if told not in (_NO_WORDS_SAID, _NO_WORDS_KNOWN)])
+    if sampled := frames.sampled():
+        facts["sampled"] = sampled  # not kept: a job that takes the video over has drawn nothing
     return facts
 
 

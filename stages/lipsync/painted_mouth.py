@@ -107,15 +107,19 @@ class PaintedMouths:
         x1, y1, x2, y2 = self.where.roi
         return slice(y1, y2), slice(x1, x2)
 
+    def stored(self, frame: int) -> Picture:
+        """Read the stored rows of a frame's patch, BGR uint8 [256 - row, 256, 3]."""
+        # Not seek and read: processes that draw the same video share the position in the file.
+        stored = os.pread(self.pixels.fileno(), self.frame_bytes, frame * self.frame_bytes)
+        return np.frombuffer(stored, np.uint8).reshape(-1, SIDE, 3)
+
     def paint(self, frame: int, picture: Picture) -> None:
         """Paste a frame's patch into a BGR picture, in place."""
         strength = float(self.strength[frame])
         if strength <= 0:
             return
         patch = np.zeros((SIDE, SIDE, 3), np.uint8)
-        # Not seek and read: processes that draw the same video share the position in the file.
-        stored = os.pread(self.pixels.fileno(), self.frame_bytes, frame * self.frame_bytes)
-        patch[self.row :] = np.frombuffer(stored, np.uint8).reshape(-1, SIDE, 3)
+        patch[self.row :] = self.stored(frame)
         mask = self.where.mask if strength >= 1 else np.round(self.where.mask * strength).astype(np.uint8)
         paste_patch(picture, resize_to_box(patch, self.where.box), self.where, mask)
 

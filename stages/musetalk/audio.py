@@ -17,6 +17,7 @@ from stages.media.read_ahead import read_ahead
 from stages.media.resample import resample
 from stages.media.wav import WavError, WavReader, open_wav
 from stages.musetalk.audio_windows import WINDOW, gather_windows, position_table, step_count, window_starts
+from stages.musetalk.device import network_switches
 from stages.musetalk.mel import PIECE, RATE, log_mel
 from stages.musetalk.networks.whisper import WhisperEncoder
 
@@ -77,7 +78,8 @@ class AudioEncoder:
         if self._device.type == "cuda":
             # From pinned memory the copy waits for no work on the GPU.
             mel = torch.empty(mel.shape, pin_memory=True).copy_(mel)
-        states: Tensor = self._encoder(mel.to(self._device, non_blocking=True))[0, :steps]
+        with network_switches():  # else cuDNN would compute the convolutions in TF32
+            states: Tensor = self._encoder(mel.to(self._device, non_blocking=True))[0, :steps]
         return states
 
     @torch.inference_mode()

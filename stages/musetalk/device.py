@@ -72,5 +72,5 @@ def network_switches() -> contextlib.AbstractContextManager[None]:
         enabled=True,
         benchmark=True,  # shapes are fixed
         deterministic=False,
-        allow_tf32=False,  # float32 is used only after a lower precision failed
+        allow_tf32=False,  # float32 is used for the sound, and for pictures only after a lower precision failed
     )

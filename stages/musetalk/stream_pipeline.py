@@ -1,93 +1,21 @@
 """A pipeline for batches on the device: one batch is computed while the previous one is copied and used.
 
-The device has two queues. One computes and writes each result to a slot; the other copies slots to pinned host memory. A slot is
-reused only after it was copied. On a CPU both queues call their work directly, so that the same code runs there.
+The device has two queues (`stages.gpu.queues`). One computes and writes each result to a slot; the other copies slots to pinned
+host memory. A slot is reused only after it was copied.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stages.gpu.queues import QueueMark, WorkQueue, make_queues
 from stages.musetalk.forward import ForwardPass
 
 #: Number of slots between the two queues: one is filled while the other is copied.
 _SLOTS = 2
-
-
-class QueueMark(Protocol):
-    """A point in a queue."""
-
-    def synchronize(self) -> None:
-        """Wait until the queue has reached it."""
-
-
-class WorkQueue(Protocol):
-    """A queue whose work runs in order and asynchronously."""
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Append work."""
-
-    def mark(self) -> QueueMark:
-        """Return the point after all work appended so far."""
-
-    def wait(self, mark: QueueMark) -> None:
-        """Run no further work before another queue has reached `mark`."""
-
-
-class ImmediateQueue:
-    """A CPU's queue, which runs work as soon as it is appended. It is its own mark."""
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Run the work at once."""
-        work()
-
-    def mark(self) -> QueueMark:
-        """Return this queue: all its work is done."""
-        return self
-
-    def wait(self, mark: QueueMark) -> None:
-        """Wait for the other queue."""
-        mark.synchronize()
-
-    def synchronize(self) -> None:
-        """Return at once: all its work is done."""
-
-
-class CudaQueue:
-    """A queue on a CUDA stream."""
-
-    def __init__(self, stream: torch.cuda.Stream) -> None:
-        self._stream = stream
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Append work to the stream."""
-        with torch.cuda.stream(self._stream):
-            work()
-
-    def mark(self) -> torch.cuda.Event:
-        """Return an event that the stream records after the work appended so far."""
-        # Blocking: whoever waits for it sleeps, and takes no core from the drawing and the encoder.
-        event = torch.cuda.Event(blocking=True)
-        event.record(self._stream)
-        return event
-
-    def wait(self, mark: QueueMark) -> None:
-        """Let the stream wait for an event of another one; the caller does not wait."""
-        assert isinstance(mark, torch.cuda.Event)
-        self._stream.wait_event(mark)
-
-
-def make_queues(device: torch.device) -> tuple[WorkQueue, WorkQueue]:
-    """Make the queues for computing and for copying. The computing queue is the current stream, which made the tokens."""
-    if device.type != "cuda":
-        return ImmediateQueue(), ImmediateQueue()
-    return CudaQueue(torch.cuda.current_stream(device)), CudaQueue(torch.cuda.Stream(device))
 
 
 class PendingResult:

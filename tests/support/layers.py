@@ -36,6 +36,7 @@ MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "o
 #: are not collected for `make quick`.
 TORCH = (
     "tests/stages/musetalk/",
+    "tests/stages/encode/test_device_frames.py",
     "tests/stages/encode/test_torch_sampler.py",
     "tests/stages/generate/",
     "tests/stages/gpu/",

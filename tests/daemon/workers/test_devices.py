@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from daemon.config import Settings
 from daemon.config.gpu_devices import GPU_STAGES
 from daemon.errors import ConfigError, MachineError
+from daemon.events import Events
 from daemon.jobs.stages import stages_of_lane
 from daemon.system.gpu import Card
 from daemon.workers import devices as devices_module
 from daemon.workers.devices import Device, DeviceWatch, find_devices
+from daemon.workers.lanes import Lanes
+from daemon.workers.routes import Routes
 
 CARDS = [Card(str(n), f"GPU-{n}{n}{n}", "RTX", 2, 8, 0.0, 40.0) for n in (0, 1)]
 EVERY = frozenset(GPU_STAGES)
@@ -51,6 +55,22 @@ def test_stages_are_shared_out_and_what_no_gpu_is_named_for_runs_on_any() -> Non
 def test_without_a_gpu_there_is_one_slot_and_none_hides_them_all() -> None:
     assert found("all", []) == [("", None, EVERY)]
     assert found("none") == [("", "", EVERY)]
+
+
+@pytest.mark.parametrize(
+    ("value", "visible"),
+    [("all", None), ("none", None), ([1], "GPU-111"), ({1: ["tts"], 0: ["lipsync"]}, "GPU-111,GPU-000")],
+)
+def test_what_draws_videos_sees_the_gpus_that_are_named_and_no_other(
+    value: Any, visible: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a machine with two GPUs, when the lanes are made for a setting
+    monkeypatch.setattr("daemon.workers.lanes.cards_that_answer", lambda: CARDS)
+    settings = Settings.parse({"lanes": {"gpu": {"devices": value}}}, Path("config.yaml"))
+    machine = MagicMock(settings=settings)
+    lanes = Lanes(settings, machine, MagicMock(), Routes(settings), Events())
+    # Then the processes of the cpu lane see these GPUs
+    assert {slot.worker._cuda_devices for slot in lanes.cpu.slots} == {visible}  # type: ignore[attr-defined]
 
 
 def test_all_means_those_that_the_daemon_may_see() -> None:

@@ -28,12 +28,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs whose video was drawn."""
     names: list[str] = []
 
-    def frames(ctx: Context) -> Stripes:
+    def frames(ctx: Context) -> framing.JobFrames:
         names.append(ctx.job_dir.name)
-        return Stripes(ctx)
+        return framing.JobFrames(Stripes(ctx), lambda: "cuda:0")
 
-    monkeypatch.setattr(framing, "frames_of_job", frames)
-    monkeypatch.setattr("stages.encode.parallel.processes_for", lambda *_: 1)
+    monkeypatch.setattr(framing, "shared_frames_of_job", frames)
     monkeypatch.setattr("stages.encode.captions.place.FaceHeights.of_job", lambda _: None)
     return names
 
@@ -76,7 +75,9 @@ def test_captions_beside_the_video_leave_it_as_it_is(
     assert facts["why"] == "nothing that it follows from has changed"
     assert facts["captions"] == ("none" if captions == "none" else f"captions.{captions}")
     alone = prepared(tmp_path / "alone", captions=captions)
-    assert {**make_video(alone), "why": facts["why"], "taken_over": True} == facts
+    anew: dict[str, Any] = {**make_video(alone), "why": facts["why"], "taken_over": True}
+    assert anew.pop("sampled") == "cuda:0"  # nothing was drawn for the other one
+    assert anew == facts
     assert results(alone) == results(ctx)
     # And it can be the base of another one
     third = based(ctx, prepared(tmp_path / "third", captions="srt"))

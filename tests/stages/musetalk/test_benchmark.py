@@ -44,6 +44,8 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
     assert ours["partial_rows_frames_per_s"] > 0
     assert steps["measured"] == "steps"
     assert after["frames"] == end["frames"] > 0
+    for drawn in ("drawn_by_the_processor", "drawn_by_the_device"):
+        assert end[drawn]["encode_frames_per_s"] > end[drawn]["one_job_frames_per_s"] > 0
     # And each network came in by the door that jobs take
     assert set(loads) == {"musetalk"}
     assert len(loads) >= 3

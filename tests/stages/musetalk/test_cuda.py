@@ -120,9 +120,10 @@ def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of
 
 def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
     # Given the sound of a video on a GPU, and what the processor makes of it
-    speech, found, uploads = SpeechReader(INPUTS / "audio.wav"), [], []
+    speech, found, uploads, tf32 = SpeechReader(INPUTS / "audio.wav"), [], [], set()
     want = torch.cat(list(load_painter().audio_encoder.tokens(speech, 30, Fraction(25), 10)))
     encoder = load().audio_encoder
+    encoder._encoder.conv1.register_forward_hook(lambda *_: tf32.add(torch.backends.cudnn.allow_tf32))
     for batch in (10, 3):
         driver.card.uploads = 0
         found.append(torch.cat(list(encoder.tokens(speech, 30, Fraction(25), batch))).cpu())
@@ -131,6 +132,8 @@ def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(dr
     for tokens_of_all in found:
         assert torch.allclose(tokens_of_all, want, atol=1e-4)
     assert uploads == [1, 1]
+    # And no convolution was computed in TF32, which has three digits
+    assert tf32 == {False}
 
 
 def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,51 +9,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from stages.musetalk import stream_pipeline as carrying
+from stages.gpu.queues import WorkQueue
 from stages.musetalk.forward import ForwardPass, find_out_of_memory
 from stages.musetalk.painter import Painter
-from stages.musetalk.stream_pipeline import StreamPipeline, WorkQueue
+from stages.musetalk.stream_pipeline import StreamPipeline
+from tests.support.cuda.late_queues import Eager, Later
 from tests.support.stages.musetalk_golden import arrays, load_painter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Later:
-    """A queue of the device as slow as it may be: nothing is done before somebody waits for it."""
-
-    def __init__(self) -> None:
-        self.work: list[Callable[[], None]] = []
-        self.done = 0
-
-    def do(self, work: Callable[[], None]) -> None:
-        self.work.append(work)
-
-    def mark(self) -> Moment:
-        return Moment(self, len(self.work))
-
-    def wait(self, mark: carrying.QueueMark) -> None:
-        self.work.append(mark.synchronize)
-
-    def run(self, until: int) -> None:
-        while self.done < until:
-            self.done += 1
-            self.work[self.done - 1]()
-
-
-class Eager(Later):
-    """A queue that works as far ahead as it may."""
-
-    def do(self, work: Callable[[], None]) -> None:
-        super().do(work)
-        self.run(len(self.work))
-
-
-class Moment:
-    def __init__(self, queue: Later, place: int) -> None:
-        self.queue, self.place = queue, place
-
-    def synchronize(self) -> None:
-        self.queue.run(self.place)
 
 
 Results = list[npt.NDArray[np.uint8]]

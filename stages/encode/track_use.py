@@ -1,0 +1,59 @@
+"""What a motion track uses of a rig: the bounds of its head's movement, the zoom that hides them, and the fields that act."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.rig.head_bounds import REACH, Zoom, within_reach
+from stages.face.rig.rig import Rig
+from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+
+def bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
+    """A track whose head stays where the rig's fields are bounded."""
+    columns = [PARAMETERS.index(name) for name in names]
+    bounded = values.copy()
+    bounded[:, columns] = within_reach(values[:, columns], names)
+    return bounded
+
+
+def zoom_of(rig: Rig, track: MotionTrack) -> Zoom:
+    """The rig's zoom for a head that moves as far as is usual, in quarters of it for one that moves less."""
+    columns = [PARAMETERS.index(name) for name in rig.head_names]
+    reach = np.array([REACH[name] for name in rig.head_names], np.float32)
+    share = float(np.max(np.abs(track.values[:, columns]) / reach, initial=0.0))
+    return replace(rig.zoom, by=rig.zoom.by * min(math.ceil(4 * share) / 4, 1.0))
+
+
+def zoomed(picture: Picture, zoom: Zoom) -> Picture:
+    """A picture as large as before, that shows less."""
+    if not zoom.by:
+        return picture
+    matrix = np.array([[1 + zoom.by, 0, -zoom.by * zoom.x], [0, 1 + zoom.by, -zoom.by * zoom.y]])
+    size = picture.shape[1], picture.shape[0]
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+def used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tuple[list[str], FloatArray]:
+    """The parameters that are not always 0 in a track, and their fields."""
+    index = [i for i, name in enumerate(names) if np.any(values[:, PARAMETERS.index(name)])]
+    return [names[i] for i in index], fields[index]
+
+
+def lips_move(values: FloatArray, apart: FloatArray) -> bool:
+    """Whether a track, [frames, parameters], moves the lips.
+
+    `apart`: how the lower layer's fields that the track uses differ from the upper one's.
+    """
+    shapes = values[:, [PARAMETERS.index(name) for name in MOUTH]]
+    return bool(shapes.any() or apart.any())
