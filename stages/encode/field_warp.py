@@ -26,12 +26,11 @@ _PAD = 2
 #: so many steps; the first are plain ones.
 _CLOSE = 1 / 16
 _MOST_STEPS, _PLAIN_STEPS = 24, 4
-#: Width of the tiles, a multiple of every grid step and even in cells where a cell is no whole number of quads, and height of the
-#: strips, a multiple of twice every grid step; px.
+#: Width of the tiles, and height of the strips, px; multiples of every grid step, and of twice every odd one.
 _TILE_PX, _STRIP_PX = 12, 48
 #: Cells by which a displacement may change over half of a square in which the tiles' content is looked up.
 _BEYOND_SQUARE = 2
-#: Quads of Y and alpha, and samples of chroma, without a figure, as one number each: numpy copies those in a fraction of the time.
+#: Quads of Y and alpha and samples of chroma without a figure, as one number each: numpy copies these several times as fast.
 _EMPTY = (0, 0, int(NO_CHROMA.view(np.uint32)[0]))
 #: Pixels of a band: so many stay in the processor's cache.
 _BAND_PIXELS = 100_000
@@ -121,8 +120,8 @@ class FieldInverter:
             guess: about what the result is, which saves steps; by default the negative field.
         """
         toward = np.asarray(forward * np.float32(-1 / self._step), np.float32)  # in cells, like all that follows
-        start, share = (toward[self._within], 1.0) if guess is None else (guess, 1 / self._step)
-        places = np.asarray(cv2.scaleAdd(start, share, self._identity), np.float32)
+        start, scale = (toward[self._within], 1.0) if guess is None else (guess, 1 / self._step)
+        places = np.asarray(cv2.scaleAdd(start, scale, self._identity), np.float32)
         top, left, (bottom, right) = 0, 0, places.shape[:2]
         for count in range(_MOST_STEPS):
             rows, columns = slice(top, bottom), slice(left, right)
@@ -130,10 +129,8 @@ class FieldInverter:
             found = sample(toward, here)
             cv2.add(found, self._identity[rows, columns], found)
             apart = cv2.absdiff(found, here)
-            if count < _PLAIN_STEPS:
-                here[:] = found
-            else:
-                cv2.addWeighted(found, 0.5, here, 0.5, 0, here)
+            share = 1.0 if count < _PLAIN_STEPS else 0.5
+            cv2.addWeighted(found, share, here, 1 - share, 0, here)
             # As one channel, which is compared in a third of the time of two.
             far = _compare(apart.reshape(len(apart), -1), _CLOSE, cv2.CMP_GT)
             x, y, width, height = cv2.boundingRect(far)
@@ -142,8 +139,9 @@ class FieldInverter:
             top, bottom = top + y, top + y + height
             left, right = left + x // 2, left + (x + width + 1) // 2
         self.residual = float(cv2.norm(apart, cv2.NORM_INF)) * self._step
-        cv2.subtract(places, self._identity, places)
-        return np.asarray(cv2.multiply(places, self._step, places), np.float32)
+        places -= self._identity
+        places *= np.float32(self._step)
+        return places
 
 
 @dataclass(frozen=True)
@@ -251,16 +249,15 @@ class FigureSampler:
         inside = ((column >= first[:, None]) & (column < stop[:, None]))[strip]
         kinds = [kind for part in tiles for kind in (part.shown, part.mixed, part.empty)]
         marked = np.concatenate([shown, shown & ~whole, inside & ~shown])
-        number, start, end = _runs(marked)
-        kind, strip_number = np.divmod(number, len(shown))
+        rows, start, end = _runs(marked)
+        kind, strip_number = np.divmod(rows, len(shown))
         band, row = np.divmod(strip_number, self._strips)
         left = first[band]
         quads = np.stack([row * (_STRIP_PX // 2), (start - left) * (_TILE_PX // 2), (end - left) * (_TILE_PX // 2)])
         for index, (top, before, after) in zip((3 * band + kind).tolist(), quads.T.tolist(), strict=True):
             kinds[index].append((slice(top, top + _STRIP_PX // 2), slice(before, after)))
-        composed = _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even)
-        for part, start, end in zip(*(found.tolist() for found in composed), strict=True):
-            tiles[part].composed.append((start, end))
+        for number, *ends in _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even).T.tolist():
+            tiles[number].composed.append((ends[0], ends[1]))
         return tiles
 
     def _draw_tiles(self, quads: FloatArray, band: int, tiles: BandTiles, frame: PlanarFrame) -> None:
@@ -368,12 +365,12 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Pict
     return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)
 
 
-def _runs(marks: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows, the first columns and those one past the last of all runs of marked tiles, [rows, columns]."""
+def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """The rows, the first columns and those one past the last of all runs of marked tiles, [rows, columns]: [3, runs]."""
     beside = np.zeros((marks.shape[0], marks.shape[1] + 2), bool)
     beside[:, 1:-1] = marks
     rows, ends = np.nonzero(beside[:, 1:] != beside[:, :-1])
-    return rows[::2], ends[::2], ends[1::2]
+    return np.stack([rows[::2], ends[::2], ends[1::2]])
 
 
 def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: FloatArray) -> FloatArray:
@@ -386,15 +383,17 @@ def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: Floa
     return np.asarray(values, np.float32).reshape(*points.shape[:-1], field.shape[-1])
 
 
-def field_in_box(field: FloatArray, cells: CellBlock, step: int, box: Box) -> FloatArray:
-    """The same at all pixels of a box, [height, width, channels]: many times as fast."""
+def field_in_box(
+    field: FloatArray, cells: CellBlock, step: int, box: Box, plus: FloatArray | None = None
+) -> FloatArray:
+    """The same, with the field `plus` added, at all pixels of a box, [height, width, channels]: many times as fast."""
     used, beyond, inside = [], [], []
     for part, first, end in zip(box, (cells.top, cells.left), cells.shape, strict=True):
         start, stop = part.start // step - first - 1, -(-part.stop // step) - first + 1
         beyond.append((max(-start, 0), max(stop - end, 0)))
         used.append(slice(min(max(start, 0), end - 1), max(min(stop, end), 1)))
         inside.append(slice(part.start - (start + first) * step, part.stop - (start + first) * step))
-    part_of_it = field[used[0], used[1]]
+    part_of_it = field[tuple(used)] if plus is None else cv2.add(field[tuple(used)], plus[tuple(used)])
     if any(map(any, beyond)):
         part_of_it = np.asarray(cv2.copyMakeBorder(part_of_it, *beyond[0], *beyond[1], cv2.BORDER_REPLICATE))
     fine = cv2.resize(part_of_it, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)

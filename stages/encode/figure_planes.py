@@ -156,6 +156,8 @@ class FigurePlanes:
 
         `empty` is the sample of no figure.
         """
+        if not any(map(any, margins)):
+            return samples
         whole = np.asarray(cv2.copyMakeBorder(samples, *margins[0], *margins[1], _OUTSIDE), np.uint8)
         for axis, (before, after) in enumerate(margins):
             for count, edge in ((before, 0), (after, -1)):
