@@ -353,7 +353,7 @@ class Composer:
         """
         upper_back, lower_change = backward
         step, box = self._rig.step, opening.slices
-        upper = field_in_box(upper_back + self._near_points, self._near, step, box)
+        upper = field_in_box(upper_back, self._near, step, box, self._near_points)
         change = field_in_box(lower_change, self._apart, step, box)
         side = opening.side()
         places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
@@ -376,10 +376,9 @@ class Composer:
             self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = on_colours(
-                    visible.cover(OPEN_SLIT * visible.blunt * self._rig.frame.unit) * np.float32(state.speaking)
-                )
-                seen += cover * (self._paint_interior(parameters, visible, head, state) - seen)
+                cover = on_colours(visible.cover(OPEN_SLIT * visible.blunt * self._rig.frame.unit))
+                beyond = cv2.subtract(self._paint_interior(parameters, visible, head, state), seen)
+                cv2.add(seen, cv2.multiply(beyond, cover, beyond, state.speaking), seen)
             drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
             cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)
             lips = np.asarray(drawn, np.uint8)

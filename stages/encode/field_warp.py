@@ -26,10 +26,12 @@ _PAD = 2
 #: so many steps; the first are plain ones.
 _CLOSE = 1 / 16
 _MOST_STEPS, _PLAIN_STEPS = 24, 4
-#: Width of the tiles, and height of the strips, px; multiples of twice every grid step.
-_TILE_PX, _STRIP_PX = 24, 48
+#: Width of the tiles, and height of the strips, px; multiples of every grid step, and of twice every odd one.
+_TILE_PX, _STRIP_PX = 12, 48
 #: Cells by which a displacement may change over half of a square in which the tiles' content is looked up.
 _BEYOND_SQUARE = 2
+#: Quads of Y and alpha and samples of chroma without a figure, as one number each: numpy copies these several times as fast.
+_EMPTY = (0, 0, int(NO_CHROMA.view(np.uint32)[0]))
 #: Pixels of a band: so many stay in the processor's cache.
 _BAND_PIXELS = 100_000
 
@@ -118,16 +120,17 @@ class FieldInverter:
             guess: about what the result is, which saves steps; by default the negative field.
         """
         toward = np.asarray(forward * np.float32(-1 / self._step), np.float32)  # in cells, like all that follows
-        places: FloatArray = self._identity + (
-            toward[self._within] if guess is None else guess * np.float32(1 / self._step)
-        )
+        start, scale = (toward[self._within], 1.0) if guess is None else (guess, 1 / self._step)
+        places = np.asarray(cv2.scaleAdd(start, scale, self._identity), np.float32)
         top, left, (bottom, right) = 0, 0, places.shape[:2]
         for count in range(_MOST_STEPS):
             rows, columns = slice(top, bottom), slice(left, right)
             here = places[rows, columns]
-            found = cv2.add(sample(toward, here), self._identity[rows, columns])
+            found = sample(toward, here)
+            cv2.add(found, self._identity[rows, columns], found)
             apart = cv2.absdiff(found, here)
-            here[:] = found if count < _PLAIN_STEPS else (found + here) * np.float32(0.5)
+            share = 1.0 if count < _PLAIN_STEPS else 0.5
+            cv2.addWeighted(found, share, here, 1 - share, 0, here)
             # As one channel, which is compared in a third of the time of two.
             far = _compare(apart.reshape(len(apart), -1), _CLOSE, cv2.CMP_GT)
             x, y, width, height = cv2.boundingRect(far)
@@ -182,16 +185,16 @@ class FigureSampler:
         #: Strips in a band.
         self._strips = max(1, round(_BAND_PIXELS / (self.right - self.left) / _STRIP_PX))
         self._tile = self._strips * _STRIP_PX // step, _TILE_PX // step  # cells
-        #: The rows and columns of cells at which the tiles' content is looked up, in the middle of squares of so many cells; and
+        #: The rows and columns of cells at which the tiles' content is looked up, in the middle of squares as wide as a tile; and
         #: where they are in the coverage, in which all that a square may show is seen.
-        square = self._tile[1] // 2
+        square = self._tile[1]
         rows, columns = (np.minimum(np.arange(0, side, square) + square // 2, side - 1) for side in cells.shape)
         self._looked_up = rows[:, None], columns
         x, y = np.meshgrid(columns + cells.left + beyond, rows + cells.top + beyond)
         self._looked_up_at = np.dstack([x, y]).astype(np.float32)
         self._coverage = _coverage(planes, step, beyond, square // 2 + _BEYOND_SQUARE)
-        #: The starts of the strips and of the tiles in the squares.
-        self._starts = np.arange(0, len(rows), _STRIP_PX // step // square), np.arange(0, len(columns), 2)
+        #: The first row of squares of each strip.
+        self._starts = np.arange(0, len(rows), _STRIP_PX // step // square)
         most = self._strips * _STRIP_PX // 2, (self.right - self.left) // 2  # quads in a band
         self._in_chroma = np.empty((*most, 2), np.float32)
         self._luma, self._alpha, self._chroma = (np.empty((*most, 4), np.uint8) for _ in range(3))
@@ -235,31 +238,26 @@ class FigureSampler:
         )
         cv2.scaleAdd(places, 1 / self._step, self._looked_up_at, places)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
-        rows, columns = self._starts
-        lowest = np.minimum.reduceat(np.minimum.reduceat(found[..., 0], rows, axis=0), columns, axis=1)
-        highest = np.maximum.reduceat(np.maximum.reduceat(found[..., 1], rows, axis=0), columns, axis=1)
+        lowest = np.minimum.reduceat(found[..., 0], self._starts, axis=0)
+        highest = np.maximum.reduceat(found[..., 1], self._starts, axis=0)
         shown, whole = highest > 0, lowest == 255
         bands = np.arange(0, len(shown), self._strips)
         used, even = np.logical_or.reduceat(shown, bands, axis=0), np.logical_and.reduceat(whole, bands, axis=0)
         first, stop = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
         tiles = [BandTiles(*bounds) for bounds in zip(first.tolist(), stop.tolist(), strict=True)]
-        height, width = _STRIP_PX // 2, _TILE_PX // 2
         column, strip = np.arange(used.shape[1]), np.arange(len(shown)) // self._strips
         inside = ((column >= first[:, None]) & (column < stop[:, None]))[strip]
-        kinds = [(part.shown, part.mixed, part.empty) for part in tiles]
+        kinds = [kind for part in tiles for kind in (part.shown, part.mixed, part.empty)]
         marked = np.concatenate([shown, shown & ~whole, inside & ~shown])
-        for number, start, end in _runs(marked):
-            kind, strip_number = divmod(number, len(shown))
-            band, row = divmod(strip_number, self._strips)
-            first_column = tiles[band].first
-            kinds[band][kind].append(
-                (
-                    slice(row * height, (row + 1) * height),
-                    slice((start - first_column) * width, (end - first_column) * width),
-                )
-            )
-        for band, start, end in _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even):
-            tiles[band].composed.append((start, end))
+        rows, start, end = _runs(marked)
+        kind, strip_number = np.divmod(rows, len(shown))
+        band, row = np.divmod(strip_number, self._strips)
+        left = first[band]
+        quads = np.stack([row * (_STRIP_PX // 2), (start - left) * (_TILE_PX // 2), (end - left) * (_TILE_PX // 2)])
+        for index, (top, before, after) in zip((3 * band + kind).tolist(), quads.T.tolist(), strict=True):
+            kinds[index].append((slice(top, top + _STRIP_PX // 2), slice(before, after)))
+        for number, *ends in _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even).T.tolist():
+            tiles[number].composed.append((ends[0], ends[1]))
         return tiles
 
     def _draw_tiles(self, quads: FloatArray, band: int, tiles: BandTiles, frame: PlanarFrame) -> None:
@@ -298,7 +296,8 @@ class FigureSampler:
         for part in tiles.mixed:
             sample_into(self._planes.alpha, places[part], alpha[part])
         for part in tiles.empty:
-            luma[part], alpha[part], chroma[part] = 0, 0, NO_CHROMA
+            for plane, nothing in zip(planes, _EMPTY, strict=True):
+                plane.view(np.uint32)[..., 0][part] = nothing
 
     def _box_of(self, band: int, first: int, last: int) -> Box:
         """Rows and columns in the frame of the tiles `first` to `last` of a band."""
@@ -366,12 +365,12 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Pict
     return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)
 
 
-def _runs(marks: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """The row, the first column and one past the last of each run of marked tiles, [rows, columns]."""
-    beside = np.zeros((marks.shape[0], marks.shape[1] + 2), np.int8)
+def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """The rows, the first columns and those one past the last of all runs of marked tiles, [rows, columns]: [3, runs]."""
+    beside = np.zeros((marks.shape[0], marks.shape[1] + 2), bool)
     beside[:, 1:-1] = marks
-    rows, ends = (found.tolist() for found in np.nonzero(np.diff(beside)))
-    return list(zip(rows[::2], ends[::2], ends[1::2], strict=True))
+    rows, ends = np.nonzero(beside[:, 1:] != beside[:, :-1])
+    return np.stack([rows[::2], ends[::2], ends[1::2]])
 
 
 def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: FloatArray) -> FloatArray:
@@ -384,15 +383,17 @@ def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: Floa
     return np.asarray(values, np.float32).reshape(*points.shape[:-1], field.shape[-1])
 
 
-def field_in_box(field: FloatArray, cells: CellBlock, step: int, box: Box) -> FloatArray:
-    """The same at all pixels of a box, [height, width, channels]: many times as fast."""
+def field_in_box(
+    field: FloatArray, cells: CellBlock, step: int, box: Box, plus: FloatArray | None = None
+) -> FloatArray:
+    """The same, with the field `plus` added, at all pixels of a box, [height, width, channels]: many times as fast."""
     used, beyond, inside = [], [], []
     for part, first, end in zip(box, (cells.top, cells.left), cells.shape, strict=True):
         start, stop = part.start // step - first - 1, -(-part.stop // step) - first + 1
         beyond.append((max(-start, 0), max(stop - end, 0)))
         used.append(slice(min(max(start, 0), end - 1), max(min(stop, end), 1)))
         inside.append(slice(part.start - (start + first) * step, part.stop - (start + first) * step))
-    part_of_it = field[used[0], used[1]]
+    part_of_it = field[tuple(used)] if plus is None else cv2.add(field[tuple(used)], plus[tuple(used)])
     if any(map(any, beyond)):
         part_of_it = np.asarray(cv2.copyMakeBorder(part_of_it, *beyond[0], *beyond[1], cv2.BORDER_REPLICATE))
     fine = cv2.resize(part_of_it, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)

@@ -48,6 +48,8 @@ class GazePainter:
         x, y = eyeball.origin
         self.slices = slice(y, y + height), slice(x, x + width)
         self._eye = eyeball
+        #: The px that the surface moves, to the right and down, for one eye width of gaze to the eye's right, and down.
+        self._axes = (eyeball.axes * eyeball.eye_width).tolist()
         # With a fourth channel, which stays as it is, so that the portrait's box needs no conversion.
         # Enlarged, so that linear interpolation is enough.
         planes = [enlarge(np.ascontiguousarray(plane)) for plane in cv2.split(eyeball.ball)[::-1]]
@@ -74,7 +76,7 @@ class GazePainter:
         """
         if max(abs(x), abs(y)) * self._eye.eye_width < _LEAST_PX:
             return None
-        right, down = (np.array([x, y]) @ self._eye.axes * self._eye.eye_width).tolist()
+        right, down = (x * across + y * along for across, along in zip(*self._axes, strict=True))
         places = np.asarray(cv2.scaleAdd(self._along[0], -right, self._points), np.float32)
         cv2.scaleAdd(self._along[1], -down, places, places)
         turned = sample(self._ball, places)

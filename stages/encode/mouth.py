@@ -144,13 +144,11 @@ class MouthOpening:
 
     def seam(self, side: FloatArray) -> tuple[npt.NDArray[np.intp], ...]:
         """The pixels between the corners that lie on the cut between both layers: their rows and columns."""
-        inside = np.flatnonzero(self.softness < 1)
-        if not len(inside):
-            return inside, inside
-        first = int(inside[0])
-        cut = side[:, first : int(inside[-1]) + 1]
-        rows, columns = np.nonzero((cut > 0) & (cut < 1))
-        return rows, columns + first
+        columns = np.flatnonzero(self.softness < 1)  # in these the layers blend over less than a px: in one row at most
+        rows = np.clip(np.rint(self.middle[columns]).astype(np.intp) - self.top, 0, len(side) - 1)
+        share = side[rows, columns]
+        blended = (share > 0) & (share < 1)
+        return rows[blended], columns[blended]
 
     def cover(self, slit: float = 1e-3) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across.
@@ -162,7 +160,9 @@ class MouthOpening:
         found = np.minimum(rows + np.float32(0.5), lower)
         found -= np.maximum(rows - np.float32(0.5), upper)
         clear = _SLIT_COVER + (1 - _SLIT_COVER) * np.clip((self.lower - self.upper) / max(slit, 1e-3), 0, 1)
-        return np.asarray(np.clip(found, 0, 1, out=found).mean(axis=0) * clear.astype(np.float32), np.float32)
+        np.clip(found, 0, 1, out=found)
+        total = cv2.add(cv2.add(found[0], found[1]), found[2])  # numpy's mean takes three times as long
+        return np.asarray(total * (clear / 3).astype(np.float32), np.float32)
 
 
 class InteriorPainter:
