@@ -25,7 +25,7 @@ from daemon.errors import (
     shorten,
 )
 from daemon.jobs.facts import StageFacts
-from daemon.system.stored_json import StoredAs
+from daemon.system.json_files import StoredAs
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)

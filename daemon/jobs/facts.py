@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict, cast
 
 from daemon.jobs.stages import BY_NAME
-from daemon.system.stored_json import StoredAs
+from daemon.system.json_files import StoredAs
 
 
 class Output(TypedDict):

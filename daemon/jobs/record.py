@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, TypeAdapter
 from daemon.errors import AvatarError, ErrorText, Fault, MachineError
 from daemon.jobs.facts import JobFacts, Outputs
 from daemon.jobs.stages import BY_NAME, Stage
-from daemon.system.stored_json import StoredAs
+from daemon.system.json_files import StoredAs
 
 #: An owner, and a folder of theirs, or a batch.
 Line = tuple[str, str]
