@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -47,6 +47,14 @@ MACHINE_ERRNOS = frozenset(
 )
 
 
+class ErrorText(TypedDict):
+    """An error as JSON files and answers contain it; see `AvatarError`."""
+
+    code: str
+    message: str
+    hint: str
+
+
 class AvatarError(Exception):
     """Base class of all errors with a code.
 
@@ -70,7 +78,7 @@ class AvatarError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> ErrorText:
         """Return code, message and hint, as JSON files and answers contain them."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 

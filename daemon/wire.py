@@ -24,6 +24,8 @@ from daemon.errors import (
     first_invalid,
     shorten,
 )
+from daemon.jobs.facts import StageFacts
+from daemon.system.json_files import StoredAs
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
@@ -198,7 +200,7 @@ class StageResult(_Record):
         warnings: sentences for people.
     """
 
-    facts: dict[str, Any]
+    facts: Annotated[StageFacts, StoredAs(dict[str, Any])]
     warnings: list[str]
 
 

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.errors import MachineError
+from daemon.jobs.facts import Output
 from daemon.system import fs, subfolders
 from daemon.system.json_files import replace_json
 from daemon.system.mount_guard import MountGuard
 from stages.context import Context
-from stages.facts import DeliveryFacts, Output
+from stages.facts import DeliveryFacts
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
+from daemon.jobs.facts import Output
+
 
 class RefusedPicture(TypedDict):
     """A generated picture that cannot be animated: its seed, and the code and message of the error."""
@@ -217,14 +219,6 @@ class MediaFacts(TypedDict):
     duration_s: float
     tracks: Mapping[str, int]
     damaged: bool
-
-
-class Output(TypedDict):
-    """One result in the outbox: its file name, its size in bytes, and the hexadecimal digest of its content."""
-
-    file: str
-    bytes: int
-    sha256: str
 
 
 class DeliveryFacts(TypedDict):

@@ -21,12 +21,12 @@ from pydantic import BaseModel
 from daemon.cli import cli
 from daemon.config import Settings
 from daemon.errors import JobError
+from daemon.jobs.facts import Output
 from daemon.jobs.record import Job
 from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.status_fields import STATUS_FIELDS
 from daemon.queue.awaited_files import COPIED_AGAIN
-from stages.facts import Output
 from tests.support.daemon.intake import COMPANION_WAIT_S, Room
 
 ROOT = Path(__file__).resolve().parent.parent

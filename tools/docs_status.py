@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from daemon.errors import JobError
-from daemon.jobs.facts import JobFacts
+from daemon.jobs.facts import JobFacts, StageFacts
 from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import REFUSED, Job
@@ -147,7 +147,7 @@ def _examples() -> list[tuple[str, dict[str, Any]]]:
     )
     queued = status_of(job, eta_s=31.4, position=3)
     job.state, job.stage, job.finished = "done", "deliver", 1767323051.9
-    job.facts = JobFacts({"tts": dict(_SPEECH_FACTS)})
+    job.facts = JobFacts({"tts": cast(StageFacts, _SPEECH_FACTS)})
     job.timings = {"tts": {"wait": 3.02, "run": 1.81}, "deliver": {"wait": 0.01, "run": 0.04}}
     job.outputs = {"outputs": [{"file": "hello.wav", "bytes": 115244, "sha256": "9f86…"}]}
     done = status_of(job)

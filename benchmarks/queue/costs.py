@@ -27,7 +27,7 @@ from benchmarks import ROOT
 from benchmarks.programs import start_program
 from daemon.config import Settings
 from daemon.events import Events
-from daemon.jobs.facts import JobFacts
+from daemon.jobs.facts import JobFacts, StageFacts
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.queue.ready_queue import ReadyQueue
@@ -54,7 +54,7 @@ def new_job(number: int) -> Job:
     manifest = {"kind": "video", "text": TEXT, "image": "portrait.png", "motion": {"head": 1.0, "blink": 1.0}}
     job = Job(f"job-20260101T000000Z-{number:08x}", f"name{number}", f"name{number}.yaml", manifest=manifest)
     job.stages, job.stage, job.accepted, job.since = STAGES, "tts", time.time(), time.time()
-    face = {"engine": "mediapipe", "faces_found": 1, "face_px": 512, "width": 720, "height": 720}
+    face: StageFacts = {"engine": "mediapipe", "width": 720, "height": 720}
     job.facts = JobFacts(stages={"face": face})
     job.timings = {"face": {"wait": 0.1, "run": 0.5}}
     return job

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import yaml
 
+from daemon.errors import JobError
 from daemon.history import store
 from daemon.history.database import FILE, close_cleanly, open_to_write, set_meta
 from daemon.history.entry import Entry
@@ -73,7 +74,7 @@ def make_job(chance: random.Random, number: int, vocabulary: list[str]) -> Job:
         timings={"tts": {"wait": 1.0, "run": 2.5}},
     )
     if failed:
-        job.error = {"code": chance.choice(["text-unspeakable", "face-missing"]), "message": "no", "fault": "job"}
+        job.set_error(JobError(chance.choice(["text-unspeakable", "face-missing"]), "no"), "tts")
     return job
 
 

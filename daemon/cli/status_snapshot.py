@@ -143,13 +143,12 @@ def _ended(shell: Shell) -> Iterator[Job]:
 
 
 def _ending(job: Job) -> dict[str, Any]:
-    error = job.error or {}
     return {
         "job": job.id,
         "name": job.name,
         "state": job.state,
         "finished": iso(job.finished),
         "took_s": round(job.finished - job.accepted, 1) if job.finished else None,
-        "code": error.get("code"),
-        "fault": error.get("fault"),
+        "code": job.error and job.error.get("code"),
+        "fault": job.error and job.error.get("fault"),
     }

@@ -13,7 +13,7 @@ from daemon.events import Events
 from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.iso_time import iso
-from daemon.jobs.record import FINISHED, JOB_ID, Job
+from daemon.jobs.record import FINISHED, JOB_ID, Held, Job
 from daemon.jobs.untrusted import printable
 from daemon.outbox.status_file import next_step, status_of
 from daemon.outbox.way_back import put_request, why_no_retry
@@ -146,7 +146,7 @@ class Operations:
     async def _hold(self, request: Request) -> str:
         job_id = _job_id(request)
         if self._waits(job_id):
-            held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
+            held: Held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
             waiting = await self._disk.run(self._admission.hold, job_id, held)
             return f"{waiting.name} is held: it is taken in when its files are there, and starts when it is released."
         if (batch := self._batches.running(job_id)) is not None:

@@ -30,7 +30,7 @@ from daemon.intake.scanner import InboxScanner
 from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.batch.table import TABLE_ENDINGS
-from daemon.jobs.record import Job, new_job_id
+from daemon.jobs.record import Held, Job, new_job_id
 from daemon.outbox.outbox import Outbox
 from daemon.queue.free_space import available_bytes
 from daemon.queue.ready_queue import ReadyQueue
@@ -241,7 +241,7 @@ class Admission:
         """Return whether a manifest waits and people were told so; `name`: its path below the inbox."""
         return name in self._waiting
 
-    def hold(self, job_id: str, held: dict[str, Any] | None) -> Job:
+    def hold(self, job_id: str, held: Held | None) -> Job:
         """Hold a manifest that waits, so that its jobs are held from their first moment; None: release it. Durable.
 
         Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from daemon.events import Events
 from daemon.intake.drop import Drop
@@ -17,7 +17,7 @@ from daemon.intake.fair_queue import Turn
 from daemon.intake.jobs.job_builder import Post
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts, WaitStart
-from daemon.jobs.record import Job, new_job_id
+from daemon.jobs.record import Held, Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.outbox import Outbox
@@ -79,12 +79,12 @@ class WaitingManifests:
         known = self._known.get(name)
         return known.id if known else None
 
-    def held(self, name: str) -> dict[str, Any] | None:
+    def held(self, name: str) -> Held | None:
         """Return who holds a manifest that waits, why and since when; None where nobody does."""
         known = self._known.get(name)
         return known.held if known else None
 
-    def hold(self, name: str, held: dict[str, Any] | None) -> Job:
+    def hold(self, name: str, held: Held | None) -> Job:
         """Note durably that the jobs of a manifest that waits are held from their first moment; None: that they are not."""
         job = self._known[name]
         before, job.held = job.held, held

@@ -5,9 +5,45 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypedDict, cast
 
 from daemon.jobs.stages import BY_NAME
+from daemon.system.json_files import StoredAs
+
+
+class Output(TypedDict):
+    """One result in the outbox: its path below it, its size in bytes, and the hexadecimal digest of its content."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Outputs(TypedDict, total=False):
+    """The results of a job, the main one last; empty until they are delivered."""
+
+    outputs: list[Output]
+
+
+class StageFacts(Outputs, total=False):
+    """What the daemon reads of that which a stage reported. Each stage has some of these, and others, which are stored and shown
+    as they are: see `stages.facts`.
+    """
+
+    rows: int
+    speech_s: float
+    engine: str
+    engines: Mapping[str, str]
+    width: int
+    height: int
+    audio_s: float
+    duration_s: float
+    taken_over: bool
+    frames: int
+    voice: str
+    licence: str
+    why: str
+    profile: str
 
 
 @dataclass(slots=True)
@@ -97,7 +133,7 @@ class JobFacts:
         batch: of a batch whose rows have become jobs, or do: how far it has come.
     """
 
-    stages: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    stages: Annotated[dict[str, StageFacts], StoredAs(dict[str, dict[str, Any]])] = field(default_factory=dict)
     sources: dict[str, SourceFile] = field(default_factory=dict)
     restart: list[str] | None = None
     path: str | None = None
@@ -111,7 +147,7 @@ class JobFacts:
     row: RowOf | None = None
     batch: BatchCounts | None = None
 
-    def of(self, stage: str) -> Mapping[str, Any]:
+    def of(self, stage: str) -> StageFacts:
         """Return what a stage reported; empty until it has finished."""
         return self.stages.get(stage, {})
 
@@ -145,7 +181,7 @@ class JobFacts:
         try:
             restart, since = data.get("restart"), data.get("waits_since")
             return cls(
-                stages={name: dict(data[name]) for name in BY_NAME if name in data},
+                stages={name: cast(StageFacts, dict(data[name])) for name in BY_NAME if name in data},
                 sources={
                     str(name): SourceFile(str(source["path"]), source["file"], float(source["still_s"]))
                     for name, source in data.get("sources", {}).items()

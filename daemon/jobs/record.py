@@ -11,13 +11,14 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypedDict, Unpack
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from daemon.errors import AvatarError, MachineError
-from daemon.jobs.facts import JobFacts
+from daemon.errors import AvatarError, ErrorText, Fault, MachineError
+from daemon.jobs.facts import JobFacts, Outputs
 from daemon.jobs.stages import BY_NAME, Stage
+from daemon.system.json_files import StoredAs
 
 #: An owner, and a folder of theirs, or a batch.
 Line = tuple[str, str]
@@ -80,6 +81,59 @@ def _job_adapter() -> TypeAdapter[Job]:
     return TypeAdapter(Job)
 
 
+class JobErrorRecord(ErrorText):
+    """Why a job failed or was cancelled, as `job.json` and the status file have it.
+
+    Attributes:
+        stage: in which it failed; None: in no stage; `REFUSED`: before it was taken in.
+    """
+
+    fault: Fault
+    stage: str | None
+
+
+class Held(TypedDict):
+    """Who holds a job, why, and since when, in seconds since the epoch."""
+
+    by: str
+    reason: str
+    since: float
+
+
+class EventData(TypedDict, total=False):
+    """What an entry of a job's history says beside its time and event. Each event has some of these.
+
+    Attributes:
+        by: who asked for it; `reason`: what they gave as one.
+        before, now: a priority that was changed.
+        batch, row: name of the batch that the job was made for, and number of the row.
+        stage: in which it happened.
+        code, message: of an error; `traceback`, and `log`: the last lines that a worker wrote.
+        files: paths of files in the inbox; `late`: True where they changed after the job had begun.
+    """
+
+    by: str
+    reason: str
+    before: int
+    now: int
+    batch: str
+    row: int
+    stage: str | None
+    code: str
+    message: str
+    traceback: str
+    log: list[str]
+    files: list[str]
+    late: bool
+
+
+class HistoryEntry(EventData):
+    """One event in the life of a job, with its time in seconds since the epoch."""
+
+    at: float
+    event: str
+
+
 @dataclass(slots=True)
 class StageRun:
     """One attempt at a stage that has ended.
@@ -133,13 +187,13 @@ class Job:
     crashes: int = 0
     interruptions: int = 0
     not_before: float = 0.0
-    error: dict[str, Any] | None = None
+    error: Annotated[JobErrorRecord | None, StoredAs(dict[str, Any] | None)] = None
     facts: Annotated[JobFacts, BeforeValidator(JobFacts.parse)] = field(default_factory=JobFacts)
     timings: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    held: dict[str, Any] | None = None
-    outputs: dict[str, Any] = field(default_factory=dict)
+    history: Annotated[list[HistoryEntry], StoredAs(list[dict[str, Any]])] = field(default_factory=list)
+    held: Annotated[Held | None, StoredAs(dict[str, Any] | None)] = None
+    outputs: Annotated[Outputs, StoredAs(dict[str, Any])] = field(default_factory=Outputs)
     runs: list[StageRun] = field(default_factory=list)
 
     @property
@@ -162,16 +216,17 @@ class Job:
         """Whether it was taken in, so that it has a stage to start at and copies of its files. One that was refused, or
         cancelled, before that has neither.
         """
-        return bool(self.stages) and (self.error or {}).get("stage") != REFUSED
+        return bool(self.stages) and (self.error is None or self.error.get("stage") != REFUSED)
 
     @property
     def audio_s(self) -> float:
         """Length of the speech in s; 0 until the tts stage has finished."""
         return float(self.facts.of("tts").get("audio_s", 0.0))
 
-    def note(self, event: str, **data: Any) -> None:
+    def note(self, event: str, **data: Unpack[EventData]) -> None:
         """Add an entry to the job's history."""
-        self.history = [*self.history, {"at": round(time.time(), 3), "event": event, **data}][-HISTORY:]
+        entry: HistoryEntry = {"at": round(time.time(), 3), "event": event, **data}
+        self.history = [*self.history, entry][-HISTORY:]
 
     def set_error(self, error: AvatarError, stage: str | None) -> None:
         """Store why the job failed, and in which stage (None: in no stage; `REFUSED`: before it was taken in)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from daemon.jobs.record import Job
+from daemon.jobs.record import EventData, Job
 
 #: Event in a job's history: the rest of a file is waited for.
 AWAITED: Final = "waited for the rest of a file"
@@ -12,7 +12,7 @@ AWAITED: Final = "waited for the rest of a file"
 _BY_PEOPLE = frozenset({"held", "released", "priority"})
 
 
-def wait_of(job: Job) -> dict[str, Any]:
+def wait_of(job: Job) -> EventData:
     """Return the entry of the job's history that began its present wait for the rest of a file; empty if it does not wait."""
-    last: dict[str, Any] = next((entry for entry in reversed(job.history) if entry["event"] not in _BY_PEOPLE), {})
-    return last if last.get("event") == AWAITED else {}
+    last = next((entry for entry in reversed(job.history) if entry["event"] not in _BY_PEOPLE), None)
+    return last if last is not None and last["event"] == AWAITED else {}

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from daemon.errors import JobError
+from daemon.jobs.facts import Output
 from daemon.outbox import notes, reports, stored_status
 from daemon.outbox.folders import AnswerFolders, flush_folders
 from daemon.outbox.name_choice import NameChoice, NameRequest
@@ -238,7 +239,7 @@ class Outbox:
         self.check()
         flush_folders(self.root, notes.publish_notes(self.root, self._folders, sentences))
 
-    def publish_table(self, name: str, job_id: str, ending: str, lines: Iterable[str]) -> dict[str, Any]:
+    def publish_table(self, name: str, job_id: str, ending: str, lines: Iterable[str]) -> Output:
         """Write a table beside the status of a batch, as `daemon.outbox.reports.publish_table` does.
 
         Args:

@@ -11,9 +11,9 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from daemon.errors import JobError
+from daemon.jobs.facts import Output
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.safe_open import open_inside
@@ -22,7 +22,7 @@ from daemon.system.safe_open import open_inside
 _HEAD, _CHUNK = 1 << 16, 1 << 20
 
 
-def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable[str]) -> dict[str, Any]:
+def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable[str]) -> Output:
     """Write a table for people, as UTF-8 with the mark by which spreadsheet programs know it. An earlier one is replaced.
 
     Args:

@@ -141,8 +141,9 @@ def _of_defaults(job: Job) -> str:
 
 def _inherited_causes(job: Job) -> list[str]:
     """Return the keys that are in files of folder defaults and that the error is about, by its code or its words."""
-    error = job.error or {}
-    code, said = str(error.get("code", "")), f"{error.get('message', '')} {error.get('hint', '')}"
+    if job.error is None:
+        return []
+    code, said = job.error.get("code", ""), f"{job.error.get('message', '')} {job.error.get('hint', '')}"
     return [
         key
         for key in job.facts.inherited

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from daemon.config import Settings
-from daemon.jobs.record import Job
+from daemon.jobs.record import EventData, Job
 from daemon.jobs.stages import DELIVER
 from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import AWAITED, wait_of
@@ -108,8 +107,9 @@ class JobSources:
             job.warnings = [*job.warnings, *told]
         return check
 
-    def note_wait(self, job: Job, check: SourceCheck, **data: Any) -> None:
-        """Note in a job's history that it waits for the rest of files; `data` goes into the same entry."""
+    def note_wait(self, job: Job, check: SourceCheck, code: str | None = None) -> None:
+        """Note in a job's history that it waits for the rest of files. `code`: of the error of a stage, after which it does."""
         files = sorted({*wait_of(job).get("files", ()), *check.unfinished})
-        job.note(AWAITED, files=files, **data)
+        data: EventData = {"files": files} if code is None else {"files": files, "code": code}
+        job.note(AWAITED, **data)
         log.info("job waits for the rest of a file", job_id=job.id, files=files, unchecked=check.unchecked)

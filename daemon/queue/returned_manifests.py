@@ -13,7 +13,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import structlog
 import yaml
@@ -24,7 +23,7 @@ from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.companions import copy_name
 from daemon.jobs.parse import decode
-from daemon.jobs.record import Job
+from daemon.jobs.record import Job, JobErrorRecord
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
@@ -119,7 +118,7 @@ class ManifestReturner(Subscriber):
         self._outbox = outbox
         self._spool = spool
         self._max_bytes = max_bytes
-        self._ended: deque[tuple[Job, dict[str, Any]]] = deque()
+        self._ended: deque[tuple[Job, JobErrorRecord]] = deque()
         self._wake = Wakeup()
 
     def job_finished(self, job: Job) -> None:
@@ -144,7 +143,7 @@ class ManifestReturner(Subscriber):
         self._give_back(*self._ended.popleft())
         return True
 
-    def _give_back(self, job: Job, why: dict[str, Any]) -> None:
+    def _give_back(self, job: Job, why: JobErrorRecord) -> None:
         error = f"{why.get('message', '')} {why.get('hint', '')}".strip()
         # A manifest that was cancelled in the inbox was not parted into jobs.
         whole = why.get("code") in OF_THE_FILE or (job.state == "cancelled" and not job.was_accepted)

@@ -12,16 +12,15 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, WorkerDied, WorkerLost
 from daemon.events import Events
-from daemon.jobs.facts import BatchCounts, JobFacts
+from daemon.jobs.facts import BatchCounts, JobFacts, StageFacts
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, State, unreadable_record
+from daemon.jobs.record import EventData, Job, State, unreadable_record
 from daemon.jobs.stages import CHECK, DELIVER
 from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
@@ -134,7 +133,7 @@ class StateMachine:
         """Note that a job is in its next place."""
         self.durable.use_loop(job.id)
 
-    async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
+    async def advance(self, job: Job, directory: Path, facts: StageFacts, warnings: list[str]) -> None:
         """Record the success of a stage, and move the job to the next stage or to the end."""
         assert job.stage is not None
         job.facts.stages[job.stage] = facts
@@ -244,8 +243,10 @@ class StateMachine:
         Faults of the machine do not come here, but to `put_back`.
         """
         assert job.stage is not None
-        trace = {"traceback": error.traceback} if error.traceback else {}
-        job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
+        entry: EventData = {"stage": job.stage, "code": error.code, "message": error.message}
+        if error.traceback:
+            entry["traceback"] = error.traceback
+        job.note("error", **entry)
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
             check = await self._sources.check(job, directory, must_stand=error.code in CUT_OFF)
@@ -254,7 +255,7 @@ class StateMachine:
                 await self._restart_with(check, job, directory)
                 return
             if check.wait_s:
-                self._sources.note_wait(job, check, code=error.code)
+                self._sources.note_wait(job, check, error.code)
                 job.attempts[job.stage] = max(0, tries - 1)
                 self._record_attempt(job, "retried")
                 job.not_before = time.time() + check.wait_s
@@ -356,7 +357,7 @@ class StateMachine:
             await self._restart_with(check, job, source)
         elif check.wait_s:
             if not wait or not set(check.unfinished) <= set(wait["files"]):
-                self._sources.note_wait(job, check, **({"code": wait["code"]} if "code" in wait else {}))
+                self._sources.note_wait(job, check, wait.get("code"))
                 job.state = "queued"
                 await self.durable.save(job, source)
             del self.running[job.id]
@@ -367,9 +368,9 @@ class StateMachine:
 
     async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
         """Restart a job with the new copies of its files."""
-        late = {"late": True} if check.late else {}
         grown = [job.facts.sources[target].path for target in check.renewed]
-        job.note(COPIED_AGAIN, files=grown, **late)
+        entry: EventData = {"files": grown, "late": True} if check.late else {"files": grown}
+        job.note(COPIED_AGAIN, **entry)
         job.facts.restart = list(check.renewed)
         # What was warned of concerned the old copies.
         job.warnings = [unfinished_warning(path, self.settings) for path in (grown if check.late else ())]

@@ -1,14 +1,19 @@
-"""Writes JSON files: how their content looks, and how an old one is replaced."""
+"""JSON files: how their content looks, how an old one is replaced, and how strictly their fields are read."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.system import fs
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 #: Files that are overwritten in place are padded to a multiple of this, so that most keep their size.
 BLOCK_BYTES = 4096
@@ -74,3 +79,21 @@ def dump_lines(value: dict[str, Any]) -> bytes:
         return ("{" + ",\n ".join(lines) + "}\n").encode()
     except UnicodeEncodeError:
         return dump_json(value)
+
+
+@dataclass(frozen=True)
+class StoredAs:
+    """Makes pydantic read a field as another type than the one that it is annotated with.
+
+    A `TypedDict` says which keys this version writes into a JSON object. A file may be from another version, so reading one must
+    neither refuse it nor drop keys: `Annotated[Held, StoredAs(dict[str, Any])]`.
+
+    Attributes:
+        stored: what is checked when it is read.
+    """
+
+    stored: Any
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the stored type."""
+        return handler.generate_schema(self.stored)

@@ -12,7 +12,7 @@ import structlog
 from daemon.config.settings import Log
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.jobs.record import Job
+from daemon.jobs.record import EventData, Job
 from daemon.jobs.stages import Stage
 from daemon.queue.pauses import Pause, Scope
 from daemon.telemetry import journald
@@ -88,26 +88,25 @@ class LogWriter(Subscriber):
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
         write = self._log.info if result in ("done", "returned", "cancelled") else self._log.warning
-        last = job.history[-1] if job.history and result != "done" else {}
+        last: EventData = job.history[-1] if job.history and result != "done" else {}
         write(
             "stage ended",
             job_id=job.id,
             stage=stage,
             result=result,
             seconds=round(seconds, 3),
-            **{key: last[key] for key in ("code", "message") if key in last},
+            **{key: value for key, value in last.items() if key in ("code", "message")},
         )
 
     def job_finished(self, job: Job) -> None:
-        error = job.error or {}
         write = self._log.info if job.state in ("done", "cancelled") else self._log.error
         write(
             "job finished",
             job_id=job.id,
             name=job.name,
             state=job.state,
-            code=error.get("code"),
-            message=error.get("message"),
+            code=job.error and job.error.get("code"),
+            message=job.error and job.error.get("message"),
         )
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:

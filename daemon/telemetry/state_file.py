@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, ErrorText
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.outbox.estimates.estimate_errors import EstimateErrors
@@ -53,7 +53,7 @@ class StateFile(Subscriber):
         self._errors = errors
         self._written_at = 0.0
         self._paused: dict[str, dict[str, Any]] = {}
-        self._unwatched: dict[str, str] | None = None
+        self._unwatched: ErrorText | None = None
         self._models: dict[tuple[int | None, str, str], dict[str, Any]] = {}
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:

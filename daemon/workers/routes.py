@@ -7,11 +7,9 @@ known waits for the first lane of its stage; a worker there that finds that the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from daemon.config import Settings
 from daemon.config.engines import lane_of_engine
+from daemon.jobs.facts import StageFacts
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, TABLE, LaneName, Stage
 
@@ -45,7 +43,7 @@ class Routes:
                 self._engines.clear()
             self._engines[self._asked(job, stage)] = engine
 
-    def learn_from(self, job: Job, stage: Stage, facts: Mapping[str, Any]) -> None:
+    def learn_from(self, job: Job, stage: Stage, facts: StageFacts) -> None:
         """Remember the engine that did a stage, and those that it found for later ones. `facts`: what the stage reported."""
         self.learn(job, stage, facts.get("engine"))
         later = facts.get("engines")

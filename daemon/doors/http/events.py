@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -87,5 +87,5 @@ async def wait_for_end(
         await asyncio.sleep(min(max(_FIRST_LOOK_S, waited * _LATE), LOOK_S, seconds - waited))
 
 
-def _event(name: str, data: dict[str, Any], event_id: str) -> str:
+def _event(name: str, data: Mapping[str, object], event_id: str) -> str:
     return f"event: {name}\nid: {event_id}\ndata: {json.dumps(data)}\n\n"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.http.answers import Door, TheDoor
@@ -38,45 +39,39 @@ DONE: Final = {
     "down": "moved down",
     "last": "put last",
 }
-Tab = Annotated[str, Query(pattern=f"^({'|'.join((*TABS, LOOKS))})$")]
 _SEARCH_CHARS: Final = 400
-Search = Annotated[str, Query(max_length=_SEARCH_CHARS)]
-After = Annotated[int | None, Query(ge=0, le=2**62)]
 Sort = Literal["", "name", "-name", "state", "-state", "time", "-time"]
-Mark = Literal["", "all"]
 #: What is saved of marked jobs: operation → its files as one ZIP, or a table of them.
 _SAVE_FILES, _SAVE_TABLE = "zip", "csv"
 
 
+class Place(BaseModel):
+    """Which part of the list is shown: its tab, the words searched for, the job that it comes after, and its order."""
+
+    tab: str = Field("all", pattern=f"^({'|'.join((*TABS, LOOKS))})$")
+    q: str = Field("", max_length=_SEARCH_CHARS)
+    after: int | None = Field(None, ge=0, le=2**62)
+    sort: Sort = ""
+
+
+class MarkedPlace(Place):
+    """The same, with all of its jobs marked where `mark` says so."""
+
+    mark: Literal["", "all"] = ""
+
+
 @router.get("/jobs")
-def jobs_page(
-    request: Request,
-    door: TheDoor,
-    caller: Looking,
-    tab: Tab = "all",
-    q: Search = "",
-    after: After = None,
-    sort: Sort = "",
-    mark: Mark = "",
-) -> Response:
-    """Show the list. `mark=all`: with all of its jobs marked."""
-    return page(request, "jobs.html", **_values(door, caller, tab, q, after, sort), marked=mark == "all")
+def jobs_page(request: Request, door: TheDoor, caller: Looking, place: Annotated[MarkedPlace, Query()]) -> Response:
+    """Show the list."""
+    return page(request, "jobs.html", **_values(door, caller, place), marked=place.mark == "all")
 
 
 @router.get("/jobs/live")
-def jobs_live(
-    request: Request,
-    door: TheDoor,
-    caller: Looking,
-    tab: Tab = "all",
-    q: Search = "",
-    after: After = None,
-    sort: Sort = "",
-) -> Response:
+def jobs_live(request: Request, door: TheDoor, caller: Looking, place: Annotated[Place, Query()]) -> Response:
     """Keep the list up to date."""
 
     def fragment() -> str:
-        return render(request, "jobs_live.html", at="./", **_values(door, caller, tab, q, after, sort), marked=False)
+        return render(request, "jobs_live.html", at="./", **_values(door, caller, place), marked=False)
 
     return stream(fragment, lambda: changing(door.jobs))
 
@@ -88,7 +83,8 @@ def changing(jobs: Jobs) -> Iterable[Path]:
     yield from (paths.spool / "state.json", paths.spool / "paused.json")
 
 
-def _values(door: Door, caller: Caller, tab: str, search: str, after: int | None, sort: str) -> dict[str, Any]:
+def _values(door: Door, caller: Caller, place: Place) -> dict[str, Any]:
+    tab, search, after, sort = place.tab, place.q, place.after, place.sort
     try:
         found = job_page(door.jobs, caller, tab, search, after, sort)
     except HistoryError:

@@ -28,6 +28,7 @@ from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.fair_queue import TURN_S
 from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows
 from daemon.intake.jobs.job_builder import JobBuilder
+from daemon.jobs.facts import Output
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, row_id
 from daemon.outbox.outbox import Outbox
@@ -373,12 +374,12 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         return REPORT_S
 
-    def _write_report(self, batch: RunningBatch, rows: ResolvedRows) -> dict[str, Any]:
+    def _write_report(self, batch: RunningBatch, rows: ResolvedRows) -> Output:
         taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
         lines = report(batch.job.id, batch.manifest, batch.place, batch.outcomes, taken)
         return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines)
 
-    async def _finish(self, batch: RunningBatch, written: dict[str, Any]) -> None:
+    async def _finish(self, batch: RunningBatch, written: Output) -> None:
         job = batch.job
         ending = ending_of(batch.counts, written["file"].rpartition("/")[2])
         if written["file"]:

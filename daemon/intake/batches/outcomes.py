@@ -40,17 +40,16 @@ class Outcome(NamedTuple):
     @classmethod
     def of_job(cls, job: Job) -> Outcome:
         """Return how a job ended."""
-        outputs = job.outputs.get("outputs") or [{}]
+        outputs = job.outputs.get("outputs")
         seconds = round(sum(times.get("run", 0.0) for times in job.timings.values()), 2)
-        error = job.error or {}
         return cls(
             job.state,
             job.id,
-            str(outputs[-1].get("file", "")),
+            outputs[-1].get("file", "") if outputs else "",
             seconds,
-            str(error.get("code", "")),
-            f"{error.get('message', '')} {error.get('hint', '')}".strip(),
-            str(outputs[-1].get("sha256", "")),
+            job.error.get("code", "") if job.error else "",
+            f"{job.error.get('message', '')} {job.error.get('hint', '')}".strip() if job.error else "",
+            outputs[-1].get("sha256", "") if outputs else "",
         )
 
 

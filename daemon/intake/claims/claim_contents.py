@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
@@ -19,6 +18,7 @@ from daemon.intake.jobs.claimed import WITHDRAWN, Claimed
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY
+from daemon.jobs.record import Held
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.system import fs
 from daemon.system.json_files import dump_json
@@ -46,7 +46,7 @@ def write_notes(
     cancelled_by: str | None,
     waited: bool,
     defaults: Sequence[DefaultsFile],
-    held: dict[str, Any] | None,
+    held: Held | None,
 ) -> list[Path]:
     """Write what a claim keeps of its manifest; see `Claims.take`. Returns what is to be flushed."""
     notes: dict[str, bytes] = {SOURCE: drop.name.encode("utf-8", "surrogateescape")}
@@ -165,12 +165,12 @@ def _owner(path: Path) -> tuple[str, bool]:
     return owner_name(info), info.st_uid == os.geteuid()
 
 
-def _held(directory: Path) -> dict[str, Any] | None:
+def _held(directory: Path) -> Held | None:
     """Return who holds the jobs of a claim, why and since when; None where nobody does."""
     if not os.path.lexists(directory / HELD):
         return None
     with contextlib.suppress(AvatarError, ValueError, RecursionError):
         value = json.loads(read_manifest(directory, HELD, MAX_NAME_BYTES * 4))
         if isinstance(value, dict):
-            return value
+            return Held(by=value.get("by", ""), reason=value.get("reason", ""), since=value.get("since", 0.0))
     return {"by": "", "reason": "", "since": time.time()}  # it cannot be read: that it was there is enough to hold them

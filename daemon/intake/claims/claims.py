@@ -17,7 +17,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 
@@ -31,7 +30,7 @@ from daemon.intake.folder_defaults import DefaultsFile
 from daemon.intake.jobs.claimed import NextTurn
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.hand_in_record import record_name
-from daemon.jobs.record import Job
+from daemon.jobs.record import Held, Job
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.file_calls import MANY
@@ -88,7 +87,7 @@ class Claims:
         cancelled_by: str | None = None,
         waited: Set[str] = frozenset(),
         defaults: Mapping[str, Sequence[DefaultsFile]] = MappingProxyType({}),
-        held: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+        held: Mapping[str, Held] = MappingProxyType({}),
     ) -> list[Job]:
         """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
 

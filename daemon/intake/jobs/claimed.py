@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from daemon.errors import JobError, Postponed
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job
+from daemon.jobs.record import Held, Job
 
 WITHDRAWN = JobError(
     "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
@@ -55,7 +54,7 @@ class Claimed:
     cancelled_by: str = ""
     owner: str = ""
     ours: bool = False
-    held: dict[str, Any] | None = None
+    held: Held | None = None
     rows: Rows | None = None
     table: bytes | None = None
 

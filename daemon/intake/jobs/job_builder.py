@@ -221,7 +221,7 @@ class JobBuilder:
             copies += self._avatars.copy_profile(build.job, manifest, building)
             if claimed.held:
                 job.state, job.held = "held", claimed.held
-                job.note("held", by=claimed.held.get("by"), reason=claimed.held.get("reason"))
+                job.note("held", by=claimed.held["by"], reason=claimed.held["reason"])
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise

@@ -116,7 +116,9 @@ def test_jobs_of_others_are_not_there(room: Room, monkeypatch: pytest.MonkeyPatc
     assert codes == {"anna/a": "base-not-found", "bob/b": None, "c": None, "bob/d": "base-not-found"}
     # And another user's not at all, but for the operator
     monkeypatch.setattr("daemon.intake.claims.claim_contents.owner_name", lambda info: "eve")
-    assert (again(room, "e", "base: hello\n").error or {})["code"] == "base-not-found"
+    job = again(room, "e", "base: hello\n")
+    assert job.error is not None
+    assert job.error["code"] == "base-not-found"
     monkeypatch.setattr("daemon.intake.claims.claim_contents.owner_name", lambda info: "root")
     assert again(room, "f", "base: hello\n").error is None
 
@@ -129,8 +131,9 @@ def test_files_of_finished_jobs_go_before_their_records_and_then_a_base_is_not_f
     assert Retention(room.settings, room.spool).clear() > 0
     assert sorted(os.listdir(place)) == ["job.json", "manifest.yaml"]
     job = again(room, "second", "base: hello\n")
-    assert (job.error or {})["code"] == "base-not-found"
-    assert "The file in `image` of hello is not kept any more" in (job.error or {})["message"]
+    assert job.error is not None
+    assert job.error["code"] == "base-not-found"
+    assert "The file in `image` of hello is not kept any more" in job.error["message"]
     # But what needs no file still works
     assert again(room, "third", "base: hello\nkind: speech\n").error is None
 
@@ -150,5 +153,6 @@ def test_a_base_is_no_default(room: Room) -> None:
     made(room, "hello", VIDEO)
     room.put("_defaults.yaml", "base: hello\n")
     job = again(room, "second", "text: Hi.\n")
-    assert (job.error or {})["code"] == "defaults-wrong"
-    assert "`base` cannot be a default" in (job.error or {})["message"]
+    assert job.error is not None
+    assert job.error["code"] == "defaults-wrong"
+    assert "`base` cannot be a default" in job.error["message"]

@@ -58,7 +58,7 @@ def test_a_larger_video_takes_longer_to_draw_and_the_face_stage_knows_its_size()
 
 def test_a_conversion_takes_as_long_as_its_video_is_long_and_large() -> None:
     def converted(seconds: float, side: int) -> Job:
-        facts = JobFacts({"transcode": {"encoder": "libx264", "duration_s": seconds, "width": side, "height": side}})
+        facts = JobFacts({"transcode": {"duration_s": seconds, "width": side, "height": side}})
         return job(0.0, stages=KINDS["encode"].stages, stage="transcode", facts=facts)
 
     estimator, short, long, large = Estimator(), converted(10.0, 512), converted(600.0, 512), converted(600.0, 1024)

@@ -17,6 +17,7 @@ import pytest
 from daemon.cli.spool_check import SpoolCheck
 from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
+from daemon.jobs.record import Held
 from daemon.outbox import looks
 from daemon.outbox.outbox import Outbox
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, run_retention, select_surplus
@@ -289,7 +290,7 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
     for name in ("kept", "released", "copied"):
         room.put(f"{name}.yaml")
     kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
-    hold = {"by": "anna", "reason": "", "since": 1.0}
+    hold: Held = {"by": "anna", "reason": "", "since": 1.0}
     kept.held = hold
     room.spool.save_job(kept, room.spool.ready("check") / kept.id)
     released.state = "held"

@@ -83,7 +83,8 @@ def test_a_file_that_ends_early_fails_its_job_when_nothing_more_comes(working: C
     working.room.now += 20.0
     working.go_on()
     assert working.where == "failed"
-    assert (working.record.error or {})["code"] == code
+    assert working.record.error is not None
+    assert working.record.error["code"] == code
     assert working.record.warnings == []
 
 

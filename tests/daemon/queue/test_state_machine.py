@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied, WorkerLost
+from daemon.jobs.facts import StageFacts
 from daemon.jobs.record import Job
 from daemon.queue.job_end import KEPT, KEPT_FAILED
 from tests.support.daemon.queue import PowerCut, QueueRoom
@@ -55,6 +56,7 @@ def test_a_crash_before_the_start_is_durable_charges_nobody(room: QueueRoom) -> 
 
 def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(room: QueueRoom) -> None:
     job = room.accept()
+    results: StageFacts = {"outputs": [{"file": "hello.wav", "bytes": 5, "sha256": "0" * 64}]}
 
     async def live() -> None:
         # When both stages have done their work
@@ -63,14 +65,14 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
         await room.state_machine.advance(taken, directory, {"audio_s": 2.0}, ["quiet"])
         assert room.where(job) == "deliver/ready"
         taken, directory = await room.take(job)
-        await room.state_machine.advance(taken, directory, {"outputs": [{"file": "hello.wav"}]}, ["quiet", "short"])
+        await room.state_machine.advance(taken, directory, results, ["quiet", "short"])
 
     asyncio.run(live())
     # Then the job is done, with what they reported, each warning once
     assert room.where(job) == "done"
     record = room.on_disk(job)
     assert record.facts.of("tts") == {"audio_s": 2.0}
-    assert record.outputs == {"outputs": [{"file": "hello.wav"}]}
+    assert record.outputs == results
     assert record.warnings == ["quiet", "short"]
     assert {path.name for path in room.spool.folder_of(record).iterdir()} <= KEPT
     assert room.state_machine.running == {}

@@ -64,7 +64,7 @@ def test_what_a_worker_has_found_out_decides_for_all_that_ask_for_the_same(tmp_p
     # And the check stage finds out engines of later stages, of which nonsense is not believed
     checked = replace(job("check", voice="carl", language="en"), stages=("check", "tts"))
     routes.learn_from(checked, "check", {"engines": {"tts": "xtts", "lipsync": "musetalk", "face": "musetalk"}})
-    routes.learn_from(checked, "check", {"engines": "none"})
+    routes.learn_from(checked, "check", {"engines": "none"})  # type: ignore[typeddict-item]
     assert routes.lane_of(job("tts", voice="carl", language="en")) == "gpu"
     assert routes.lane_of(job("lipsync")) == "voice"  # not a stage of that job
     routes.learn(job("lipsync"), "lipsync", "musetalk")

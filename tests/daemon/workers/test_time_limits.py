@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.config.settings import Timeout
-from daemon.jobs.facts import JobFacts
+from daemon.jobs.facts import JobFacts, StageFacts
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.workers.time_limits import stage_timeout_s
@@ -18,7 +17,7 @@ TIMEOUT = Timeout(base_s=60, per_audio_s=20, per_megapixel_s=1, per_mb_s=2)
 
 
 def job(*, audio_s: float = 0.0, width: int = 1080, height: int = 1080, **manifest: Any) -> Job:
-    facts: dict[str, Mapping[str, Any]] = {"tts": {"audio_s": audio_s}, "face": {"width": width, "height": height}}
+    facts: dict[str, StageFacts] = {"tts": {"audio_s": audio_s}, "face": {"width": width, "height": height}}
     return Job("job-20260101T000000Z-00000001", "n", "n.yaml", manifest=manifest, facts=JobFacts(facts))
 
 

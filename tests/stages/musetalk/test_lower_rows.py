@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_rows_from_high_up_are_cut_from_whole_pictures() -> None:
     assert np.array_equal(paint(painter, crop(), 40), paint(painter, crop(), 0)[:, 32:])
 
 
+@functools.cache
+def sound() -> torch.Tensor:
+    """The tokens of the golden sound's first frames."""
+    heard = load_painter().audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 30, Fraction(25), 30)
+    return torch.cat(list(heard))[:FRAMES]
+
+
+@functools.cache
+def whole_frames() -> Picture:
+    """What float32 paints of them, computed as a whole."""
+    painter = load_painter(batch=4)
+    return np.concatenate(list(painter.patches(painter.latents(crop()), [sound()])))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_partial_patches_are_within_the_golden_tolerances_and_the_picture_above_them_is_its_own(
     dtype: torch.dtype,
@@ -84,17 +99,12 @@ def test_partial_patches_are_within_the_golden_tolerances_and_the_picture_above_
     mask = region.soft_mask(region.painted_part(picture(INPUTS / "parsing_labels.png")), box(golden["box"]))
     where = region.cut_region(mask, box(golden["box"]), (frame.shape[1], frame.shape[0]))
     row, painter = first_row(where), load_painter(dtype, batch=FRAMES)
-    sound = torch.cat(list(painter.audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 30, Fraction(25), 30)))[
-        :FRAMES
-    ]
     # When frames are painted without what the rows above need alone, and as a whole
-    latents = painter.latents(crop())
-    made = np.concatenate(list(painter.patches(latents, [sound], row)))
-    whole = np.concatenate(list(load_painter(batch=4).patches(latents.float(), [sound])))
+    made = np.concatenate(list(painter.patches(painter.latents(crop()), [sound()], row)))
     assert made.shape == (FRAMES, 256 - row // 16 * 16, 256, 3)
     assert row > 112
     x1, y1, x2, y2 = where.roi
-    got, exact = (np.stack([pasted(frame, patch, where) for patch in all_]) for all_ in (made, whole))
+    got, exact = (np.stack([pasted(frame, patch, where) for patch in all_]) for all_ in (made, whole_frames()))
     # Then the golden frames are within float16's tolerance of the reference, and so are all frames of what float32 paints
     ids = [number for number in golden["out_ids"].tolist() if number < FRAMES]
     assert near("v15.out_roi", got[ids, y1:y2, x1:x2], golden["out_roi"][: len(ids)], precision="fp16")

@@ -56,7 +56,7 @@ def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> lis
 
 
 def _error_answer(error: AvatarError) -> dict[str, Any]:
-    text = {key: value[:500] for key, value in error.to_dict().items()}
+    text = {key: str(value)[:500] for key, value in error.to_dict().items()}
     return {"event": "error", "fault": error.fault, **text, "traceback": error.traceback}
 
 

@@ -52,8 +52,9 @@ def test_a_failed_job_is_shown_in_sentences() -> None:
         "stage": "tts",
     }
     failed.manifest = {"metadata": {"order": 7, "note": "red\x1b[31m"}}
-    failed.note("error", code="no-face", stage="tts", traceback="a\nb", asked={"head": 0.5})
-    known = {**status_of(failed), "history": with_iso_times(failed.history), "new_key": [1]}
+    failed.note("error", code="no-face", stage="tts", traceback="a\nb")
+    history = [{**entry, "asked": {"head": 0.5}} for entry in with_iso_times(failed.history)]
+    known = {**status_of(failed), "history": history, "new_key": [1]}
     text = "\n".join(describe(known, 80))
     # Then the reason and the remedy come first, in words, and nothing that is known is left out but the traceback
     assert text.startswith("hello: failed\nerror           No face was found. (no-face, fault: job in the stage tts)\n")

@@ -16,6 +16,7 @@ import pytest
 
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.page import job_rows
+from daemon.errors import JobError
 from daemon.history import store
 from daemon.history.database import open_to_write, set_meta
 from daemon.history.entry import Entry
@@ -42,7 +43,7 @@ def job(number: int, name: str, state: Any, *, priority: int = 0, ended: float |
         accepted=1000.0 + number, finished=ended, manifest={"kind": "speech", "text": f"Hello {name}."},
     )  # fmt: skip
     if state == "failed":
-        made.error = {"code": "text-empty", "message": "=There is nothing to speak.", "hint": "", "fault": "job"}
+        made.set_error(JobError("text-empty", "=There is nothing to speak."), "tts")
     return made
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.page import route_list
 from daemon.doors.page.job_rows import new_priority
+from daemon.errors import JobError
 from daemon.history import store
 from daemon.history.database import open_to_write, set_meta
 from daemon.history.entry import Entry
@@ -187,7 +188,7 @@ def test_a_failed_job_of_which_only_the_index_tells_has_its_page(door: Door) -> 
         id="job-20260102T030405Z-0a1b2c3d", name="hello", source="hello.yaml", by="anna", state="failed", stages=("tts",),
         accepted=1.0, finished=2.0, manifest={"kind": "speech", "text": "Hello."},
     )  # fmt: skip
-    job.error = {"code": "text-empty", "message": "There is nothing to speak.", "hint": "Write words.", "fault": "job"}
+    job.set_error(JobError("text-empty", "There is nothing to speak.", "Write words."), "tts")
     folder = door.settings.paths.history
     folder.mkdir(parents=True, exist_ok=True)
     connection = open_to_write(folder)

@@ -43,7 +43,7 @@ def begun(
         begun, folder = taken
         manifest = Manifest.model_validate(begun.manifest)
         facts = check_rows(Context(begun.id, begun.name, folder, manifest, room.settings))
-        await machine.advance(begun, folder, dict(facts), [])
+        await machine.advance(begun, folder, {"rows": facts["rows"]}, [])
         return begun
 
     assert asyncio.run(check()).id == job.id
