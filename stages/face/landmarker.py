@@ -34,8 +34,8 @@ _ROOM = 0.2
 _NARROW = 0.85
 #: Width below which a picture is a strip, of its height.
 _STRIP = 0.4
-#: Room above the picture with which the network looks at it again, of its width; and how far below the upper border, of the height,
-#: what it then finds does not count: of hair that the border cuts, it is less sure with room above.
+#: Room above the picture with which the network looks at it again, of its width; and how far below the upper border what it then
+#: finds does not fully count, of the height: of hair that the border cuts, it is less sure with room above.
 _HEADROOM, _CUT = (0.25, 0.5), 0.06
 
 

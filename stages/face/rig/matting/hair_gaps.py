@@ -15,16 +15,15 @@ from stages.face.rig.matting.person_regions import PersonRegions
 
 Mask = npt.NDArray[np.bool_]
 
-#: Deviation of a plain wall's colour at most, near each place and of the whole wall: of a wall of many colours, one is that of light
-#: on hair; how much brighter than the hair it is at least, and how far from the forehead's
-#: colour, 8-bit levels: light on fair hair may have any colour.
+#: Deviation of a plain wall's colour at most, near each place and of the whole wall: on a wall of many colours, light on hair may
+#: have one of them; how much brighter than the hair the wall is at least, and how far from the forehead's colour, 8-bit levels.
 _PLAIN, _EVEN, _BRIGHTER, _APART = 6.0, 16.0, 60.0, 40.0
 #: Share of the hair in the colour of a gap at most, and distance from the mixtures of hair and wall, in variances.
 _SHARE, _MISFIT = 0.45, 6.0
 #: How far inside the outline gaps may reach, of the shorter side, and their size at most, of the picture: a hat of the wall's
 #: colour is larger.
 _DEEP, _LARGE = 0.12, 0.015
-#: How far from the face's outline and from its skin a gap is at least, in the face's width: in shadow, skin may look like the wall.
+#: How far from the face's outline and from skin a gap is at least, in the face's width: in shadow, skin may look like the wall.
 _BESIDE = 0.04
 
 
