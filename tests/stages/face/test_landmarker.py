@@ -64,7 +64,7 @@ def test_a_thing_beside_the_head_that_only_the_whole_picture_shows_as_a_person_i
         value = shown[..., 0]
         found = (value == 100) | ((value == 200) & (room == 0)) | ((value == 150) & (room < 80))
         found[: room + (5 if room else 0)] = False
-        return found.astype(np.float32)
+        return np.asarray(found, np.float32)
 
     monkeypatch.setattr(landmarker, "_segment", segment)
     # When the person is looked for / Then the thing is none, and the ear and the hair at the border are a part of the person

@@ -80,8 +80,16 @@ class PersonRegions:
         background = outwards > _OUTWARDS * side
         if not background.any():
             background = (outwards > 0) & (outwards >= 0.6 * outwards.max())
-        sure, background = sure.astype(np.float32), background.astype(np.float32)
-        return cls(person, inwards, outwards, certain, sure, background, probability, repaired)
+        return cls(
+            person,
+            inwards,
+            outwards,
+            certain,
+            sure.astype(np.float32),
+            background.astype(np.float32),
+            probability,
+            repaired,
+        )
 
     @property
     def doubtful(self) -> Mask:
@@ -121,7 +129,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
     person = person | mended
-    sure_face = cv2.erode(face, np.ones((5, 5), np.uint8))
+    sure_face = np.asarray(cv2.erode(face, np.ones((5, 5), np.uint8)), np.uint8)
     return PersonRegions.of(person, probability, sure_face, repaired > _REPAIRED * int(face.sum()))
 
 
