@@ -69,3 +69,39 @@ def test_the_rim_of_an_ear_that_light_shines_through_is_not_cut_off() -> None:
     # When the person is cut out / Then the ear is whole
     cut = split_person(portrait, landmarks, person).cut
     assert np.percentile(cut[cv2.erode(ear, np.ones((7, 7), np.uint8)) > 0], 2) > 150
+
+
+def drawn_before(wall: tuple[int, int, int]) -> tuple[Picture, FloatArray, npt.NDArray[np.float32]]:
+    """The drawn person before an even wall: picture, landmarks, segmentation."""
+    portrait = np.array(drawn(SIDE))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    portrait[person < 0.1] = wall
+    return portrait, landmarks, person
+
+
+def test_a_plain_wall_that_is_seen_through_a_curl_is_none_of_the_person() -> None:
+    # Given a curl beside the head, and a segmentation that takes what is seen through it for a part of the person
+    portrait, landmarks, person = drawn_before((200, 205, 210))
+    y = round(float(landmarks[mesh.FOREHEAD, 1]))
+    x = int(np.flatnonzero(person[y] > 0.5)[-1])
+    hair = portrait[y, x - 30].tolist()
+    cv2.ellipse(portrait, (x + 14, y), (28, 40), 0, 90, 360, hair, 10, cv2.LINE_AA)
+    cv2.ellipse(person, (x + 14, y), (32, 44), 0, 0, 360, (1.0,), cv2.FILLED)
+    # When the person is cut out
+    cut = split_person(portrait, landmarks, person).cut
+    # Then another background is seen through the curl, which stays
+    assert cut[y - 8 : y + 8, x + 8 : x + 20].max() < 60
+    assert cut[y - 42 : y - 38, x + 10 : x + 18].min() > 200
+
+
+def test_light_on_hair_that_has_a_colour_of_the_wall_stays() -> None:
+    # Given a wall of two colours, and light on the hair of one of them, which reaches the outline
+    portrait, landmarks, person = drawn_before((200, 205, 210))
+    portrait[:, :40][person[:, :40] < 0.1] = (60, 50, 40)
+    y = round(float(landmarks[mesh.FOREHEAD, 1]))
+    x = int(np.flatnonzero(person[y] > 0.5)[-1])
+    cv2.line(portrait, (x + 4, y - 40), (x - 36, y - 28), (190, 195, 200), 12, cv2.LINE_AA)
+    # When the person is cut out / Then the light is a part of the person
+    assert split_person(portrait, landmarks, person).cut[y - 34 : y - 28, x - 36 : x - 26].min() > 200

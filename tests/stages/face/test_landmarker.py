@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+import pytest
 
 from stages.face.detect import find_upright
 from stages.face.landmarker import shared_landmarker
@@ -47,3 +49,26 @@ def test_a_picture_shows_the_same_person_as_its_mirror_image() -> None:
     # When the person is looked for in both / Then it is the same person
     mirrored = landmarker.person_mask(np.ascontiguousarray(picture[:, ::-1]))[:, ::-1]
     assert np.abs(landmarker.person_mask(picture) - mirrored).max() < 0.05
+
+
+def test_a_thing_beside_the_head_that_only_the_whole_picture_shows_as_a_person_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor is a part of the person lost that one view with room above misses; hair at the upper border stays."""
+    # Given a network that sees a thing beside the head only without room above, and misses an ear with most room
+    landmarker, picture = shared_landmarker(), np.zeros((200, 200, 3), np.uint8)
+    picture[:, 60:140], picture[150:160, 140:150], picture[100:110, 130:140] = 100, 200, 150
+
+    def segment(shown: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        room = len(shown) - 200
+        value = shown[..., 0]
+        found = (value == 100) | ((value == 200) & (room == 0)) | ((value == 150) & (room < 80))
+        found[: room + (5 if room else 0)] = False
+        return np.asarray(found, np.float32)
+
+    monkeypatch.setattr(landmarker, "_segment", segment)
+    # When the person is looked for / Then the thing is none, and the ear and the hair at the border are a part of the person
+    found = landmarker.person_mask(picture) > 0.5
+    assert not found[150:160, 140:150].any()
+    assert found[100:110, 130:140].all()
+    assert found[:, 60:140].all()

@@ -39,6 +39,10 @@ _CERTAIN, _PLAIN = 0.6, 5.0
 _STAIN, _EVEN, _THERE = 0.005, (0.5, 0.9), (0.3, 0.7)
 #: Alpha from which a piece of the person is one, and how far from it its soft edge reaches, of the shorter side.
 _PIECE, _EDGE = 40, 0.008
+#: Alpha from which a piece apart from the person may be a strand; its length at least, its width at most, and the most width of
+#: gaps between it and the person or the next strand, of the shorter side; and the part of it that may be wider. Other pieces are
+#: the background's own: specks, flowers.
+_SEEN, _LONG, _THIN, _GAP, _WIDER = 16, 0.012, 0.008, 0.016, 0.3
 #: Alpha below which an enclosed hole is one, and up to which width it is closed, of the shorter side.
 _HOLE, _WIDEST = 215, 0.02
 
@@ -74,7 +78,7 @@ def clean_cut(alpha: Picture, pixels: DoubtfulPixels, own: SideColours, forehead
     cut[where] = np.round(255 * (smooth + trusted * (level - smooth)))
     certain = np.zeros(cut.shape, bool)
     certain[where] = (trusted > _CERTAIN) & (deviation < _PLAIN)
-    return _in_one_piece(_without_stains(cut, certain, side), certain, side)
+    return in_one_piece(_without_stains(cut, certain, side), certain, side)
 
 
 def _trusted(own: SideColours) -> FloatArray:
@@ -98,8 +102,11 @@ def _without_stains(cut: Picture, certain: Mask, side: int) -> Picture:
     return np.asarray(np.round(255 * level), np.uint8)
 
 
-def _in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
-    """Alpha without pieces apart from the largest, faint ones too, and without small holes, but for what is `certain`."""
+def in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
+    """Alpha without pieces apart from the largest, faint ones too, and without small holes.
+
+    Of what is `certain`, strands that go on from the person across small gaps stay, and holes.
+    """
     count, labels, stats, _ = cv2.connectedComponentsWithStats((cut > _PIECE).astype(np.uint8))
     if count < 2:
         return cut
@@ -107,7 +114,7 @@ def _in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
     reach = max(1, round(_EDGE * side))
     around = cv2.dilate(largest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
     apart = (around == 0) | ((cut > _PIECE) & (largest == 0))
-    whole = np.where(apart & ~certain, 0, cut).astype(np.uint8)
+    whole = np.where(apart & ~_strands(cut, largest, certain, side), 0, cut).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((whole < _HOLE).astype(np.uint8), connectivity=4)
     left, top, across, down, area = stats.T
     height, width = cut.shape
@@ -115,3 +122,20 @@ def _in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
     closed[0] = False
     whole[closed[labels] & ~certain] = 255
     return whole
+
+
+def _strands(cut: Picture, largest: Picture, certain: Mask, side: int) -> Mask:
+    """The strands that are `certain` and go on from the largest piece across small gaps, with their faint edges."""
+    seen = ((cut > _SEEN) & (largest == 0)).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(seen)
+    wide = cv2.morphologyEx(seen, cv2.MORPH_OPEN, np.ones((max(3, round(_THIN * side)),) * 2, np.uint8))
+    wider = np.bincount(labels[wide > 0], minlength=count)
+    length = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    strand = (length > _LONG * side) & (wider < _WIDER * stats[:, cv2.CC_STAT_AREA])
+    strand[0] = False
+    pieces = (strand[labels] & certain) | (largest > 0)
+    reach = max(1, round(_GAP * side / 2))
+    near = cv2.dilate(pieces.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    _, bridged = cv2.connectedComponents(near)
+    kept = ((bridged == bridged[largest > 0][0]) & pieces).astype(np.uint8)
+    return np.asarray((cv2.dilate(kept, np.ones((3, 3), np.uint8)) > 0) & certain)

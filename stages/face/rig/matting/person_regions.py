@@ -52,6 +52,7 @@ class PersonRegions:
     Attributes:
         person: 1 where the person is likely, holes closed, in one piece with the face; uint8.
         inwards, outwards: distance to the outline inside and outside of it, px.
+        certain: 1 where the face is; uint8.
         sure, background: where there is no doubt; 0 or 1.
         probability: of a person, as the segmentation gave it.
         repaired: whether a plain mistake of the mask was mended.
@@ -60,10 +61,35 @@ class PersonRegions:
     person: Picture
     inwards: FloatArray
     outwards: FloatArray
+    certain: Picture
     sure: FloatArray
     background: FloatArray
     probability: FloatArray
     repaired: bool
+
+    @classmethod
+    def of(cls, person: Picture, probability: FloatArray, certain: Picture, repaired: bool) -> PersonRegions:
+        """Divide by the outline of `person`; where `certain` is 1, there is no doubt."""
+        side = min(person.shape)
+        outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, cv2.DIST_MASK_5)
+        inside = cv2.distanceTransform(person, cv2.DIST_L2, cv2.DIST_MASK_5)
+        # Softened: the picture is several times as large, and would show the steps of these pixels.
+        distance = blur(np.where(person > 0, 0.5 - inside, outside - 0.5).astype(np.float32), _STEPS)
+        outwards, inwards = np.maximum(distance, 0), np.maximum(-distance, 0)
+        sure = (inwards > _INWARDS * side) | (certain > 0)
+        background = outwards > _OUTWARDS * side
+        if not background.any():
+            background = (outwards > 0) & (outwards >= 0.6 * outwards.max())
+        return cls(
+            person,
+            inwards,
+            outwards,
+            certain,
+            sure.astype(np.float32),
+            background.astype(np.float32),
+            probability,
+            repaired,
+        )
 
     @property
     def doubtful(self) -> Mask:
@@ -103,25 +129,8 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
     person = person | mended
-    side = min(person.shape)
-    outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, cv2.DIST_MASK_5)
-    inside = cv2.distanceTransform(person, cv2.DIST_L2, cv2.DIST_MASK_5)
-    # Softened: the picture is several times as large, and would show the steps of these pixels.
-    distance = blur(np.where(person > 0, 0.5 - inside, outside - 0.5).astype(np.float32), _STEPS)
-    outwards, inwards = np.maximum(distance, 0), np.maximum(-distance, 0)
-    sure = (inwards > _INWARDS * side) | (cv2.erode(face, np.ones((5, 5), np.uint8)) > 0)
-    background = outwards > _OUTWARDS * side
-    if not background.any():
-        background = (outwards > 0) & (outwards >= 0.6 * outwards.max())
-    return PersonRegions(
-        person,
-        inwards,
-        outwards,
-        sure.astype(np.float32),
-        background.astype(np.float32),
-        probability,
-        repaired > _REPAIRED * int(face.sum()),
-    )
+    sure_face = np.asarray(cv2.erode(face, np.ones((5, 5), np.uint8)), np.uint8)
+    return PersonRegions.of(person, probability, sure_face, repaired > _REPAIRED * int(face.sum()))
 
 
 def _skull(face: Picture, landmarks: FloatArray) -> Picture:

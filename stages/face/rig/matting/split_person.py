@@ -14,10 +14,11 @@ from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColo
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
+from stages.face.rig.matting.hair_gaps import open_gaps
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import find_outline
-from stages.face.rig.matting.person_regions import find_regions
+from stages.face.rig.matting.person_regions import PersonRegions, find_regions
 from stages.face.rig.matting.plate import fill_behind
 
 #: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
@@ -37,20 +38,23 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     size = round(width * scale), round(height * scale)
     to_small = np.array([size[0] / width, size[1] / height], np.float32)
     small = cv2.resize(portrait, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    points = np.asarray((landmarks[:, :2] + 0.5) * to_small - 0.5, np.float32)
     regions = find_regions(
         small,
-        (landmarks[:, :2] + 0.5) * to_small - 0.5,
+        points,
         np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32),
     )
     if regions is None:
         return Matte.empty()
-    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks))
+    hair = _hair(small, regions, points)
+    if hair is not None:
+        regions = open_gaps(regions, small, points, hair, forehead_colour(portrait, landmarks))
+    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, hair))
 
 
-def _split(pixels: DoubtfulPixels, landmarks: FloatArray) -> Matte:
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | None) -> Matte:
     """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
     small, regions = pixels.small, pixels.regions
-    hair = _hair(pixels, landmarks)
     colours, variance = spread_colours(small, regions.background)
     behind = colours, variance + arbitrariness(small, regions.background, colours)
     front = spread_colours(small, regions.sure)
@@ -61,12 +65,13 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray) -> Matte:
     return replace(fill_behind(pixels, alpha, own), cut=cut)
 
 
-def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:
-    """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck."""
-    regions = pixels.regions
+def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
+    """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck.
+
+    `landmarks` are those of the small picture, px.
+    """
     height, width = regions.person.shape
-    to_small = np.array([width / pixels.portrait.shape[1], height / pixels.portrait.shape[0]], np.float32)
-    oval = (landmarks[list(mesh.OVAL), :2] * to_small).astype(np.float32)
+    oval = landmarks[list(mesh.OVAL)]
     face = np.zeros_like(regions.person)
     cv2.fillConvexPoly(face, np.round(oval).astype(np.int32), (1,))
     kernel = np.ones((2 * round(0.02 * min(height, width)) + 1,) * 2, np.uint8)
@@ -76,7 +81,7 @@ def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:
     around[:, : max(0, round(float(middle[0] - across)))] = False
     around[:, max(0, round(float(middle[0] + across))) :] = False
     around[: max(0, round(float(middle[1] - 1.2 * down)))] = False
-    colours = pixels.small[around]
+    colours = small[around]
     if len(colours) < 30:
         return None
     colour = np.median(colours, axis=0).astype(np.float32)
