@@ -29,7 +29,7 @@ from daemon.loops import Loops
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimates.estimate_errors import EstimateErrors
 from daemon.outbox.estimator import Estimator
-from daemon.outbox.latest_writes import LatestWrites
+from daemon.outbox.latest_writes import GATHER_S, LatestWrites
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
@@ -132,7 +132,7 @@ class Service:
         estimator = Estimator(learned_times(before))
         backlog = Backlog(estimator, self.lanes.slots_by_lane, self.lanes.slots_for_long_stages)
         self.turns = Turns(self.ready_queue, backlog)
-        self.status_writes = LatestWrites()
+        self.status_writes = LatestWrites(GATHER_S)
         self.status = StatusWriter(
             self.outbox,
             estimator,

@@ -18,7 +18,7 @@ from daemon.system.disk_thread import DiskThread
 
 log = structlog.get_logger()
 
-#: Changes of one file within this time, in s, are written once.
+#: Changes of one status within this time, in s, are written once.
 GATHER_S = 0.05
 
 #: Makes what is to be written, in the event loop; what it returns writes it, in the thread.
@@ -26,9 +26,14 @@ Make = Callable[[], Callable[[], None]]
 
 
 class LatestWrites:
-    """The writes that are to be made, by key, in the order in which the keys came."""
+    """The writes that are to be made, by key, in the order in which the keys came.
 
-    def __init__(self) -> None:
+    Args:
+        gather_s: changes of one file within this time, in s, are written once.
+    """
+
+    def __init__(self, gather_s: float = 0.0) -> None:
+        self._gather_s = gather_s
         self._disk = DiskThread("statuses")
         #: By key: since when it waits, monotonic, in s, and what makes the newest content.
         self._waiting: dict[str, tuple[float, Make]] = {}
@@ -85,7 +90,7 @@ class LatestWrites:
             since = next((since for since, _ in self._waiting.values()), None)
         if since is None:
             return False
-        if (left := since + GATHER_S - time.monotonic()) > 0:
+        if (left := since + self._gather_s - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), left)
         return True

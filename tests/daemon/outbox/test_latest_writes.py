@@ -6,9 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-import pytest
-
-from daemon.outbox import latest_writes
 from daemon.outbox.latest_writes import LatestWrites
 
 PATIENCE_S = 60.0
@@ -41,12 +38,11 @@ def test_what_changes_again_meanwhile_is_written_once_and_in_order() -> None:
     assert written == ["one: first", "one: newest", "two"]
 
 
-def test_changes_that_follow_each_other_soon_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latest_writes, "GATHER_S", 3600.0)
+def test_changes_that_follow_each_other_soon_are_written_once() -> None:
     written: list[str] = []
 
     async def live() -> None:
-        writes = LatestWrites()
+        writes = LatestWrites(3600.0)
         for text in ("queued", "running", "queued again"):
             writes.put("job", lambda text=text: lambda: written.append(text))  # type: ignore[misc]
             for _ in range(10):
