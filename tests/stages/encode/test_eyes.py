@@ -112,6 +112,23 @@ def test_a_lid_lies_in_the_shade_of_its_socket(ready: Context) -> None:
         assert 0.55 < lit < 0.81
 
 
+def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) -> None:
+    # Given eyes in a dark and brown socket, as in paintings: forehead and cheeks around it are bright
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    brown = np.array([0.62, 0.50, 0.42])
+    for side, eye in enumerate(outlines(ready)):
+        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
+        near = np.clip((0.5 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
+        painted = np.asarray(portrait * (1 - near * (1 - brown)), np.uint8)
+        # When their lids are prepared
+        usual, dark = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
+        # Then each colour is nearly as much darker than before as that of the socket is, so that the lid is as brown
+        over = over_the_eye(usual)
+        lit = dark.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0)
+        assert (lit / brown).max() < 1.22
+        assert np.ptp(lit / brown) < 0.042
+
+
 def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> None:
     # Given a picture with grain, and a mesh whose brows are low over the eyes
     landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
