@@ -38,8 +38,8 @@ _FROM_BELOW, _FROM_LID, _TINT_FROM_BELOW, _UNDER_BROW = 0.25, 0.25, 0.8, 0.62
 #: Skin beside the lid is read from so many eye widths above its edge on, and in this range below the lower lid's, in so many rows
 #: of a picture that is softened by so many; what is read is smoothed along the eye by so many.
 _BESIDE_ABOVE, _BESIDE_UNDER, _BESIDE_ROWS, _BESIDE_SOFT, _BESIDE_SMOOTH = 0.05, (0.10, 0.30), 9, 0.03, 0.12
-#: The lid's skin takes on the tint of the skin above and below, and these parts of how their light differs; each colour is changed
-#: to at least and at most so many times as much.
+#: The lid's skin takes on the tint of the skin above and below, and these parts of how their light differs; each colour becomes
+#: at least and at most so many times as bright.
 _JOINED_ABOVE, _JOINED_UNDER, _MOST_JOINED = 0.8, 0.6, (0.45, 1.2)
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
