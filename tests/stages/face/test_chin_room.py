@@ -38,7 +38,8 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
     # Given the same face with little and with much room below the chin, and somebody who nods and opens the mouth for 2 seconds
     values = np.zeros((4 * FPS, len(PARAMETERS)), np.float32)
     values[FPS : 3 * FPS : 5, PARAMETERS.index("jaw")] = 0.7
-    values[FPS : 3 * FPS, PARAMETERS.index("head_y")] = 0.5 * REACH["head_y"]
+    nod = np.interp(np.arange(len(values)), [FPS / 2, FPS, 3 * FPS, 3.5 * FPS], [0.0, 0.5, 0.5, 0.0])
+    values[:, PARAMETERS.index("head_y")] = nod * REACH["head_y"]
     values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
     wide = job(tmp_path / "wide", encoded(drawn(640)))
     stages.face.run(wide)
@@ -64,10 +65,12 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         assert np.abs(moved[:, PARAMETERS.index("head_y")]).max() <= REACH["head_y"] + 1e-6
 
 
-def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> None:
-    # Given a close crop, and somebody who opens the mouth soon after the start and holds the head still
+@pytest.mark.parametrize("opening", ["jaw", "round"])
+def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(opening: str, tmp_path: Path) -> None:
+    # Given a close crop, and somebody who opens the mouth soon after the start, wide or round, and holds the head still
     values = np.zeros((2 * FPS, len(PARAMETERS)), np.float32)
-    values[8:14, PARAMETERS.index("jaw")] = 0.8
+    jaw = PARAMETERS.index(opening)
+    values[8:14, jaw] = 0.8
     wide = job(tmp_path / "wide", encoded(drawn(640)))
     stages.face.run(wide)
     scale = 640 / face_of(wide)["width"]
@@ -82,6 +85,5 @@ def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> N
     # Then the chin stays in the picture, and the mouth still opens
     assert lowest(rig, values).max() > height + 3
     assert lowest(rig, moved).max() <= height + 0.5
-    jaw = PARAMETERS.index("jaw")
     assert moved[8:14, jaw].min() > 0.4 * 0.8
     assert not moved[[0, -1]].any()
