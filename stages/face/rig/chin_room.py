@@ -18,8 +18,6 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Room that is wanted below the chin, of the picture's height: with less it seems to rest on the border.
 _ROOM = 0.03
-#: The parameters that take the jaw down.
-_OPENING = "jaw", "round"
 #: The head rises before what needs it, and stays up after it, by so many seconds; sigma of how it moves there, and the time in
 #: which that begins and ends with the video.
 _AROUND_S, _SOFT_S, _ENDS_S = 0.5, 0.2, 0.4
@@ -57,13 +55,12 @@ def chin_above_border(
         parts[:, column] -= rise / by_reach
         parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
     over = chin[1] + down + (parts * reached - values[:, heads]) @ per_head - height
-    jaw = [rig.face_names.index(name) for name in _OPENING]
-    moving = [faces[index] for index in jaw]
-    kept = _jaw_kept(np.asarray(over, np.float32), values[:, moving] @ per_face[jaw], fps)
+    jaw = rig.face_names.index("jaw")
+    kept = _jaw_kept(np.asarray(over, np.float32), values[:, faces[jaw]] * per_face[jaw], fps)
     raised = values.copy()
     if rise.any():
         raised[:, heads] = parts * reached
-    raised[:, moving] *= kept[:, None]
+    raised[:, faces[jaw]] *= kept
     return raised
 
 

@@ -65,12 +65,10 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         assert np.abs(moved[:, PARAMETERS.index("head_y")]).max() <= REACH["head_y"] + 1e-6
 
 
-@pytest.mark.parametrize("opening", ["jaw", "round"])
-def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(opening: str, tmp_path: Path) -> None:
-    # Given a close crop, and somebody who opens the mouth soon after the start, wide or round, and holds the head still
+def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> None:
+    # Given a close crop, and somebody who opens the mouth soon after the start and holds the head still
     values = np.zeros((2 * FPS, len(PARAMETERS)), np.float32)
-    jaw = PARAMETERS.index(opening)
-    values[8:14, jaw] = 0.8
+    values[8:14, PARAMETERS.index("jaw")] = 0.8
     wide = job(tmp_path / "wide", encoded(drawn(640)))
     stages.face.run(wide)
     scale = 640 / face_of(wide)["width"]
@@ -85,5 +83,6 @@ def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(opening: str, tmp_pa
     # Then the chin stays in the picture, and the mouth still opens
     assert lowest(rig, values).max() > height + 3
     assert lowest(rig, moved).max() <= height + 0.5
+    jaw = PARAMETERS.index("jaw")
     assert moved[8:14, jaw].min() > 0.4 * 0.8
     assert not moved[[0, -1]].any()
