@@ -53,9 +53,9 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         height = portrait_of(ctx).shape[0]
         # When the track is drawn
         moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
-        # Then the chin stays in the picture, and the head moves slowly; where there is room, it moves as it did
+        # Then the chin stays in the picture, with room below it, and the head moves slowly; with more room, it moves as it did
         assert (lowest(rig, values).max() > height) == tight
-        assert lowest(rig, moved).max() <= height
+        assert lowest(rig, moved).max() <= 0.978 * height  # a chin on the border would seem to rest on it
         rise = (values - moved)[:, PARAMETERS.index("head_y")]
         assert rise.any() == tight
         assert np.abs(np.diff(rise)).max() <= 0.15 * REACH["head_y"]

@@ -14,7 +14,7 @@ from PIL import Image
 import stages.face
 from stages.context import Context
 from stages.encode.field_warp import field_at_points
-from stages.encode.mouth import MouthOpening
+from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.expressions.fields import ExpressionFields
@@ -312,6 +312,27 @@ def test_a_tongue_is_high_in_its_middle(closed: Context) -> None:
 
     # Then the tongue's back is an arch: a straight one would look like a slab behind a round opening
     assert top(0.55, 0.60) - top(0.0, 0.05) > 0.1
+
+
+def test_a_tongue_behind_rounded_lips_lies_in_their_shade(closed: Context) -> None:
+    # Given an opening that shows only the tongue
+    picture = portrait_of(closed)
+    rig = load_rig(closed.settings.paths.cache, picture, landmarks_of(closed))
+    unit = rig.frame.unit
+    upper = rig.curve_upper + 0.05 * unit * rig.frame.down.astype(np.float32)
+    lower = upper + 0.1 * unit * rig.frame.down.astype(np.float32)
+    opening = MouthOpening.between(upper, lower, unit, (picture.shape[1], picture.shape[0])).visible()
+    assert opening is not None
+    middle = slice(len(opening.upper) // 2 - 3, len(opening.upper) // 2 + 3)
+    # When it is painted behind flat and behind rounded lips
+    oral = replace(rig.oral, skull=np.zeros_like(rig.oral.skull), jaw=np.zeros_like(rig.oral.jaw))
+    painter = InteriorPainter(oral, rig.tones, rig.frame)
+    flat, rounded = (
+        painter.paint(opening, np.eye(2, 3, dtype=np.float32), (0.0, 0.0), 0.0, by)[:, middle].mean()
+        for by in (0.0, 1.0)
+    )
+    # Then the light on it is less, but not gone
+    assert 0.7 * flat < rounded < 0.92 * flat
 
 
 def test_a_mouth_below_dark_glasses_is_lit_as_the_lips_are(closed: Context) -> None:
