@@ -32,7 +32,7 @@ _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: what is left of both lips grows
 #: thinner from the first part of the half mouth on, and ends roundly at the second.
-_THINNER_FROM, _ENDS = 0.45, 0.80
+_THINNER_FROM, _ENDS = 0.48, 0.86
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.

@@ -126,7 +126,7 @@ def test_rounded_lips_of_a_smile_end_without_horns(smile: Context) -> None:
     rig = load_rig(smile.settings.paths.cache, portrait_of(smile), landmarks)
     frame, cover = rig.frame, rig.oral.corners[..., 3]
     outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
-    for x in (-0.76 * frame.half_mouth[0], 0.76 * frame.half_mouth[1]):
+    for x in (-0.80 * frame.half_mouth[0], 0.80 * frame.half_mouth[1]):
         # When they meet there, and the skin beside them is painted
         above, below = (float(thick) for thick in outline.thickness(np.array(x), curves))
         top, bottom = (float(np.interp(x, curve[:, 0], curve[:, 1])) for curve in curves)
@@ -139,7 +139,7 @@ def test_rounded_lips_of_a_smile_end_without_horns(smile: Context) -> None:
         assert 0.2 < np.ptp(lips) / (above + below) < 0.75
         assert abs(lips.mean() - (below - above) / 2) < 0.12 * (above + below)
         # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
-        end = (0.86 / 0.76 * x, float(np.mean([np.interp(0.86 / 0.76 * x, c[:, 0], c[:, 1]) for c in curves])))
+        end = (0.89 / 0.80 * x, float(np.mean([np.interp(0.89 / 0.80 * x, c[:, 0], c[:, 1]) for c in curves])))
         column, row = np.round(frame.picture(np.array([end]))[0] - rig.oral.origin).astype(int)
         assert cover[row, column] > 128
 
