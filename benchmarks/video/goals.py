@@ -59,6 +59,7 @@ GOALS = (
     Goal("head", "head, score of the seven below", low=0.85, least=0.6, digits=2),
     *(Goal(name, _LABELS[name], *bounds, digits=_DIGITS.get(name, 3)) for name, bounds in movement.RANGES.items()),
     Goal("worst_gap", "worst gap at P, B, M, mouth widths", high=0.03),
+    Goal("mesh_gap", "the same as the mesh reads it (slight gaps above are those that the picture shows)"),
     Goal("drawn_gap", "drawn gap at the middle of P, B, M, mouth widths", high=0.03),
     Goal("pop", "most sudden change between the lips, levels", digits=0),
     Goal("late", "lag, frames", high=1, digits=0),

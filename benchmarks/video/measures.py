@@ -226,15 +226,18 @@ def lag(faces: Faces, phones: list[dict[str, Any]]) -> tuple[int, float]:
     return best, contrast[best]
 
 
-def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
-    """For each P, B and M the least gap of the lips while it sounds (a frame of grace), in parts of the mouth's width."""
+def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """For each P, B and M the frame with the least gap of the lips while it sounds (a frame of grace), and that gap as the mesh
+    reads it, in parts of the mouth's width.
+    """
     gaps = np.array([mesh.lip_gap(points) for points in faces.full])
     found = []
     for phone in phones:
         if phone["phone"] in CLOSED:
-            first, last = int(phone["start"] * faces.fps) - 1, int(np.ceil(phone["end"] * faces.fps))
+            first, last = max(int(phone["start"] * faces.fps) - 1, 0), int(np.ceil(phone["end"] * faces.fps))
             if last < len(gaps):  # the control's sound may be longer
-                found.append(float(gaps[max(first, 0) : last + 1].min()))
+                least = first + int(gaps[first : last + 1].argmin())
+                found.append((least, float(gaps[least])))
     return found
 
 

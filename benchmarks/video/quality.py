@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stage_runner import SEED, StageRunner
-from benchmarks.video import drawn_gap, goals, head_fields, measures, mouth_pops, movement
+from benchmarks.video import drawn_gap, goals, head_fields, measures, mouth_pops, movement, seen_gap
 from benchmarks.video.contact_sheets import Sheet, add_portrait_options, portraits, write_index
 from benchmarks.video.goals import Figures
 from daemon.errors import JobError
@@ -73,7 +73,8 @@ def sound_of(ctx: Context) -> tuple[measures.Series, int]:
 def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
     """Return all figures of one video; `spoken` is the job whose sound and times it is judged by."""
     timing, (sound, rate) = timing_of(spoken), sound_of(spoken)
-    gaps = measures.closures(faces, timing["phones"])
+    read = [gap for _, gap in measures.closures(faces, timing["phones"])]
+    gaps = seen_gap.closures(measures.frames_of(ctx.path("video.mp4")), faces, timing["phones"])
     shift, contrast = measures.lag(faces, timing["phones"])
     composer = drawn_gap.NotingComposer.for_job(ctx)
     distorted = head_fields.distortion(composer)
@@ -88,6 +89,7 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
         "lag": shift,
         "contrast": contrast,
         "worst_gap": max(gaps),
+        "mesh_gap": max(read),
         "drawn_gap": drawn_gap.worst_closure(composer, faces, timing["phones"]),
         "pop": mouth_pops.worst_pop(measures.frames_of(ctx.path("video.mp4")), faces).levels,
         "open_touches": float(sum(gap > CLOSED for gap in gaps)),
@@ -101,8 +103,8 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
 
 #: Figures whose worst value over the sentences counts: the function that finds it.
 _WORST: dict[str, Callable[[list[float]], float]] = {
-    "lag": lambda values: max(values, key=abs), "worst_gap": max, "drawn_gap": max, "pop": max, "gap_max": max, "blink": min,
-    "jaw_speed": max, "determinant": min, "least": min, "most": max,
+    "lag": lambda values: max(values, key=abs), "worst_gap": max, "mesh_gap": max, "drawn_gap": max, "pop": max, "gap_max": max,
+    "blink": min, "jaw_speed": max, "determinant": min, "least": min, "most": max,
 }  # fmt: skip
 
 

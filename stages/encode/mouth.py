@@ -29,6 +29,8 @@ _HIDES_LOWER, _HIDES_UPPER, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.07, 0.20, 0.1
 _STRIP, _STRIP_LIGHT, _STRIP_LIGHT_WIDE = 0.08, 0.08, 0.45
 #: Under the upper lip so much light falls on the tongue; all of it from this part of the gap on, at least so many units below.
 _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
+#: Rounded lips keep this part of the light off the tongue and the lower teeth.
+_ROUND_DIM = 0.15
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: Toward the corners, lips that part by less than this part of the greatest gap, and so many units, are shut.
@@ -208,7 +210,7 @@ class InteriorPainter:
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES_LOWER * unit * rounded)
-        seen *= _shade_of(shade, self._warm)
+        seen *= _shade_of(shade * np.float32(1 - _ROUND_DIM * rounded), self._warm)
         light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)

@@ -11,7 +11,7 @@ _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 #: How fast a mouth is painted as their greatest grows, and how fast what an open one shows in the picture gives way.
 _BEGINS, _SETTLES = 8.0, 1.5
 #: How fast the skin beside lips is painted as they are puckered, and as the jaw drops behind rounded ones.
-_PUCKER_DRAWS, _ROUND_DRAWS = 1.25, 0.5
+_PUCKER_DRAWS, _ROUND_DRAWS = 1.5, 0.5
 #: The line at which lips touch is weaker beside a round opening by this part.
 _LINE_FADES = 0.7
 

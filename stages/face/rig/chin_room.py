@@ -16,8 +16,8 @@ from stages.face.rig.rig import Rig
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Room that is wanted below the chin, of the picture's height.
-_ROOM = 0.012
+#: Room that is wanted below the chin, of the picture's height: with less it seems to rest on the border.
+_ROOM = 0.03
 #: The head rises before what needs it, and stays up after it, by so many seconds; sigma of how it moves there, and the time in
 #: which that begins and ends with the video.
 _AROUND_S, _SOFT_S, _ENDS_S = 0.5, 0.2, 0.4

@@ -15,14 +15,15 @@ import numpy.typing as npt
 from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
+from stages.face.rig.eye_strip import ASIDE, EyeStrip
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
 
-#: The box around the eye, in eye widths beyond the corners, above and below their line.
-_ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
+#: The box around the eye, in eye widths above and below the line of its corners.
+_ABOVE, _BELOW = 0.72, 0.62
 #: The lower lid rises by this fraction of the opening, where the lids meet.
 LOWER_LID_RISE = 0.15
 #: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
@@ -34,6 +35,12 @@ _LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
 #: Weight in the lid's light of the skin below the eye, and of the open lid itself, which its fold and lashes shade; and in its
 #: tint, which the skin below tells as well. What is from this part of the free height on upward is the brow's.
 _FROM_BELOW, _FROM_LID, _TINT_FROM_BELOW, _UNDER_BROW = 0.25, 0.25, 0.8, 0.62
+#: Skin beside the lid is read from so many eye widths above its edge on, and in this range below the lower lid's, in so many rows
+#: of a picture that is softened by so many; what is read is smoothed along the eye by so many.
+_BESIDE_ABOVE, _BESIDE_UNDER, _BESIDE_ROWS, _BESIDE_SOFT, _BESIDE_SMOOTH = 0.05, (0.10, 0.30), 9, 0.03, 0.12
+#: The lid's skin takes on the tint of the skin above and below, and these parts of how their light differs; each colour becomes
+#: at least and at most so many times as bright.
+_JOINED_ABOVE, _JOINED_UNDER, _MOST_JOINED = 0.8, 0.6, (0.45, 1.2)
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
 #: The eyeball under the lid: its radius in eye widths, how far its middle is below the eye's upper edge, in parts of the opening,
@@ -101,14 +108,15 @@ class Lid:
 def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceColours) -> Lid:
     """Prepare the eye on the picture's left (`side` 0) or right (1) of an RGB portrait."""
     eye = with_lower_lid(portrait, EyeOutline.of(landmarks, side))
-    box = eye.box(_ASIDE, _ABOVE, _BELOW, (portrait.shape[1], portrait.shape[0]))
+    box = eye.box(ASIDE, _ABOVE, _BELOW, (portrait.shape[1], portrait.shape[0]))
     shown = portrait[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     along, down = eye.local(box)
     upper, lower = eye.edges(along)
     below, opening = down - upper, lower - upper
     taper = np.clip(opening / max(0.4 * float(opening.max()), 1.0), 0, 1)
-    strip = _Strip(eye, box)
-    top = strip.over(_free_height(strip, eye), along)
+    strip = EyeStrip(eye, box)
+    free = _free_height(strip, eye)
+    top = strip.over(free, along)
     heights, depths = _crease(strip, shown, eye)
     fold = strip.over(heights, along)
     covered = (below > -0.09 * eye.width * taper) & (below < opening + 0.13 * eye.width * taper)
@@ -122,6 +130,9 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     )
     skin = tinted * (lit.mean(axis=-1) / np.maximum(tinted.mean(axis=-1), 1.0))[..., None]
     stray = _single_lashes(shown, skin, eye)
+    upper_end, lower_end = _colours_beside(strip, shown, skin, free, along)
+    way = np.clip(below / np.maximum(opening, 1.0), 0, 1)[..., None]
+    skin = np.asarray(skin * np.exp(upper_end + way * (lower_end - upper_end)), np.float32)
     from_fold = (-below - fold) / eye.width
     line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
     crease = np.asarray(strip.over(depths, along) * line, np.float32)
@@ -173,27 +184,6 @@ def _single_lashes(shown: Grid, skin: Grid, eye: EyeOutline) -> Grid:
     return blur(cv2.dilate(np.clip(thin / 0.08 - 0.5, 0, 1).astype(np.float32), np.ones((3, 3), np.uint8)), 0.8)
 
 
-class _Strip:
-    """Reads pictures of the eye's box straightened: a column for each px along the eye, rows by distance from an edge."""
-
-    def __init__(self, eye: EyeOutline, box: tuple[int, int, int, int]) -> None:
-        self._eye, self._origin = eye, np.array(box[:2])
-        self.start = -round(_ASIDE * eye.width)
-        self.columns = np.arange(self.start, round((1 + _ASIDE) * eye.width) + 1, dtype=np.float64)
-        self.upper, self.lower = eye.edges(self.columns)
-        self.inside = (self.columns > 0.08 * eye.width) & (self.columns < 0.92 * eye.width)
-
-    def read(self, picture: Grid, edge: Grid, rows: npt.NDArray[np.float64]) -> Grid:
-        """Sample a picture of the box at px `rows` below `edge`, px [columns]: [rows, columns] or with colours."""
-        down = edge[None] + rows[:, None]
-        places = self._eye.corner + self.columns[None, :, None] * self._eye.across + down[..., None] * self._eye.down
-        return sample(picture, (places - self._origin).astype(np.float32))
-
-    def over(self, values: npt.NDArray[np.float64], along: Grid) -> Grid:
-        """Spread a value for each column over the box, whose pixels lie at px `along`."""
-        return np.interp(along, self.columns, values).astype(np.float32)
-
-
 def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
     return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)
 
@@ -230,13 +220,44 @@ def _fill_softly(box: Grid, known: Grid, eye_width: float) -> Grid:
     return np.asarray(blur(_fill(soft.astype(np.float32), np.clip(weight * 2.0 - 0.2, 0, 1)), 0.6 * sigma), np.float32)
 
 
-def _free_height(strip: _Strip, eye: EyeOutline) -> npt.NDArray[np.float64]:
+def _colours_beside(
+    strip: EyeStrip, shown: Grid, skin: Grid, free: npt.NDArray[np.float64], along: Grid
+) -> tuple[Grid, Grid]:
+    """Find how the picture's colours differ from those of the lid's skin where the lid goes over into it, as logarithms of their
+    ratio: above, where the skin up to the brow is brightest, and below the lower lid, [height, width, 3] each.
+
+    Args:
+        strip, shown: the box around the eye.
+        skin: the lid's skin, [height, width, 3].
+        free: px above the lid's edge up to which there is skin, of each column of the strip.
+        along: each pixel's place along the eye, px.
+    """
+    width, steps = strip.width, np.linspace(0, 1, _BESIDE_ROWS)[:, None]
+    first, (begins, ends) = _BESIDE_ABOVE * width, _BESIDE_UNDER
+    above = -first - steps * np.maximum(free - first, 0)
+    under = np.repeat((begins + steps * (ends - begins)) * width, len(free), axis=1)
+    soft = blur(shown, max(_BESIDE_SOFT * width, 0.5))
+    seen, painted = (strip.read(picture, strip.upper, above) for picture in (soft, skin))
+    brightest = seen.mean(axis=-1).argmax(axis=0), np.arange(len(free))
+    at_end = (
+        (seen[brightest], painted[brightest], _JOINED_ABOVE),
+        (*(strip.read(picture, strip.lower, under).mean(axis=0) for picture in (soft, skin)), _JOINED_UNDER),
+    )
+    found = []
+    for seen, painted, share in at_end:
+        ratio = np.log(np.clip((seen + 1) / (painted + 1), *_MOST_JOINED).astype(np.float64))
+        ratio -= (1 - share) * ratio.mean(axis=-1, keepdims=True)
+        found.append(np.dstack([strip.over(_smooth(one, _BESIDE_SMOOTH * width), along) for one in ratio.T]))
+    return found[0], found[1]
+
+
+def _free_height(strip: EyeStrip, eye: EyeOutline) -> npt.NDArray[np.float64]:
     """How far above the lid's edge, px, there is skin: up to some way below the brow."""
     brow = np.maximum(0.8 * (strip.upper - eye.brow), 0.1 * eye.width)
     return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
 
 
-def _crease(strip: _Strip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Find the crease over the open lid: px above the edge, and the share of the light that it takes, for each column.
 
     It is dark between two brighter strips, the lid and the skin above; lashes, which rise from the edge, are not.
@@ -269,7 +290,7 @@ def _crease(strip: _Strip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np
     return heights, np.clip(depths, _LEAST_CREASE, _MOST_CREASE)
 
 
-def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
+def _rim(strip: EyeStrip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
     """Find the rim of glasses over the eye: 1 on it, 0 elsewhere, [height, width].
 
     It is a thin dark line that goes on beyond both corners of the eye. Lashes and creases do not.
@@ -339,7 +360,7 @@ def _repeated(fine: Grid, height: Grid, start: Grid, span: Grid, eye: EyeOutline
     return np.asarray(detail - cv2.blur(detail, (1, round(2 * float(np.median(size))) | 1)), np.float32)
 
 
-def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
+def _lashes(strip: EyeStrip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
     """Read the darkness of lashes and lid's edge from the picture, straightened; rows above the edge, and the colour."""
     offset = max(round(_LASHES * eye.width), 2)
     rows = np.arange(-offset, max(2, offset // 2) + 1, dtype=np.float64)

@@ -52,12 +52,29 @@ def lip_curves(
     return frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
 
 
+def shown_gap(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame) -> float:
+    """Return the gap that an RGB picture shows between lips that are nearly shut, whatever the mesh reads, in mouth widths."""
+    edges = (
+        _smooth_curve(frame.local(landmarks[list(edge), :2])) for edge in (mesh.UPPER_LIP_INNER, mesh.LOWER_LIP_INNER)
+    )
+    upper, lower = edges
+    _, _, height = _gap_near(portrait, (upper + lower) / 2, frame, mesh.mouth_width(landmarks))
+    return max(height, 0.0)
+
+
+def _gap_near(
+    portrait: npt.NDArray[np.uint8], line: npt.NDArray[np.float64], frame: FaceFrame, width: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+    """The dark line between the lips near a `line`, and the gap around it: see `find_slight_gap`."""
+    line = _follow(portrait, line, frame, width, _darkness)
+    return line, *find_slight_gap(portrait, line, frame, width)
+
+
 def _slightly_open(
     portrait: npt.NDArray[np.uint8], line: npt.NDArray[np.float64], frame: FaceFrame, width: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The edges of lips that are nearly shut near a `line`; both are the same if the picture shows no gap."""
-    line = _follow(portrait, line, frame, width, _darkness)
-    ends, height = find_slight_gap(portrait, line, frame, width)
+    line, ends, height = _gap_near(portrait, line, frame, width)
     upper, lower = line.copy(), line.copy()
     if height > CLOSED_GAP:
         for edge, end in ((upper, ends[:, 0]), (lower, ends[:, 1])):

@@ -17,8 +17,9 @@ Grid = npt.NDArray[np.float64]
 Colours = npt.NDArray[np.float32]
 Rgba = npt.NDArray[np.uint8]
 
-#: The painted ellipse: its middle beyond the corner, its half width and half height, units; part of it over which it fades.
-_OUTWARD, _ACROSS, _DOWN, _FADES = 0.09, 0.36, 0.27, 0.60
+#: The painted ellipse: its middle beyond the corner, its half width outward and toward the mouth's middle, and its half height,
+#: units; part of it over which it fades.
+_OUTWARD, _ACROSS, _INWARD, _DOWN, _FADES = 0.09, 0.36, 0.46, 0.30, 0.60
 #: Blur that tells the skin around the ellipse, units. The skin's own grain stays: what differs by more than so many levels and so
 #: many times as much as is usual there is a line.
 _AROUND, _GRAIN, _GRAINY = 0.08, 1.5, 1.8
@@ -31,7 +32,7 @@ _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: what is left of both lips grows
 #: thinner from the first part of the half mouth on, and ends roundly at the second.
-_THINNER_FROM, _ENDS = 0.50, 0.90
+_THINNER_FROM, _ENDS = 0.48, 0.86
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
@@ -54,7 +55,8 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     for end, outward in ((0, -1.0), (-1, 1.0)):
         corner = (outline.upper[end] + outline.lower[end]) / 2
         beyond = outward * (x - corner[0]) / unit
-        away = np.minimum(away, np.hypot((beyond - _OUTWARD) / _ACROSS, (lifted - corner[1]) / (_DOWN * unit)))
+        across = (beyond - _OUTWARD) / np.where(beyond > _OUTWARD, _ACROSS, _INWARD)
+        away = np.minimum(away, np.hypot(across, (lifted - corner[1]) / (_DOWN * unit)))
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     cover = _without_hair(seen, skin, unit) * on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))

@@ -220,7 +220,7 @@ def _paint_tongue(along: Grid, below: Grid, arch: float, tones: FaceColours) -> 
     edge.
     """
     side = np.clip(np.abs(along) / 0.86, 0, 1)
-    top = -0.105 + 0.24 * side**2
+    top = -0.105 + 0.34 * side**2
     depth = (below - top) / max(arch / 0.5, 0.3) ** 0.5
     cover = smoothstep(depth / 0.12) * (1.0 - smoothstep((side - 0.84) / 0.16))
     light = 0.30 + 0.70 * smoothstep(depth / 0.20)  # from the back to the front

@@ -18,10 +18,9 @@ from stages.encode.gaze import GazeLimit
 from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.eyes import Eyes, judge_eyes
-from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.eyeball import find_eyeball
-from stages.face.rig.lids import Lid, paint_lid
+from stages.face.rig.lids import paint_lid
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
@@ -84,48 +83,6 @@ def test_a_half_closed_lid_covers_the_iris_from_above_and_does_not_fade_it(ready
         # Then the upper part is the lid's, and the lower part is still the iris, at most shaded by the lid
         assert column(half, eye, place, high)[0] == pytest.approx(column(shut, eye, place, high)[0], rel=0.2)
         assert column(half, eye, place, low)[0] <= column(open_, eye, place, low)[0] + 8
-
-
-def lid_of(portrait: Picture, landmarks: FloatArray, side: int) -> Lid:
-    """The lid of an eye in an RGB portrait."""
-    return paint_lid(portrait, landmarks, side, FaceColours.of(portrait, landmarks))
-
-
-def over_the_eye(lid: Lid) -> npt.NDArray[np.bool_]:
-    """The pixels of a lid's box that it hides when it is shut, without its edges."""
-    return (lid.below > 0.2 * lid.opening) & (lid.below < 0.7 * lid.opening) & (lid.taper > 0.9)
-
-
-def test_a_lid_lies_in_the_shade_of_its_socket(ready: Context) -> None:
-    # Given eyes in bright light, and the same in the deep shade of a brow, between a bright brow and bright cheeks
-    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
-    for side, eye in enumerate(outlines(ready)):
-        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
-        away = np.abs(down / eye.width + 0.04)
-        shade = 1 - 0.4 * np.clip((0.42 - away) / 0.1, 0, 1)
-        shaded = np.asarray(portrait * shade[..., None], np.uint8)
-        # When their lids are prepared
-        bright, dark = (lid_of(picture, landmarks, side) for picture in (portrait, shaded))
-        # Then a lid in the shade is darker, too, by half of what the skin around it is at least
-        over = over_the_eye(bright)
-        lit = dark.skin[over].mean() / bright.skin[over].mean()
-        assert 0.55 < lit < 0.81
-
-
-def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> None:
-    # Given a picture with grain, and a mesh whose brows are low over the eyes
-    landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
-    noise = blur(np.random.default_rng(4).normal(0, 14, plain.shape[:2]).astype(np.float32), 0.8)
-    grainy = np.asarray(np.clip(plain + noise[..., None], 0, 255), np.uint8)
-    for side, eye in enumerate(outlines(ready)):
-        low = landmarks.copy()
-        upper, brow = (list(mesh.EYES[side][part]) for part in (0, 2))
-        low[brow, :2] = low[upper, :2].mean(axis=0) - 0.12 * eye.width * eye.down
-        for points in (landmarks, low):
-            # When its lid is prepared
-            lid = lid_of(grainy, points, side)
-            # Then it has nearly the picture's grain
-            assert 0.5 < lid.grain[over_the_eye(lid)].std() / (noise - blur(noise, 2.5)).std() < 1.5
 
 
 def test_irises_move_as_far_as_told_between_lids_that_stay(ready: Context) -> None:
@@ -261,7 +218,7 @@ def test_a_blink_paints_all_that_it_changes(ready: Context, monkeypatch: pytest.
     landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
     figure = np.asarray(cv2.cvtColor(portrait, cv2.COLOR_RGB2BGRA), np.uint8)
     for side in (0, 1):
-        lid = lid_of(portrait, landmarks, side)
+        lid = paint_lid(portrait, landmarks, side, FaceColours.of(portrait, landmarks))
         usual = BlinkPainter(lid)
         with monkeypatch.context() as patched:
             patched.setattr(blinks, "_changed_rows", lambda lid: slice(0, len(lid.below)))

@@ -38,7 +38,8 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
     # Given the same face with little and with much room below the chin, and somebody who nods and opens the mouth for 2 seconds
     values = np.zeros((4 * FPS, len(PARAMETERS)), np.float32)
     values[FPS : 3 * FPS : 5, PARAMETERS.index("jaw")] = 0.7
-    values[FPS : 3 * FPS, PARAMETERS.index("head_y")] = 0.5 * REACH["head_y"]
+    nod = np.interp(np.arange(len(values)), [FPS / 2, FPS, 3 * FPS, 3.5 * FPS], [0.0, 0.5, 0.5, 0.0])
+    values[:, PARAMETERS.index("head_y")] = nod * REACH["head_y"]
     values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
     wide = job(tmp_path / "wide", encoded(drawn(640)))
     stages.face.run(wide)
@@ -52,9 +53,9 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         height = portrait_of(ctx).shape[0]
         # When the track is drawn
         moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
-        # Then the chin stays in the picture, and the head moves slowly; where there is room, it moves as it did
+        # Then the chin stays in the picture, with room below it, and the head moves slowly; with more room, it moves as it did
         assert (lowest(rig, values).max() > height) == tight
-        assert lowest(rig, moved).max() <= height
+        assert lowest(rig, moved).max() <= 0.978 * height  # a chin on the border would seem to rest on it
         rise = (values - moved)[:, PARAMETERS.index("head_y")]
         assert rise.any() == tight
         assert np.abs(np.diff(rise)).max() <= 0.15 * REACH["head_y"]

@@ -14,7 +14,7 @@ from PIL import Image
 import stages.face
 from stages.context import Context
 from stages.encode.field_warp import field_at_points
-from stages.encode.mouth import MouthOpening
+from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.expressions.fields import ExpressionFields
@@ -126,7 +126,7 @@ def test_rounded_lips_of_a_smile_end_without_horns(smile: Context) -> None:
     rig = load_rig(smile.settings.paths.cache, portrait_of(smile), landmarks)
     frame, cover = rig.frame, rig.oral.corners[..., 3]
     outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
-    for x in (-0.84 * frame.half_mouth[0], 0.84 * frame.half_mouth[1]):
+    for x in (-0.80 * frame.half_mouth[0], 0.80 * frame.half_mouth[1]):
         # When they meet there, and the skin beside them is painted
         above, below = (float(thick) for thick in outline.thickness(np.array(x), curves))
         top, bottom = (float(np.interp(x, curve[:, 0], curve[:, 1])) for curve in curves)
@@ -138,6 +138,10 @@ def test_rounded_lips_of_a_smile_end_without_horns(smile: Context) -> None:
         assert below > above
         assert 0.2 < np.ptp(lips) / (above + below) < 0.75
         assert abs(lips.mean() - (below - above) / 2) < 0.12 * (above + below)
+        # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
+        end = (0.89 / 0.80 * x, float(np.mean([np.interp(0.89 / 0.80 * x, c[:, 0], c[:, 1]) for c in curves])))
+        column, row = np.round(frame.picture(np.array([end]))[0] - rig.oral.origin).astype(int)
+        assert cover[row, column] > 128
 
 
 @pytest.mark.parametrize("smiles", [False, True])
@@ -153,7 +157,7 @@ def test_rounded_lips_draw_their_corners_in(smiles: bool, closed: Context, smile
     amounts = np.array([{"close": 1.0, **viseme.shape}.get(name, 0.0) for name in rig.face_names], np.float32)
     moved = ends + field_at_points(np.tensordot(amounts, rig.upper, 1), rig.face_cells, rig.step, ends)
     # Then their ends are nearer together by more than a fifth, and a mouth stays between them
-    assert 0.55 < np.ptp(moved[:, 0]) / np.ptp(line[:, 0]) < 0.78
+    assert 0.45 < np.ptp(moved[:, 0]) / np.ptp(line[:, 0]) < 0.78
 
 
 def test_an_oo_of_a_smile_lengthens_the_skin_below_the_nose_and_not_the_lip(smile: Context) -> None:
@@ -292,6 +296,43 @@ def test_a_gap_that_the_mesh_sees_is_open_though_its_teeth_are_as_red_as_lips(cl
 def closed_lip(closed: Context) -> list[int]:
     """The lip's colour in the portrait, a little darker."""
     return [round(0.8 * part) for part in FaceColours.of(portrait_of(closed), landmarks_of(closed)).lip.tolist()]
+
+
+def test_a_tongue_is_high_in_its_middle(closed: Context) -> None:
+    # Given a mouth, when its inside is painted
+    rig = load_rig(closed.settings.paths.cache, portrait_of(closed), landmarks_of(closed))
+    x, y = rig.oral.origin
+    height, width = rig.oral.tongue.shape[:2]
+    local = rig.frame.local(np.dstack(np.meshgrid(np.arange(x, x + width), np.arange(y, y + height))).astype(float))
+    along = np.abs(rig.frame.along_mouth(local[..., 0]))
+    body = rig.oral.tongue[..., 3] > 128
+
+    def top(first: float, last: float) -> float:
+        return float(local[..., 1][body & (along > first) & (along < last)].min()) / rig.frame.unit
+
+    # Then the tongue's back is an arch: a straight one would look like a slab behind a round opening
+    assert top(0.55, 0.60) - top(0.0, 0.05) > 0.1
+
+
+def test_a_tongue_behind_rounded_lips_lies_in_their_shade(closed: Context) -> None:
+    # Given an opening that shows only the tongue
+    picture = portrait_of(closed)
+    rig = load_rig(closed.settings.paths.cache, picture, landmarks_of(closed))
+    unit = rig.frame.unit
+    upper = rig.curve_upper + 0.05 * unit * rig.frame.down.astype(np.float32)
+    lower = upper + 0.1 * unit * rig.frame.down.astype(np.float32)
+    opening = MouthOpening.between(upper, lower, unit, (picture.shape[1], picture.shape[0])).visible()
+    assert opening is not None
+    middle = slice(len(opening.upper) // 2 - 3, len(opening.upper) // 2 + 3)
+    # When it is painted behind flat and behind rounded lips
+    oral = replace(rig.oral, skull=np.zeros_like(rig.oral.skull), jaw=np.zeros_like(rig.oral.jaw))
+    painter = InteriorPainter(oral, rig.tones, rig.frame)
+    flat, rounded = (
+        painter.paint(opening, np.eye(2, 3, dtype=np.float32), (0.0, 0.0), 0.0, by)[:, middle].mean()
+        for by in (0.0, 1.0)
+    )
+    # Then the light on it is less, but not gone
+    assert 0.7 * flat < rounded < 0.92 * flat
 
 
 def test_a_mouth_below_dark_glasses_is_lit_as_the_lips_are(closed: Context) -> None:

@@ -1,0 +1,84 @@
+"""The skin of a closed lid: it has the light, the tint and the grain of the skin around the eye."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from stages.context import Context
+from stages.face import mesh
+from stages.face.eye_outline import EyeOutline
+from stages.face.mesh import FloatArray
+from stages.face.rig.colours import FaceColours
+from stages.face.rig.lids import Lid, paint_lid
+from stages.face.sampling import blur
+from tests.support.stages.picture_jobs import face_of, portrait_of
+
+pytestmark = pytest.mark.usefixtures("models")
+
+Picture = npt.NDArray[np.uint8]
+
+
+def outlines(ctx: Context) -> list[EyeOutline]:
+    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
+    return [EyeOutline.of(landmarks, side) for side in (0, 1)]
+
+
+def lid_of(portrait: Picture, landmarks: FloatArray, side: int) -> Lid:
+    """The lid of an eye in an RGB portrait."""
+    return paint_lid(portrait, landmarks, side, FaceColours.of(portrait, landmarks))
+
+
+def over_the_eye(lid: Lid) -> npt.NDArray[np.bool_]:
+    """The pixels of a lid's box that it hides when it is shut, without its edges."""
+    return (lid.below > 0.2 * lid.opening) & (lid.below < 0.7 * lid.opening) & (lid.taper > 0.9)
+
+
+def test_a_lid_lies_in_the_shade_of_its_socket(ready: Context) -> None:
+    # Given eyes in bright light, and the same in the deep shade of a brow, between a bright brow and bright cheeks
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
+        away = np.abs(down / eye.width + 0.04)
+        shade = 1 - 0.4 * np.clip((0.42 - away) / 0.1, 0, 1)
+        shaded = np.asarray(portrait * shade[..., None], np.uint8)
+        # When their lids are prepared
+        bright, dark = (lid_of(picture, landmarks, side) for picture in (portrait, shaded))
+        # Then a lid in the shade is darker, too, by half of what the skin around it is at least
+        over = over_the_eye(bright)
+        lit = dark.skin[over].mean() / bright.skin[over].mean()
+        assert 0.55 < lit < 0.81
+
+
+def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) -> None:
+    # Given eyes in a dark and brown socket, as in paintings: forehead and cheeks around it are bright
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    brown = np.array([0.62, 0.50, 0.42])
+    for side, eye in enumerate(outlines(ready)):
+        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
+        near = np.clip((0.5 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
+        painted = np.asarray(portrait * (1 - near * (1 - brown)), np.uint8)
+        # When their lids are prepared
+        usual, dark = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
+        # Then each colour is nearly as much darker than before as that of the socket is, so that the lid is as brown
+        over = over_the_eye(usual)
+        lit = dark.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0)
+        assert (lit / brown).max() < 1.22
+        assert np.ptp(lit / brown) < 0.042
+
+
+def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> None:
+    # Given a picture with grain, and a mesh whose brows are low over the eyes
+    landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    noise = blur(np.random.default_rng(4).normal(0, 14, plain.shape[:2]).astype(np.float32), 0.8)
+    grainy = np.asarray(np.clip(plain + noise[..., None], 0, 255), np.uint8)
+    for side, eye in enumerate(outlines(ready)):
+        low = landmarks.copy()
+        upper, brow = (list(mesh.EYES[side][part]) for part in (0, 2))
+        low[brow, :2] = low[upper, :2].mean(axis=0) - 0.12 * eye.width * eye.down
+        for points in (landmarks, low):
+            # When its lid is prepared
+            lid = lid_of(grainy, points, side)
+            # Then it has nearly the picture's grain
+            assert 0.5 < lid.grain[over_the_eye(lid)].std() / (noise - blur(noise, 2.5)).std() < 1.5
