@@ -249,7 +249,7 @@ def test_a_single_job_beside_a_thousand_of_a_batch_waits_a_bounded_time(
     assert len(between) <= stick_jobs + 1
 
 
-@fuzzed
+@settings(fuzzed, max_examples=repeats("AVATAR_FUZZ", 12, 400))  # of 800 jobs each
 @given(st.floats(0.5, 20.0), st.floats(0.5, 20.0), st.integers(1, 8), st.integers(1, 2))
 def test_shares_of_two_persons_with_endless_work_for_different_models_converge(
     anna_s: float, ben_s: float, stick_jobs: int, room_bytes: int
