@@ -12,7 +12,7 @@ from daemon.errors import MachineError
 from daemon.system.installation import how_to_install_extra
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
-from stages.model_files.catalogue import check_model_files
+from stages.model_files.catalogue import PartStatus, check_model_files
 
 if TYPE_CHECKING:
     from stages.gpu.probe import CudaProbe
@@ -108,7 +108,7 @@ def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvail
     """Check what the machine has of an engine's requirements; imports torch only if everything else is there."""
     model_problem = next(
         (
-            f"{found.file.path}: {found.why or found.state}"
+            f"{found.file.path}: {_wrong_with(found)}"
             for found in check_model_files(engine.models[engine.model(settings)], settings.paths.models)
             if not found.usable
         ),
@@ -118,6 +118,11 @@ def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvail
     return EngineAvailability(
         packages, gpu=_probe_gpu() if packages and not model_problem else None, model_problem=model_problem
     )
+
+
+def _wrong_with(found: PartStatus) -> str:
+    """Return in words why the file of a part cannot be used."""
+    return f"missing; {found.why}" if found.state == "missing" and found.why else found.why or found.state
 
 
 def _probe_gpu() -> CudaProbe:

@@ -83,12 +83,14 @@ class ModelPart:
         what: description for people.
         licence: licence of the files.
         files: alternatives; the first existing one is used, and the first published one is fetched.
+        unread: path that others keep it at, in a format that is not read → what is to be said of such a file.
     """
 
     role: str
     what: str
     licence: str
     files: tuple[ModelFile, ...]
+    unread: tuple[tuple[str, str], ...] = ()
 
     def find_file(self, root: Path) -> ModelFile | None:
         """Return the first of `files` that exists below the folder `root`, or None."""
@@ -108,7 +110,7 @@ class PartStatus:
         part: the part.
         file: the file that is used, or, if none exists, the one to fetch.
         state: good; other (intact, but not the published file); damaged; missing.
-        why: what is damaged or different, in words.
+        why: what is damaged or different, in words; of a missing file, what is there in its place.
     """
 
     part: ModelPart
@@ -139,7 +141,8 @@ def check_model_files(
 def _check_part(part: ModelPart, root: Path, deep: bool, progress: Callable[[int], None] | None) -> PartStatus:
     file = part.find_file(root)
     if file is None:
-        return PartStatus(part, part.published, "missing")
+        others = [f"{path} {what}" for path, what in part.unread if (root / path).is_file()]
+        return PartStatus(part, part.published, "missing", "; ".join(others))
     path = root / file.path
     size = path.stat().st_size
     if file.members:  # its format has no structure to check, and there are no other versions of it

@@ -30,7 +30,7 @@ _SHARED = (
                   151_061_672, "7ebd0e69e78190ffe1438491fa05cc1f5c1aa3a4c4db3bc1723adbb551ea2395"),
         ModelFile("whisper/pytorch_model.bin", *_WHISPER, "pytorch_model.bin",
                   0, "9607f98a2b22d9e229ae43c52ecea79dcede9e0c5cfae67e8da6eda86d8aac1d"),
-    )),
+    ), unread=(("whisper/tiny.pt", "has OpenAI's own format, which is not read"),)),
     ModelPart("whisper_config", "its shape", APACHE, (
         ModelFile("whisper/config.json", *_WHISPER, "config.json",
                   1_983, "ffdccec4f3211f4c63310f2b7098f309fe70f3952cedc5e4d11e43f5b2379b98"),

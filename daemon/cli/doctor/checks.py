@@ -124,13 +124,14 @@ def _models(settings: Settings) -> Iterator[Finding]:
         found = check_model_files(parts, settings.paths.models)
         damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
         missing = [look.file.path for look in found if look.state == "missing"]
+        others = "".join(f"; {look.why}" for look in found if look.state == "missing" and look.why)
         what, fetch = f"{name}'s model files", installation.how_to_fetch_models(name)
         if damaged:
             yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", f"Remove them. {fetch}")
         elif missing:
             remedy = f"Only for the engine {engine}. {fetch} `avatar models list` shows all."
             verdict: Verdict = "bad" if settings.stages.lipsync.engine == engine else "note"
-            yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
+            yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}{others}", remedy)
         else:
             yield Finding(what, "good", str(settings.paths.models))
 

@@ -56,7 +56,10 @@ def model_paths(engine: str, root: Path) -> dict[str, Path]:
     for status in found:
         path = root / status.file.path
         if status.state == "missing":
-            raise MachineError("model-missing", f"{path} is missing ({status.part.what}).", how_to_fetch_models(engine))
+            there = f" {status.why}." if status.why else ""
+            raise MachineError(
+                "model-missing", f"{path} is missing ({status.part.what}).{there}", how_to_fetch_models(engine)
+            )
         if status.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {status.why}.", _fetch_again())
     return {status.part.role: root / status.file.path for status in found}

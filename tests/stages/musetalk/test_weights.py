@@ -124,6 +124,18 @@ def test_the_autoencoder_is_found_where_forks_keep_it(models: Path) -> None:
     assert paths["vae"].parent == paths["vae_config"].parent == models / "sd-vae-ft-mse"
 
 
+def test_a_forks_file_of_another_format_is_named_where_the_readable_one_is_missing(models: Path) -> None:
+    # Given a folder as forks fill it, with Whisper in OpenAI's format
+    for path in (models / "whisper").glob("*.[sb]*"):
+        path.unlink()
+    (models / "whisper" / "tiny.pt").write_bytes(b"theirs")
+    # Then the error says what is to be fetched, and why that file does not do
+    with pytest.raises(MachineError) as error:
+        weights.model_paths("musetalk", models)
+    assert "whisper/model.safetensors is missing" in error.value.message
+    assert "whisper/tiny.pt has OpenAI's own format" in error.value.message
+
+
 def test_a_half_downloaded_safetensors_says_how_much_is_missing(models: Path) -> None:
     path = models / "whisper" / "model.safetensors"
     save_file({"model.encoder.conv1.bias": torch.zeros(1000)}, path)
