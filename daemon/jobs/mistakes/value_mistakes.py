@@ -297,6 +297,8 @@ def _advice_for_file(key: str, text: str) -> str | None:
         return f"Write the name of the file, with its ending, or leave `{key}` out."
     if text.casefold().startswith("www."):
         return _NOTHING_FETCHED
+    if "*" in text and not _AROUND_NAME.search(text):
+        return "Write the whole name of one file. One job has one of them: write a job for each file."
     if _AROUND_NAME.search(text):
         inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
         found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
