@@ -63,7 +63,11 @@ def _one_word(ctx: click.Context) -> str:
     if "TEXT" in arguments:
         of_files = " Of files it takes one at a time." if ctx.command.name == "submit" else ""
         return f'Put a text of several words in quotes, such as "Good morning.".{of_files}'
-    command = f"avatar {ctx.command_path.partition(' ')[2]}"
+    names, above = list[str](), ctx
+    while above.parent is not None:  # the program may have been started by another name
+        names.insert(0, above.info_name or "")
+        above = above.parent
+    command = " ".join(("avatar", *names))
     if not arguments:
         return f"`{command}` takes options only."
     return f"`{command}` takes {' '.join(arguments)} and no more; a name with blanks goes in quotes."
