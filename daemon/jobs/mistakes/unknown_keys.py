@@ -24,6 +24,9 @@ from daemon.jobs.yaml_positions import YamlDocument
 #: Keys for whose value other tools have words of their own.
 _OTHER_WORDS = ("kind", "aspect", "size", "captions", "profile.expires")
 
+#: Keys whose value is one of a few words; what is wrong there is told, too.
+_CHOSEN = ("quality", "format", "codec", "fit", "sync_mode", "priority", "background", "face")
+
 
 def unknown_key_mistake(path: tuple[str | int, ...], value: Any, document: YamlDocument) -> Mistake:
     """Return what to say of a key that is not known. `value`: its value."""
@@ -66,7 +69,9 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
         likely = allowed_advice(to_value, advice_for_value(meant, value, is_number=True, is_file=False))
         advice: str | None = likely or nearest_allowed(meant, value, limits)
     else:
-        advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
+        wrong = meant in _CHOSEN and not is_allowed(f"{name}: {as_flow(value)}", to_value)
+        is_told = wrong or meant in _OTHER_WORDS
+        advice = advice_for_value(meant, value, is_number=False, is_file=False) if is_told else None
     advice = allowed_advice(to_value, advice)
     if meant == "kind":  # what all the kinds are is too much where the right one is named
         written = f"kind: {as_flow(value)}"
