@@ -15,7 +15,7 @@ from daemon.jobs.mistakes.key_names import meant_key
 _MEANT: dict[str, tuple[str, ...]] = {
     "run": ("start", "serve", "daemon", "up"),
     "submit": ("render", "create", "make", "generate", "say", "add", "send"),
-    "jobs list": ("ls", "queue", "ps", "history"),
+    "jobs list": ("ls", "queue", "ps", "history", "job"),
     "jobs cancel": ("rm", "delete", "kill", "abort"),
     "jobs show": ("info", "job", "inspect"),
     "jobs retry": ("restart", "rerun"),
@@ -32,6 +32,9 @@ _MEANT: dict[str, tuple[str, ...]] = {
 #: How click ends its sentence of what is no whole number.
 _NO_INTEGER = "not a valid integer range."
 
+#: How click begins its sentence of more words than a command takes.
+_TOO_MANY = "Got unexpected extra argument"
+
 #: What is an option of a command here, and a command elsewhere.
 _OPTIONS = dict.fromkeys(("search", "find", "grep", "filter"), "jobs list --search WORDS")
 
@@ -40,6 +43,8 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
     """Return the same error, with what was probably meant."""
     if isinstance(error, NoSuchOption) and error.ctx is not None and (way := _option_meant(error, error.ctx)):
         return NoSuchOption(error.option_name, f"{error.message} Did you mean {way}?", ctx=error.ctx)
+    if isinstance(error, click.UsageError) and error.ctx is not None and error.message.startswith(_TOO_MANY):
+        return click.UsageError(f"{error.message}. {_one_word(error.ctx)}", error.ctx)
     if isinstance(error, click.BadParameter) and error.message.endswith(_NO_INTEGER):
         message = f"{error.message.removesuffix(_NO_INTEGER)}no whole number."
         return click.BadParameter(message, error.ctx, error.param, error.param_hint)
@@ -50,6 +55,22 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
             ctx=error.ctx,
         )
     return error
+
+
+def _one_word(ctx: click.Context) -> str:
+    """Return how a command is given several words."""
+    arguments = [param.human_readable_name for param in ctx.command.params if isinstance(param, click.Argument)]
+    if "TEXT" in arguments:
+        of_files = " Of files it takes one at a time." if ctx.command.name == "submit" else ""
+        return f'Put a text of several words in quotes, such as "Good morning.".{of_files}'
+    names, above = list[str](), ctx
+    while above.parent is not None:  # the program may have been started by another name
+        names.insert(0, above.info_name or "")
+        above = above.parent
+    command = " ".join(("avatar", *names))
+    if not arguments:
+        return f"`{command}` takes options only."
+    return f"`{command}` takes {' '.join(arguments)} and no more; a name with blanks goes in quotes."
 
 
 def _option_meant(error: NoSuchOption, ctx: click.Context) -> str | None:
@@ -65,6 +86,8 @@ def _option_meant(error: NoSuchOption, ctx: click.Context) -> str | None:
         return f"{key.upper()}, without an option"
     if (name := f"--{key.rpartition('.')[2].replace('_', '-')}") in options:
         return name
+    if key == "priority" and "--to" in options:
+        return "--to"
     if "--set" not in options:
         return None
     return {"output": "--name", "seed": "--set motion.seed=VALUE"}.get(key, f"--set {key}=VALUE")

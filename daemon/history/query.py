@@ -50,6 +50,19 @@ class Query:
     since: float | None = None
     until: float | None = None
 
+    def unknown_word(self) -> tuple[str, str] | None:
+        """Return what is wrong with a state or kind that there is none of, and what to use; None where all are known."""
+        for state in self.state:
+            if state not in STATES and state not in STATE_WORDS:
+                return f"There is no state {state!r}.", f"Use one of {', '.join((*STATES, *STATE_WORDS))}."
+        if self.kind:
+            from daemon.jobs.kinds import KINDS  # `avatar jobs list` rarely needs it
+
+            for kind in self.kind:
+                if kind not in KINDS:
+                    return f"There is no kind {kind!r}.", f"Use one of {', '.join(KINDS)}."
+        return None
+
     @property
     def states(self) -> tuple[str, ...]:
         """The states that are meant, each once."""

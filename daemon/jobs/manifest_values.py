@@ -117,6 +117,8 @@ def _file_name(value: object) -> str:
         raise ValueError("must name a file")
     if _LISTED.search(text):
         raise ValueError("must be one file name")
+    if "*" in text:
+        raise ValueError("must name one file, without *")
     if any(ord(char) < 32 for char in text):
         raise ValueError("has a control character: in double quotes \\ begins one. Write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:

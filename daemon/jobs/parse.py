@@ -42,7 +42,21 @@ _DOCUMENTS = (
     (b"pk\x03\x04", "a Word or other office document"), (b"\xd0\xcf\x11\xe0", "a Word or other office document"),
     (b"%pdf", "a PDF document"),
 )  # fmt: skip
-_MARK_BYTES = max(len(mark) for mark, _ in _DOCUMENTS)
+#: How files of pictures, sounds and videos begin, in small letters.
+_MEDIA = (
+    (b"\x89png", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"gif8", "a GIF picture"), (b"bm", "a BMP picture"),
+    (b"ii*\0", "a TIFF picture"), (b"mm\0*", "a TIFF picture"), (b"id3", "an MP3 sound"), (b"oggs", "an Ogg or Opus sound"),
+    (b"flac", "a FLAC sound"), (b"\x1ae\xdf\xa3", "a WebM or MKV video"),
+)  # fmt: skip
+#: By the letters 4 to 7, or, after "riff", 8 to 11.
+_BOXES = {
+    b"ftyp": "an MP4, MOV, M4A or HEIC file", b"wave": "a WAV sound", b"avi ": "an AVI video", b"webp": "a WebP picture",
+}  # fmt: skip
+_NOT_A_MANIFEST = (
+    "A manifest is a plain text file beside it that names it, such as hello.yaml with the lines `image: portrait.png` and "
+    "`text: Hello.`; the picture, sound or video has its own ending, such as .png."
+)
+_MARK_BYTES = max(12, *(len(mark) for mark, _ in _DOCUMENTS))
 _KEYS_OF_GROUPS = {name: group.model_fields for name, group in GROUPS.items()}
 
 
@@ -209,7 +223,15 @@ def check_text(data: bytes) -> None:
     if (kind := next((kind for mark, kind in _DOCUMENTS if head.startswith(mark)), None)) is not None:
         raise JobError("manifest-not-text", f"The manifest is {kind}, not plain text.", _PLAIN_TEXT)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if media := _media(data[:_MARK_BYTES].lower()):
+            raise JobError("manifest-not-text", f"The manifest is {media}, not plain text.", _NOT_A_MANIFEST)
         raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)
+
+
+def _media(head: bytes) -> str | None:
+    """Return what a picture, sound or video is called whose first bytes are these; None for another file."""
+    found = next((kind for mark, kind in _MEDIA if head.startswith(mark)), None)
+    return found or _BOXES.get(head[8:12] if head.startswith(b"riff") else head[4:8])
 
 
 def decode(data: bytes) -> str:

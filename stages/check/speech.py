@@ -25,6 +25,10 @@ def check_speech(ctx: Context) -> CheckFacts:
     manifest = ctx.manifest
     if manifest.kind_of_job.makes_avatar:
         return _check_voice_of_avatar(ctx)
+    if manifest.kind_of_job.makes_profile:
+        from stages.tts.profiles.create import check_profile_request, request_of
+
+        check_profile_request(request_of(ctx), ctx.settings)
     if manifest.audio is not None:
         declared = check_recording(ctx)
         return {} if declared is None else {"speech_s": round(declared, 2)}
@@ -42,7 +46,10 @@ def check_speech(ctx: Context) -> CheckFacts:
 
 
 def _check_voice_of_avatar(ctx: Context) -> CheckFacts:
-    """Check the voice that an avatar profile is to have, so that no profile is made that cannot speak."""
+    """Check the name of an avatar profile, and the voice that it is to have, so that none is made that cannot speak."""
+    from stages.face.avatars.create import check_avatar_request
+
+    check_avatar_request(ctx)
     if ctx.manifest.voice == DEFAULT_VOICE:
         return {}
     choice = choose_voice(ctx.manifest, ctx.settings)

@@ -71,6 +71,13 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _query(filters: dict[str, Any]) -> Query:
+    query = Query(**filters).without_looks
+    if wrong := query.unknown_word():
+        raise click.BadParameter(" ".join(wrong), param_hint="--kind")
+    return query
+
+
 @jobs.command("list")
 @_filters
 @click.option(
@@ -88,7 +95,7 @@ def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any)
     """
     on_terminal = sys.stdout.isatty() and not as_json
     most = limit if limit is not None else ON_TERMINAL if on_terminal else 0
-    found = find_rows(shell, Query(**filters).without_looks, most + 1 if most else ALL)
+    found = find_rows(shell, _query(filters), most + 1 if most else ALL)
     if cut := bool(most) and len(found) > most:
         found = found[:most]
     found.reverse()

@@ -21,6 +21,7 @@ from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
 from daemon.intake.inbox_names import is_defaults
+from daemon.intake.jobs.avatar_copies import with_profile
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
@@ -29,6 +30,7 @@ from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
+from daemon.profiles.avatars import AvatarStore
 from daemon.profiles.profile_folders import ProfileFolders
 
 #: Wrong rows of a table that are shown for people.
@@ -126,7 +128,8 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             ProfileFolders.check_expiry(item.profile.expires)
         if item.kind_of_job.makes_jobs and item.base is None:
             return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
-        unchecked = _check_text(item, settings, voices)
+        spoken, unchecked = _with_avatar(item, settings, voices)
+        unchecked += _check_text(spoken, settings, voices)
         warnings += text_warnings(item, settings)
     except JobError as exc:
         inherited = {} if isinstance(item, JobError) else dict(item.inherited)
@@ -189,6 +192,26 @@ def _not_looked_at(manifest: Manifest) -> list[str]:
     if manifest.image is None or "face" not in manifest.kind_of_job.stages:
         return []
     return [f"whether {manifest.image} has a face that can be animated; `avatar avatar detect` says it of a picture."]
+
+
+def _with_avatar(manifest: Manifest, settings: Settings, configured: bool) -> tuple[Manifest, list[str]]:
+    """Return a manifest with what its avatar profile says, and what cannot be told of that from here.
+
+    Raises:
+        JobError: there is no such profile, or it cannot be used.
+    """
+    if manifest.avatar is None or not manifest.kind_of_job.draws or manifest.base is not None:
+        return manifest, []
+    unknown = [f"whether the service has an avatar profile {manifest.avatar!r}."]
+    store = AvatarStore(settings.paths.avatars)
+    if not configured:
+        return manifest, unknown
+    try:
+        profile = store.find_profile(manifest.avatar)
+        store.check_usable(profile, require_consent=settings.stages.face.require_consent)
+        return with_profile(manifest, profile), []
+    except OSError:
+        return manifest, unknown
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[str]:

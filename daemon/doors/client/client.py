@@ -24,7 +24,7 @@ from daemon.doors.requests import ask
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError
 from daemon.history.entry import Entry
-from daemon.history.query import STATE_WORDS, STATES, Query
+from daemon.history.query import Query
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.batch.alone import is_table
 from daemon.jobs.defaults import FolderDefaults
@@ -183,15 +183,15 @@ class Client:
             limit: at most so many; from 0 on.
 
         Raises:
-            AvatarError: `query-invalid`: there is no such state or time, or no such number of jobs.
+            AvatarError: `query-invalid`: there is no such state, kind or time, or no such number of jobs.
         """
         states = _several(state)
-        for word in states:
-            _check_state(word)
         query = Query(search, state=states, kind=_several(kind), by=_several(by), tag=_several(tag),
                       since=_seconds(since), until=_seconds(until)).without_looks  # fmt: skip
         if limit is not None and limit < 0:
             raise AvatarError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
+        if wrong := query.unknown_word():
+            raise AvatarError("query-invalid", *wrong)
         found = sorted(
             (
                 status
@@ -339,12 +339,6 @@ def _parted(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
 
 def _several(given: OneOrMore) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
-
-
-def _check_state(word: str) -> None:
-    if word not in STATES and word not in STATE_WORDS:
-        known = ", ".join((*STATES, *STATE_WORDS))
-        raise AvatarError("query-invalid", f"There is no state {word!r}.", f"Use one of {known}.")
 
 
 def _seconds(moment: Time | None) -> float | None:

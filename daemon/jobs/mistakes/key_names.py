@@ -69,7 +69,9 @@ _IN_OTHER_LANGUAGES: dict[str, str] = {
 #: The same for keys that stand below others, in `expressions` and `motion`.
 _BELOW: dict[str, str] = {
     "at": "time start second seconds timestamp when from",
-    "name": "expression emotion mood type",
+    "name": "expression emotion mood type called nombre nom",
+    "consent": "permission agreement agreed zustimmung einwilligung consentement consentimiento",
+    "expires": "expiry expiration expires_on valid_until valid_to until date ablauf gültig_bis caduca expiration_date",
     "head": "all amount strength intensity nodding",
     "gaze": "eyes eye look looking",
     "brow": "brows eyebrow eyebrows",

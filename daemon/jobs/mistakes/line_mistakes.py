@@ -187,8 +187,9 @@ def _as_line(found: re.Match[str], otherwise: str = "") -> str:
     line = f"{key}: {value if is_plain else quoted}"
     if is_allowed(f"{key.casefold()}{line[len(key) :]}"):
         return f"Write {shown(line)}"
-    if key.casefold() in COMPANIONS and (
-        advice := advice_for_value(key.casefold(), value, is_number=False, is_file=True)
+    is_file = key.casefold() in COMPANIONS
+    if (is_file or key.casefold() == "text") and (
+        advice := advice_for_value(key.casefold(), value, is_number=False, is_file=is_file)
     ):
         return advice
     return otherwise or f"Write one value after `{key}:`. {describe_key((key.casefold(),))}"

@@ -76,7 +76,7 @@ def value_mistake(error: ErrorDetails, document: YamlDocument) -> Mistake:
     if error["type"] == "extra_forbidden":
         return unknown_key_mistake(path, error["input"], document)
     if error["type"] == "missing":
-        return Mistake(place, f"`{key}` is missing ({place}).", describe_key(path), key=str(path[0]))
+        return Mistake(place, f"`{key}` is missing ({place}).", _usual_advice(path, "", None), key=str(path[0]))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
     if key == "format" and (kind := kind_of(document.value)) is not None and kind.makes_sound:

@@ -22,7 +22,10 @@ from daemon.jobs.mistakes.yaml_mistakes import hint_for_text
 from daemon.jobs.yaml_positions import YamlDocument
 
 #: Keys for whose value other tools have words of their own.
-_OTHER_WORDS = ("aspect", "size", "captions", "profile.expires")
+_OTHER_WORDS = ("kind", "aspect", "size", "captions", "profile.expires")
+
+#: Keys whose value is one of a few words; what is wrong there is told, too.
+_CHOSEN = ("quality", "format", "codec", "fit", "sync_mode", "priority", "background", "face")
 
 
 def unknown_key_mistake(path: tuple[str | int, ...], value: Any, document: YamlDocument) -> Mistake:
@@ -66,8 +69,14 @@ def _hint(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ())
         likely = allowed_advice(to_value, advice_for_value(meant, value, is_number=True, is_file=False))
         advice: str | None = likely or nearest_allowed(meant, value, limits)
     else:
-        advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
+        wrong = meant in _CHOSEN and not is_allowed(f"{name}: {as_flow(value)}", to_value)
+        is_told = wrong or meant in _OTHER_WORDS
+        advice = advice_for_value(meant, value, is_number=False, is_file=False) if is_told else None
     advice = allowed_advice(to_value, advice)
+    if meant == "kind":  # what all the kinds are is too much where the right one is named
+        written = f"kind: {as_flow(value)}"
+        advice = f"Write `{written}`." if is_allowed(written) else advice
+        description = "" if advice else description
     return " ".join(filter(None, (f"Did you mean `{meant}`?", where, first_sentence(description), advice)))
 
 
@@ -78,8 +87,14 @@ def _unused_keys_of(value: Any) -> list[str]:
 
 
 def kind_of(value: Any) -> Kind | None:
-    """Return the kind of job that a document asks for; None where no kind is called so. `value`: by key."""
-    return KINDS.get(str(value.get("kind", "video")).strip().casefold())
+    """Return the kind of job that a document asks for, also by another name of `kind`; None where no kind is called so.
+
+    Args:
+        value: of the document, by key.
+    """
+    fields = Manifest.model_fields
+    others = (one for key, one in value.items() if key not in fields and meant_key(str(key), fields) == "kind")
+    return KINDS.get(str(value["kind"] if "kind" in value else next(others, "video")).strip().casefold())
 
 
 def _decimal_point(path: tuple[str | int, ...], value: Any) -> str | None:

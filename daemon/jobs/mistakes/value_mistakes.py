@@ -11,7 +11,14 @@ from daemon.config.flow import as_flow
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest_values import NO_FILES, meant_seconds
+from daemon.jobs.mistakes.key_names import what_instead
 from daemon.jobs.mistakes.values.backgrounds import advice_for_background
+from daemon.jobs.mistakes.values.other_languages import (
+    WORDS_IN_OTHER_LANGUAGES,
+    bare_word,
+    value_of_words,
+    yes_or_no,
+)
 from daemon.jobs.mistakes.values.rough_values import (
     advice_among_words,
     advice_for_expressions,
@@ -58,6 +65,7 @@ _WORDS: dict[str, dict[str, str]] = {
                          "serious": "sad angry concerned stern 😢 😠 🙁",
                          "surprise": "surprised astonished 😮 😲", "neutral": "calm normal none"},
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
+    "on_error": {"stop": "abort fail halt cancel exit break", "continue": "skip ignore proceed goon"},
     "speed": {"1.2": "fast faster quick", "1.4": "veryfast", "0.85": "slow slower", "0.7": "veryslow",
               "1": "normal medium default"},
     "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
@@ -67,7 +75,7 @@ _WORDS: dict[str, dict[str, str]] = {
                "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
 }  # fmt: skip
 _MEANT = {
-    key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
+    key: value_of_words(WORDS_IN_OTHER_LANGUAGES.get(key, {})) | value_of_words(table) for key, table in _WORDS.items()
 }
 #: Key → the values of which it has one.
 _CHOICES = {
@@ -80,10 +88,6 @@ _CHOICES = {
 _FORMAT_OF_CODEC = {"prores": "mov", "prores4444": "mov", "vp9": "webm"}
 #: A length of time in the form of ISO 8601.
 _ISO_LENGTH = re.compile(r"pt(?:(\d{1,2})h)?(?:(\d{1,3})m)?(?:(\d{1,5})s)?")
-#: What people write to turn a movement off or on → its amount.
-_SWITCHES = dict.fromkeys(("no", "off", "false", "none", "never"), 0) | dict.fromkeys(
-    ("yes", "on", "true", "normal"), 1
-)
 #: Shapes that people write as one number, the width by the height.
 _SHAPES = ("16:9", "9:16", "4:3", "3:4", "4:5", "1:1", "3:2", "2:3", "2:1", "21:9")
 #: Keys under which other tools put the one thing that is wanted here.
@@ -99,7 +103,6 @@ _NOTHING_FETCHED = (
 )
 #: Signs of other programs around the name of a file, or a variable before it.
 _AROUND_NAME = re.compile(r"^[<\[\"'`«“!$%]|\.\w{2,5}\?\w+=")
-_YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
 
@@ -175,7 +178,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Save the table as CSV next to the manifest, and write `rows: {found[1]}.csv`."
     if is_file:
         return _advice_for_file(key, text)
-    if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s_-]", "", word))) is not None:
+    if (meant := _MEANT.get(key, {}).get(bare_word(word))) is not None:
         return f"Write `{key.removeprefix('expressions.').removeprefix('motion.')}: {meant}`."
     if key == "quality" and (size := _advice_for_lines(word)):
         return f"The number of pixels is another key. {size}"
@@ -183,6 +186,10 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Results go into the outbox, nowhere else. Write `output: {name}`."
     if _ENDLESS.search(text):  # more digits than Python converts, or a number beyond all that it can hold
         return None
+    if key == "base" and (name := re.split(r"[/\\]", text)[-1].rsplit(".", 1)[0]):
+        return f"Write `base: {name}`."
+    if key == "notify" and "@" in text:
+        return what_instead("email")
     if key == "avatar":
         return f"For a picture file write `image: {text}`."
     if key == "face" and word in ("right", "last", "rightmost"):
@@ -218,7 +225,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Write `duration: {float(found[1].replace(',', '.')) * (60 if found[2][0] == 'm' else 1):g}`."
     if key == "profile.expires":
         return advice_for_day("expires", text)
-    if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
+    if key == "expressions" and (bare_word(word) in _MEANT["expressions.name"] or word in _WORDS["expressions.name"]):
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
     if key == "text" and (
         ending := re.search(r"\.(png|jpe?g|webp|heic)$|\.(wav|mp3|m4a|flac|ogg|opus|aac|mp4|mov)$", word)
@@ -227,8 +234,9 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"For a {file}; `text` is what a voice says."
     if key == "text" and "." in text and " " not in text:
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
-    if key.startswith("motion.") and word in _SWITCHES:
-        return f"Write `{key.rpartition('.')[2]}: {_SWITCHES[word]}`."
+    is_on = word == "normal" or yes_or_no(word)
+    if key.startswith("motion.") and key != "motion.seed" and is_on is not None:
+        return f"Write `{key.rpartition('.')[2]}: {int(is_on)}`."
     if is_number and (found := _FRACTION.fullmatch(_with_slashes(text))):
         return _advice_for_fraction(key, *(int(number or 0) for number in found.groups()))
     if is_number and (found := _NUMBER.fullmatch(text)):
@@ -238,7 +246,7 @@ def _advice_for_known(key: str, value: Any, *, is_number: bool, is_file: bool) -
         return f"Write `{key.rpartition('.')[2]}: {number:g}`."
     if key == "speed" and text.isdecimal() and len(text) < 4 and 50 <= int(text) <= 200:
         return f"Write `speed: {int(text) / 100:g}`."
-    if key == "captions" and word in _YES:
+    if key == "captions" and (word == "1" or yes_or_no(word)) and word != "ja":  # which is a language, too
         return "Write `captions: srt` or `vtt` for a file beside the video, or `captions: burn` to see them in it."
     if found := _WORDS_TOGETHER.fullmatch(text):
         return f"Write `{key.rpartition('.')[2]}: {found[1]}`.{_ONE_OF_THEM}"
@@ -289,6 +297,8 @@ def _advice_for_file(key: str, text: str) -> str | None:
         return f"Write the name of the file, with its ending, or leave `{key}` out."
     if text.casefold().startswith("www."):
         return _NOTHING_FETCHED
+    if "*" in text and not _AROUND_NAME.search(text):
+        return "Write the whole name of one file. One job has one of them: write a job for each file."
     if _AROUND_NAME.search(text):
         inner = re.fullmatch(r"[<\[\"'`«“]+(?:[^<>=]*[/\\])?([^/\\<>\"'=]+\.\w{2,5})[>\]\"'`»”]+", text)
         found = inner or re.search(r"([^\s/\\<>\"'`«»“”()\[\]?=]+\.\w{2,5})(?!.*[^\s/\\]\.\w{2,5}\b)", text)
@@ -321,11 +331,12 @@ def _advice_for_file(key: str, text: str) -> str | None:
 
 def _advice_for_shape(key: str, word: str) -> str | None:
     """Return what to write for a size or a shape that is none."""
-    if shape := _MEANT["aspect"].get(re.sub(r"[\s-]", "", word)):
+    if shape := _MEANT["aspect"].get(bare_word(word)):
         return f"Write `aspect: {shape}`."
     if key == "size" and (advice := _advice_for_lines(word)):
         return advice
-    if len(shapes := {_MEANT["aspect"][one] for one in re.findall(r"[^\W\d_]+", word) if one in _MEANT["aspect"]}) == 1:
+    named = (_MEANT["aspect"].get(bare_word(one)) for one in re.findall(r"[^\W\d_]+", word))
+    if len(shapes := {*filter(None, named)}) == 1:
         return f"Write `aspect: {shapes.pop()}`."
     if key == "aspect" and (found := re.fullmatch(r"(\d[.,]\d{1,4})(?:\s*:\s*1)?", word)):
         wanted = float(found[1].replace(",", "."))

@@ -50,8 +50,16 @@ def make_profile_from_job(ctx: Context) -> ProfileFacts:
     Raises:
         JobError, MachineError: what `make_profile` raises.
     """
+    profile, warnings = make_profile([ctx.source("audio")], request_of(ctx), ctx.settings, ctx.progress)
+    ctx.warnings.extend(warnings)
+    replace_json(ctx.path(RESULT), profile.record())
+    return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}
+
+
+def request_of(ctx: Context) -> ProfileRequest:
+    """Return what a job of `kind: voice` asks for."""
     asked = ctx.manifest.profile
-    request = ProfileRequest(
+    return ProfileRequest(
         id=WORDS.id_of_job(ctx.job_id),
         name=(asked.name if asked else None) or os.path.basename(ctx.name),
         language=ctx.manifest.language,
@@ -60,10 +68,22 @@ def make_profile_from_job(ctx: Context) -> ProfileFacts:
         source=ctx.job_id,
         by=ctx.by,
     )
-    profile, warnings = make_profile([ctx.source("audio")], request, ctx.settings, ctx.progress)
-    ctx.warnings.extend(warnings)
-    replace_json(ctx.path(RESULT), profile.record())
-    return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}
+
+
+def check_profile_request(request: ProfileRequest, settings: Settings) -> ProfileStore:
+    """Check all that can be refused before the recording is read; returns the profiles that there are.
+
+    Raises:
+        JobError: `consent-missing`, `profile-name`, `profile-expired`, `language-unsupported`.
+    """
+    store = ProfileStore(settings.paths.profiles)
+    if settings.stages.tts.require_consent:
+        store.check_consent(request.consent, request.name)
+    store.check_name(request.name, request.id)
+    _check_no_engine_voice(request.name, settings)
+    store.check_expiry(request.expires)
+    _check_language(request.language, settings)
+    return store
 
 
 def make_profile(
@@ -76,17 +96,10 @@ def make_profile(
         progress: called with the finished share, 0 to 1.
 
     Raises:
-        JobError: `consent-missing`, `profile-name`, `language-unsupported`, or what `sample.make_reference` raises; nothing is
-            saved then.
+        JobError: what `check_profile_request` and `sample.make_reference` raise; nothing is saved then.
         MachineError: `folder-unusable`; ffmpeg is missing; the disk is full.
     """
-    store = ProfileStore(settings.paths.profiles)
-    if settings.stages.tts.require_consent:
-        store.check_consent(request.consent, request.name)
-    store.check_name(request.name, request.id)
-    _check_no_engine_voice(request.name, settings)
-    store.check_expiry(request.expires)
-    _check_language(request.language, settings)
+    store = check_profile_request(request, settings)
     found = make_reference(samples, by_name=request.source == COMMAND)
     progress(0.8)
     profile = Profile(

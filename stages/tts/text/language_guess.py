@@ -26,10 +26,13 @@ _COMMON = {
 _SETS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 #: Words of greetings and short sentences that no English text has, by which a text of a few words is told.
 _TELLING_WORDS = {
-    "de": "guten hallo danke bitte heute willkommen morgen abend herzlich liebe alle unser unsere mein meine tschüss wie geht",
-    "fr": "bonjour bonsoir merci salut bienvenue aujourd amis allez votre notre mon ma mes ça va comment",
-    "es": "hola gracias buenos buenas días tardes bienvenidos bienvenidas amigos hoy mi mis nuestro nuestra cómo estás",
-    "it": "ciao buongiorno buonasera grazie benvenuti oggi mio mia nostro nostra amici come stai",
+    "de": "guten hallo danke bitte heute willkommen morgen abend herzlich liebe alle unser unsere mein meine tschüss wie geht "
+    "heiße bin ihnen euch",
+    "fr": "bonjour bonsoir merci salut bienvenue aujourd amis allez votre notre mon ma mes ça va comment "
+    "tous toutes suis très appelle",
+    "es": "hola gracias buenos buenas días tardes bienvenidos bienvenidas amigos hoy mi mis nuestro nuestra cómo "
+    "estás todos todas llamo",
+    "it": "ciao buongiorno buonasera grazie benvenuti oggi mio mia nostro nostra amici come stai tutti tutte chiamo",
     "pt": "olá obrigado obrigada bom boa dia tarde vindos hoje meu minha nosso nossa amigos",
     "nl": "hallo goedemorgen goedenavond dank welkom vandaag mijn onze hoe gaat",
     "pl": "cześć dzień dobry dziękuję witam witajcie dzisiaj mój moja nasz",

@@ -108,6 +108,16 @@ def test_a_folder_of_pictures_is_checked_on_one_sheet(house: Installation, tmp_p
     assert not AvatarStore(house.spool / "avatars").all_profiles()
 
 
+def test_validate_says_whether_there_is_the_avatar_profile_that_a_manifest_names(house: Installation) -> None:
+    (house.root / "hello.yaml").write_text("text: Hello.\navatar: Nobody\n")
+    assert "There is no avatar profile 'Nobody'" in house.avatar("validate", "hello.yaml", code=1).stdout
+    # Where the profiles cannot be read, that is said, and nothing is called good that was not looked at
+    (house.spool / "avatars").parent.mkdir(exist_ok=True)
+    (house.spool / "avatars").write_text("no folder")
+    told = house.avatar("validate", "hello.yaml").stdout
+    assert "not checked: whether the service has an avatar profile 'Nobody'" in told
+
+
 def test_validate_and_submit_apply_the_defaults_of_the_inbox(house: Installation) -> None:
     (house.inbox / "_defaults.yaml").write_text("image: p.png\nspeed: 0.8\n")
     (house.inbox / "p.png").write_bytes(encoded(drawn(400)))

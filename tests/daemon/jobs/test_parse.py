@@ -16,9 +16,9 @@ from daemon.jobs.parse import parse_manifest
 from daemon.jobs.untrusted import read_manifest
 
 
-def one(text: str) -> Manifest | JobError:
+def one(text: str | bytes) -> Manifest | JobError:
     try:
-        return parse_manifest(text.encode())[0]
+        return parse_manifest(text.encode() if isinstance(text, str) else text)[0]
     except JobError as exc:
         return exc
 
@@ -145,6 +145,25 @@ def test_a_billion_laughs_is_refused_before_anything_is_built() -> None:
     error = one(bomb)
     assert isinstance(error, JobError)
     assert error.code == "yaml-alias"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "a WAV sound"),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", "a WebP picture"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "an MP4, MOV, M4A or HEIC file"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\1\0", "a WebM or MKV video"),
+    ],
+)
+def test_a_picture_sound_or_video_in_place_of_a_manifest_is_called_what_it_is(data: bytes, kind: str) -> None:
+    error = one(data)
+    assert isinstance(error, JobError)
+    assert (error.code, error.message) == ("manifest-not-text", f"The manifest is {kind}, not plain text.")
+    assert "Notepad" not in error.hint
+    assert "hello.yaml" in error.hint
 
 
 def test_a_large_picture_is_called_no_text_and_not_too_long(tmp_path: Path) -> None:

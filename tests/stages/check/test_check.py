@@ -42,6 +42,27 @@ def test_a_text_or_voice_is_refused_as_the_voice_would_refuse_it(
     assert found == refused(ctx, stages.tts.run)
 
 
+@pytest.mark.parametrize(
+    ("code", "profile", "limits"),
+    [
+        ("profile-name", {"name": "a/b", "consent": "by letter"}, {}),
+        ("consent-missing", {"name": "Mia"}, {"require_consent": True}),
+    ],
+)
+def test_a_profile_that_may_not_be_made_is_refused_before_it_waits_for_its_turn(
+    tmp_path: Path, code: str, profile: dict[str, Any], limits: dict[str, Any]
+) -> None:
+    picture = picture_job(tmp_path / "a", drawn(400), limits, kind="avatar", profile=profile)
+    found = refused(picture, stages.check.run)
+    assert found[0] == code
+    assert found == refused(picture, stages.face.run)
+    given = {"image": None, "audio": "mia.wav", "profile": profile}
+    recording = job(tmp_path / "v", {"stages": {"tts": limits}}, kind="voice", **given)
+    found = refused(recording, stages.check.run)
+    assert found[0] == code
+    assert found == refused(recording, stages.tts.run)
+
+
 SUN = "The north wind and the sun were disputing which was the stronger. A traveller came along. They agreed. "
 
 

@@ -14,7 +14,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.history import History
-from daemon.history.query import STATE_WORDS, STATES, Query
+from daemon.history.query import STATES, Query
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, digest_of, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
@@ -100,9 +100,8 @@ class FoundJobs:
             RequestError: `query-invalid`.
             HistoryError: there is no index yet.
         """
-        for state in query.state:
-            if state not in STATES and state not in STATE_WORDS:
-                raise RequestError("query-invalid", f"There is no state {state!r}.", f"Use one of {', '.join(STATES)}.")
+        if wrong := query.unknown_word():
+            raise RequestError("query-invalid", *wrong)
         try:
             if order:
                 rows = self.history.find_sorted(query, order, limit=limit + 1, skip=after or 0)

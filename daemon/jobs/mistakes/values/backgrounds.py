@@ -6,6 +6,7 @@ import difflib
 import re
 
 from daemon.jobs.manifest_values import BACKGROUNDS
+from daemon.jobs.mistakes.values.other_languages import background_in_other_language, yes_or_no
 
 #: The background that the picture has.
 _ITS_OWN = r"(?:keep |the )?(?:same|original|own|default|unchanged|picture'?s)(?: (?:one|background|image))?|keep\b.*"
@@ -15,7 +16,6 @@ _COLOURS = {
     "darkblue": "#00008b", "lightblue": "#add8e6", "darkgreen": "#006400", "lightgreen": "#90ee90", "darkred": "#8b0000",
     "lightgrey": "#d3d3d3", "lightgray": "#d3d3d3", "darkgrey": "#a9a9a9", "darkgray": "#a9a9a9", "beige": "#f5f5dc",
     "turquoise": "#40e0d0", "cyan": "#00ffff", "magenta": "#ff00ff", "violet": "#ee82ee", "gold": "#ffd700", "silver": "#c0c0c0",
-    "schwarz": "#000000", "weiß": "#ffffff", "rot": "#ff0000", "blau": "#0000ff", "gelb": "#ffff00", "grau": "#808080",
 }  # fmt: skip
 _RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 
@@ -31,9 +31,11 @@ def advice_for_background(word: str) -> str | None:
         colour = f"#{found[1]}"
     if colour:
         return f'Write `background: "{colour}"`.'
+    if meant := background_in_other_language(word):
+        return f"Write `background: {meant}`."
     if re.fullmatch(_ITS_OWN, word):
         return "Write `background: keep`."
-    if word in ("none", "no", "off", "remove", "removed", "cut"):
+    if word in ("remove", "removed", "cut") or yes_or_no(word) is False:
         return "Write `background: transparent` for none, or leave it out to keep the picture's own."
     if re.sub(r"[\s_-]", "", word) in ("greenscreen", "chromakey", "chroma"):
         return "Write `background: green`."

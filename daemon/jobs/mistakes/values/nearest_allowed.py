@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from daemon.jobs.mistakes.values.other_languages import yes_or_no
+
 #: Words for as much, or as little, as there is.
 _MOST = frozenset(["max", "maximum", "maximal", "most", "highest", "full", "very", "extreme"])
 _LEAST = frozenset(["min", "minimum", "minimal", "least", "lowest", "tiny"])
@@ -25,7 +27,11 @@ _EXAMPLES = {
     "motion": "{head: 0.5}", "lexicon": "{nginx: engine ex}", "expressions": "[{at: 0, name: smile}]",
     "metadata": "{project: spring}", "seed": "1", "limit": "3", "on_error": "continue",
     "motion.head": "1", "motion.gaze": "1", "motion.brow": "1", "motion.blink": "1", "motion.breath": "1",
+    "motion.seed": "1", "expressions.intensity": "0.5",
 }  # fmt: skip
+
+#: Keys that are true or false.
+_SWITCHES = frozenset({"accept_partial", "dedupe", "stream", "enhance_prompt"})
 
 
 def nearest_allowed(key: str, value: object, limits: tuple[float, float] | None) -> str:
@@ -36,6 +42,13 @@ def nearest_allowed(key: str, value: object, limits: tuple[float, float] | None)
         limits: of the number that the key expects; None where it expects another thing.
     """
     name, word = key.rpartition(".")[2], str(value).strip().casefold()
+    if key in _SWITCHES:
+        is_on = yes_or_no(word)
+        return (
+            f"Write `{name}: true` or `{name}: false`." if is_on is None else f"Write `{name}: {str(is_on).lower()}`."
+        )
+    if key == "notify":
+        return "Write an address such as https://example.com/done, or leave `notify` out."
     if limits and (near := _within(word, *limits)) is not None:
         return f"Write `{name}: {near:g}`."
     if (limits or key == "duration") and (found := _RANGE.fullmatch(word)):

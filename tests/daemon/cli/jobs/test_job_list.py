@@ -26,6 +26,18 @@ from tests.conftest import FAST
 from tests.support.daemon.intake import SPEECH
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (Query(kind=["video", "film"]), "There is no kind 'film'. Use one of video, lipsync, speech,"),
+        (Query(state=["finished"]), "There is no state 'finished'. Use one of waiting,"),
+    ],
+)
+def test_a_word_that_no_job_has_is_told(query: Query, said: str) -> None:
+    assert " ".join(query.unknown_word() or ()).startswith(said)
+    assert Query(kind=["video"], state=["pending", "done"]).unknown_word() is None
+
+
 @pytest.mark.parametrize("looks_before", range(4))
 @pytest.mark.parametrize("state", [["waiting"], []])
 def test_a_manifest_that_is_noted_between_two_looks_is_listed_once(
