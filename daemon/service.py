@@ -272,6 +272,7 @@ class Service:
         remove_abandoned_files(self.settings.paths.cache)  # of workers that were killed
         interrupted = await recover_spool(self.state_machine, self.outbox)
         await self.loops.resume_intake()
+        await self.batches.resume()  # a request for a batch is one for all its rows
         # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
         await self.loops.answer_spool_requests()
         return interrupted

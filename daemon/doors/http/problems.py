@@ -25,8 +25,12 @@ from daemon.errors import (
     from_exception,
     traceback_of,
 )
+from daemon.jobs.yaml_positions import DocumentError
 
 log = structlog.get_logger()
+
+#: What keys of our manifest are called in OpenAI's request.
+_OPENAI_NAMES: Final = {"text": "input", "format": "response_format"}
 
 MEDIA_TYPE: Final = "application/problem+json"
 #: Begins the type of a problem; docs/errors.md describes each.
@@ -128,11 +132,15 @@ def answer_error(error: AvatarError, scope: Mapping[str, Any]) -> JSONResponse:
 def _openai_error(error: AvatarError) -> JSONResponse:
     found = status_of(error)
     status = 400 if found == 422 else found  # what OpenAI's clients take for a fault of the request
-    errors = error.errors if isinstance(error, RequestError) else []
+    errors = _wrong_parts(error)
+    wrong = errors[0]["pointer"].rpartition("/")[2] if errors else ""
+    message = " ".join(filter(None, (error.message, error.hint)))
+    if (param := _OPENAI_NAMES.get(wrong)) is not None:
+        message = message.replace(f"`{wrong}`", f"`{param}`")
     content = {
-        "message": " ".join(filter(None, (error.message, error.hint))),
+        "message": message,
         "type": {429: "rate_limit_error"}.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-        "param": errors[0]["pointer"].rpartition("/")[2] or None if errors else None,
+        "param": param or wrong or None,
         "code": error.code,
     }
     return JSONResponse({"error": content}, status, _headers(error, status))
@@ -151,9 +159,19 @@ def _problem(error: AvatarError, instance: str) -> JSONResponse:
     }
     if instance:
         content["instance"] = escape_unprintable(instance)
-    if isinstance(error, RequestError) and error.errors:
-        content["errors"] = error.errors
+    if errors := _wrong_parts(error):
+        content["errors"] = errors
     return JSONResponse(content, status, _headers(error, status), media_type=MEDIA_TYPE)
+
+
+def _wrong_parts(error: AvatarError) -> Sequence[Mapping[str, str]]:
+    """Return the parts of the body that an error is about, each as a JSON Pointer with what is wrong there."""
+    if isinstance(error, RequestError):
+        return error.errors
+    if isinstance(error, DocumentError) and error.key:
+        key = escape_unprintable(error.key).replace("~", "~0").replace("/", "~1")
+        return [{"pointer": f"#/{key}", "detail": error.message}]
+    return []
 
 
 def _headers(error: AvatarError, status: int) -> dict[str, str]:

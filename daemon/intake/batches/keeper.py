@@ -7,6 +7,7 @@ rows' jobs, whose ids follow from the batch's: so each row becomes one job, what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -159,9 +160,8 @@ class BatchKeeper(Subscriber):
             self._wake.notify()
 
     async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]]) -> None:
-        rows = batch.rows
-        if rows is None:
-            rows = batch.rows = await self._disk.run(ResolvedRows, batch.place)
+        rows = await self._load_rows(batch)
+        batch.outcomes_known = True  # it had ended
         for number in list(batch.outcomes):
             outcome = batch.outcomes.get(number)
             if outcome is None or outcome.state == "done":
@@ -186,7 +186,7 @@ class BatchKeeper(Subscriber):
             await asyncio.sleep(DEBOUNCE_S)
 
     async def resume(self) -> None:
-        """Take up the batches that lie in the spool."""
+        """Take up the batches that lie in the spool, with their rows, so that requests for them reach all of these."""
         for place in list(self._spool.job_folders(self._spool.batches)):
             if place.name not in self._batches:
                 await self._resume(place)
@@ -205,8 +205,17 @@ class BatchKeeper(Subscriber):
             self._begin(job, place)
         except ValueError as exc:
             await self._state_machine.set_aside_unreadable(place, str(exc))
+            return
         except OSError as exc:
             log.error("batch left where it is", job_id=place.name, error=str(exc))
+            return
+        with contextlib.suppress(OSError, ValueError):  # its first step tries that again, and says what is wrong
+            await self._load_rows(self._batches[job.id])
+
+    async def _load_rows(self, batch: RunningBatch) -> ResolvedRows:
+        if batch.rows is None:
+            batch.rows = await self._disk.run(ResolvedRows, batch.place)
+        return batch.rows
 
     async def _step_or_wait(self, batch: RunningBatch) -> float:
         """Carry a batch on for a step; returns in how many seconds there is something to do without another event."""
@@ -228,20 +237,21 @@ class BatchKeeper(Subscriber):
         return wait
 
     async def _step(self, batch: RunningBatch) -> float:
-        if batch.rows is None:
-            batch.rows = await self._disk.run(ResolvedRows, batch.place)
-            await self._find_ended(batch, batch.rows)
+        rows = await self._load_rows(batch)
+        if not batch.outcomes_known:
+            await self._find_ended(batch, rows)
+            batch.outcomes_known = True
         counts = batch.counts
         if counts.stopped:
-            if await self._cancel_rest(batch, batch.rows):
+            if await self._cancel_rest(batch, rows):
                 await self._tell(batch)
                 return 0.0
-        elif not batch.job.held and counts.taken < len(batch.rows):
-            await self._take(batch, batch.rows)
+        elif not batch.job.held and counts.taken < len(rows):
+            await self._take(batch, rows)
             wait = 0.0 if batch.retry_due <= time.monotonic() else batch.retry_due - time.monotonic()
             return min(wait, await self._tell(batch))
         # The other batches have their turn, and a hold is heard, before all copies are made.
-        unfinished = not batch.job.held and await self._give_to_twins(batch, batch.rows)
+        unfinished = not batch.job.held and await self._give_to_twins(batch, rows)
         wait = await self._tell(batch)
         return 0.0 if unfinished else wait
 

@@ -25,6 +25,8 @@ class RunningBatch:
     outcomes: Outcomes
     manifest: Manifest
     rows: ResolvedRows | None = None
+    #: Whether the outcomes that a crash took were looked for.
+    outcomes_known: bool = False
     #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
     slice: tuple[Claimed, int] | None = None
     slice_since: float = 0.0

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -199,6 +200,15 @@ def test_what_is_refused_is_a_problem_with_a_code_and_leaves_nothing(
     assert (answer.status, answer.code) == (status, code), answer.body
     assert answer.json["hint"]
     assert door.manifests == []
+
+
+@pytest.mark.parametrize(
+    ("manifest", "key"),
+    [({"size": "128"}, "size"), ({"motion": {"head": 7}}, "motion"), ({"a/b~c": 1}, "a~1b~0c")],
+)
+def test_a_problem_points_at_the_key_that_is_wrong(door: Door, manifest: dict[str, Any], key: str) -> None:
+    problem = door.open.post("/jobs", {"text": "Hello.", **manifest}).json
+    assert problem["errors"] == [{"pointer": f"#/{key}", "detail": problem["detail"]}]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
 from stages.media.loudness import measure_loudness
@@ -44,6 +45,17 @@ def test_what_is_wrong_is_said_in_openais_shape_and_nothing_is_handed_in(
     assert error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
     assert error["message"].endswith(".")
     assert door.manifests == []
+
+
+def test_what_the_check_of_the_job_finds_is_said_of_the_name_that_the_client_sent(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Jobs, "may_run", lambda self: True)
+    for wrong, param in (({"input": "a\0b"}, "input"), ({"language": "x1"}, "language")):
+        error = door.open.post("/v1/audio/speech", SPEECH | wrong).json["error"]
+        assert error["param"] == param
+        assert f"`{param}`" in error["message"]
+        assert "`text`" not in error["message"]
 
 
 def test_errors_have_openais_shape_at_its_addresses_and_only_there(door: Door) -> None:

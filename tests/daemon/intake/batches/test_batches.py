@@ -224,6 +224,37 @@ def test_one_request_holds_releases_and_cancels_all_rows(installation: Callable[
     assert states(house, "talk") == ["cancelled"] * 5
 
 
+@pytest.mark.parametrize("by", ["command", "file"])
+def test_requests_for_a_batch_that_are_made_while_the_daemon_is_down_reach_all_rows(
+    installation: Callable[..., Installation], by: str
+) -> None:
+    # Given a batch whose rows wait for a voice that never speaks, and a daemon that dies before each request
+    house = installation(engines={"deaf": {"command": DEAF, "voices": {"wall": "en"}, "start_s": 10**4}})
+    house.start()
+    rows = table(*(f"t{number}" for number in range(5)), header="text")
+    drop(house, "talk", rows, "template: {kind: speech, voice: wall, text: '{{text}}'}\n")
+    wait_for("the rows to wait", lambda: len(house.jobs("tts/ready")) == 4)
+
+    def while_down(op: str) -> None:
+        house.kill()
+        if by == "file":
+            house.drop(f"talk.{op}", b"")
+        else:
+            house.avatar("jobs", op, "talk")
+        house.start()
+
+    # When it is held, released and cancelled, then its rows are, and it stays a batch
+    while_down("hold")
+    wait_for("the rows to be held", lambda: len(house.jobs("held")) == 5)
+    assert (house.reaches("talk", "running")["held"] or {})["by"]
+    while_down("release")
+    wait_for("the rows to be released", lambda: len(house.jobs("tts/ready")) == 4)
+    wait_for("the batch to go on", lambda: not house.reaches("talk", "running").get("held"))
+    while_down("cancel")
+    status = house.finished("talk")
+    assert (status["state"], status["batch"]["cancelled"], status["batch"]["left"]) == ("cancelled", 5, 0)
+
+
 def test_a_killed_daemon_makes_each_row_once(installation: Callable[..., Installation]) -> None:
     # Given a batch
     house = installation()
