@@ -87,7 +87,9 @@ def test_no_slice_of_another_face_stays_with_the_head() -> None:
 
 
 @pytest.mark.usefixtures("models")
-@pytest.mark.parametrize(("left", "background", "told"), [(300, "green", True), (300, "keep", False), (600, "green", False)])
+@pytest.mark.parametrize(
+    ("left", "background", "told"), [(300, "green", True), (300, "keep", False), (600, "green", False)]
+)
 def test_a_head_that_touches_the_persons_is_told_with_another_background(
     tmp_path: Path, left: int, background: str, told: bool
 ) -> None:

@@ -108,7 +108,7 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
         cv2.distanceTransform(1 - one, cv2.DIST_L2, cv2.DIST_MASK_5) for one in (own, theirs.astype(np.uint8))
     )
     others = (to_theirs < _NEARER * to_own) & (person > 0)
-    return others | _strips_beside(others, person, cv2.max(face, own_skin), wide)
+    return others | _strips_beside(others, person, face | own_skin, wide)
 
 
 def _strips_beside(others: Mask, person: Picture, certain: Picture, wide: float) -> Mask:
@@ -127,8 +127,8 @@ def _strips_beside(others: Mask, person: Picture, certain: Picture, wide: float)
 def _whole_faces(
     picture: Picture, person: Picture, face: Picture, found: Mask, landmarks: FloatArray, skin: FloatArray
 ) -> Mask:
-    """All skin of the mask that goes on from what was `found` of other faces, up to the person's hair; what was found alone where it
-    goes on to the person's face.
+    """All skin of the mask that goes on from what was `found` of other faces; what was found alone, where that reaches the
+    person's face.
     """
     if not found.any():
         return found

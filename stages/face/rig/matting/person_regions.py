@@ -73,7 +73,9 @@ class PersonRegions:
     touched: bool
 
     @classmethod
-    def of(cls, person: Picture, probability: FloatArray, certain: Picture, repaired: bool, touched: bool) -> PersonRegions:
+    def of(
+        cls, person: Picture, probability: FloatArray, certain: Picture, repaired: bool, touched: bool
+    ) -> PersonRegions:
         """Divide by the outline of `person`; where `certain` is 1, there is no doubt."""
         side = min(person.shape)
         outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, cv2.DIST_MASK_5)
