@@ -42,6 +42,11 @@ _REPAIRED = (
     "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
     "A picture in which the person stands out from the background helps."
 )
+_TOUCHED = Caution(
+    "head-touched",
+    "Another person's head touches the person's in the picture, so the cut-out may show some of their hair, or lack some of the "
+    "person's. A picture of one person alone helps.",
+)
 _NO_END = Caution(
     "picture-without-end",
     "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
@@ -78,6 +83,9 @@ def measure_face(ctx: Context) -> FaceFacts:
         rig, rig_file = _rig(ctx, options, measured, portrait, matte)
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
+        if rig.matte.touched and ctx.manifest.background != "keep":
+            ctx.warnings.append(_TOUCHED.sentence)
+            facts["cautions"] = [*facts["cautions"], _TOUCHED.code]
         backdrop.prepare_backdrop(ctx, bool(rig.matte))
     if kind.makes_avatar:
         small = replace(options, draft=True)

@@ -96,6 +96,19 @@ def test_a_plain_wall_that_is_seen_through_a_curl_is_none_of_the_person() -> Non
     assert cut[y - 42 : y - 38, x + 10 : x + 18].min() > 200
 
 
+def test_hair_in_shade_before_a_darker_wall_is_whole() -> None:
+    # Given fair hair that gets darker towards the outline, as a head does that turns away from the light, before a dark wall
+    portrait, landmarks, person = drawn_before((14, 13, 15))
+    inwards = cv2.distanceTransform((person > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    above = np.arange(SIDE) < landmarks[mesh.FOREHEAD, 1]
+    light = np.clip(0.4 + inwards / 50, 0, 1)[..., None]
+    hair = (person >= 0.1) & above[:, None]
+    portrait[hair] = (light * (150, 140, 128) + (1 - light) * (14, 13, 15))[hair].astype(np.uint8)
+    # When the person is cut out / Then no film of it is half transparent
+    cut = split_person(portrait, landmarks, person).cut
+    assert np.percentile(cut[(inwards > 5) & above[:, None]], 1) > 240
+
+
 def test_light_on_hair_that_has_a_colour_of_the_wall_stays() -> None:
     # Given a wall of two colours, and light on the hair of one of them, which reaches the outline
     portrait, landmarks, person = drawn_before((200, 205, 210))

@@ -32,9 +32,13 @@ _LEAST_FACE, _SOLID, _AS_SMOOTH = 0.06, 0.04, 1.7
 _DETAIL = 0.013
 #: Half the width of the person's chest below the chin, and how far around the skull ears and hair reach, in widths of the face;
 #: how far the skull rises above the mesh, in heights.
-_CHEST, _HAIR, _CROWN = 0.5, 0.12, 0.3
+_CHEST, _HAIR, _CROWN = 0.5, 0.06, 0.3
 #: Hair between two people is another one's up to so many times the distance from the person's head.
 _NEARER = 3.0
+#: Width up to which what is left beside other people is a strip of theirs, in widths of the face.
+_STRIP = 0.16
+#: How far beside the face its own ears reach, in its width.
+_EAR = 0.15
 
 
 def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tuple[Mask, Mask]:
@@ -51,9 +55,7 @@ def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tupl
     own = _OWN * (right - left)
     apart[max(0, round(left - own)) : max(0, round(right + own))] = False
     above = np.arange(picture.shape[0]) < landmarks[list(mesh.UPPER_LIP_INNER), 1].min()
-    colours = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    forehead = cv2.cvtColor(skin.reshape(1, 1, 3) / 255, cv2.COLOR_RGB2YCrCb)[0, 0] * 255
-    light, red, blue = np.moveaxis(colours - forehead, -1, 0)
+    light, red, blue = _from_skin(picture, skin)
     bright = (np.abs(light) < _LIGHT) & above[:, None]
     alike = bright & (np.abs(red) < _COLOUR) & (np.abs(blue) < _COLOUR)
     skinny = (bright & (red > -_PALER) & ~apart).astype(np.uint8)
@@ -62,6 +64,13 @@ def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tupl
     longer = cv2.copyMakeBorder(skinny, *(reach,) * 4, cv2.BORDER_REPLICATE)  # an ear may be cut by the border
     solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
     return solid > 0, alike & apart
+
+
+def _from_skin(picture: Picture, skin: FloatArray) -> FloatArray:
+    """How much brighter, redder and bluer than skin of this colour each pixel is, 8-bit levels, [3, height, width]."""
+    colours = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    forehead = cv2.cvtColor(skin.reshape(1, 1, 3) / 255, cv2.COLOR_RGB2YCrCb)[0, 0] * 255
+    return np.moveaxis(colours - forehead, -1, 0)
 
 
 def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: FloatArray) -> Mask:
@@ -80,7 +89,8 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
     wide = float(np.ptp(oval[:, 0]))
     face = np.zeros_like(person)
     cv2.fillConvexPoly(face, np.round(oval).astype(np.int32), (1,))
-    theirs = _heads_beside(person, face, landmarks, wide) | _faces_beside(picture, person, face, landmarks, skin)
+    faces = _faces_beside(picture, person, face, landmarks, skin)
+    theirs = _heads_beside(person, face, landmarks, wide) | _whole_faces(picture, person, face, faces, landmarks, skin)
     if not theirs.any():
         return theirs
     # The head with its ears and hair, and the chest below it, to the picture's edge
@@ -88,14 +98,46 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
     own = np.concatenate([face, np.zeros((rise, face.shape[1]), np.uint8)])  # room for what is moved up
     own = cv2.dilate(own, np.ones((rise + 1, 1), np.uint8), anchor=(0, 0))[: len(face)]
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_HAIR * wide) + 1,) * 2)
-    own = np.asarray(cv2.dilate(own, around), np.uint8)
+    ears = cv2.dilate(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_EAR * wide) + 1,) * 2))
+    own_skin = np.asarray(find_skin(picture, landmarks, skin)[0] & (ears > 0) & ~theirs, np.uint8)
+    own = np.asarray(cv2.max(cv2.dilate(own, around), own_skin), np.uint8)
     chin = landmarks[mesh.CHIN, :2]
     lowest = max(0, round(float(chin[1])))
     own[lowest:, max(0, round(float(chin[0]) - _CHEST * wide)) : max(0, round(float(chin[0]) + _CHEST * wide))] = 1
     to_own, to_theirs = (
         cv2.distanceTransform(1 - one, cv2.DIST_L2, cv2.DIST_MASK_5) for one in (own, theirs.astype(np.uint8))
     )
-    return np.asarray((to_theirs < _NEARER * to_own) & (person > 0))
+    others = (to_theirs < _NEARER * to_own) & (person > 0)
+    return others | _strips_beside(others, person, face | own_skin, wide)
+
+
+def _strips_beside(others: Mask, person: Picture, certain: Picture, wide: float) -> Mask:
+    """What of the person beside other people is no wider than a strip, and is not `certain`: it is their hair or skin."""
+    left = ((person > 0) & ~others).astype(np.uint8)
+    radius = max(1, round(_STRIP / 2 * wide))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    longer = cv2.copyMakeBorder(left, *(radius,) * 4, cv2.BORDER_REPLICATE)
+    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[radius:-radius, radius:-radius]
+    strips = ((left > 0) & (solid == 0) & (certain == 0)).astype(np.uint8)
+    _, labels = cv2.connectedComponents(strips)
+    beside = cv2.dilate(others.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.asarray(np.isin(labels, np.unique(labels[beside & (strips > 0)])) & (strips > 0))
+
+
+def _whole_faces(
+    picture: Picture, person: Picture, face: Picture, found: Mask, landmarks: FloatArray, skin: FloatArray
+) -> Mask:
+    """All skin of the mask that goes on from what was `found` of other faces; what was found alone, where that reaches the
+    person's face.
+    """
+    if not found.any():
+        return found
+    light, red, blue = np.abs(_from_skin(picture, skin))
+    alike = (light < _LIGHT) & (red < _COLOUR) & (blue < _COLOUR) & (person > 0)
+    opened = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(opened | found.astype(np.uint8), connectivity=4)
+    whole = np.isin(labels, np.unique(labels[found]))
+    return np.asarray(found if whole[face > 0].any() else whole)
 
 
 def _heads_beside(person: Picture, face: Picture, landmarks: FloatArray, wide: float) -> Mask:

@@ -26,6 +26,8 @@ _PERSON_APART, _HAIR_APART = (3.0, 12.0), (6.0, 20.0)
 _BALD = 40.0**2
 #: Deviation of the background's colour, in 8-bit levels, between which nothing outside the outline is told from it.
 _BUSY = 8.0, 20.0
+#: How much brighter than the background the person is, 8-bit levels, where gaps begin to be shade, and are all.
+_BRIGHTER = 10.0, 40.0
 #: How far inside and outside of the segmentation's outline the smooth line may go, and over which distance it is soft; of the
 #: shorter side.
 _WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
@@ -70,8 +72,9 @@ def clean_cut(alpha: Picture, pixels: DoubtfulPixels, own: SideColours, forehead
     smooth = blur(cv2.medianBlur(alpha, min(width, 255)), max(_BLUR * side, 0.5))[where].astype(np.float32) / 255
     least, most = (np.clip(0.5 + (inwards + by) / _SOFT, 0, 1) for by in (-_WITHIN, _BEYOND))
     smooth = np.clip(smooth, least, most)
-    # Gaps are between strands of hair only: skin and cloth are whole.
-    bare = 1 - among_hair(own)
+    # Gaps are between strands of hair only: skin and cloth are whole. Before a darker wall, hair in shade looks like a gap.
+    brighter = (own.person.mean - own.wall.mean).mean(axis=0)
+    bare = np.maximum(1 - among_hair(own), step(brighter, *_BRIGHTER))
     level = alpha[where].astype(np.float32) / 255
     level = np.maximum(level, bare * least)
     cut = alpha.copy()

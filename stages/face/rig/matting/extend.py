@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -118,7 +118,7 @@ def extend(
             upright[1], added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, *_ = (np.ascontiguousarray(part) for part in parts)
-    return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
+    return whole, replace(matte, alpha=alpha, cut=cut, plate=plate) if matte else matte
 
 
 def _above_head(crown: float | None, side: int) -> tuple[float, float]:

@@ -56,7 +56,7 @@ def open_gaps(
     if not gaps.any() or gaps.mean() > _LARGE:
         return regions
     person = np.where(gaps, 0, regions.person).astype(np.uint8)
-    return PersonRegions.of(person, regions.probability, regions.certain, regions.repaired)
+    return PersonRegions.of(person, regions.probability, regions.certain, regions.repaired, regions.touched)
 
 
 def _face_and_neck(picture: FloatArray, landmarks: FloatArray, forehead: FloatArray) -> Mask:

@@ -25,12 +25,14 @@ class Matte:
         cut: the same for another background, without what is raised.
         plate: the background, filled in behind the person; uint8 [height, width, 3], in the portrait's channel order.
         repaired: whether the segmentation made a plain mistake, which was mended.
+        touched: whether another person's head touches the person's, so that the outline between them is a guess.
     """
 
     alpha: Picture
     cut: Picture
     plate: Picture
     repaired: bool = False
+    touched: bool = False
 
     @classmethod
     def empty(cls) -> Matte:

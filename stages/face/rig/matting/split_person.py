@@ -62,7 +62,7 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     alpha, clean = find_outline(pixels, everywhere, own, landmarks)
     cut = clean_cut(clean, pixels, own, forehead_colour(pixels.portrait, landmarks))
-    return replace(fill_behind(pixels, alpha, own), cut=cut)
+    return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched)
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
