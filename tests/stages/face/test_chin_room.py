@@ -10,7 +10,7 @@ import pytest
 
 import stages.face
 from stages.face.mesh import CHIN, FloatArray
-from stages.face.rig.chin_room import chin_above_border
+from stages.face.rig.room.chin_room import chin_above_border
 from stages.face.rig.head_bounds import REACH
 from stages.face.rig.rig import Rig, load_rig
 from stages.lipsync.motion_track import PARAMETERS
