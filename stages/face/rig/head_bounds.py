@@ -33,10 +33,9 @@ _DIRECTIONS = 16
 _EVERY = 2
 #: Factor by which the field that strains most is reduced at a time.
 _STEP = 0.93
-#: Width of the strip at the border that may be filled by mirroring, in parts of the shorter side: left, right, top, and bottom,
-#: where there are clothes. And the least and the largest zoom that hides a wider strip.
-_MIRRORED = np.array([0.012, 0.012, 0.012, 0.024])
-_LEAST_ZOOM, _MOST_ZOOM = 0.004, 0.06
+#: The part of the farthest motion at the border that the zoom hides: a track seldom goes so far to all sides, and where it does,
+#: the head goes less far (`stages.face.rig.room.border_room`). And the largest zoom, and the inward motion that needs none, px.
+_HIDDEN, _MOST_ZOOM, _UNSEEN = 0.65, 0.06, 0.25
 
 
 @dataclass(frozen=True)
@@ -166,12 +165,12 @@ def hide_border(
     factors = np.ones(len(fields), np.float32)
     while True:
         most = np.linalg.norm(inward * factors, axis=1)
-        left, right, top, bottom = np.maximum(most - _MIRRORED * min(size), 0.0).tolist()
+        left, right, top, bottom = (_HIDDEN * most * (most > _UNSEEN)).tolist()
         by = max((left + right) / size[0], (top + bottom) / size[1])
         if by <= _MOST_ZOOM:
             break
         factors[(factors * inward.sum(axis=0)).argmax()] *= _STEP
-    if by >= _LEAST_ZOOM:
+    if by > 0:
         x = min(max(middle[0], left / by), size[0] - right / by)
         y = min(max(middle[1], top / by), size[1] - bottom / by)
         zoom = Zoom(float(by), float(x), float(y))

@@ -25,7 +25,7 @@ _EVERY, _FIGURE = 4, 64
 #: Places move with the head as a whole if they do so by this part of what the border's most moved place does.
 _CARRIED = 0.3
 #: Time before and after a frame that needs a change in which this comes and goes, seconds.
-_AROUND_S = 0.24
+_AROUND_S = 0.12
 
 
 @dataclass(frozen=True)
