@@ -25,8 +25,8 @@ _DEGREE = np.pi / 180
 _BREATH = 0.016
 #: Way over which the head's movement fades through neck and shoulders, in face heights from just above the chin.
 _SHOULDERS = 1.25
-#: Where shoulders begin that do not go up and down with the head: from this part of the way to the chin on, over so many face heights;
-#: and from so many face widths aside, over so many.
+#: Where the shoulders begin, which stay as the head goes up and down: from this part of the way to the chin on, over so many face
+#: heights; and from so many face widths aside, over so many.
 _STILL_FROM, _STILL_DOWN, _STILL_ASIDE = 0.2, 0.35, (0.35, 0.6)
 #: In a picture that cannot be split, movement fades out within this fraction of the shorter side from the border.
 _UNSPLIT_BORDER = 0.28

@@ -1,8 +1,8 @@
-"""Keeps a figure that touches the picture's border over that border: nothing is known of what is beyond, so no frame shows it.
+"""Keeps the border of a figure that touches the picture's border out of view: no frame shows what is beyond, which nobody knows.
 
-The zoom takes the border out of view, and the head may move inward there as far as the zoom hides. Where it would move farther, it
-moves as a whole to the other side: a head that nods up then goes down a little, and turns in place. Where that is not enough, all
-of its motion is smaller for a moment.
+The zoom takes the border out of view, and the head may move inward there as far as the zoom hides. Where it would move farther,
+the head is shifted back as a whole: while it nods up it goes down a little, and so turns in place. Where that is not enough, all
+of its motion is less for a moment.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def sides_of(rig: Rig, zoom: Zoom, size: tuple[int, int]) -> list[Side]:
     return sides
 
 
-def shifted_back(heads: FloatArray, faces: FloatArray, sides: list[Side], names: tuple[str, ...], fps: float) -> FloatArray:
+def shifted_back(
+    heads: FloatArray, faces: FloatArray, sides: list[Side], names: tuple[str, ...], fps: float
+) -> FloatArray:
     """The head's motion, [frames, parameters], shifted as a whole where a border would come into view.
 
     It is then no farther from rest than it was, or than it is anywhere in the track, at most its reach.
