@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig
-from stages.face.rig.room.border_room import kept_out_of_view, room_above, shifted_back, sides_of
+from stages.face.rig.room.border_room import kept_out_of_view, room_above, sides_of
 from stages.face.rig.room.chin_room import chin_above_border
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 
@@ -35,10 +35,9 @@ def in_picture(values: FloatArray, rig: Rig, zoom: Zoom, size: tuple[int, int], 
         zoom: how much larger the portrait is shown.
     """
     heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
-    sides, kept = sides_of(rig, zoom, size), values.copy()
-    kept[:, heads] = shifted_back(kept[:, heads], kept[:, faces], sides, rig.head_names, fps)
-    room = room_above(kept[:, heads], kept[:, faces], sides, fps)
-    kept = chin_above_border(kept, (heads, faces), rig, zoom, size[1], fps, room)
+    sides = sides_of(rig, zoom, size)
+    room = room_above(values[:, heads], values[:, faces], sides)
+    kept = chin_above_border(values, (heads, faces), rig, zoom, size[1], fps, room)
     kept[:, heads] = kept_out_of_view(kept[:, heads], kept[:, faces], sides, fps)
     return kept
 

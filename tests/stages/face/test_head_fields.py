@@ -95,7 +95,7 @@ class RandomHead:
     def beyond(self, rig: Rig, row: FloatArray) -> float:
         """How far beyond the picture's borders the sources of the figure's pixels lie at most, px."""
         points = self.cells.points(self.step).astype(np.float32)
-        forward = rig.zoom.field(points) + np.tensordot(
+        forward = rig.zoom.field(points.astype(np.float64)) + np.tensordot(
             row[[PARAMETERS.index(name) for name in rig.head_names]], rig.head, 1
         )
         forward += row[PARAMETERS.index("jaw")] * rig.lower[0]

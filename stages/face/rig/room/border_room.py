@@ -1,8 +1,7 @@
 """Keeps the border of a figure that touches the picture's border out of view: no frame shows what is beyond, which nobody knows.
 
 The zoom takes the border out of view, and the head may move inward there as far as the zoom hides. Where it would move farther,
-the head is shifted back as a whole: while it nods up it goes down a little, and so turns in place. Where that is not enough, all
-of its motion is less for a moment.
+all of its motion is less for a moment.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.head_bounds import REACH, Zoom
+from stages.face.rig.head_bounds import Zoom
 from stages.face.rig.rig import Rig
 
 FloatArray = npt.NDArray[np.float32]
@@ -46,7 +45,7 @@ class Side:
     at_bottom: bool
 
     def room(self, heads: FloatArray, faces: FloatArray) -> FloatArray:
-        """How much farther inward the head may shift in each frame, in units of the parameter; less than 0 where it must go back.
+        """How much farther inward the head may shift in each frame, in units of the parameter; less than 0 where it is too far.
 
         Args:
             heads, faces: the motion, [frames, parameters].
@@ -58,14 +57,10 @@ class Side:
         free = self.hidden + _UNSEEN - heads @ self.head - faces @ self.face
         return np.asarray((free[:, carried] / pushed[carried]).min(axis=1), np.float32)
 
-    def inward(self) -> float:
-        """The parameter's sign that moves the head inward."""
-        return float(np.sign(self.head[self.shift].sum()))
-
     def share(self, heads: FloatArray, faces: FloatArray) -> FloatArray:
         """The part of the head's motion, 0 to 1, that keeps every place of the border out of view, [frames]."""
         moved = heads @ self.head
-        free = np.maximum(self.hidden + _UNSEEN - faces @ self.face, 0.0)
+        free = np.maximum(self.hidden + _UNSEEN - faces @ self.face, _UNSEEN)
         return np.asarray((free / np.maximum(moved, np.maximum(free, 1e-6))).min(axis=1, initial=1.0), np.float32)
 
 
@@ -101,24 +96,6 @@ def sides_of(rig: Rig, zoom: Zoom, size: tuple[int, int]) -> list[Side]:
     return sides
 
 
-def shifted_back(
-    heads: FloatArray, faces: FloatArray, sides: list[Side], names: tuple[str, ...], fps: float
-) -> FloatArray:
-    """The head's motion, [frames, parameters], shifted as a whole where a border would come into view.
-
-    It is then no farther from rest than it was, or than it is anywhere in the track, at most its reach.
-    """
-    reach = np.array([REACH[name] for name in names], np.float32)
-    length = np.linalg.norm(heads / reach, axis=1)
-    shifted = heads.copy()
-    for side in sides:
-        back = covering(np.maximum(-side.room(shifted, faces), 0.0), fps)
-        shifted[:, side.shift] -= side.inward() * back
-    most = np.maximum(length, min(float(length.max(initial=0.0)), 1.0))
-    farther = np.linalg.norm(shifted / reach, axis=1)
-    return np.asarray(shifted * np.minimum(1.0, most / np.maximum(farther, 1e-6))[:, None], np.float32)
-
-
 def kept_out_of_view(heads: FloatArray, faces: FloatArray, sides: list[Side], fps: float) -> FloatArray:
     """The head's motion, [frames, parameters], made smaller where a border would still come into view."""
     given = np.zeros(len(heads), np.float32)
@@ -127,14 +104,12 @@ def kept_out_of_view(heads: FloatArray, faces: FloatArray, sides: list[Side], fp
     return np.asarray(heads * (1.0 - covering(given, fps))[:, None], np.float32)
 
 
-def room_above(heads: FloatArray, faces: FloatArray, sides: list[Side], fps: float) -> FloatArray:
-    """How far the head may rise in each frame before the lower border comes into view, in units of head_y, slowly changing."""
+def room_above(heads: FloatArray, faces: FloatArray, sides: list[Side]) -> FloatArray:
+    """How far the head may rise in each frame before the lower border comes into view, in units of head_y."""
     most = np.full(len(heads), np.inf, np.float32)
     for side in sides:
         if side.at_bottom:
-            room = np.maximum(side.room(heads, faces), 0.0)
-            highest = room.max(initial=0.0)
-            most = np.asarray(highest - covering(highest - room, fps), np.float32)
+            most = np.maximum(side.room(heads, faces), 0.0)
     return most
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom
 from stages.face.rig.rig import Rig
+from stages.face.rig.room.border_room import covering
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -59,7 +60,8 @@ def chin_above_border(
     by_reach = float(per_head[column]) * REACH["head_y"]
     rise = _rise(chin[1] + down, height, by_reach * (most + np.maximum(parts[:, column], 0.0)), fps)
     if room is not None:
-        rise = np.minimum(rise, room / REACH["head_y"] * by_reach)
+        beyond = np.maximum(rise - room / REACH["head_y"] * by_reach, 0.0)
+        rise = np.maximum(rise - covering(np.asarray(beyond, np.float32), fps), 0.0)
     if rise.any():
         parts[:, column] -= rise / by_reach
         parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
