@@ -37,10 +37,9 @@ from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
 from stages.encode.mouth_state import MouthState
 from stages.encode.planes import PlanarFrame
-from stages.encode.track_use import bounded, lips_move, used, zoom_of, zoomed
+from stages.encode.track_use import bounded, in_picture, lips_move, used, zoom_of, zoomed
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
-from stages.face.rig.chin_room import chin_above_border
 from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.matting.extend import Inner
@@ -150,9 +149,7 @@ class Composer:
     def _prepare_fields(self, track: MotionTrack) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
         rig, values = self._rig, bounded(track.values, self._rig.head_names)
-        heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
-        values = chin_above_border(values, (heads, faces), rig, self._zoom, self.height, float(track.fps))
-        self._values = values
+        self._values = values = in_picture(values, rig, self._zoom, (self.width, self.height), float(track.fps))
         self._head_names, head = used(rig.head_names, rig.head, values)
         self._face_names, lower = used(rig.face_names, rig.lower, values)
         _, upper = used(rig.face_names, rig.upper, values)

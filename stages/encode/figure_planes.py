@@ -34,8 +34,8 @@ _MOST_ENLARGED = 2048 * 2048
 #: Bytes that the processor's cache reads at once, and those of a quad.
 _LINE_BYTES, _QUAD_BYTES = 64, 4
 #: The planes go on, mirrored, beyond the picture's borders by this part of its shorter side, and by so many px at least: a figure
-#: that touches the border moves there (`stages.face.rig.head_bounds`). Farther out, the last sample is repeated. A figure that
-#: ends before the border does not go on beyond it: hair close below would come in from above as the head nods.
+#: that touches the border may come inward there by less than a px, and filters read on. Farther out, the last sample is repeated.
+#: A figure that ends before the border does not go on beyond it: hair close below would come in from above as the head nods.
 _MIRRORED, _LEAST_MIRRORED_PX, _OUTSIDE = 0.03, 8, cv2.BORDER_REFLECT_101
 
 

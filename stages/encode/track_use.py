@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig
+from stages.face.rig.room.border_room import kept_out_of_view, room_above, sides_of
+from stages.face.rig.room.chin_room import chin_above_border
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 
 FloatArray = npt.NDArray[np.float32]
@@ -23,6 +25,21 @@ def bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
     bounded = values.copy()
     bounded[:, columns] = within_reach(values[:, columns], names)
     return bounded
+
+
+def in_picture(values: FloatArray, rig: Rig, zoom: Zoom, size: tuple[int, int], fps: float) -> FloatArray:
+    """A track whose chin stays in the picture, of this width and height, and whose figure's border stays out of view.
+
+    Args:
+        values: the motion, [frames, parameters], its head within the reach of the rig's fields.
+        zoom: how much larger the portrait is shown.
+    """
+    heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
+    sides = sides_of(rig, zoom, size)
+    room = room_above(values[:, heads], values[:, faces], sides)
+    kept = chin_above_border(values, (heads, faces), rig, zoom, size[1], fps, room)
+    kept[:, heads] = kept_out_of_view(kept[:, heads], kept[:, faces], sides, fps)
+    return kept
 
 
 def zoom_of(rig: Rig, track: MotionTrack) -> Zoom:

@@ -25,6 +25,9 @@ _DEGREE = np.pi / 180
 _BREATH = 0.016
 #: Way over which the head's movement fades through neck and shoulders, in face heights from just above the chin.
 _SHOULDERS = 1.25
+#: Where the shoulders begin, which stay as the head goes up and down: from this part of the way to the chin on, over so many face
+#: heights; and from so many face widths aside, over so many.
+_STILL_FROM, _STILL_DOWN, _STILL_ASIDE = 0.2, 0.35, (0.35, 0.6)
 #: In a picture that cannot be split, movement fades out within this fraction of the shorter side from the border.
 _UNSPLIT_BORDER = 0.28
 #: The depth by which the head turns, in face widths: a ridge along the nose. One picture does not show what a turning nose
@@ -111,6 +114,7 @@ class HeadFields:
         self._turn = (self._turn_with_glasses(tip) if glasses else self._turn_as_ridge()) * around[..., None]
         self._nod = self._nod_depth(tip, _WORN if glasses else _BARE) * around
         self._head = around * (1.0 - smoothstep(self._below(0.8 * frame.chin) / _SHOULDERS))
+        self._carried = self._head * self._beside_shoulders()
         self._body = around * (1.0 - smoothstep(self._below(frame.chin + 0.4 * frame.face_height) / 1.8))
         self._chest = around * self._lift()
 
@@ -124,7 +128,7 @@ class HeadFields:
             "head_pitch": np.stack([zero, _DEGREE * self._nod], axis=-1),
             "head_roll": _DEGREE * np.stack([-(self._y - pivot), self._x], axis=-1) * self._head[..., None],
             "head_x": np.stack([frame.face_width * self._head, zero], axis=-1),
-            "head_y": np.stack([zero, frame.face_width * self._head], axis=-1),
+            "head_y": np.stack([zero, frame.face_width * self._carried], axis=-1),
             "lean": np.stack([frame.face_width * self._body, zero], axis=-1),
             "breath": np.stack([zero, -_BREATH * frame.face_width * self._chest], axis=-1),
         }
@@ -146,6 +150,12 @@ class HeadFields:
         return np.asarray(
             smoothstep((self._below(chin) + 1.75) / 0.7) * (1.0 - smoothstep(self._below(0.7 * chin) / 0.7))
         )
+
+    def _beside_shoulders(self) -> Grid:
+        """1 at the head and at the neck, 0 at the shoulders, which stay where they are as the head goes up and down."""
+        below = smoothstep(self._below(_STILL_FROM * self._frame.chin) / _STILL_DOWN)
+        aside = smoothstep((np.abs(self._x) / self._frame.face_width - _STILL_ASIDE[0]) / _STILL_ASIDE[1])
+        return np.asarray(1.0 - below * aside)
 
     def _turn_as_ridge(self) -> Grid:
         """Displacement by a turn about the neck, as of a ridge along the nose, [rows, columns, 2]."""

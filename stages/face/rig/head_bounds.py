@@ -9,10 +9,12 @@ so that the corners of every cell bound it inside.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.grid import CellBlock
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,10 +35,12 @@ _DIRECTIONS = 16
 _EVERY = 2
 #: Factor by which the field that strains most is reduced at a time.
 _STEP = 0.93
-#: Width of the strip at the border that may be filled by mirroring, in parts of the shorter side: left, right, top, and bottom,
-#: where there are clothes. And the least and the largest zoom that hides a wider strip.
-_MIRRORED = np.array([0.012, 0.012, 0.012, 0.024])
-_LEAST_ZOOM, _MOST_ZOOM = 0.004, 0.06
+#: So much motion at the border fades out toward it and needs no zoom, in parts of the shorter side: left, right, top, and bottom,
+#: where there are clothes. And the way over which it fades, for each px of it.
+_FADING, _FADES_OVER = np.array([0.016, 0.016, 0.016, 0.028]), 10.0
+#: The part of the farthest motion at the border that the zoom hides: a track seldom goes so far to all sides, and where it does,
+#: the head goes less far (`stages.face.rig.room.border_room`). And the largest zoom.
+_HIDDEN, _MOST_ZOOM = 0.65, 0.06
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ def hide_border(
 ) -> tuple[FloatArray, Zoom]:
     """Choose the zoom that hides the border of a figure that touches the picture's; reduces motion that would need too much.
 
+    Where the figure moves little at every border, its motion fades out there, and no zoom is needed.
+
     Args:
         names, fields, figure, step: as in `bound_fields`.
         cells: the block that they cover.
@@ -163,21 +169,32 @@ def hide_border(
         if at_border and line.any():
             along = np.abs(moves[:, line]) * reach[:, None]
             inward[number] = along[:, np.linalg.norm(along, axis=0).argmax()]
+    most = np.linalg.norm(inward, axis=1)
+    if (most <= _FADING * min(size)).all():
+        return bound_fields(names, _faded(fields, _FADES_OVER * most, cells.points(step), size), figure, step), Zoom()
     factors = np.ones(len(fields), np.float32)
     while True:
         most = np.linalg.norm(inward * factors, axis=1)
-        left, right, top, bottom = np.maximum(most - _MIRRORED * min(size), 0.0).tolist()
+        left, right, top, bottom = (_HIDDEN * most).tolist()
         by = max((left + right) / size[0], (top + bottom) / size[1])
         if by <= _MOST_ZOOM:
             break
         factors[(factors * inward.sum(axis=0)).argmax()] *= _STEP
-    if by >= _LEAST_ZOOM:
-        x = min(max(middle[0], left / by), size[0] - right / by)
-        y = min(max(middle[1], top / by), size[1] - bottom / by)
-        zoom = Zoom(float(by), float(x), float(y))
-    else:
-        zoom = Zoom()
-    return np.asarray(fields * factors[:, None, None, None], np.float32), zoom
+    x = min(max(middle[0], left / by), size[0] - right / by)
+    y = min(max(middle[1], top / by), size[1] - bottom / by)
+    return np.asarray(fields * factors[:, None, None, None], np.float32), Zoom(float(by), float(x), float(y))
+
+
+def _faded(
+    fields: FloatArray, over: npt.NDArray[Any], points: npt.NDArray[np.float64], size: tuple[int, int]
+) -> FloatArray:
+    """Let fields fade to 0 toward the picture's borders, over so many px from the left, right, upper and lower one, [4]."""
+    x, y = points[..., 0], points[..., 1]
+    kept = np.ones(x.shape)
+    for way, inside in zip(over.tolist(), (x, size[0] - 1 - x, y, size[1] - 1 - y), strict=True):
+        if way > 0:
+            kept *= smoothstep(inside / way)
+    return np.asarray(fields * kept[..., None], np.float32)
 
 
 def within_reach(values: FloatArray, names: tuple[str, ...]) -> FloatArray:

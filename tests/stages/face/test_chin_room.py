@@ -10,9 +10,9 @@ import pytest
 
 import stages.face
 from stages.face.mesh import CHIN, FloatArray
-from stages.face.rig.chin_room import chin_above_border
 from stages.face.rig.head_bounds import REACH
 from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.room.chin_room import chin_above_border
 from stages.lipsync.motion_track import PARAMETERS
 from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
 
@@ -55,7 +55,7 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
         # Then the chin stays in the picture, with room below it, and the head moves slowly; with more room, it moves as it did
         assert (lowest(rig, values).max() > height) == tight
-        assert lowest(rig, moved).max() <= 0.978 * height  # a chin on the border would seem to rest on it
+        assert lowest(rig, moved).max() <= 0.982 * height  # a chin on the border would seem to rest on it
         rise = (values - moved)[:, PARAMETERS.index("head_y")]
         assert rise.any() == tight
         assert np.abs(np.diff(rise)).max() <= 0.15 * REACH["head_y"]
@@ -73,7 +73,7 @@ def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> N
     stages.face.run(wide)
     scale = 640 / face_of(wide)["width"]
     chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
-    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.09 * (chin - forehead))))))
+    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.1 * (chin - forehead))))))
     stages.face.run(close)
     rig = load_rig(close.settings.paths.cache, portrait_of(close), np.array(face_of(close)["landmarks"], np.float32))
     heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))

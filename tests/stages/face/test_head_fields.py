@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,18 +13,22 @@ import pytest
 from benchmarks.video.measures import Faces
 from benchmarks.video.movement import head_track
 from stages.encode.field_warp import FieldInverter, field_at_points
+from stages.encode.track_use import in_picture
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
-from stages.face.rig.head_bounds import MOST, REACH, Zoom, within_reach
+from stages.face.rig.head_bounds import MOST, REACH, within_reach
 from stages.face.rig.matting.matte import Matte
-from stages.face.rig.rig import build_head
+from stages.face.rig.rig import Rig, build_head, build_rig
+from stages.lipsync.motion_track import PARAMETERS
 from tests.support.stages.picture_jobs import drawn
 
 pytestmark = pytest.mark.usefixtures("models")
 
 Grid = npt.NDArray[np.float64]
+
+FPS = 25
 
 
 class RandomHead:
@@ -41,7 +46,7 @@ class RandomHead:
         points[:, :2] = points[:, :2] @ turn + place
         points += self.chance.normal(0, 0.01 * face, points.shape)
         self.points = points.astype(np.float32)
-        frame = FaceFrame.of(self.points)
+        self.frame = frame = FaceFrame.of(self.points)
         self.step = int(np.clip(frame.face_width // 60, 2, 4))
         columns, rows = (-(-side // self.step) for side in self.size)
         self.cells = CellBlock(0, 0, rows, columns)
@@ -52,6 +57,7 @@ class RandomHead:
         )
         nearest = self.cells.points(self.step).round().astype(int)
         x, y = (np.minimum(nearest[..., axis], self.size[axis] - 1) for axis in (0, 1))
+        self.cut_out = matte
         self.figure = matte.alpha[y, x] > 127 if matte else np.ones(self.cells.shape, bool)
 
     def matte(self, place: Grid, face: float) -> Matte:
@@ -61,6 +67,44 @@ class RandomHead:
         shoulders = (middle[0], int(place[1] + 2.2 * face))
         cv2.ellipse(alpha, shoulders, (int(wide * face), int(1.4 * face)), 0, 0, 360, (255,), -1)
         return Matte(alpha, alpha, np.zeros((*alpha.shape, 3), np.uint8))
+
+    def rig(self, any_rig: Rig) -> Rig:
+        """A rig with this head, and with a jaw that takes what is around the chin down, in place of those of another rig."""
+        apart = (self.frame.local(self.cells.points(self.step)) - [0.0, self.frame.chin]) / (
+            0.3 * self.frame.face_width
+        )
+        drop = 0.25 * self.frame.face_width * np.exp(-(apart**2).sum(axis=-1))
+        lower = (drop[..., None] * self.frame.down)[None].astype(np.float32)
+        return replace(
+            any_rig, step=self.step, face_names=("jaw",), face_cells=self.cells, lower=lower, upper=0 * lower, frame=self.frame,
+            head_names=self.names, head_cells=self.cells, head=self.fields, zoom=self.zoom, matte=self.cut_out,
+        )  # fmt: skip
+
+    def track(self, length: float) -> FloatArray:
+        """A random track in which the head goes this far out, and the mouth opens."""
+        time = np.linspace(0, 1, 4 * FPS)[:, None]
+        waves = np.sin(2 * np.pi * self.chance.uniform(1, 8, len(self.names)) * time)
+        motion = waves * self.chance.uniform(0.2, 1, len(self.names))
+        motion *= length / np.linalg.norm(motion, axis=1).max() * np.sin(np.pi * time)
+        values = np.zeros((len(time), len(PARAMETERS)), np.float32)
+        values[:, [PARAMETERS.index(name) for name in self.names]] = motion * [REACH[name] for name in self.names]
+        values[:, PARAMETERS.index("breath")] = np.abs(values[:, PARAMETERS.index("breath")])
+        values[:, PARAMETERS.index("jaw")] = np.maximum(np.sin(24 * time[:, 0]), 0) * np.sin(np.pi * time[:, 0])
+        return values
+
+    def beyond(self, rig: Rig, row: FloatArray) -> float:
+        """How far beyond the picture's borders the sources of the figure's pixels lie at most, px."""
+        points = self.cells.points(self.step).astype(np.float32)
+        forward = rig.zoom.field(points.astype(np.float64)) + np.tensordot(
+            row[[PARAMETERS.index(name) for name in rig.head_names]], rig.head, 1
+        )
+        forward += row[PARAMETERS.index("jaw")] * rig.lower[0]
+        sources = points + FieldInverter(self.cells, self.step).invert(forward.astype(np.float32))
+        far = np.maximum(-0.5 - sources, sources - (np.array(self.size, np.float32) - 0.5)).max(axis=-1)
+        x, y = (np.clip(sources[..., axis].round().astype(int), 0, self.size[axis] - 1) for axis in (0, 1))
+        shows = rig.matte.alpha[y, x] > 127 if rig.matte else np.ones(far.shape, bool)
+        inside = (points < np.array(self.size)).all(axis=-1)
+        return float(far[shows & inside].max(initial=0.0))
 
     def displacement(self, length: float) -> Grid:
         """Displacement at a random motion of this length, or at an extreme of one parameter, with the zoom."""
@@ -175,20 +219,34 @@ def test_every_pixel_finds_its_source(seed: int, mesh: FloatArray) -> None:
     assert np.abs(again).max() < head.step / 10
 
 
-def test_a_figure_at_the_border_moves_there_and_the_zoom_hides_its_edge(mesh: FloatArray) -> None:
-    # Given heads of which some reach the picture's left and right borders
-    zooms: list[Zoom] = []
-    for seed in range(10):
-        head = RandomHead(seed, mesh)
-        zooms.append(head.zoom)
-        strip = 0.015 * min(head.size)
-        for _ in range(6):
-            moved: npt.NDArray[Any] = head.displacement(1.0)[..., 0]
-            # Then the border of the figure never comes further into view than a strip that mirroring can fill
-            left, right = head.figure[:, 0], head.figure[:, -1]
-            assert not left.any() or moved[left, 0].max() < strip
-            assert not right.any() or moved[right, -1].min() > -strip
-    # And the zoom is only as large as the motion needs
+@pytest.fixture(scope="module")
+def any_rig() -> Rig:
+    portrait = np.asarray(drawn(320))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    return build_rig(portrait, landmarks)
+
+
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("length", [1.0, MOST])
+def test_no_frame_shows_what_is_beyond_the_border_of_the_picture(
+    seed: int, length: float, mesh: FloatArray, any_rig: Rig
+) -> None:
+    # Given a head of any kind, whose figure may touch any border, and a track that moves it and its chin as far as it can
+    head = RandomHead(seed, mesh)
+    rig = head.rig(any_rig)
+    values = head.track(length)
+    # When the track is kept in the picture
+    kept = in_picture(values, rig, rig.zoom, head.size, FPS)
+    # Then no pixel of the figure has its source beyond a border by more than half a px
+    shown = [head.beyond(rig, row) for row in kept[::3]]
+    assert max(shown) < 0.5
+
+
+def test_the_zoom_is_as_large_as_the_motion_needs(mesh: FloatArray) -> None:
+    # Given heads of which some reach the picture's borders
+    zooms = [RandomHead(seed, mesh).zoom for seed in range(10)]
+    # Then their zoom is small, and none where the figure does not move at a border
     assert max(zoom.by for zoom in zooms) <= 0.06
     assert any(zoom.by == 0 for zoom in zooms)
     assert any(zoom.by > 0.01 for zoom in zooms)

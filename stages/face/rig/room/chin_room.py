@@ -1,7 +1,7 @@
 """Raises a head slowly where its chin would go down over the picture's lower border while it speaks.
 
 In a close crop there is less room below the chin than an open mouth takes, and nothing is known of what is below. Where the head
-cannot rise as far, the jaw opens less.
+cannot rise as far, since the picture's lower border rises with it, the jaw opens less.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom
 from stages.face.rig.rig import Rig
+from stages.face.rig.room.border_room import covering
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -26,7 +27,13 @@ _LEAST_OPEN, _JAW_SOFT_S = 0.45, 0.03
 
 
 def chin_above_border(
-    values: FloatArray, columns: tuple[list[int], list[int]], rig: Rig, zoom: Zoom, height: int, fps: float
+    values: FloatArray,
+    columns: tuple[list[int], list[int]],
+    rig: Rig,
+    zoom: Zoom,
+    height: int,
+    fps: float,
+    room: FloatArray | None = None,
 ) -> FloatArray:
     """A track whose head rises where the chin would leave the picture, and whose jaw opens less where that is not enough.
 
@@ -39,6 +46,7 @@ def chin_above_border(
         zoom: how much larger the portrait is shown.
         height: of the portrait, px.
         fps: frames per second.
+        room: how far the head may rise in each frame, in units of head_y, [frames]; None if the border does not bound it.
     """
     heads, faces = columns
     chin = rig.frame.picture(np.array([0.0, rig.frame.chin]))
@@ -51,6 +59,9 @@ def chin_above_border(
     column = rig.head_names.index("head_y")
     by_reach = float(per_head[column]) * REACH["head_y"]
     rise = _rise(chin[1] + down, height, by_reach * (most + np.maximum(parts[:, column], 0.0)), fps)
+    if room is not None:
+        beyond = np.maximum(rise - room / REACH["head_y"] * by_reach, 0.0)
+        rise = np.maximum(rise - covering(np.asarray(beyond, np.float32), fps), 0.0)
     if rise.any():
         parts[:, column] -= rise / by_reach
         parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
