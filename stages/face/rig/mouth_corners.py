@@ -30,9 +30,10 @@ _FINE, _EVEN, _ROUGH = 0.03, 0.03, 0.06
 _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units from the lips on over which the skin is painted, and up to which it has their colour.
 _BESIDE, _REDDENS = 0.02, 0.02
-#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: what is left of both lips grows
-#: thinner from the first part of the half mouth on, and ends roundly at the second.
-_THINNER_FROM, _ENDS = 0.48, 0.86
+#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
+#: part of the half mouth, and end roundly beside the opening, whose half width is the second part, by the third part of how
+#: thick they are on average; in half mouths at least at the fourth, and at most at the fifth.
+_THINNER_OVER, _OPENING, _BEYOND_OPENING, _ENDS_LEAST, _ENDS_MOST = 0.38, 0.60, 0.80, 0.70, 0.86
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
@@ -80,16 +81,24 @@ def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Gr
 
     The ends are those of lips that meet, so that what lies between lips that are apart in the picture counts for nothing.
     """
-    along = np.maximum((np.abs(frame.along_mouth(x)) - _THINNER_FROM) / (_ENDS - _THINNER_FROM), 0.0)
+    ends = _ends(outline, curves, frame)
+    along = np.maximum((np.abs(frame.along_mouth(x)) - ends) / _THINNER_OVER + 1, 0.0)
     left = np.sqrt(np.maximum(1 - along**2, 0.0))
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
     above, below = outline.thickness(x, curves)
-    from_line = np.minimum(y - top, 0.0) + np.maximum(y - bottom, 0.0)
-    away = np.abs(from_line - (below - above) / 2) - left * (above + below) / 2
-    beyond = (along - 1) * (_ENDS - _THINNER_FROM) * np.where(x < 0, *frame.half_mouth)
+    away = np.maximum(top - left * above - y, y - (bottom + left * below))
+    beyond = (along - 1) * _THINNER_OVER * np.where(x < 0, *frame.half_mouth)
     away = np.where(beyond > 0, np.maximum(away, beyond), away)
     steep = np.hypot(*np.gradient(away))  # the ends are upright, where it changes by many px from one pixel to the next
     return np.asarray(away / np.maximum(steep, 1.0))
+
+
+def _ends(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
+    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
+    left, right = frame.half_mouth
+    above, below = outline.thickness(np.linspace(-_OPENING * left, _OPENING * right, 25), curves)
+    thick = float(np.mean(above + below)) / (left + right)
+    return float(np.clip(_OPENING + _BEYOND_OPENING * thick, _ENDS_LEAST, _ENDS_MOST))
 
 
 def _without_hair(seen: Colours, skin: Grid, unit: float) -> Grid:
