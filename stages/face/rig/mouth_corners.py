@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stages.face.rig.colours import LUMA
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
-from stages.face.sampling import blur
+from stages.face.sampling import blur, sample
 
 Grid = npt.NDArray[np.float64]
 Colours = npt.NDArray[np.float32]
@@ -23,6 +23,8 @@ _OUTWARD, _ACROSS, _INWARD, _DOWN, _FADES = 0.09, 0.36, 0.46, 0.30, 0.60
 #: Blur that tells the skin around the ellipse, units. The skin's own grain stays: what differs by more than so many levels and so
 #: many times as much as is usual there is a line.
 _AROUND, _GRAIN, _GRAINY = 0.08, 1.5, 1.8
+#: Skin that differs on both sides of the line at which the lips meet goes over into its mean within so many units.
+_MEETS = 0.16
 #: What is finer than so many units is grain. A pixel is rough if it differs from the picture without grain by parts of its
 #: brightness between these. Hair is left as it is: where the first part of the skin within so many units is rough, less of it is
 #: painted, and none from the second on.
@@ -73,7 +75,21 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     grain *= np.exp(-((differs / (_GRAIN + _GRAINY * usual)) ** 2))[..., None]
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
-    return np.clip(np.dstack([soft + change + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    even = soft + change
+    even += _to_meet(box, even, (top, bottom))
+    return np.clip(np.dstack([even + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _to_meet(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
+    """What makes the skin's colours the same at both lips' edges, which meet in speech: no line goes on from the corners."""
+    x, y = box.local[..., 0], box.local[..., 1]
+    places = (box.frame.picture(np.stack([x, edge], axis=-1)) - box.origin for edge in edges)
+    above, below = (sample(skin, place.astype(np.float32)) for place in places)
+    top, bottom = edges
+    lower = smoothstep((y - top) / np.maximum(bottom - top, 1.0))[..., None]
+    from_edge = np.maximum(top - y, 0.0) + np.maximum(y - bottom, 0.0)
+    near = np.exp(-((from_edge / (_MEETS * box.frame.unit)) ** 2))[..., None]
+    return np.asarray(near * (0.5 - lower) * (below - above), np.float32)
 
 
 def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
