@@ -35,7 +35,7 @@ _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
 #: part of the half mouth, and end roundly beside the opening, whose half width is the second part, by the third part of how
 #: thick they are on average; in half mouths at least at the fourth, and at most at the fifth.
-_THINNER_OVER, _OPENING, _BEYOND_OPENING, _ENDS_LEAST, _ENDS_MOST = 0.38, 0.60, 0.80, 0.70, 0.86
+_THINNER_OVER, _OPENING, _BEYOND_OPENING, _ENDS_LEAST, _ENDS_MOST = 0.30, 0.58, 0.80, 0.68, 0.80
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
