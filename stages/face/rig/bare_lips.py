@@ -65,7 +65,12 @@ def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline
     sources = []
     depths = y - (top - above), bottom + below - y
     for way, curve, thick, depth, deep in zip(
-        (-1, 1), curves, outline.thickness(inward, curves), depths, (np.maximum(hem, above), np.maximum(hem, below)), strict=True
+        (-1, 1),
+        curves,
+        outline.thickness(inward, curves),
+        depths,
+        (np.maximum(hem, above), np.maximum(hem, below)),
+        strict=True,
     ):
         most = np.maximum(_MIRRORED * thick, 1e-3)
         back = np.minimum(deep, _LINE_MOST * thick) + most * (1 - np.exp(-np.maximum(depth, 0) / most))
