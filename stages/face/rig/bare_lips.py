@@ -39,8 +39,8 @@ _TURNS_LESS_FROM, _TURNS_LESS_TO, _TURNS_LEAST = 0.45, 0.70, 0.35
 #: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's: between
 #: lips that are apart, and where the colours come from farther in, about both edges, because these meet.
 _FADE, _CORNER_FADE, _MEETS = 0.018, 0.05, 0.02
-#: Beside a round opening lips are shut that part by twice so many units: each is seen that far beyond its edge.
-_OVERLAPS = 0.035
+#: Beside a round opening lips are shut that do not quite meet: up to this part of the hem, each has the colours of both.
+_OVERLAPS = 0.4
 
 
 def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> Rgba:
@@ -76,11 +76,13 @@ def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline
         back = np.minimum(deep, _LINE_MOST * thick) + most * (1 - np.exp(-np.maximum(depth, 0) / most))
         sources.append(np.stack([inward, np.interp(inward, curve[:, 0], curve[:, 1]) + way * back], axis=-1))
     from_upper, from_lower = (box.at(frame.picture(at)).astype(np.float64) for at in sources)
+    lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)
     meets = smoothstep((along - _COLOURS_FROM) / (_COLOURS_END - _COLOURS_FROM))
-    lower = y - (top + bottom) / 2
-    from_edges = np.minimum(y - top + _OVERLAPS * unit, 0.0) + np.maximum(y - bottom - _OVERLAPS * unit, 0.0)
-    lower += meets * (from_edges - lower)
-    lower = smoothstep(lower / np.maximum(_MEETS * unit, hem) / 2 + 0.5)[..., None]
+    only_upper, only_lower = (
+        smoothstep((away / deep - _OVERLAPS) / (1 - _OVERLAPS))
+        for away, deep in ((top - y, above), (y - bottom, below))
+    )
+    lower = (lower + meets * ((1 - only_upper + only_lower) / 2 - lower))[..., None]
     colours = from_upper + lower * (from_lower - from_upper)
     turned = 1 - (1 - _TURNS_LEAST) * smoothstep((along - _TURNS_LESS_FROM) / (_TURNS_LESS_TO - _TURNS_LESS_FROM))
     colours *= 1 - _TURNS * ((1 - corner) * turned * smoothstep(np.minimum(*depths) / hem))[..., None]
