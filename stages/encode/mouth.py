@@ -33,8 +33,8 @@ _SHADE, _SHADE_PART, _SHADE_LEAST = 0.30, 0.62, 0.10
 _ROUND_DIM = 0.15
 #: A gap up to which less light falls on the upper teeth, units, and the least light.
 _SLIT, _SLIT_LIGHT = 0.05, 0.3
-#: Toward the corners, lips that part by less than this part of the greatest gap, and so many units, are shut.
-_SLIT_PART, _SLIT_LEAST = 0.10, 0.012
+#: Lips that part by less than this part of the greatest gap are shut, and toward the corners those that part by so many units.
+_SLIT_PART, _SLIT_LEAST = 0.25, 0.012
 #: An eighth of its width from its ends, a round opening has at most the first part of its greatest height; a wide one has the
 #: second.
 _ROUND_ASIDE, _WIDE_ASIDE = 0.22, 0.36
@@ -363,11 +363,17 @@ def _tapered(upper: FloatArray, lower: FloatArray, blunt: float) -> FloatArray:
 
 
 def _rounded_off(upper: FloatArray, lower: FloatArray, unit: float, blunt: float) -> tuple[FloatArray, FloatArray]:
-    """Bring the edges together where they hardly part, toward the corners: an opening has round ends, and no slits beside it."""
+    """Bring the edges together where they hardly part, toward the corners: an opening has round ends, and no slits beside it.
+
+    What is left of the gap grows as steeply from its ends on as an ellipse, and is whole where the gap is greatest.
+    """
     gap = np.maximum(lower[:, 1] - upper[:, 1], 0)
-    cut = _from_middle(len(upper)) * np.float32(blunt * (_SLIT_PART * gap.max() + _SLIT_LEAST * unit))
+    left = np.maximum(gap - _from_middle(len(upper)) * np.float32(blunt * _SLIT_LEAST * unit), 0)
+    greatest = max(float(left.max()), 1e-6)
+    shut = (blunt * _SLIT_PART) ** 2
+    left = greatest * np.sqrt(np.maximum((left / greatest) ** 2 - shut, 0) / (1 - shut))
     closer = np.zeros_like(upper)
-    closer[:, 1] = np.minimum(cut, gap) / 2
+    closer[:, 1] = (gap - left) / 2
     return upper + closer, lower - closer
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stages.face.rig.face_frame import FaceBox, smoothstep
 from stages.face.rig.lip_outline import LipOutline
+from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -24,12 +25,22 @@ _CORNERS_FROM, _BEYOND = 0.72, 0.05
 _MIRRORED, _LINE_MOST = 0.50, 0.35
 #: The hem is at most this part of the lip's thickness, and at least so many units.
 _HEM_MOST, _HEM_LEAST = 0.9, 0.015
+#: A tooth that shows at the edge of a lip is not as red as the lip just behind it: less than the first part as red, within the
+#: second part of the thickness. It ends where the lip is as red as the third part, and the hem so many units behind that.
+_LESS_RED, _TOOTH_MOST, _AS_RED, _BEHIND_TOOTH = 0.70, 0.35, 0.90, 0.012
+#: The ends of teeth along an edge are smoothed over so many samples of a curve.
+_TEETH_ROUNDED = 2.0
 #: From the first part of the half mouth on, the colours come from farther in, and all of them from within the second.
-_COLOURS_FROM, _COLOURS_END = 0.60, 0.74
+_COLOURS_FROM, _COLOURS_END = 0.42, 0.54
 #: Lips turn inward to where they meet: there they are so much darker, and redder.
 _TURNS = np.array([0.26, 0.34, 0.34])
-#: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's.
+#: From the first part of the half mouth on, they turn inward less, down to the third part at the second: the ends of a ring.
+_TURNS_LESS_FROM, _TURNS_LESS_TO, _TURNS_LEAST = 0.45, 0.70, 0.35
+#: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's: between
+#: lips that are apart, and where the colours come from farther in, about both edges, because these meet.
 _FADE, _CORNER_FADE, _MEETS = 0.018, 0.05, 0.02
+#: Beside a round opening lips are shut that do not quite meet: up to this part of the hem, each has the colours of both.
+_OVERLAPS = 0.4
 
 
 def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> Rgba:
@@ -48,25 +59,55 @@ def paint_bare_lips(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline
     hem = unit * (hem + corner * (_CORNER - hem))
     inward = x * (_source(along) / np.maximum(along, 1e-6))
     above, below = (
-        np.minimum(hem, np.maximum(_HEM_MOST * thick, _HEM_LEAST * unit)) for thick in outline.thickness(x, curves)
+        np.maximum(np.minimum(hem, np.maximum(_HEM_MOST * thick, _HEM_LEAST * unit)), apart * teeth)
+        for thick, teeth in zip(outline.thickness(x, curves), _teeth_at_edges(box, curves, outline), strict=True)
     )
     sources = []
-    for way, curve, thick, depth in zip(
-        (-1, 1), curves, outline.thickness(inward, curves), (y - (top - above), bottom + below - y), strict=True
+    depths = y - (top - above), bottom + below - y
+    for way, curve, thick, depth, deep in zip(
+        (-1, 1),
+        curves,
+        outline.thickness(inward, curves),
+        depths,
+        (np.maximum(hem, above), np.maximum(hem, below)),
+        strict=True,
     ):
         most = np.maximum(_MIRRORED * thick, 1e-3)
-        back = np.minimum(hem, _LINE_MOST * thick) + most * (1 - np.exp(-np.maximum(depth, 0) / most))
+        back = np.minimum(deep, _LINE_MOST * thick) + most * (1 - np.exp(-np.maximum(depth, 0) / most))
         sources.append(np.stack([inward, np.interp(inward, curve[:, 0], curve[:, 1]) + way * back], axis=-1))
     from_upper, from_lower = (box.at(frame.picture(at)).astype(np.float64) for at in sources)
-    lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)[..., None]
+    lower = smoothstep((y - (top + bottom) / 2) / np.maximum(_MEETS * unit, hem) / 2 + 0.5)
+    meets = smoothstep((along - _COLOURS_FROM) / (_COLOURS_END - _COLOURS_FROM))
+    only_upper, only_lower = (
+        smoothstep((away / deep - _OVERLAPS) / (1 - _OVERLAPS))
+        for away, deep in ((top - y, above), (y - bottom, below))
+    )
+    lower = (lower + meets * ((1 - only_upper + only_lower) / 2 - lower))[..., None]
     colours = from_upper + lower * (from_lower - from_upper)
-    inside = np.minimum(y - (top - above), bottom + below - y)
-    colours *= 1 - _TURNS * ((1 - corner) * smoothstep(inside / hem))[..., None]
+    turned = 1 - (1 - _TURNS_LEAST) * smoothstep((along - _TURNS_LESS_FROM) / (_TURNS_LESS_TO - _TURNS_LESS_FROM))
+    colours *= 1 - _TURNS * ((1 - corner) * turned * smoothstep(np.minimum(*depths) / hem))[..., None]
     fade = (_FADE + corner * (_CORNER_FADE - _FADE)) * unit
     cover = smoothstep((y - (top - above)) / np.minimum(fade, above))
     cover *= smoothstep((bottom + below - y) / np.minimum(fade, below))
     cover *= 1 - smoothstep(beyond / (_BEYOND * unit))
     return np.clip(np.dstack([colours, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _teeth_at_edges(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> tuple[Grid, Grid]:
+    """How far teeth that count as lip reach into both lips, px at each pixel of the box; 0 where there are none."""
+    found = []
+    parts = np.linspace(0.0, _TOOTH_MOST, 15)
+    for way, curve, thick in zip((-1, 1), curves, outline.thickness(curves[0][:, 0], curves), strict=True):
+        into = thick[:, None] * parts
+        places = np.stack([np.repeat(curve[:, :1], len(parts), axis=1), curve[:, 1:] + way * into], axis=-1)
+        seen = box.at(box.frame.picture(places)).astype(np.float64)
+        red = (1.5 * seen[..., 0] - 0.5 * seen.sum(axis=-1)) / np.maximum(seen.sum(axis=-1), 1.0)
+        reddest = red.max(axis=1)
+        ends = np.take_along_axis(into, (red >= _AS_RED * reddest[:, None]).argmax(axis=1)[:, None], axis=1)[:, 0]
+        ends = np.where(red[:, 0] < _LESS_RED * reddest, ends + _BEHIND_TOOTH * box.frame.unit, 0.0)
+        ends = blur(ends[None].astype(np.float32), _TEETH_ROUNDED)[0]
+        found.append(np.interp(box.local[..., 0], curve[:, 0], ends))
+    return found[0], found[1]
 
 
 def _source(along: Grid) -> Grid:

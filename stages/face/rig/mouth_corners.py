@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stages.face.rig.colours import LUMA
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
-from stages.face.sampling import blur
+from stages.face.sampling import blur, sample
 
 Grid = npt.NDArray[np.float64]
 Colours = npt.NDArray[np.float32]
@@ -23,6 +23,8 @@ _OUTWARD, _ACROSS, _INWARD, _DOWN, _FADES = 0.09, 0.36, 0.46, 0.30, 0.60
 #: Blur that tells the skin around the ellipse, units. The skin's own grain stays: what differs by more than so many levels and so
 #: many times as much as is usual there is a line.
 _AROUND, _GRAIN, _GRAINY = 0.08, 1.5, 1.8
+#: Skin that differs on both sides of the line at which the lips meet goes over into its mean within so many units.
+_MEETS = 0.16
 #: What is finer than so many units is grain. A pixel is rough if it differs from the picture without grain by parts of its
 #: brightness between these. Hair is left as it is: where the first part of the skin within so many units is rough, less of it is
 #: painted, and none from the second on.
@@ -30,9 +32,10 @@ _FINE, _EVEN, _ROUGH = 0.03, 0.03, 0.06
 _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units from the lips on over which the skin is painted, and up to which it has their colour.
 _BESIDE, _REDDENS = 0.02, 0.02
-#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: what is left of both lips grows
-#: thinner from the first part of the half mouth on, and ends roundly at the second.
-_THINNER_FROM, _ENDS = 0.48, 0.86
+#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
+#: part of the half mouth, and end roundly beside the opening, whose half width is the second part, by the third part of how
+#: thick they are on average; in half mouths at least at the fourth, and at most at the fifth.
+_THINNER_OVER, _OPENING, _BEYOND_OPENING, _ENDS_LEAST, _ENDS_MOST = 0.30, 0.58, 0.80, 0.68, 0.80
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
@@ -72,7 +75,21 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     grain *= np.exp(-((differs / (_GRAIN + _GRAINY * usual)) ** 2))[..., None]
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
-    return np.clip(np.dstack([soft + change + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    even = soft + change
+    even += _to_meet(box, even, (top, bottom))
+    return np.clip(np.dstack([even + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _to_meet(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
+    """What makes the skin's colours the same at both lips' edges, which meet in speech: no line goes on from the corners."""
+    x, y = box.local[..., 0], box.local[..., 1]
+    places = (box.frame.picture(np.stack([x, edge], axis=-1)) - box.origin for edge in edges)
+    above, below = (sample(skin, place.astype(np.float32)) for place in places)
+    top, bottom = edges
+    lower = smoothstep((y - top) / np.maximum(bottom - top, 1.0))[..., None]
+    from_edge = np.maximum(top - y, 0.0) + np.maximum(y - bottom, 0.0)
+    near = np.exp(-((from_edge / (_MEETS * box.frame.unit)) ** 2))[..., None]
+    return np.asarray(near * (0.5 - lower) * (below - above), np.float32)
 
 
 def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
@@ -80,16 +97,24 @@ def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Gr
 
     The ends are those of lips that meet, so that what lies between lips that are apart in the picture counts for nothing.
     """
-    along = np.maximum((np.abs(frame.along_mouth(x)) - _THINNER_FROM) / (_ENDS - _THINNER_FROM), 0.0)
+    ends = _ends(outline, curves, frame)
+    along = np.maximum((np.abs(frame.along_mouth(x)) - ends) / _THINNER_OVER + 1, 0.0)
     left = np.sqrt(np.maximum(1 - along**2, 0.0))
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
     above, below = outline.thickness(x, curves)
-    from_line = np.minimum(y - top, 0.0) + np.maximum(y - bottom, 0.0)
-    away = np.abs(from_line - (below - above) / 2) - left * (above + below) / 2
-    beyond = (along - 1) * (_ENDS - _THINNER_FROM) * np.where(x < 0, *frame.half_mouth)
+    away = np.maximum(top - left * above - y, y - (bottom + left * below))
+    beyond = (along - 1) * _THINNER_OVER * np.where(x < 0, *frame.half_mouth)
     away = np.where(beyond > 0, np.maximum(away, beyond), away)
     steep = np.hypot(*np.gradient(away))  # the ends are upright, where it changes by many px from one pixel to the next
     return np.asarray(away / np.maximum(steep, 1.0))
+
+
+def _ends(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
+    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
+    left, right = frame.half_mouth
+    above, below = outline.thickness(np.linspace(-_OPENING * left, _OPENING * right, 25), curves)
+    thick = float(np.mean(above + below)) / (left + right)
+    return float(np.clip(_OPENING + _BEYOND_OPENING * thick, _ENDS_LEAST, _ENDS_MOST))
 
 
 def _without_hair(seen: Colours, skin: Grid, unit: float) -> Grid:

@@ -29,3 +29,16 @@ def test_the_seam_is_all_that_both_layers_share_between_the_corners() -> None:
     found = mouth.seam(side)
     assert len(expected) > 10
     assert set(zip(*(part.tolist() for part in found), strict=True)) == expected
+
+
+def test_a_round_opening_ends_as_steeply_as_an_ellipse() -> None:
+    # Given edges that part like a leaf, which is 1.4 times as wide at its ends as at half its height
+    x = np.linspace(-50, 50, 81, dtype=np.float32)
+    half = 6 * (1 - (x / 50) ** 2)
+    upper, lower = (np.stack([100 + x, 100 + way * half], axis=1).astype(np.float32) for way in (-1, 1))
+    # When they are the edges of an opening
+    mouth = MouthOpening.between(upper, lower, 100.0, (200, 200))
+    gap = mouth.lower - mouth.upper
+    # Then it is as high in its middle, and little wider at its ends: an ellipse is 1.15 times
+    assert abs(gap.max() - 12) < 0.5
+    assert (gap > 0).sum() < 1.33 * (gap > 0.5 * gap.max()).sum()

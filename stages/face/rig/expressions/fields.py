@@ -18,7 +18,7 @@ from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.050
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.040
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -35,6 +35,9 @@ _OPEN = 0.15
 _ROUND_CORNER = 0.50
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
+#: Lips that a smile has drawn thin become full again when they are rounded: as thick as so many units, the upper and the lower
+#: one, but by at most this part thicker; half of that as they are puckered, and half as the jaw opens them.
+_FULL_UPPER, _FULL_LOWER, _FULL_MOST = 0.125, 0.16, 1.0
 #: Puckered lips come down over the upper teeth, as a whole by half of so many units. A mouth that is open in the picture shows
 #: more of them: all of it comes down by this fraction of its gap more, and at most so many units.
 _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.45, 0.07
@@ -49,7 +52,7 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.40
+_UNSMILES = 0.20
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
@@ -219,8 +222,8 @@ class ExpressionFields:
         frame, field = self._frame, self._jaw(self._round_lens, _ROUND_CORNER)
         level = self._is_open * _ROUND_LEVELS * self._level()
         arch = _ARCHES * JAW * frame.unit * self._round_lens
-        field.lower[..., 1] += level
-        field.upper[..., 1] += level - arch
+        field.lower[..., 1] += level + self._filled(self._below, frame.lower_lip, _FULL_LOWER)
+        field.upper[..., 1] += level - arch + self._filled(self._above, frame.upper_lip, _FULL_UPPER)
         inward = _ROUND_INWARD * self._inward()
         field.lower[..., 0] += inward
         field.upper[..., 0] += inward
@@ -275,8 +278,11 @@ class ExpressionFields:
         aside = np.minimum(np.abs(self._t), 1.0)
         fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
         fuller *= 1.0 - smoothstep((aside - 0.7) / 0.3)
-        lower[..., 1] = fuller * self._behind_lip(self._below, self._frame.lower_lip) + level
-        upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
+        lower_lip, upper_lip = self._frame.lower_lip, self._frame.upper_lip
+        lower[..., 1] = fuller * self._behind_lip(self._below, lower_lip) + level
+        upper[..., 1] = fuller * self._behind_lip(self._above, upper_lip) + level
+        lower[..., 1] += self._filled(self._below, lower_lip, _FULL_LOWER)
+        upper[..., 1] += self._filled(self._above, upper_lip, _FULL_UPPER)
         beside = 1.0 - smoothstep(self._beyond / 1.1)
         down = pucker_lowers(float(self._gap.max()), self._frame.unit) + _COVERS * self._frame.unit / 2
         upper[..., 1] += down * beside
@@ -306,6 +312,12 @@ class ExpressionFields:
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""
         return self._behind_lip(distance, thickness) * self._lens
+
+    def _filled(self, distance: Grid, thickness: float, full: float) -> Grid:
+        """How far a lip that is thinner than `full` units grows, px; its ends do not."""
+        grows = float(np.clip(full * self._frame.unit / thickness - 1, 0.0, _FULL_MOST))
+        ends = 1.0 - smoothstep((np.abs(self._t) - 0.6) / 0.4)
+        return np.asarray(grows * ends * self._behind_lip(distance, thickness))
 
     def _behind_lip(self, distance: Grid, thickness: float) -> Grid:
         return np.asarray(distance * np.exp(-((distance / (1.7 * thickness)) ** 2)))

@@ -1,0 +1,154 @@
+"""Rounded lips of the rig: lips of a smile stay lips, end roundly, and show neither teeth nor a line beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import stages.face
+from stages.encode.field_warp import field_at_points
+from stages.face import mesh
+from stages.face.rig.colours import LUMA, red_share
+from stages.face.rig.expressions.fields import ExpressionFields
+from stages.face.rig.lip_outline import LipOutline
+from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
+from stages.face.rig.rig import Rig, load_rig
+from stages.lipsync.visemes import PHONES
+from tests.support.stages.picture_jobs import face_of, job, portrait_of, smiling
+
+pytestmark = pytest.mark.usefixtures("models")
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+#: A picture, its landmarks and its rig.
+Measured = tuple[Picture, FloatArray, Rig]
+
+
+@pytest.fixture(scope="module")
+def smile(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """A smile that shows the upper teeth."""
+    ctx = job(tmp_path_factory.mktemp("smile") / "job", smiling())
+    stages.face.run(ctx)
+    picture, landmarks = portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32)
+    return picture, landmarks, load_rig(Path(ctx.settings.paths.cache), picture, landmarks)
+
+
+def with_thin_lips(landmarks: FloatArray, left: float) -> FloatArray:
+    """Landmarks whose lips have this part of their thickness."""
+    thin = landmarks.copy()
+    for outer, inner in ((mesh.UPPER_LIP_OUTER, mesh.UPPER_LIP_INNER), (mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER)):
+        inside = landmarks[list(inner), :2]
+        order = np.argsort(inside[:, 0])
+        edge = np.interp(landmarks[list(outer), 0], inside[order, 0], inside[order, 1])
+        thin[list(outer), 1] = edge + left * (landmarks[list(outer), 1] - edge)
+    return thin
+
+
+def painted(picture: Picture, landmarks: FloatArray, rig: Rig) -> MouthInterior:
+    return paint_mouth_interior(picture, rig.frame, landmarks, (rig.curve_upper, rig.curve_lower), rig.tones)
+
+
+def left_of_lips(landmarks: FloatArray, rig: Rig, oral: MouthInterior, part: float) -> list[tuple[float, float]]:
+    """The parts of the upper and the lower lip that no skin is painted over, on both sides, at this part of the half mouth."""
+    frame = rig.frame
+    outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
+    shares = []
+    for x in (-part * frame.half_mouth[0], part * frame.half_mouth[1]):
+        lips = []
+        for way, curve, thick in zip((-1, 1), curves, outline.thickness(np.array(x), curves), strict=True):
+            from_edge = np.linspace(0, float(thick), 60)
+            y = float(np.interp(x, curve[:, 0], curve[:, 1])) + way * from_edge
+            places = frame.picture(np.stack([np.full_like(y, x), y], axis=1)) - oral.origin
+            columns, rows = np.round(places).astype(int).T
+            lips.append(float((oral.corners[rows, columns, 3] < 128).mean()))
+        shares.append((lips[0], lips[1]))
+    return shares
+
+
+def test_both_rounded_lips_of_a_smile_go_on_to_their_ends(smile: Measured) -> None:
+    # Given the lips of a smile, and the skin that is painted beside them when they are rounded
+    picture, landmarks, rig = smile
+    oral = painted(picture, landmarks, rig)
+    # When they become thinner beside the opening / Then neither is gone before the other
+    near_ends = left_of_lips(landmarks, rig, oral, 0.72)
+    assert min(min(sides) for sides in near_ends) > 0.34
+    assert max(min(sides) for sides in near_ends) < 0.85
+    # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
+    for upper, lower in left_of_lips(landmarks, rig, oral, 0.81):
+        assert max(upper, lower) < 0.2
+
+
+def test_thin_rounded_lips_end_nearer_to_the_opening(smile: Measured) -> None:
+    # Given lips, and lips a third as thick
+    picture, landmarks, rig = smile
+    thin = with_thin_lips(landmarks, 0.35)
+    # When the skin is painted beside them / Then the thin ones have ended where the others have not
+    full = left_of_lips(landmarks, rig, painted(picture, landmarks, rig), 0.70)
+    ended = left_of_lips(thin, rig, painted(picture, thin, rig), 0.72)
+    assert min(lower for _, lower in full) > 0.4
+    assert max(lower for _, lower in ended) < 0.3
+
+
+def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measured) -> None:
+    # Given an upper lip as thin as of a broad smile
+    _, landmarks, rig = smile
+    thin = with_thin_lips(landmarks, 0.06 * rig.frame.unit / rig.frame.upper_lip)
+    frame = replace(rig.frame, upper_lip=0.06 * rig.frame.unit)
+    cells, curves = rig.face_cells, (rig.curve_upper, rig.curve_lower)
+    fields = ExpressionFields(frame, thin, curves, cells.points(rig.step)).all()
+    inner, outer = (frame.local(edge) for edge in (rig.curve_upper, thin[list(mesh.UPPER_LIP_OUTER), :2]))
+    at_rest = np.array([[0.0, np.interp(0, *edge[np.argsort(edge[:, 0])].T)] for edge in (outer, inner)])
+    # When it says "oh"
+    (viseme,) = PHONES["o"]
+    moved = sum(size * fields[name].upper for name, size in {"close": 1.0, **viseme.shape}.items())
+    places = frame.picture(at_rest).astype(np.float32)
+    down = field_at_points(np.asarray(moved, np.float32), cells, rig.step, places)[:, 1]
+    # Then it is thicker by a third to three quarters
+    assert 1.33 < 1 + np.diff(down)[0] / np.diff(at_rest[:, 1])[0] < 1.75
+
+
+def test_a_tooth_at_the_edge_of_a_lip_is_no_part_of_moving_lips(smile: Measured) -> None:
+    # Given teeth that show above the lower lip, where the lips' edge was found above them
+    picture, landmarks, rig = smile
+    frame, unit = rig.frame, rig.frame.unit
+    rows, columns = np.indices(picture.shape[:2])
+    local = frame.local(np.stack([columns, rows], axis=-1).astype(float))
+    curve = frame.local(rig.curve_lower)
+    below = (local[..., 1] - np.interp(local[..., 0], curve[:, 0], curve[:, 1])) / unit
+    tooth = (np.abs(local[..., 0]) < 0.12 * unit) & (below > -0.01) & (below < 0.2 * frame.lower_lip / unit)
+    shown = picture.copy()
+    shown[tooth] = (222, 205, 196)
+    # When the lips are painted
+    oral = painted(shown, landmarks, rig)
+    (x, y), (height, width) = oral.origin, oral.bare.shape[:2]
+    within = tooth[y : y + height, x : x + width]
+    cover = oral.bare[within][:, 3:] / 255
+    lips = shown[tooth] + cover * (oral.bare[within][:, :3] - shown[tooth].astype(float))
+    # Then they are as red there as lips
+    assert np.percentile(red_share(lips), 10) > 0.6 * red_share(rig.tones.lip)
+
+
+def test_skin_beside_rounded_lips_has_no_step_where_the_lips_meet(smile: Measured) -> None:
+    # Given a smile in whose picture all that lies below the line of the lips is in shade
+    picture, landmarks, rig = smile
+    frame, unit = rig.frame, rig.frame.unit
+    rows, columns = np.indices(picture.shape[:2])
+    local = frame.local(np.stack([columns, rows], axis=-1).astype(float))
+    curves = [frame.local(curve) for curve in (rig.curve_upper, rig.curve_lower)]
+    line = np.mean([np.interp(local[..., 0], curve[:, 0], curve[:, 1]) for curve in curves], axis=0)
+    shaded = picture.astype(float) * np.where(local[..., 1] > line, 0.7, 1.0)[..., None]
+    # When the skin beside the mouth is painted
+    oral = painted(shaded.astype(np.uint8), landmarks, rig)
+    for x in (-1.02 * frame.half_mouth[0], 1.02 * frame.half_mouth[1]):
+        y = np.array([np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves]) + np.array([-0.02, 0.02]) * unit
+        places = frame.picture(np.stack([np.full(2, x), y], axis=1))
+        (left, right), (above, below) = np.round(places - oral.origin).astype(int).T
+        skin = oral.corners[[above, below], [left, right]].astype(float)
+        # Then it has the same light on both sides of the line
+        assert skin[:, 3].min() > 200
+        light = skin[:, :3] @ LUMA
+        assert abs(light[0] - light[1]) < 0.08 * light.mean()
