@@ -181,7 +181,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 def _text(value: object) -> object:
     """Refuse the name of a file in place of the words in it, and control characters, which only an escape can bring here."""
     if isinstance(value, str) and _CONTROL.search(value):
-        raise ValueError("has a control character: in double quotes \\ begins one. Use single quotes")
+        raise ValueError("has a control character: in double quotes \\ begins one. Write \\\\ for it, or leave it out")
     if isinstance(value, str) and (_TEXT_FILE.fullmatch(value.strip()) or _OTHER_FILE.fullmatch(value.strip())):
         raise ValueError("must be the words themselves")
     return value

@@ -202,15 +202,16 @@ def test_one_request_holds_releases_and_cancels_all_rows(installation: Callable[
     wait_for("a row to speak", lambda: house.jobs("tts/active"))
     # When it is held
     assert "talk is held" in house.avatar("jobs", "hold", "talk", "--reason", "the text changes").stdout
-    # Then so are its rows, but the one that runs
-    wait_for("the other rows to be held", lambda: len(house.jobs("held")) == 4)
+    # Then so are its rows, but the one that runs, if one does: the first goes back when its voice has another lane
+    wait_for("the other rows to be held", lambda: len(house.jobs("held")) + len(house.jobs("tts/active")) == 5)
+    assert len(house.jobs("held")) >= 4
     status = house.status("talk")
     assert status is not None
     assert (status["state"], status["held"]["reason"]) == ("running", "the text changes")
     assert "talk goes on" in house.avatar("jobs", "release", "talk").stdout
     assert house.jobs("held") == []
     # Where one row is held, a retry says that the batch waits for it, and the batch's release is that row's, too
-    row = next(job for job in house.jobs("tts/ready"))
+    row = max(house.jobs("tts/ready"))  # the last, which does not begin meanwhile
     house.avatar("jobs", "hold", row)
     refused = house.avatar("batch", "retry-failed", "talk", code=None)
     assert "1 of those that have not ended are held" in refused.stderr
