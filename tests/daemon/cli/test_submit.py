@@ -222,7 +222,9 @@ def test_an_error_of_the_command_line_says_which_option_to_write_and_none_of_a_l
         told = _refusal({"text": "a", "image": "a.png", **written})
         assert not [words for words in OF_FILES if words in told], told
         # An entry of a list is written in its braces, and a kind of job may only be told.
-        assert not [line for line in proposed_lines(told) if not line.startswith(("kind:", "at:", "name:", "intensity:"))], told
+        assert not [
+            line for line in proposed_lines(told) if not line.startswith(("kind:", "at:", "name:", "intensity:"))
+        ], told
         for option in re.findall(r"`(--set [^`]+)`", told):
             settings = settings_of(tuple(shlex.split(option)[1::2]))
             assert is_allowed(dump(settings).decode()), option
