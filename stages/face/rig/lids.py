@@ -41,6 +41,8 @@ _BESIDE_ABOVE, _BESIDE_UNDER, _BESIDE_ROWS, _BESIDE_SOFT, _BESIDE_SMOOTH = 0.05,
 #: The lid's skin takes on the tint of the skin above and below, and these parts of how their light differs; each colour becomes
 #: at least and at most so many times as bright.
 _JOINED_ABOVE, _JOINED_UNDER, _MOST_JOINED = 0.8, 0.6, (0.45, 1.2)
+#: Most by which a colour of the tint changes, as a logarithm: a pale line over the lashes is a highlight, and no skin's tint.
+_TINT_JOINED = 0.05
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
 #: The eyeball under the lid: its radius in eye widths, how far its middle is below the eye's upper edge, in parts of the opening,
@@ -246,7 +248,8 @@ def _colours_beside(
     found = []
     for seen, painted, share in at_end:
         ratio = np.log(np.clip((seen + 1) / (painted + 1), *_MOST_JOINED).astype(np.float64))
-        ratio -= (1 - share) * ratio.mean(axis=-1, keepdims=True)
+        light = ratio.mean(axis=-1, keepdims=True)
+        ratio = share * light + np.clip(ratio - light, -_TINT_JOINED, _TINT_JOINED)
         found.append(np.dstack([strip.over(_smooth(one, _BESIDE_SMOOTH * width), along) for one in ratio.T]))
     return found[0], found[1]
 

@@ -65,7 +65,7 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
         over = over_the_eye(usual)
         lit = dark.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0)
         assert (lit / brown).max() < 1.22
-        assert np.ptp(lit / brown) < 0.042
+        assert np.ptp(lit / brown) < 0.055
 
 
 def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> None:
