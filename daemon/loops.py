@@ -36,6 +36,8 @@ PAUSES_S = 1.0  # between two checks for expired pauses
 #: An inbox that has not answered for this long is reported as stuck; how often that is checked; both in s.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
+#: How long a start may wait for the inbox to be listed, and again for its request files to be carried out, s.
+REQUESTS_START_S = 10.0
 
 
 def debounce_s(scan_s: float) -> float:
@@ -132,6 +134,23 @@ class Loops:
             await self.spool_requests.answer_all()
         except Exception:
             log.exception("control failed")
+
+    async def answer_request_files(self) -> None:
+        """Carry out the request files that are in the inbox at the start. A slow inbox, or very many of them, delay it by
+        `REQUESTS_START_S` each; what is left then, and each failure, is the first scan's.
+        """
+        until = asyncio.get_running_loop().time() + 2 * REQUESTS_START_S
+        try:
+            await asyncio.wait_for(self._disk.run(self._admission.look), REQUESTS_START_S)
+            while asyncio.get_running_loop().time() < until:
+                await self.inbox_requests.answer_all()
+                if not self.inbox_requests.unfinished:
+                    return
+            log.warning("request files are left to the first scan of the inbox", limit_s=REQUESTS_START_S)
+        except TimeoutError:
+            log.warning("inbox not listed before the start", limit_s=REQUESTS_START_S)
+        except Exception as exc:  # such as an inbox that is not mounted: the scan tries again, and tells it
+            log.info("request files are left to the first scan of the inbox", why=str(exc))
 
     async def scan_once(self) -> None:
         """Scan the inbox once, take in what is complete, and answer its request files.

@@ -275,6 +275,7 @@ class Service:
         await self.batches.resume()  # a request for a batch is one for all its rows
         # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
         await self.loops.answer_spool_requests()
+        await self.loops.answer_request_files()
         return interrupted
 
     async def _work(self, watcher: Watcher) -> None:

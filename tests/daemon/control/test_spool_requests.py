@@ -68,6 +68,27 @@ def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
     assert one.events("stage started") == []
 
 
+def test_request_files_put_there_while_nobody_was_there_are_obeyed_before_anything_runs(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given jobs that wait while the daemon is down / When one is held and one cancelled meanwhile, by those without a shell
+    one = installation()
+    start_paused(one)
+    for name in ("hello", "other"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    (one.spool / "paused.json").unlink()
+    one.drop("hello.hold", b"")
+    one.drop("other.cancel", b"")
+    # Then it is so from the first moment: nothing was started
+    one.start()
+    assert one.finished("other")["state"] == "cancelled"
+    assert one.reaches("hello", "held")["held"]["by"]
+    assert one.events("stage started") == []
+    assert [*one.inbox.glob("*.hold"), *one.inbox.glob("*.cancel")] == []
+
+
 def test_a_pause_with_an_end_ends_by_itself(shared: Installation) -> None:
     before = len(shared.events("resumed"))
     shared.avatar("pause", "--for", "1s")
