@@ -55,7 +55,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
     def text() -> None:
         for number, result in enumerate(results, start=1):
             head = f"{file.name}, job {number}" if len(results) > 1 else file.name
-            click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
+            said = "good" if result["ok"] else f"{result['message']} {result['hint']}".strip()
+            click.echo(f"{head}: {said}")
             if result.get("defaults"):
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
             for key, origin in result.get("inherited", {}).items():

@@ -153,6 +153,8 @@ def _captions(word: str) -> str | None:
 def _format(word: str) -> str | None:
     if found := re.fullmatch(r"(?:video|audio)/(?:x-)?(mp4|webm|wav|mpeg|mp3|flac|ogg|opus|quicktime)", word):
         return f"Write `format: {({'mpeg': 'mp3', 'ogg': 'opus', 'quicktime': 'mov'}).get(found[1], found[1])}`."
+    if word in ("m4a", "m4b", "aac", "wma", "ogg", "oga", "aiff", "aif"):
+        return "For a video write `format: mp4`, for its sound alone `kind: speech` and `format: mp3`."
     return "A GIF has no sound. Write `format: mp4`." if word in ("gif", "apng", "webp") else None
 
 
