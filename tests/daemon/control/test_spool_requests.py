@@ -29,6 +29,18 @@ def start_paused(one: Installation) -> None:
     one.avatar("pause", "--reason", "the night shift rests")
 
 
+def stopped_with_two_jobs(installation: Callable[..., Installation]) -> Installation:
+    """Return an installation whose daemon is down; `hello` and `other` wait, and nothing will keep them from starting."""
+    one = installation()
+    start_paused(one)
+    for name in ("hello", "other"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    (one.spool / "paused.json").unlink()
+    return one
+
+
 def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: Callable[..., Installation]) -> None:
     # Given a paused queue and a job that was taken in
     one = installation()
@@ -52,13 +64,7 @@ def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
     installation: Callable[..., Installation],
 ) -> None:
     # Given jobs that wait while the daemon is down / When the lanes are paused and one job is cancelled meanwhile
-    one = installation()
-    start_paused(one)
-    for name in ("hello", "other"):
-        one.drop(f"{name}.yaml", SPEECH)
-        one.reaches(name, "queued")
-    one.stop()
-    (one.spool / "paused.json").unlink()
+    one = stopped_with_two_jobs(installation)
     send_request(one.spool / "control", "pause", scope="lanes", by="the night shift")
     send_request(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
     # Then it is so from the first moment: nothing was started
@@ -72,13 +78,7 @@ def test_request_files_put_there_while_nobody_was_there_are_obeyed_before_anythi
     installation: Callable[..., Installation],
 ) -> None:
     # Given jobs that wait while the daemon is down / When one is held and one cancelled meanwhile, by those without a shell
-    one = installation()
-    start_paused(one)
-    for name in ("hello", "other"):
-        one.drop(f"{name}.yaml", SPEECH)
-        one.reaches(name, "queued")
-    one.stop()
-    (one.spool / "paused.json").unlink()
+    one = stopped_with_two_jobs(installation)
     one.drop("hello.hold", b"")
     one.drop("other.cancel", b"")
     # Then it is so from the first moment: nothing was started
