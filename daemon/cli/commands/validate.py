@@ -27,6 +27,7 @@ from daemon.jobs.batch.alone import is_table
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchRows, RowMistake
 from daemon.jobs.kinds import keys_without_use
 from daemon.jobs.manifest import Manifest, json_schema
+from daemon.jobs.manifest_values import NewProfile
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
@@ -126,7 +127,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         check_notify(item.notify, settings.hooks)
         warnings += check_files(item, files, settings)
         if item.profile and "profile" not in keys_without_use(item.kind_of_job):
-            ProfileFolders.check_expiry(item.profile.expires)
+            _check_profile(item, item.profile, settings, voices)
         if item.kind_of_job.makes_jobs and item.base is None:
             return _rows_result(item, files["rows"], root, folder, scanner, settings, warnings)
         spoken, unchecked = _with_avatar(item, settings, voices)
@@ -213,6 +214,27 @@ def _with_avatar(manifest: Manifest, settings: Settings, configured: bool) -> tu
         return with_profile(manifest, profile), []
     except OSError:
         return manifest, unknown
+
+
+def _check_profile(manifest: Manifest, asked: NewProfile, settings: Settings, configured: bool) -> None:
+    """Check what a manifest says of the profile that its job makes. Its name, where it says one: else it is the result's.
+
+    Raises:
+        JobError: it cannot be made so.
+    """
+    from stages.tts.profile_store import ProfileStore  # needs neither a model nor the packages of one
+
+    ProfileFolders.check_expiry(asked.expires)
+    store: ProfileFolders[Any]
+    if manifest.kind_of_job.makes_avatar:
+        store, is_required = AvatarStore(settings.paths.avatars), settings.stages.face.require_consent
+    else:
+        store, is_required = ProfileStore(settings.paths.profiles), settings.stages.tts.require_consent
+    if configured and is_required and manifest.prompt is None:
+        store.check_consent(asked.consent or "", asked.name or "the profile")
+    if asked.name:
+        with contextlib.suppress(OSError, MachineError):  # the service's folders may not be ours to read
+            store.check_name(asked.name)
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[str]:

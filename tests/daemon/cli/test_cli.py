@@ -227,9 +227,13 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert "less than a second of speech" in house.avatar("validate", "good.yaml").stdout
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
-    past = "{kind: avatar, prompt: A woman, profile: {consent: hers, expires: 2020-01-01}}"
-    (house.root / "past.yaml").write_text(past)
-    assert json.loads(house.avatar("validate", "past.yaml", "--json", code=1).stdout)[0]["code"] == "profile-expired"
+    # And a profile that its job would not make
+    for asked, code in (
+        ("consent: hers, expires: 2020-01-01", "profile-expired"),
+        ("consent: hers, name: a/b", "profile-name"),
+    ):
+        (house.root / "asked.yaml").write_text(f"{{kind: avatar, prompt: A woman, profile: {{{asked}}}}}")
+        assert json.loads(house.avatar("validate", "asked.yaml", "--json", code=1).stdout)[0]["code"] == code
 
 
 def test_the_help_tells_of_each_command_what_the_command_tells() -> None:
