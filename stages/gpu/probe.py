@@ -41,14 +41,19 @@ class CudaProbe:
     remedy: str = ""
 
 
-def probe_cuda() -> CudaProbe:
-    """Try the GPU that PyTorch would use: build, driver, architecture, memory, and a kernel with a known result."""
+def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE) -> CudaProbe:
+    """Try a GPU: build, driver, architecture, memory, and a kernel with a known result.
+
+    Args:
+        device: the GPU; None for the one that PyTorch would use.
+        least_free: memory that is needed, bytes.
+    """
     if not torch.backends.cuda.is_built():
         return CudaProbe("absent", "the installed PyTorch has no CUDA", _INSTALL_GPU_BUILD)
     try:
         if not torch.cuda.is_available():
             return _no_device()
-        device = torch.device("cuda", torch.cuda.current_device())
+        device = device or torch.device("cuda", torch.cuda.current_device())
         properties = torch.cuda.get_device_properties(device)
         if why := _lacking_architecture(properties.major, properties.minor):
             return CudaProbe(
@@ -58,11 +63,11 @@ def probe_cuda() -> CudaProbe:
             )
         free, total = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device)  # what this process holds, such as a loaded network, it can use
-        if total < LEAST_FREE:
-            words = f"{properties.name} has {total // _MB:,} MB of memory, and {LEAST_FREE // _MB:,} are needed"
+        if total < least_free:
+            words = f"{properties.name} has {total // _MB:,} MB of memory, and {least_free // _MB:,} are needed"
             return CudaProbe("unusable", words, "Use a larger GPU, or the processor.")
-        if free < LEAST_FREE:
-            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {LEAST_FREE // _MB:,} are needed"
+        if free < least_free:
+            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {least_free // _MB:,} are needed"
             return CudaProbe("busy", words, _END_OTHERS)
         ones = torch.ones(256, device=device)
         if float((ones + ones).sum().cpu()) != 512.0:

@@ -223,13 +223,14 @@ def test_latents_that_are_not_finite_in_float32_either_are_an_error(driver: Driv
     assert error.value.code == "patch-broken"
 
 
-def test_the_limit_is_the_slices_where_a_gpu_is_divided() -> None:
+@pytest.mark.parametrize("budget_mb", [5600, 0], ids=["set", "chosen"])
+def test_the_limit_is_the_slices_where_a_gpu_is_divided(budget_mb: int) -> None:
     # Given a slice of 10 GB of a GPU of 80 GB, of which NVML tells the whole
     driver = Driver(CardMemory(10 * GB))
     driver.nvml_total = 80 * GB
     with install(driver):
-        painter = load(budget_mb=5600)
-        # Then the engine may use its budget, and not an eighth of it
+        painter = load(budget_mb=budget_mb)
+        # Then the engine may use its budget, and neither an eighth of it nor a part of what is not there
         assert driver.card.memory.fraction * 10 * GB == pytest.approx(5600e6 - 600 * 2**20, rel=0.01)
         painter.unload()
 
