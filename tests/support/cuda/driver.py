@@ -37,6 +37,7 @@ class Driver:
         properties: what the GPU tells about itself.
         archs: GPU architectures that this build of torch has kernels for.
         count: number of GPUs that the driver finds.
+        refusal: what torch says where it finds none.
         nvml_total: memory that NVML tells, bytes; with MIG it is the whole GPU's and not the slice's.
         switches: the process-wide switches that were set while the driver was installed.
         current: number of the current stream; 0 is the default one.
@@ -55,6 +56,7 @@ class Driver:
         self.properties = properties or Properties(total_memory=memory.total)
         self.archs = "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 compute_120"
         self.count = len(self.memories)
+        self.refusal = "No CUDA GPUs are available"
         self.nvml_total = memory.total
         self.current = 0
         self.blocking_events = 0
@@ -77,7 +79,7 @@ class Driver:
         """
         if not self.count:
             # c10/cuda/CUDAFunctions.cpp, device_count_ensure_non_zero
-            raise RuntimeError("No CUDA GPUs are available")
+            raise RuntimeError(self.refusal)
         self.card.check()
 
     def get_properties(self, device: int) -> Properties:
