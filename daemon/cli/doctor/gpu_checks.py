@@ -24,7 +24,7 @@ _NO_GPU = "Nothing to do: the default engines run on the processor."
 _INSTALL_DRIVER = (
     "To use it, install NVIDIA's driver for this kernel, and restart; until then, the processor does all work."
 )
-_SHOW_NVML = "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; without NVML the gpu lane has one slot for all GPUs."
+_SHOW_NVML = "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; without NVML all GPUs share one slot."
 _SEE_DRIVER = "See `nvidia-smi` and `dmesg`; restart the machine."
 #: A state of `stages.gpu.probe.GpuState` where the driver knows a GPU; one that others use serves again later.
 _VERDICTS: dict[str, Verdict] = {"usable": "good", "busy": "note", "absent": "note", "unusable": "bad"}
