@@ -18,13 +18,19 @@ Meaning = Literal["memory", "unusable", "lost", "fault"]
 _MEMORY = {2}  # cudaErrorMemoryAllocation
 #: The GPU, its driver and this build of PyTorch do not fit together: every further attempt fails in the same way.
 _UNUSABLE = {
+    3,  # cudaErrorInitializationError
+    34,  # cudaErrorStubLibrary: a library for building stands in the driver's place
     35,  # cudaErrorInsufficientDriver
+    36,  # cudaErrorCallRequiresNewerDriver
     98,  # cudaErrorInvalidDeviceFunction
     100,  # cudaErrorNoDevice
     101,  # cudaErrorInvalidDevice
     209,  # cudaErrorNoKernelImageForDevice
     218,  # cudaErrorInvalidPtx
+    221,  # cudaErrorJitCompilerNotFound
     222,  # cudaErrorUnsupportedPtxVersion
+    304,  # cudaErrorOperatingSystem
+    802,  # cudaErrorSystemNotReady: GPUs with NVSwitch wait for the fabric manager
     803,  # cudaErrorSystemDriverMismatch
     804,  # cudaErrorCompatNotSupportedOnDevice
 }
@@ -32,6 +38,8 @@ _UNUSABLE = {
 _LOST = {
     46,  # cudaErrorDevicesUnavailable: a process holds it alone
     214,  # cudaErrorECCUncorrectable
+    216,  # cudaErrorDeviceAlreadyInUse
+    220,  # cudaErrorNvlinkUncorrectable
     226,  # cudaErrorContained
     700,  # cudaErrorIllegalAddress
     702,  # cudaErrorLaunchTimeout
@@ -39,12 +47,23 @@ _LOST = {
     714,  # cudaErrorHardwareStackError
     715,  # cudaErrorIllegalInstruction
     716,  # cudaErrorMisalignedAddress
+    717,  # cudaErrorInvalidAddressSpace
+    718,  # cudaErrorInvalidPc
     719,  # cudaErrorLaunchFailure
     999,  # cudaErrorUnknown
 }
 #: The same where PyTorch or one of its libraries gives words instead of a number.
 _WORDS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
-    ("memory", ("out of memory", "allocate memory", "ALLOC_FAILED")),
+    (
+        "memory",
+        (
+            "out of memory",
+            "allocate memory",
+            "ALLOC_FAILED",
+            "ALLOCATION_FAILED",  # cuDNN 9: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+            "STATUS_NOT_INITIALIZED",  # cuBLAS and cuDNN, whose handles take memory of the driver's
+        ),
+    ),
     (
         "unusable",
         (
@@ -57,6 +76,12 @@ _WORDS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
             "unsupported toolchain",
             "forward compatibility was attempted",
             "ARCH_MISMATCH",
+            "system not yet initialized",
+            "unsupported display driver",
+            "OS call failed",
+            "CUDA driver initialization failed",
+            "CUDA driver is a stub library",
+            "PTX JIT compiler library not found",
         ),
     ),
     (

@@ -1,9 +1,12 @@
-"""Memory on a GPU: reads how much is free, limits PyTorch's use, and reports it."""
+"""Memory on a GPU: reads how much is free and who holds it, limits PyTorch's use, and reports it."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pynvml
 import torch
@@ -11,6 +14,7 @@ import torch
 MB = 1 << 20
 #: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 CONTEXT_BYTES = 600 * MB
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,36 @@ class GpuMemory:
 
 
 def read_gpu_memory(device: torch.device) -> GpuMemory:
-    """Read the memory of a GPU from NVML, or from the CUDA driver if NVML does not know the GPU (MIG)."""
-    return read_by_nvml(f"GPU-{torch.cuda.get_device_properties(device).uuid}") or GpuMemory(
-        *torch.cuda.mem_get_info(device)
-    )
+    """Read the memory of a GPU, or of a slice of one (MIG), from the CUDA driver; NVML may tell that of the whole GPU."""
+    return GpuMemory(*torch.cuda.mem_get_info(device))
 
 
-def read_by_nvml(uuid: str) -> GpuMemory | None:
-    """Read the memory of a GPU from NVML; None if there is no driver or no such GPU."""
+def free_by_nvml(device: torch.device) -> int:
+    """Return the free memory of a GPU, bytes, without a CUDA context on it; 0 where NVML does not know the GPU."""
+    memory = _ask_nvml(device, pynvml.nvmlDeviceGetMemoryInfo)
+    return 0 if memory is None else int(memory.free)
+
+
+def held_by_gpu_lane(device: torch.device) -> int:
+    """Return how much of a GPU's memory workers of the gpu lane hold, bytes; 0 where NVML does not tell."""
+    processes = _ask_nvml(device, pynvml.nvmlDeviceGetComputeRunningProcesses) or []
+    return sum(int(one.usedGpuMemory or 0) for one in processes if _is_gpu_worker(one.pid))
+
+
+def _is_gpu_worker(pid: int) -> bool:
+    try:
+        return b"--lane\0gpu\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended, or belongs to another container
+        return False
+
+
+def _ask_nvml(device: torch.device, question: Callable[[Any], Answer]) -> Answer | None:
+    """Ask NVML about a GPU, by the GPU's own UUID; None if there is no driver or no such GPU."""
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     with contextlib.suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
-            return GpuMemory(int(memory.free), int(memory.total))
+            return question(pynvml.nvmlDeviceGetHandleByUUID(uuid))
         finally:
             pynvml.nvmlShutdown()
     return None
@@ -46,8 +67,8 @@ def limit_gpu_memory(device: torch.device, budget: int) -> None:
     Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved.
     """
     if device.type == "cuda":
-        # The driver's total is what PyTorch multiplies the fraction by; NVML gives the whole GPU's where this is a slice of it.
-        total = torch.cuda.mem_get_info(device)[1]
+        # The driver's total is what PyTorch multiplies the fraction by.
+        total = read_gpu_memory(device).total
         allowed = torch.cuda.memory_reserved(device) + max(budget - CONTEXT_BYTES, 0)
         torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -20,6 +20,12 @@ _INSTALL_GPU_BUILD = "Install PyTorch's build for GPUs: see docs/operations.md."
 _INSTALL_FITTING = "Install a driver and a PyTorch that fit this GPU: see docs/operations.md."
 _END_OTHERS = "End other programs that use the GPU; `nvidia-smi` lists them."
 _SEE_DRIVER = "See `nvidia-smi` and `dmesg`."
+_SEE_NODES = "Look at /dev/nvidia*, CUDA_VISIBLE_DEVICES and `dmesg`; a restart may help after a driver update."
+_START_FABRIC = "Start nvidia-fabricmanager, in the driver's version: GPUs with NVSwitch wait for it."
+#: What PyTorch says before the words of CUDA's error, and what it says where nothing is to be opened. Source: device_count_impl
+#: and device_count_ensure_non_zero in c10/cuda/CUDAFunctions.cpp.
+_BEFORE_ERROR = "might have already set an error? "
+_NOTHING_THERE = ("No CUDA GPUs are available", "Found no NVIDIA driver")
 
 
 #: "absent": there is no GPU, or PyTorch is a build without CUDA. "busy": other programs hold its memory now.
@@ -41,14 +47,19 @@ class CudaProbe:
     remedy: str = ""
 
 
-def probe_cuda() -> CudaProbe:
-    """Try the GPU that PyTorch would use: build, driver, architecture, memory, and a kernel with a known result."""
+def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE) -> CudaProbe:
+    """Try a GPU: build, driver, architecture, memory, and a kernel with a known result.
+
+    Args:
+        device: the GPU; None for the one that PyTorch would use.
+        least_free: memory that is needed, bytes.
+    """
     if not torch.backends.cuda.is_built():
         return CudaProbe("absent", "the installed PyTorch has no CUDA", _INSTALL_GPU_BUILD)
     try:
         if not torch.cuda.is_available():
             return _no_device()
-        device = torch.device("cuda", torch.cuda.current_device())
+        device = device or torch.device("cuda", torch.cuda.current_device())
         properties = torch.cuda.get_device_properties(device)
         if why := _lacking_architecture(properties.major, properties.minor):
             return CudaProbe(
@@ -58,11 +69,11 @@ def probe_cuda() -> CudaProbe:
             )
         free, total = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device)  # what this process holds, such as a loaded network, it can use
-        if total < LEAST_FREE:
-            words = f"{properties.name} has {total // _MB:,} MB of memory, and {LEAST_FREE // _MB:,} are needed"
+        if total < least_free:
+            words = f"{properties.name} has {total // _MB:,} MB of memory, and {least_free // _MB:,} are needed"
             return CudaProbe("unusable", words, "Use a larger GPU, or the processor.")
-        if free < LEAST_FREE:
-            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {LEAST_FREE // _MB:,} are needed"
+        if free < least_free:
+            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {least_free // _MB:,} are needed"
             return CudaProbe("busy", words, _END_OTHERS)
         ones = torch.ones(256, device=device)
         if float((ones + ones).sum().cpu()) != 512.0:
@@ -100,8 +111,9 @@ def _lacking_architecture(major: int, minor: int) -> str:
 
 
 def _no_device() -> CudaProbe:
-    """Say why there is no CUDA device: no GPU, no driver, or one that is too old for this PyTorch."""
-    needed = str(torch.version.cuda or "")
+    """Say why there is no CUDA device: no GPU, no driver, one that is too old for this PyTorch, or one that does not open it."""
+    needed, refusal = str(torch.version.cuda or ""), _refusal()
+    remedy = _START_FABRIC if "system not yet initialized" in refusal else _SEE_NODES
     with contextlib.suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         try:
@@ -114,14 +126,21 @@ def _no_device() -> CudaProbe:
                     "Install a newer driver.",
                 )
             if count:
-                return CudaProbe(
-                    "unusable",
-                    "the driver knows a GPU that CUDA cannot open",
-                    "Look at /dev/nvidia*, CUDA_VISIBLE_DEVICES and `dmesg`; a restart may help after a driver update.",
-                )
+                return CudaProbe("unusable", f"the driver knows a GPU that CUDA cannot open: {refusal}", remedy)
         finally:
             pynvml.nvmlShutdown()
+    if not refusal.startswith(_NOTHING_THERE):  # NVML is not here, or knows no GPU
+        return CudaProbe("unusable", f"CUDA cannot be opened: {refusal}", remedy)
     return CudaProbe("absent", "there is no NVIDIA GPU, or its driver is not loaded", _SEE_DRIVER)
+
+
+def _refusal() -> str:
+    """Return the words with which CUDA refuses to start; `torch.cuda.is_available` only warns of them."""
+    try:
+        torch.cuda.init()
+    except RuntimeError as exc:
+        return str(exc).strip().partition("\n")[0].rpartition(_BEFORE_ERROR)[2][:200].rstrip(".")
+    return "it says not why"
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages.gpu.errors import meaning_of
 from stages.musetalk.device import network_switches
 from stages.musetalk.networks.lower_rows import LowerRowsDecoder
 from stages.musetalk.networks.unet import UNet
@@ -128,8 +129,12 @@ def _release_pool(graph: torch.cuda.CUDAGraph, pool: Any, device: torch.device) 
             release(device.index, pool)
 
 
-def find_out_of_memory(exc: BaseException | None) -> torch.OutOfMemoryError | None:
-    """Find an out-of-memory error among an exception and its causes: ending a recording raises another error on top."""
-    while exc is not None and not isinstance(exc, torch.OutOfMemoryError):
+def find_out_of_memory(exc: BaseException | None) -> RuntimeError | None:
+    """Find an error that means too little memory, PyTorch's or a library's, among an exception and its causes: ending a recording
+    raises another error on top.
+    """
+    while exc is not None:
+        if isinstance(exc, RuntimeError) and meaning_of(exc) == "memory":
+            return exc
         exc = exc.__cause__ or exc.__context__
-    return exc
+    return None

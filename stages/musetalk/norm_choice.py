@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Iterable
 from itertools import product
 
@@ -47,7 +48,7 @@ def choose_norm(
         except torch.OutOfMemoryError:
             raise
         except Exception as exc:  # no Triton, no C compiler, an unknown GPU: each has an exception of its own
-            reason = str(exc) if isinstance(exc, RefusedError) else _first_line(exc)
+            reason = _reason(exc)
             _raise_if_lost(exc, placement.device, record)
             chosen = f"plain: {reason}"
             log.warning(
@@ -99,6 +100,14 @@ def _raise_if_lost(error: Exception, device: torch.device, record: NormRecord | 
         record.lost_in_trial(_first_line(lost))
         log.error("Our own kernels for GroupNorm lost the GPU in their trial, and are not tried again: %s", record.path)
     raise lost
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, subprocess.CalledProcessError):  # Triton compiles a module for Python before its first kernel
+        return "the C compiler failed; Triton needs Python's header files (in Debian: python3-dev)"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -28,6 +28,9 @@ Picture = npt.NDArray[np.uint8]
 
 #: The painted mouth is visible from `_BEFORE_S` before a sound to `_AFTER_S` after it, and fades in and out over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
+#: Time for the first frames, after which the time limit follows the estimate: the files may lie on a slow disk, and on a GPU the
+#: norms' kernels are compiled and the convolutions' tried out. s
+_START_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
             `engine-too-slow`: painting takes longer than the setting `patience` accepts.
         UnknownError: `patch-broken`, `portrait-unreadable` or `speech-unreadable`.
     """
+    ctx.allow_seconds(_START_S)
     engine = _load_engine(ctx)
     painter, fps = engine.painter, ctx.manifest.frame_rate
     with painter.norm_in_use():

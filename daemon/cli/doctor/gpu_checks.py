@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pynvml
 
@@ -20,9 +21,19 @@ from daemon.workers.devices import NOTHING, Device, cards_that_answer, find_devi
 from daemon.workers.process import VISIBLE
 
 _NO_GPU = "Nothing to do: the default engines run on the processor."
+_INSTALL_DRIVER = (
+    "To use it, install NVIDIA's driver for this kernel, and restart; until then, the processor does all work."
+)
+_SHOW_NVML = "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; without NVML all GPUs share one slot."
 _SEE_DRIVER = "See `nvidia-smi` and `dmesg`; restart the machine."
 #: A state of `stages.gpu.probe.GpuState` where the driver knows a GPU; one that others use serves again later.
 _VERDICTS: dict[str, Verdict] = {"usable": "good", "busy": "note", "absent": "note", "unusable": "bad"}
+#: Where the system lists device nodes and PCI devices.
+_DEV, _PCI = Path("/dev"), Path("/sys/bus/pci/devices")
+#: Nodes of NVIDIA's driver for Linux, and of the one that Windows shares with its Linux guests.
+_NODES = ("nvidia[0-9]*", "dxg")
+#: NVIDIA's number, and the beginnings of the classes of graphics cards and computing cards, as the system writes them.
+_NVIDIA, _GPU_CLASSES = "0x10de", ("0x03", "0x12")
 
 
 def check_gpu(settings: Settings) -> Iterator[Finding]:
@@ -31,7 +42,7 @@ def check_gpu(settings: Settings) -> Iterator[Finding]:
         pynvml.nvmlInit()
     except pynvml.NVMLError as exc:
         if exc.value in (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED):
-            yield Finding("gpu", "note", "none", _NO_GPU)
+            yield from _look_without_nvml()
         else:  # such as a driver that was updated and waits for a restart
             yield Finding("gpu", "bad", f"the driver does not answer: {exc}", _SEE_DRIVER)
         return
@@ -60,6 +71,28 @@ def check_gpu(settings: Settings) -> Iterator[Finding]:
             yield _try_cuda(device)
     if devices[0].visible == NOTHING:
         yield Finding("gpu lane", "note", "uses no GPU", "lanes.gpu.devices and CUDA_VISIBLE_DEVICES say so.")
+
+
+def _look_without_nvml() -> Iterator[Finding]:
+    """Yield what the system shows of a GPU where NVML cannot be asked."""
+    if any(node for pattern in _NODES for node in _DEV.glob(pattern)):
+        yield Finding("gpu", "note", "a driver is here, but not NVML (libnvidia-ml.so.1), which names GPUs", _SHOW_NVML)
+        if importlib.util.find_spec("torch"):
+            yield _try_cuda(Device())
+    elif any(_is_nvidia_gpu(card) for card in _PCI.glob("*")):
+        yield Finding("gpu", "note", "an NVIDIA GPU is in this machine, and its driver is not loaded", _INSTALL_DRIVER)
+    else:
+        yield Finding("gpu", "note", "none", _NO_GPU)
+
+
+def _is_nvidia_gpu(device: Path) -> bool:
+    """Tell whether a device on the PCI bus is a GPU of NVIDIA's; their sound and USB parts are of other classes."""
+    try:
+        return (device / "vendor").read_text().strip() == _NVIDIA and (device / "class").read_text().startswith(
+            _GPU_CLASSES
+        )
+    except OSError:
+        return False
 
 
 def _look_at(index: int) -> Iterator[Finding]:

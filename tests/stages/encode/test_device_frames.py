@@ -15,6 +15,7 @@ import stages.face
 from daemon.config import Settings
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.device import choose
 from stages.encode.device.choose import SamplerChoice, choose_sampler, drawing_bytes
 from stages.encode.framing import frames_of_job, shared_frames_of_job
 from stages.encode.parallel import ParallelFrames
@@ -145,7 +146,8 @@ without_cuda = pytest.mark.skipif(
 
 
 @pytest.fixture
-def driver() -> Iterator[Driver]:
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    monkeypatch.setattr(choose, "_drawn_on", "")
     with install(Driver(CardMemory(24 * GB))) as installed:
         yield installed
 
@@ -223,3 +225,45 @@ def test_a_gpu_is_chosen_where_a_network_still_has_room_beside_the_drawing(paint
     # Given an operator who gives no GPU to avatard, then none is used
     none = with_settings(painted, stages=own, lanes={"gpu": {"devices": "none"}})
     assert choose_sampler(none.settings, composer).why == "cpu: `lanes.gpu.devices` is none"
+
+
+@without_cuda
+def test_processes_spread_over_the_gpus_stay_there_and_go_on_with_another_one(
+    painted: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_drawn_on", "")
+    composer = Composer.for_job(painted)
+    wanted = with_settings(painted, stages={"encode": {"sampler": "cuda"}}).settings
+    # Given two GPUs, on the first of which another process draws already
+    first, second = CardMemory(24 * GB, others=GB), CardMemory(24 * GB)
+    with install(Driver(first, further=[second])) as driver:
+        # Then this one draws on the second, and stays there, where its CUDA context is, when the first one has more room
+        for second.others in (0, 2 * GB):
+            assert choose_sampler(wanted, composer).device == "cuda:1"
+        assert torch.cuda.current_device() == 1
+        # When the second one has no room, or fails, then it draws on the first
+        second.others = 20 * GB  # room for the drawing, and none for a network
+        assert choose_sampler(wanted, composer).device == "cuda:0"
+        second.others, driver.lost = 0, {1}
+        assert choose_sampler(wanted, composer).device == "cuda:0"
+        # When no GPU can be used, then the reason is said for each
+        driver.lost = {0, 1}
+        why = choose_sampler(wanted, composer).why
+    assert why.startswith("cpu: cuda:0: a trial on the GPU failed: ")
+    assert "; cuda:1: a trial on the GPU failed: " in why
+
+
+@without_cuda
+def test_what_the_networks_hold_already_is_not_left_free_for_them_again(
+    painted: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_drawn_on", "")
+    composer = Composer.for_job(painted)
+    wanted = with_settings(painted, stages={"encode": {"sampler": "cuda"}}).settings
+    # Given a GPU of 8 GB, of which others hold 5.5 GB: not enough is free for MuseTalk, nor for a trial of it
+    with install(Driver(CardMemory(8 * GB, others=55 * GB // 10))) as driver:
+        driver.held_by = {1: 55 * GB // 10}
+        assert choose_sampler(wanted, composer).device is None
+        # When it is MuseTalk that holds it, in a worker of the gpu lane, then the GPU draws
+        monkeypatch.setattr("stages.gpu.memory._is_gpu_worker", lambda pid: pid == 1)
+        assert choose_sampler(wanted, composer).device == "cuda:0"

@@ -12,6 +12,9 @@ MESSAGES: list[tuple[Meaning, str]] = [
     ("memory", "CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of 9.63 GiB"),
     ("memory", "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
     ("memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ("memory", "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    ("memory", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    ("unusable", "CUDA error: system not yet initialized"),
     ("unusable", "CUDA error: no kernel image is available for execution on the device"),
     ("unusable", "The NVIDIA driver on your system is too old (found version 12040)."),
     ("unusable", "No CUDA GPUs are available"),
@@ -34,7 +37,7 @@ def test_the_words_of_an_error_tell_what_it_means(meaning: Meaning, message: str
 
 @pytest.mark.parametrize(
     ("number", "meaning"),
-    [(2, "memory"), (35, "unusable"), (209, "unusable"), (700, "lost"), (999, "lost"), (1, "fault")],
+    [(2, "memory"), (35, "unusable"), (209, "unusable"), (802, "unusable"), (700, "lost"), (999, "lost"), (1, "fault")],
 )
 def test_the_number_of_a_cuda_error_tells_what_it_means_in_any_words(number: int, meaning: Meaning) -> None:
     error = torch.AcceleratorError("CUDA error: words of a later release")

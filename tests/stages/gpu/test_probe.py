@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pynvml
 import pytest
 import torch
 
+from daemon.cli.doctor import gpu_checks
 from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.config import Settings
 from stages.gpu import probe
@@ -119,6 +121,41 @@ def test_a_driver_that_is_too_old_is_named_with_what_is_needed(monkeypatch: pyte
     assert "580.95.05 knows CUDA 12.4, and PyTorch needs 13.0" in found.words
 
 
+@pytest.mark.parametrize(
+    ("refusal", "state", "words", "remedy"),
+    [
+        (
+            "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() that "
+            "might have already set an error? Error 802: system not yet initialized\nException raised from",
+            "unusable", "Error 802: system not yet initialized", "nvidia-fabricmanager",
+        ),
+        ("CUDA unknown error - this may be due to an environment", "unusable", ": CUDA unknown error", "/dev/nvidia*"),
+        ("Found no NVIDIA driver on your system.", "absent", "there is no NVIDIA GPU", "nvidia-smi"),
+    ],
+    ids=["no fabric manager", "no nodes", "no driver"],
+)  # fmt: skip
+@pytest.mark.parametrize("nvml", [True, False], ids=["NVML", "no NVML"])
+def test_why_cuda_does_not_open_a_gpu_is_said_with_and_without_nvml(
+    refusal: str, state: str, words: str, remedy: str, nvml: bool
+) -> None:
+    # Given a driver that opens no GPU, which NVML knows, or may not know, as in a container
+    driver = without_gpu()
+    driver.refusal = refusal
+    with install(driver), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pynvml, "nvmlDeviceGetCount", lambda: int(state == "unusable"))
+        if not nvml:
+            patch.setattr(pynvml, "nvmlInit", _no_library)
+        found = probe_cuda()
+    # Then the words are CUDA's own, and what to do fits them
+    assert found.state == state
+    assert words in found.words
+    assert remedy in found.remedy
+
+
+def _no_library() -> None:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+
 def test_the_doctor_says_the_words_of_the_trial() -> None:
     # Given a driver that knows a GPU, and a PyTorch that cannot use it: this one, which is built without CUDA
     with install(Driver(CardMemory(10 * GB))):
@@ -145,6 +182,35 @@ def test_a_driver_that_waits_for_a_restart_is_not_taken_for_no_gpu(monkeypatch: 
     (found,) = check_gpu(Settings())
     assert found.verdict == "bad"
     assert "mismatch" in found.found.lower()
+
+
+@pytest.mark.parametrize(
+    ("node", "vendor", "kind", "said", "tried"),
+    [
+        ("nvidia0", "0x10de", "0x030200", "not NVML", True),
+        ("dxg", "0x1414", "0x030200", "not NVML", True),
+        ("null", "0x10de", "0x030200", "its driver is not loaded", False),
+        ("null", "0x10de", "0x040300", "none", False),  # the sound of a card that is handed to a guest
+        ("null", "0x1002", "0x030000", "none", False),
+    ],
+    ids=["a container", "Windows", "no driver", "its sound", "another maker's"],
+)
+def test_without_nvml_a_gpu_is_found_by_its_nodes_and_on_the_bus(
+    node: str, vendor: str, kind: str, said: str, tried: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = tmp_path / "bus" / "0000:01:00.0"
+    card.mkdir(parents=True)
+    (card / "vendor").write_text(vendor + "\n")
+    (card / "class").write_text(kind + "\n")
+    (tmp_path / node).touch()
+    monkeypatch.setattr(pynvml, "nvmlInit", _no_library)
+    monkeypatch.setattr(gpu_checks, "_DEV", tmp_path)
+    monkeypatch.setattr(gpu_checks, "_PCI", tmp_path / "bus")
+    found = list(check_gpu(Settings()))
+    assert found[0].what == "gpu"
+    assert said in found[0].found
+    # And CUDA is tried wherever a driver is, for it needs no NVML
+    assert [one.what for one in found[1:]] == ["cuda"] * tried
 
 
 def test_the_trial_prints_one_line_for_the_doctor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,6 +158,26 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monk
     assert driver.card.memory.cached == 0
 
 
+def test_memory_that_a_library_lacks_while_a_pass_is_recorded_halves_the_batch(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cuDNN whose own memory does not suffice for a batch of two, which invalidates the recording
+    compute = ForwardPass._compute
+
+    def lacking(self: ForwardPass) -> tuple[torch.Tensor, torch.Tensor]:
+        if driver.card.recording is not None and self.batch > 1:
+            driver.card.recording = None
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+        return compute(self)
+
+    monkeypatch.setattr(ForwardPass, "_compute", lacking)
+    # When it paints, then it records a pass of one frame, and does not start the calls of every pass one by one
+    painter = load()
+    paint(painter)
+    assert (painter.batch, painter.recorded) == (1, "CUDA graph")
+    painter.unload()
+
+
 def test_memory_that_others_take_halves_the_batch_until_they_give_it_back(driver: Driver) -> None:
     # Given an engine that painted with a batch of two, and another program that takes what this needed
     painter, memory = load(), driver.card.memory
@@ -223,13 +243,14 @@ def test_latents_that_are_not_finite_in_float32_either_are_an_error(driver: Driv
     assert error.value.code == "patch-broken"
 
 
-def test_the_limit_is_the_slices_where_a_gpu_is_divided() -> None:
+@pytest.mark.parametrize("budget_mb", [5600, 0], ids=["set", "chosen"])
+def test_the_limit_is_the_slices_where_a_gpu_is_divided(budget_mb: int) -> None:
     # Given a slice of 10 GB of a GPU of 80 GB, of which NVML tells the whole
     driver = Driver(CardMemory(10 * GB))
     driver.nvml_total = 80 * GB
     with install(driver):
-        painter = load(budget_mb=5600)
-        # Then the engine may use its budget, and not an eighth of it
+        painter = load(budget_mb=budget_mb)
+        # Then the engine may use its budget, and neither an eighth of it nor a part of what is not there
         assert driver.card.memory.fraction * 10 * GB == pytest.approx(5600e6 - 600 * 2**20, rel=0.01)
         painter.unload()
 

@@ -114,6 +114,16 @@ def test_without_usable_kernels_the_norm_is_plain_and_the_reason_is_said(caplog:
     assert choose_norm([norm], Placement(torch.device("cuda", 0), torch.float16), wanted=False) == "plain"
 
 
+def test_missing_header_files_are_named_where_tritons_module_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_module(*_: object) -> None:
+        raise subprocess.CalledProcessError(1, ["/usr/bin/gcc", "/tmp/main.c", "-O3", "-shared", "-fPIC"])
+
+    monkeypatch.setattr("stages.musetalk.norm_choice._tried_kernel", compile_module)
+    chosen = choose_norm([GroupNorm(4, 16)], Placement(torch.device("cuda", 0), torch.float16))
+    assert chosen.startswith("plain: the C compiler failed")
+    assert "python3-dev" in chosen
+
+
 @pytest.mark.parametrize("fault", ["a wrong number", "not a number", "no shift", "no kept rows"])
 def test_a_kernel_that_computes_something_else_fails_its_trial(fault: str) -> None:
     def broken(

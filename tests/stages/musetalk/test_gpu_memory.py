@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-import pynvml
 import pytest
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ from daemon.errors import MachineError
 from daemon.jobs.stages import STAGES
 from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
-from stages.gpu.memory import CONTEXT_BYTES, MB, GpuMemory, read_by_nvml
+from stages.gpu.memory import CONTEXT_BYTES, MB, GpuMemory
 from stages.musetalk import gpu_memory, paint
 from stages.musetalk.gpu_memory import choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
@@ -123,37 +122,6 @@ def test_the_least_setting_holds_the_network_and_a_frame() -> None:
 
 def test_on_a_processor_the_batch_does_not_depend_on_a_gpu() -> None:
     assert choose_batch(torch.float32, WEIGHTS, 5600 * MB, None) == 4
-
-
-def test_nvml_is_asked_for_the_gpu_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a driver with two GPUs, of which PyTorch sees the second as its first
-    sizes = {"GPU-a": (1, 2), "GPU-b": (30, 40)}
-
-    class Answer:
-        def __init__(self, free: int, total: int) -> None:
-            self.free, self.total = free, total
-
-    def by_uuid(uuid: str) -> str:
-        if uuid not in sizes:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-        return uuid
-
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Answer(*sizes[handle]))
-    # Then it is told apart by its UUID, and one that NVML does not know is nobody's
-    assert read_by_nvml("GPU-b") == GpuMemory(30, 40)
-    assert read_by_nvml("GPU-c") is None
-
-
-def test_without_a_driver_nvml_says_nothing() -> None:
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        assert read_by_nvml("GPU-a") is None
-    else:
-        pytest.skip("there is a GPU")
 
 
 # -- making room -----------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -113,6 +114,19 @@ def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
     with pytest.raises(MachineError) as error:
         speaking(tmp_path / "named")
     assert error.value.code == "gpu-unusable"
+
+
+def test_the_first_frames_have_time_that_does_not_depend_on_the_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given networks that take minutes to load, as with kernels to compile, and half a second of speech
+    allowed: list[float] = []
+
+    def load(ctx: Context) -> None:
+        assert allowed[0] >= 300
+        raise MachineError("gpu-memory", "enough seen")
+
+    monkeypatch.setattr(paint, "_load_engine", load)
+    with pytest.raises(MachineError, match="enough seen"):
+        paint.paint_mouths(cast("Context", SimpleNamespace(allow_seconds=allowed.append)), cast("Any", None), 1)
 
 
 # -- the whole -------------------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
-"""The driver's functions that torch's Python calls, for one stand-in GPU."""
+"""The driver's functions that torch's Python calls, for a stand-in GPU, and for further ones that only tell what they have."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.cuda.memory import CardMemory
-from tests.support.cuda.tensor import Card
+from tests.support.cuda.tensor import Card, cuda_error
 
+#: Of the first GPU; that of each further one ends with its number.
 _UUID = "00000000-1111-2222-3333-444444444444"
 
 
@@ -24,13 +26,18 @@ class Properties:
 
 
 class Driver:
-    """One GPU and its driver.
+    """A GPU and its driver. It may know more GPUs, which tell their names and memory and pass a trial, and compute nothing else.
 
     Attributes:
-        card: the GPU's work.
+        card: the first GPU's work.
+        memories: of each GPU.
+        held_by: memory that processes hold on the first GPU, as NVML tells it, bytes by process id.
+        lost: numbers of GPUs that fail when they are asked for their memory.
+        device: number of the current GPU, which operators that name none would use.
         properties: what the GPU tells about itself.
         archs: GPU architectures that this build of torch has kernels for.
         count: number of GPUs that the driver finds.
+        refusal: what torch says where it finds none.
         nvml_total: memory that NVML tells, bytes; with MIG it is the whole GPU's and not the slice's.
         switches: the process-wide switches that were set while the driver was installed.
         current: number of the current stream; 0 is the default one.
@@ -38,11 +45,18 @@ class Driver:
         recorded_into: those that the allocator takes for pools of recordings that go on.
     """
 
-    def __init__(self, memory: CardMemory, properties: Properties | None = None) -> None:
+    def __init__(
+        self, memory: CardMemory, properties: Properties | None = None, further: Sequence[CardMemory] = ()
+    ) -> None:
         self.card = Card(memory)
+        self.memories = [memory, *further]
+        self.held_by: dict[int, int] = {}
+        self.lost: set[int] = set()
+        self.device = 0
         self.properties = properties or Properties(total_memory=memory.total)
         self.archs = "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 compute_120"
-        self.count = 1
+        self.count = len(self.memories)
+        self.refusal = "No CUDA GPUs are available"
         self.nvml_total = memory.total
         self.current = 0
         self.blocking_events = 0
@@ -65,15 +79,21 @@ class Driver:
         """
         if not self.count:
             # c10/cuda/CUDAFunctions.cpp, device_count_ensure_non_zero
-            raise RuntimeError("No CUDA GPUs are available")
+            raise RuntimeError(self.refusal)
         self.card.check()
 
     def get_properties(self, device: int) -> Properties:
-        """Return the properties of the only GPU."""
-        return self.properties
+        """Return the properties of a GPU."""
+        if not device:
+            return self.properties
+        return replace(self.properties, uuid=f"{_UUID[:-1]}{device}", total_memory=self.memories[device].total)
+
+    def set_device(self, device: int) -> None:
+        """Make a device the current one."""
+        self.device = device
 
     def exchange_device(self, device: int | None) -> int:
-        """Make another device the current one; returns the one before. There is only 0."""
+        """Make another device the current one; returns the one before. Only 0 computes."""
         return 0
 
     def set_fraction(self, fraction: float, device: int) -> None:
@@ -110,7 +130,9 @@ class Driver:
 
     def mem_get_info(self, device: int) -> tuple[int, int]:
         """Return free and total memory, bytes."""
-        return self.card.memory.free, self.card.memory.total
+        if device in self.lost:
+            raise cuda_error(719)
+        return self.memories[device].free, self.memories[device].total
 
     # -- memory of recordings
 

@@ -39,8 +39,8 @@ def install(driver: Driver) -> Iterator[Driver]:
     functions = {
         "_cuda_getDeviceCount": driver.device_count,
         "_cuda_init": driver.init,
-        "_cuda_getDevice": lambda: 0,
-        "_cuda_setDevice": lambda device: None,
+        "_cuda_getDevice": lambda: driver.device,
+        "_cuda_setDevice": driver.set_device,
         "_cuda_getArchFlags": lambda: driver.archs,
         "_cuda_setMemoryFraction": driver.set_fraction,
         "_cuda_getMemoryFraction": driver.get_fraction,
@@ -107,8 +107,11 @@ def install(driver: Driver) -> Iterator[Driver]:
             nvmlDeviceGetHandleByUUID=lambda uuid: _nvml_handle(driver, uuid),
             nvmlDeviceGetHandleByIndex=lambda index: index,
             nvmlDeviceGetName=lambda handle: driver.properties.name,
-            nvmlDeviceGetUUID=lambda handle: f"GPU-{driver.properties.uuid}",
-            nvmlDeviceGetMemoryInfo=lambda handle: _NvmlMemory(driver),
+            nvmlDeviceGetUUID=lambda handle: f"GPU-{driver.get_properties(handle).uuid}",
+            nvmlDeviceGetMemoryInfo=lambda handle: _NvmlMemory(driver, handle),
+            nvmlDeviceGetComputeRunningProcesses=lambda handle: [
+                types.SimpleNamespace(pid=pid, usedGpuMemory=held) for pid, held in driver.held_by.items() if not handle
+            ],
             nvmlSystemGetDriverVersion=lambda: "580.95.05",
             nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,
         )
@@ -120,14 +123,15 @@ def install(driver: Driver) -> Iterator[Driver]:
 
 
 class _NvmlMemory:
-    def __init__(self, driver: Driver) -> None:
-        memory = driver.card.memory
-        self.total = driver.nvml_total
+    def __init__(self, driver: Driver, index: int) -> None:
+        memory = driver.memories[index]
+        self.total = memory.total if index else driver.nvml_total
         self.used = memory.reserved + memory.others
         self.free = self.total - self.used
 
 
-def _nvml_handle(driver: Driver, uuid: str) -> str:
-    if uuid != f"GPU-{driver.properties.uuid}":
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-    return uuid
+def _nvml_handle(driver: Driver, uuid: str) -> int:
+    for index in range(len(driver.memories)):
+        if uuid == f"GPU-{driver.get_properties(index).uuid}":
+            return index
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
