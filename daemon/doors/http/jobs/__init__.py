@@ -18,7 +18,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask
 from daemon.doors.submission import HandedIn
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.manifest import Manifest
@@ -127,7 +127,7 @@ class Jobs(FoundJobs):
                     self.check_amounts(amount, caller, ledger)
                     ledger.add(job, amount)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
-            raise AvatarError(
+            raise RefusedError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
         if not self._may_ask():
