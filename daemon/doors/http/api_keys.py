@@ -247,7 +247,8 @@ class ApiKeys:
         roles = {name: sorted(had) for name, had in self._all_roles(keys).items()}
         value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()], "roles": roles}
         present = self.path.stat() if self.path.exists() else None
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        fs.discard(temporary)  # of a process that was killed while it held the file
         try:
             # Before the content: a key's digest is no secret, but who has keys is nobody else's business.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))

@@ -22,6 +22,7 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError, ConfigError
+from daemon.system import fs
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -362,3 +363,18 @@ def test_the_description_names_every_error_and_its_pages_come_from_here(door: Do
         for part in html.body.split(b'"'):
             if part.startswith(b"docs-assets/"):
                 assert len(door.open.get(f"/{part.decode()}").body) > 50
+
+
+def test_a_change_of_the_keys_clears_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ApiKeys(tmp_path / "keys.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "discard", lambda path: None)
+        patch.setattr(fs, "rename", _die)
+        with pytest.raises(KeyboardInterrupt):
+            keys.add("anna", "read")
+    keys.add("ben", "read")
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+def _die(*args: object) -> None:
+    raise KeyboardInterrupt
