@@ -144,6 +144,10 @@ def add(
                 f"{name} has {'another key' if len(others) == 1 else 'other keys'} already: {', '.join(others)}. All of them are "
                 f"valid; `avatar key revoke {others[0]}` removes one."
             )
+        if not shell.settings.server.user:
+            note(
+                "Keys are of use once `server.user` names the server's user (docs/http.md); until then it refuses them."
+            )
 
     show(
         {"id": made.id, "name": made.name, "role": made.role, "expires": iso(made.expires), "key": text}, as_json, tell
