@@ -67,6 +67,7 @@ class Jobs(FoundJobs):
         caller: Caller,
         *,
         name: str | None = None,
+        chosen: bool = False,
         key: str = "",
         take: bool = True,
         of_rows: RowFiles = NO_ROW_FILES,
@@ -74,6 +75,7 @@ class Jobs(FoundJobs):
         """Hand in a job. When this returns, it is on the disk.
 
         Args:
+            chosen: as for `daemon.doors.hand_in.hand_in`.
             take: the files may be moved.
             of_rows: the files that rows of its table name.
 
@@ -98,6 +100,7 @@ class Jobs(FoundJobs):
                 key,
                 paths=self.paths,
                 name=stem,
+                chosen=chosen,
                 checked=found,
                 complete=True,
                 take=take,
