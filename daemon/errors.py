@@ -10,6 +10,8 @@ import traceback
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
 Fault = Literal["job", "machine", "unknown"]
@@ -56,7 +58,7 @@ class ErrorText(TypedDict):
 
 
 class AvatarError(Exception):
-    """Base class of all errors with a code.
+    """Base class of all errors with a code. It is not raised itself: each class below says whose fault the error is.
 
     Args:
         code: stable, kebab-case, listed in docs/errors.md.
@@ -99,6 +101,18 @@ class UnknownError(AvatarError):
     """An error of unknown cause: the job is retried with growing delay, then fails."""
 
 
+class RefusedError(AvatarError):
+    """A request does not fit the job, name or key that it is about: a fault of the request, which concerns no job's work."""
+
+    fault: Fault = "job"
+
+
+class UnavailableError(AvatarError):
+    """The installation cannot do now, or not for this user, what was asked: a fault of the machine, which pauses no lane."""
+
+    fault: Fault = "machine"
+
+
 class Postponed(AvatarError):  # noqa: N818 (it says what happened)
     """A file cannot be accepted now (still being written, or no space on the disk). Only this file is tried again; its job
     fails with this error after `intake.companion_wait_s`.
@@ -127,6 +141,18 @@ class LackingError(ResultError):
 
 class ConfigError(AvatarError):
     """config.yaml is invalid; the command exits with EX_CONFIG (78)."""
+
+
+def stated_error(fault: object, error: Mapping[str, object]) -> AvatarError:
+    """Return an error that an answer or a status tells of, as an exception of the class that its fault says.
+
+    Args:
+        fault: as it is told; what is no fault counts as unknown.
+        error: its `code`, `message` and `hint`.
+    """
+    kinds: dict[object, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+    text = [str(error.get(key) or "") for key in ("code", "message", "hint")]
+    return kinds.get(fault if isinstance(fault, str) else "", UnknownError)(*text)
 
 
 def escape_unprintable(text: str) -> str:

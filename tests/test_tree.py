@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_no_module_has_more_lines_than_a_reader_takes_in_at_once() -> None:
     lines = {str(path.relative_to(ROOT)): path.read_bytes().count(b"\n") for path in modules}
     assert max(lines.values()) > 300  # the modules were found
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_every_error_says_whose_fault_it_is() -> None:
+    modules = [path for top in (ROOT / "daemon", ROOT / "stages") for path in top.rglob("*.py")]
+    sources = {str(path.relative_to(ROOT)): path.read_text() for path in modules}
+    assert any("RefusedError(" in source for source in sources.values())  # the modules were found
+    bare = re.compile(r"(?<!class )\bAvatarError\(")  # the base class, which leaves that open
+    assert [path for path, source in sources.items() if bare.search(source)] == []
 
 
 #: Packages whose use is one module's matter: all others call that one.

@@ -4,7 +4,8 @@ Starts a daemon with a long video to make and a server before it, and prints as 
 once; handing in jobs, by one client and by many at once, beside two floors by turns in one run; and the memory of the server
 before and after many uploads. The floors: two new files, flushed, and their folder, without any HTTP; and the same done for each
 request by an app that does nothing else, served as ours is. The clients share the processors with both, so that times are those
-of a busy machine; the CPU time of the server does not depend on that.
+of a busy machine; so each is measured also with the share of the processors that systemd's unit gives a server, and while the
+daemon renders nothing or stands still (`conditions.py`). The CPU time of the server does not depend on that.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import uvicorn
 import yaml
 
 from benchmarks import PORTRAIT, ROOT
+from benchmarks.api.conditions import possible
 from benchmarks.programs import start_program
 from daemon.doors.http.connections import server_options
 
@@ -195,23 +197,43 @@ def hand_in_often(
 ) -> None:
     """Print how quickly jobs are handed in by so many clients, and the two floors, by turns of a second."""
     folder.mkdir()
-    jobs: list[float] = []
-    served: list[float] = []
     bare: list[float] = []
-    cpu = [0.0, 0.0, 0.0]
-    with floor_server(folder) as (floor_port, floor):
-        processes = (server, daemon, floor)
-        for _ in range(max(1, round(seconds))):
-            used = [cpu_of(one) for one in processes]
-            jobs += asyncio.run(ask_often(port, post_job(), clients, 1.0))
-            served += asyncio.run(ask_often(floor_port, post_job(), clients, 1.0))
-            cpu = [sum_s + cpu_of(one) - before for sum_s, one, before in zip(cpu, processes, used, strict=True)]
-            bare += write_often(folder, clients, 1.0)
     rounds = max(1, round(seconds))
+    with floor_server(folder) as (floor_port, floor):
+        measured = [(name, make, Turns(), Turns()) for name, make in possible(daemon, [server, floor]).items()]
+        for turn in range(rounds):
+            begin = turn % len(measured)  # none always comes after the same one, whose jobs the daemon then has to make
+            for _, make, jobs, served in measured[begin:] + measured[:begin]:
+                with make(daemon, [server, floor]):
+                    jobs.add(port, clients, server, daemon)
+                    served.add(floor_port, clients, floor)
+            bare += write_often(folder, clients, 1.0)
     many = f"{clients} clients" if clients > 1 else "one client"
-    row(f"job handed in, {many}", jobs, len(jobs) / rounds, cpu[0], cpu[1])
-    row(f"floor behind the same server, {many}", served, len(served) / rounds, cpu[2])
+    for name, _, jobs, served in measured:
+        beside = f", {name}" if name else ""
+        row(f"job handed in, {many}{beside}", jobs.taken, len(jobs.taken) / rounds, *jobs.cpu)
+        row(f"floor behind the same server, {many}{beside}", served.taken, len(served.taken) / rounds, *served.cpu)
     row(f"floor alone, {many}", bare, len(bare) / rounds)
+
+
+class Turns:
+    """What requests took in turns of a second.
+
+    Attributes:
+        taken: how long each answer took, in s.
+        cpu: CPU time of each process, in s.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.cpu: list[float] = []
+
+    def add(self, port: int, clients: int, *processes: psutil.Process) -> None:
+        """Send requests for a second."""
+        used = [cpu_of(one) for one in processes]
+        self.taken += asyncio.run(ask_often(port, post_job(), clients, 1.0))
+        before = self.cpu or [0.0] * len(used)
+        self.cpu = [sum_s + cpu_of(one) - old for sum_s, one, old in zip(before, processes, used, strict=True)]
 
 
 def write_floor(folder: Path, stem: str) -> None:

@@ -23,7 +23,7 @@ except ImportError:  # the files of python-daemon lie among ours, and one of the
         "        Uninstall that package and install avatard again, each in an environment of its own."
     )
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, UnavailableError
 from daemon.system.permissions import explain_refusal
 
 if TYPE_CHECKING:
@@ -171,5 +171,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(exit_code(error))
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
-        tell_error(AvatarError("", f"{where}{exc.strerror or exc}.", "`avatar doctor` looks at disks and folders."))
+        tell_error(
+            UnavailableError("", f"{where}{exc.strerror or exc}.", "`avatar doctor` looks at disks and folders.")
+        )
         sys.exit(EXIT_IO)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import AvatarError, ConfigError, UnavailableError
 from daemon.system.config_file import PLACES, config_path, has_config
 from daemon.system.permissions import NOT_ALLOWED, access_error, check_right
 
@@ -149,7 +149,7 @@ class Shell:
         try:
             return lock_holder(self.spool.lock)
         except OSError as exc:
-            raise AvatarError(
+            raise UnavailableError(
                 "daemon-unknown",
                 f"Whether the daemon runs cannot be told: {self.spool.lock}: {exc.strerror}.",
                 "Run it as the service's user, as one of its group, or as root.",
@@ -196,7 +196,7 @@ def check_may_make(folder: Path, job: str) -> None:
     try:
         check_right(folder, "write")
     except AvatarError as exc:
-        raise AvatarError(exc.code, exc.message, f"{exc.hint} Or let the service make it: `{job}`.") from exc
+        raise UnavailableError(exc.code, exc.message, f"{exc.hint} Or let the service make it: `{job}`.") from exc
 
 
 def exit_code(exc: AvatarError) -> int:

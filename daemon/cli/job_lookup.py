@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from daemon.cli.common import Shell
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, RefusedError
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, record_name
@@ -89,7 +89,7 @@ def find(shell: Shell, wanted: str) -> Job:
     if job is None and (name := _of_file(shell, wanted)) != wanted:
         return find(shell, name)
     if job is None:
-        raise AvatarError(
+        raise RefusedError(
             "job-unknown", f"There is no job {wanted}.", which_is_meant(wanted, (job.name for job in all_jobs(shell)))
         )
     return job

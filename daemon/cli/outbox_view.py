@@ -18,7 +18,7 @@ from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.cli.job_lookup import which_is_meant
 from daemon.config.settings import Metrics
-from daemon.errors import AvatarError, JobError, escape_unprintable
+from daemon.errors import AvatarError, JobError, RefusedError, UnavailableError, escape_unprintable
 from daemon.history.database import HistoryError
 from daemon.history.history import History
 from daemon.intake.scanner import InboxScanner
@@ -61,7 +61,7 @@ def voices(shell: Shell, refused: AvatarError) -> list[VoiceRow]:
         found = TypeAdapter(list[VoiceRow]).validate_python(record["voices"])
         made = escape_unprintable(str(record.get("at")))
     except (JobError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise AvatarError(
+        raise UnavailableError(
             refused.code,
             f"{refused.message} There is no list of voices in {outbox} either, which the daemon publishes when it runs.",
             refused.hint,
@@ -110,7 +110,7 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     if not found:
         check_right(shell.settings.paths.outbox, "read")
         way = which_is_meant(wanted, (str(one["name"]) for one in statuses(shell)))
-        raise AvatarError("job-unknown", f"The outbox has no status of a job {wanted}.", way)
+        raise RefusedError("job-unknown", f"The outbox has no status of a job {wanted}.", way)
     return max(found, key=lambda one: one.get("accepted") or "")
 
 

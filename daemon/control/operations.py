@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import JobError, UnknownError
+from daemon.errors import JobError, UnavailableError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Admission
 from daemon.intake.batches.keeper import BatchKeeper
@@ -110,7 +110,7 @@ class Operations:
             if job_id not in self._state_machine.running:
                 break
             if time.monotonic() > deadline:
-                raise UnknownError(
+                raise UnavailableError(
                     "answer-late",
                     f"{job_id} is being cancelled; the disk has not taken it yet.",
                     "`avatar status` says why.",
@@ -132,7 +132,7 @@ class Operations:
         try:
             job = await asyncio.wait_for(self._disk.run(self._admission.cancel, name, by), CANCEL_S)
         except TimeoutError as exc:
-            raise UnknownError(
+            raise UnavailableError(
                 "answer-late",
                 f"{name} is being cancelled; the inbox has not answered yet.",
                 "`avatar status` says why.",

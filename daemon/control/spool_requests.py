@@ -50,7 +50,8 @@ class SpoolRequests:
         try:
             answer = {"ok": True, "message": await self._operations.run_request(_read(path))}
         except Exception as exc:  # whatever it was, the one who asked is told, and the next one is heard
-            answer = {"ok": False, **from_exception(exc).to_dict()}
+            error = from_exception(exc)
+            answer = {"ok": False, **error.to_dict(), "fault": error.fault}
         log.info("control", request=path.stem, **answer)
         if answer["ok"]:  # who has the answer may rely on it: a power cut must not bring the request back
             fs.remove(path)

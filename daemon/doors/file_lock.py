@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError
 
 #: How often whoever waits looks whether the lock is free, in s.
 _LOOK_S = 0.2
@@ -56,7 +56,7 @@ def _wait(fd: int, deadline: float | None) -> None:
             return
         except BlockingIOError:
             if deadline is not None and time.monotonic() > deadline:
-                raise AvatarError(
+                raise UnavailableError(
                     "answer-late", "Another run in the foreground is not finished.", "Call again later."
                 ) from None
             time.sleep(_LOOK_S)

@@ -19,7 +19,7 @@ from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.row_files import ROWS, bring_files_of_rows, check_there, files_of_rows
 from daemon.doors.shared_files import file_digest, usual_names
 from daemon.doors.submission import HandedIn, Submission, dump, subject_of, with_files
-from daemon.errors import AvatarError, JobError
+from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -121,7 +121,7 @@ def hand_in(
     with opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
         if register.request and register.request != request:
-            raise AvatarError(
+            raise RefusedError(
                 "key-reused",
                 f"The key {key!r} was used for another job, {register.job}.",
                 "Use a new key for a new job; the same key is for handing in the same job again.",

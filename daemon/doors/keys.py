@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, RefusedError, UnavailableError
 from daemon.intake.inbox_names import KEYS
 from daemon.jobs.record import JOB_ID
 from daemon.system import fs
@@ -100,7 +100,7 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
         try:
             fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise AvatarError(
+            raise RefusedError(
                 "key-busy", f"A job is being handed in with the key {key!r} just now.", "Ask again in a moment."
             ) from exc
         except OSError:
@@ -112,7 +112,7 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
 
 
 def _blocked(path: Path) -> AvatarError:
-    return AvatarError(
+    return UnavailableError(
         "key-blocked",
         f"Somebody else put something in the place of this key: {path}.",
         "Use another key, and have it removed.",

@@ -33,7 +33,7 @@ from daemon.doors.keys import request_digest
 from daemon.doors.replaced_source import replaced_source
 from daemon.doors.shared_files import file_digest
 from daemon.doors.standstill import Absence
-from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.errors import AvatarError, ConfigError, JobError, UnavailableError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
@@ -326,7 +326,7 @@ def _last(job: Job, progress: Progress | None, deadline: float | None, check_wor
             return status
         what_next = check_work()
         if deadline is not None and time.monotonic() > deadline:
-            raise AvatarError("answer-late", f"The job {job.id} is not finished yet.", what_next)
+            raise UnavailableError("answer-late", f"The job {job.id} is not finished yet.", what_next)
         time.sleep(0.1)
 
 
@@ -359,7 +359,7 @@ def _private_check(folder: Path) -> Callable[[], str]:
 
 def _ended(folder: Path, code: int) -> AvatarError:
     lines = (folder / "daemon.log").read_text(errors="replace").splitlines()[-_LINES:]
-    return AvatarError(
+    return UnavailableError(
         "foreground-failed",
         f"The work ended with exit code {code}: {' '.join(lines)}",
         f"{folder / 'daemon.log'} says more; `avatar doctor` looks at the installation.",

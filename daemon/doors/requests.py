@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.control.spool_requests import send_request
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError, stated_error
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.permissions import current_user, make_folder
@@ -33,7 +33,7 @@ def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **d
     deadline = time.monotonic() + ANSWER_S
     while not answer.exists() and may_run():
         if time.monotonic() > deadline:
-            raise AvatarError(
+            raise UnavailableError(
                 "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
             )
         time.sleep(LOOK_S)
@@ -41,10 +41,10 @@ def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **d
         reply: dict[str, Any] = json.loads(answer.read_bytes())
         fs.remove(answer)
         if not reply["ok"]:
-            raise AvatarError(reply["code"], reply["message"], reply["hint"])
+            raise stated_error(reply.get("fault"), reply)
         return reply
     if not answer.with_suffix(".json").exists():
-        raise AvatarError(
+        raise UnavailableError(
             "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
         )
     return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.doors.shared_files import MEDIA_ENDINGS, share_as_named, unusable, usual_names
-from daemon.errors import AvatarError, JobError
+from daemon.errors import JobError, RefusedError
 from daemon.intake.companion_names import CompanionNames
 from daemon.jobs.batch.rows import BatchRows
 from daemon.jobs.manifest import Manifest
@@ -89,7 +89,7 @@ def _is_there(file: Path, target: Path, path: str) -> bool:
     if os.path.lexists(target):
         if file.samefile(target) or not (why := unusable(target, file)):
             return True
-        raise AvatarError(
+        raise RefusedError(
             "name-taken",
             f"A row names {path}, and {target.name} in the inbox {why}.",
             "Rename your file, here and in the table.",

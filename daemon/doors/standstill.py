@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError
 from daemon.outbox.status_file import describe_intake_pause, describe_pause
 from daemon.queue.lock import lock_holder
 from daemon.queue.pauses import read_pauses
@@ -42,7 +42,7 @@ class Absence:
         if self._runs():
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > ABSENT_S:
-            raise AvatarError(
+            raise UnavailableError(
                 "daemon-absent",
                 f"The daemon does not run; it keeps the job {self._job}.",
                 "Start it with `avatar run` or `systemctl start avatard`; the results then come into the outbox.",

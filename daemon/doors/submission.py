@@ -13,7 +13,7 @@ from daemon.config.paths import Paths
 from daemon.doors.job_names import made_up_name
 from daemon.doors.row_files import ROWS
 from daemon.doors.shared_files import replace_readable, share, temporary_name, usual_name, write_readable
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, RefusedError
 from daemon.jobs.hand_in_record import HandInRecord, digest_of, record_name
 from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
@@ -220,7 +220,7 @@ class Submission:
         return self.outbox.is_free(result)
 
     def _taken(self, name: str) -> AvatarError:
-        return AvatarError("name-taken", f"{name} is in use already.", "Choose another name.")
+        return RefusedError("name-taken", f"{name} is in use already.", "Choose another name.")
 
     def _bring_files(self, names: dict[str, str]) -> list[str]:
         """Bring the files in, and set the names that they got; returns sentences on those that are not the usual ones."""

@@ -182,7 +182,8 @@ def why_no_retry(job: Job) -> str:
     """Return what to do in place of starting a job again that neither failed nor was cancelled."""
     if job.state == "done":
         return (
-            f"To make it once more, drop {os.path.basename(job.source)} into {inbox_folder(job)} again; the results then have a "
-            f"new name, such as {next_version(os.path.basename(job.name))}."
+            f"To make it once more, drop {os.path.basename(job.source)} into {inbox_folder(job)} again, or use "
+            "`avatar jobs rerun` or `POST /jobs/JOB/rerun`; the results then have a new name, such as "
+            f"{next_version(os.path.basename(job.name))}."
         )
     return f"To let it go on, {put_request(job, 'release')}." if job.held else "It goes on by itself."

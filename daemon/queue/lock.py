@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError
 
 TRIES, TRY_S = 20, 0.05
 
@@ -33,7 +33,7 @@ class SpoolLock:
         if not _try_lock(fd):
             os.close(fd)
             owner = lock_holder(self.path) or {}
-            raise AvatarError(
+            raise UnavailableError(
                 "spool-locked",
                 f"Another daemon uses this spool: process {owner.get('pid', '?')} on {owner.get('host', '?')}.",
                 "Stop that daemon first, or set another paths.spool.",

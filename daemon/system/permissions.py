@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, UnavailableError
 
 #: Code of the error for a missing permission.
 NOT_ALLOWED = "not-allowed"
@@ -110,7 +110,7 @@ def explain_refusal(exc: OSError, deed: str = "use") -> AvatarError:
     path = Path(os.fsdecode(exc.filename)) if isinstance(exc.filename, str | bytes) else Path()
     found = _barrier(path)
     if found is None:
-        return AvatarError(
+        return UnavailableError(
             NOT_ALLOWED, f"{current_user()} may not {deed} {path}.", "Run it as the service's user, or as root."
         )
     barrier, info = found
@@ -121,7 +121,7 @@ def explain_refusal(exc: OSError, deed: str = "use") -> AvatarError:
         ways.insert(0, f"as {owner_name(info)}")
     if mode & 0o070 and info.st_gid and info.st_gid not in (os.getegid(), *os.getgroups()):
         ways.append(f"as a member of the group {group_name(info)} (log in again after joining it)")
-    return AvatarError(
+    return UnavailableError(
         NOT_ALLOWED,
         f"{current_user()} may not {deed} {path}: {barrier} belongs to {whose}.",
         f"Run it {', or '.join(ways)}.",

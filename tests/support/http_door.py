@@ -36,9 +36,10 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of a problem; checks that it is one."""
+        """The code of a problem; checks that it is one, and says whose fault it is where that is known."""
         assert self.headers["content-type"] == "application/problem+json", (self.status, self.body)
         assert self.json["status"] == self.status
+        assert (self.json["fault"] == "unknown") == (self.status == 500), self.body
         return str(self.json["code"])
 
 

@@ -139,6 +139,7 @@ def test_a_program_hands_in_by_http_through_a_process_that_may_write_little_else
     assert [path for path in found if not path.startswith(own)] == []
     state = machine.run("cat", f"/proc/{pid}/status").stdout
     assert re.search(r"^CapBnd:\s+0+$", state, re.MULTILINE)
+    assert [machine.property("CPUWeight", unit) for unit in ("avatard-api", "avatard")] == ["500", "[not set]"]
     score = machine.run("systemd-analyze", "security", "--no-pager", "avatard-api").stdout
     assert float(re.findall(r"exposure level for avatard-api.service: ([\d.]+)", score)[0]) <= 1.3
     # And what was asked for is obeyed when the daemon is there again

@@ -12,7 +12,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, find_rows
 from daemon.cli.job_lookup import find
-from daemon.errors import AvatarError, JobError
+from daemon.errors import JobError, RefusedError
 from daemon.history.query import Query
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.outbox import Outbox
@@ -104,7 +104,7 @@ def _status(shell: Shell, name: str) -> dict[str, Any]:
         job = find(shell, name)
         found = _status_of(outbox, job.id, job.name)
     if found is None or "batch" not in found:
-        raise AvatarError(
+        raise RefusedError(
             "not-a-batch",
             f"{name} is no batch whose rows have become jobs.",
             "`avatar batch list` shows the batches; `avatar jobs show` says what this job is.",

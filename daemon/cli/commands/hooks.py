@@ -13,7 +13,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_hooks
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 
 if TYPE_CHECKING:
     from daemon.config.hooks import Hook
@@ -168,7 +168,7 @@ def test(shell: Shell, name: str, as_json: bool) -> None:
     hook = next((one for one in settings.targets if one.name == name), None)
     if hook is None:
         known = ", ".join(one.name for one in settings.targets) or "none"
-        raise AvatarError("hook-unknown", f"There is no hook {name}.", f"Those there are: {known}.")
+        raise RefusedError("hook-unknown", f"There is no hook {name}.", f"Those there are: {known}.")
     message = trial()
     outcome = deliver(
         Delivery(
@@ -229,7 +229,7 @@ def _find(shell: Shell, wanted: str) -> list[Delivery]:
     store = _store(shell)
     found = store.find(wanted=wanted) if store else []
     if not found:
-        raise AvatarError(
+        raise RefusedError(
             "delivery-unknown", f"There is no delivery {wanted}.", "`avatar hooks list` shows them, with their numbers."
         )
     return found

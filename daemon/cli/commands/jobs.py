@@ -16,7 +16,7 @@ from daemon.cli.complete import complete_jobs, complete_value
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.cli.numbers import Priority
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, RefusedError
 from daemon.history.query import STATE_WORDS, STATES, Query, Row
 from daemon.jobs.iso_time import iso
 from daemon.system.permissions import access_error, explain_refusal
@@ -233,7 +233,7 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     if job.id:
         return {"job": job.id}
     if op != "cancel":
-        raise AvatarError(
+        raise RefusedError(
             "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "It can only be cancelled there."
         )
     return {"manifest": str(job.facts.path)}

@@ -18,7 +18,7 @@ from daemon.cli.common import Shell, json_option
 from daemon.cli.complete import complete_jobs
 from daemon.doors.job_names import next_name
 from daemon.doors.words import option_of
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 
 
 @click.command()
@@ -71,7 +71,7 @@ def _job(shell: Shell, wanted: str) -> tuple[str, str]:
         return str(status["job"]), str(status["name"])
     job = find(shell, wanted)
     if not job.id or job.state == "waiting":
-        raise AvatarError(
+        raise RefusedError(
             "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "Change the manifest there."
         )
     return job.id, job.name

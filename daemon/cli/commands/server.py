@@ -12,7 +12,7 @@ import click
 from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_keys, complete_value
 from daemon.cli.numbers import Number
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, RefusedError
 from daemon.jobs.iso_time import iso
 
 DAY_S: Final = 86_400.0
@@ -126,12 +126,11 @@ def add(
       avatar key add website --role submit --days 365
     """
     from daemon.doors.http.api_keys import ApiKeys, Limits
-    from daemon.errors import AvatarError
     from daemon.jobs.kinds import KINDS
 
     for kind in kinds:
         if kind not in KINDS:
-            raise AvatarError("key-invalid", f"There is no kind of job {kind!r}.", f"Use one of {', '.join(KINDS)}.")
+            raise RefusedError("key-invalid", f"There is no kind of job {kind!r}.", f"Use one of {', '.join(KINDS)}.")
     expires = None if days is None else time.time() + days * DAY_S
     keys = ApiKeys(shell.settings.server.keys)
     others = [one.id for one in keys.all() if one.name == name]
@@ -144,6 +143,10 @@ def add(
             note(
                 f"{name} has {'another key' if len(others) == 1 else 'other keys'} already: {', '.join(others)}. All of them are "
                 f"valid; `avatar key revoke {others[0]}` removes one."
+            )
+        if not shell.settings.server.user:
+            note(
+                "Keys are of use once `server.user` names the server's user (docs/http.md); until then it refuses them."
             )
 
     show(

@@ -22,7 +22,7 @@ from daemon.doors.shared_files import usual_names
 from daemon.doors.standstill import Absence, standstill
 from daemon.doors.submission import HandedIn, with_files
 from daemon.doors.words import option_of, with_settings, words_of
-from daemon.errors import AvatarError, JobError
+from daemon.errors import JobError, UnavailableError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.intake.inbox_names import MANIFESTS
 from daemon.jobs.defaults import FolderDefaults, merge_values
@@ -335,7 +335,7 @@ def follow(
         notes.tell(standstill(shell.spool.root, state, next_step))
         absence.check()
         if time.monotonic() > deadline:
-            raise AvatarError(
+            raise UnavailableError(
                 "answer-late", f"The job is not finished after {timeout_s:g} s.", f"It goes on; watch {status}."
             )
         time.sleep(LOOK_S)

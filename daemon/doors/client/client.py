@@ -22,7 +22,7 @@ from daemon.doors.manifest_files import batch_of, read_jobs
 from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask
 from daemon.doors.standstill import standstill
-from daemon.errors import AvatarError, JobError
+from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.history.entry import Entry
 from daemon.history.query import Query
 from daemon.intake.folder_defaults import read_defaults
@@ -127,7 +127,7 @@ class Client:
         """
         before = (job if isinstance(job, Job) else self.get(job)).status
         if before.state == "waiting":
-            raise AvatarError(
+            raise RefusedError(
                 "job-waiting", f"{before.name} is still in the inbox, and no job yet.", "Change the manifest there."
             )
         stem = next_name(self.paths.outbox, before.name) if name is None else check_name(name)
@@ -189,9 +189,9 @@ class Client:
         query = Query(search, state=states, kind=_several(kind), by=_several(by), tag=_several(tag),
                       since=_seconds(since), until=_seconds(until)).without_looks  # fmt: skip
         if limit is not None and limit < 0:
-            raise AvatarError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
+            raise RefusedError("query-invalid", f"{limit} is no number of jobs.", "Give 0 or more, or None for all.")
         if wrong := query.unknown_word():
-            raise AvatarError("query-invalid", *wrong)
+            raise RefusedError("query-invalid", *wrong)
         found = sorted(
             (
                 status
@@ -239,7 +239,7 @@ class Client:
             AvatarError: `not-allowed`: what the outbox tells may not be read.
         """
         check_right(self.paths.outbox, "read")
-        return AvatarError(
+        return RefusedError(
             "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
         )
 
@@ -346,7 +346,7 @@ def _seconds(moment: Time | None) -> float | None:
     if isinstance(moment, datetime.datetime):
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
     if moment is not None and not (isinstance(moment, int | float) and 0 <= moment <= _LAST_S):
-        raise AvatarError("query-invalid", f"{moment!r} is no time.", "Give a datetime, or seconds since the epoch.")
+        raise RefusedError("query-invalid", f"{moment!r} is no time.", "Give a datetime, or seconds since the epoch.")
     return moment
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from daemon.doors.client.status import JobStatus, Result
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError
 
 if TYPE_CHECKING:
     from daemon.doors.client.client import Client
@@ -71,7 +71,7 @@ class Job:
                     return
             left = LONGEST_LOOK_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise AvatarError(
+                raise UnavailableError(
                     "answer-late", f"The job {self.id} is not finished after {timeout:g} s.", "It goes on; wait again."
                 )
             time.sleep(min(delay, left))

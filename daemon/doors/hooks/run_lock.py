@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from daemon.errors import AvatarError
+from daemon.errors import UnavailableError
 
 LOCK: Final = "lock"
 #: So often, and at such an interval in s, the lock is asked for.
@@ -29,7 +29,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             _take(fd)
         except BlockingIOError:
-            raise AvatarError(
+            raise UnavailableError(
                 "hooks-running",
                 "The hooks run already, in another process.",
                 "Stop that one first: `systemctl stop avatard-hooks`.",

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, UnavailableError
 from daemon.jobs.iso_time import iso
 from daemon.system import fs
 
@@ -246,7 +246,7 @@ class Store:
             raise self._unusable(str(exc)) from exc
 
     def _unusable(self, why: str) -> AvatarError:
-        return AvatarError(
+        return UnavailableError(
             "hooks-unavailable",
             f"The queue of the hooks cannot be used: {self.path}: {why}.",
             "Look at the disk and at the rights of that folder; members of the group avatard and root may use it.",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from daemon.doors.file_lock import hold_lock
-from daemon.errors import AvatarError, ConfigError
+from daemon.errors import ConfigError, RefusedError
 from daemon.system import fs
 from daemon.system.json_files import dump_json
 
@@ -175,7 +175,7 @@ class ApiKeys:
             OSError: the file cannot be written.
         """
         if not _NAME.fullmatch(name):
-            raise AvatarError(
+            raise RefusedError(
                 "key-invalid",
                 f"{name!r} cannot name a key.",
                 "Use up to 64 letters, digits, and the signs . _ @ -, beginning with a letter or digit.",
@@ -185,7 +185,7 @@ class ApiKeys:
             key_id = next(one for one in iter(_new_id, "") if one not in self._keys)
             key = ApiKey(key_id, name, role, _digest(secret), self._clock(), expires, limits or Limits())
             if not _is_sound(key):
-                raise AvatarError(
+                raise RefusedError(
                     "key-invalid", "A limit, or the day on which the key expires, is no number.", "Give another one."
                 )
             self._write({**self._keys, key_id: key})
@@ -202,7 +202,7 @@ class ApiKeys:
         with self._changing():
             gone = [key for key in self._keys.values() if wanted in (key.id, key.name)]
             if not gone:
-                raise AvatarError(
+                raise RefusedError(
                     "key-unknown", f"There is no key {wanted}.", "`avatar key list` shows those there are."
                 )
             self._write({key.id: key for key in self._keys.values() if key not in gone})
@@ -247,7 +247,8 @@ class ApiKeys:
         roles = {name: sorted(had) for name, had in self._all_roles(keys).items()}
         value = {"schema": SCHEMA, "wanted": True, "keys": [asdict(key) for key in keys.values()], "roles": roles}
         present = self.path.stat() if self.path.exists() else None
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        fs.discard(temporary)  # of a process that was killed while it held the file
         try:
             # Before the content: a key's digest is no secret, but who has keys is nobody else's business.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))

@@ -27,7 +27,7 @@ from daemon.doors.http.answers import BEARER, Door, Problem
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.batches import routes as batch_routes
 from daemon.doors.http.body import Uploads
-from daemon.doors.http.callers import Callers
+from daemon.doors.http.callers import Callers, check_believed
 from daemon.doors.http.guard import Guard
 from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     door = Door(
         settings,
         jobs,
-        Callers(keys, settings.paths.inbox),
+        Callers(keys, settings.paths.inbox, settings.server.user),
         uploads,
         HandInGroups(jobs),
         UploadLedger(settings.paths.inbox),
@@ -161,12 +161,7 @@ def check_safe(settings: Settings, keys: ApiKeys, address: str) -> None:
                 "Make one by `avatar key add NAME`, or listen on 127.0.0.1.",
             )
         return
-    if not _is_me(settings.server.user):
-        raise ConfigError(
-            "server-user-unknown",
-            "There are API keys, but the daemon would not believe who handed in a job: `server.user` is not this process's user.",
-            f"Write `server: {{user: {os.geteuid()}}}` into the configuration, and reload the daemon.",
-        )
+    check_believed(settings.server.user)
 
 
 def is_local(address: str) -> bool:
@@ -176,17 +171,6 @@ def is_local(address: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     return False
-
-
-def _is_me(user: str) -> bool:
-    import pwd
-
-    if user.isdecimal():
-        return int(user) == os.geteuid()
-    try:
-        return pwd.getpwnam(user).pw_uid == os.geteuid()
-    except KeyError:
-        return False
 
 
 def _own_names(address: str) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 from daemon.doors.http.api_keys import ApiKeys, Limits, Role
 from daemon.doors.http.incoming import FOLDER
 from daemon.doors.http.problems import RequestError
+from daemon.errors import ConfigError
 
 #: How often it is noted that a key was used, s.
 USED_S: Final = 60.0
@@ -60,11 +62,13 @@ class Callers:
     Args:
         keys: the API keys.
         inbox: the folder where it is noted when a key was last used.
+        user: whom the daemon believes who hands in (`server.user`).
     """
 
-    def __init__(self, keys: ApiKeys, inbox: Path) -> None:
+    def __init__(self, keys: ApiKeys, inbox: Path, user: str) -> None:
         self._keys = keys
         self._inbox = inbox
+        self._user = user
         self._used: dict[str, float] = {}
 
     def find(self, authorization: str | None, api_key: str | None, now: float) -> Caller:
@@ -75,7 +79,7 @@ class Callers:
 
         Raises:
             RequestError: `key-missing`, `key-refused`.
-            ConfigError: `keys-unreadable`.
+            ConfigError: `keys-unreadable`; `server-user-unknown`: the first key was made while the server runs.
         """
         if not self._keys.wanted():
             return Caller()  # OpenAI's clients always send some key
@@ -94,6 +98,7 @@ class Callers:
                 "The API key is not known here, or has expired.",
                 "Ask whoever runs the server for another.",
             )
+        check_believed(self._user)
         self._note_use(key.id, now)
         return Caller(key.name, key.role, key.id, key.limits)
 
@@ -117,12 +122,13 @@ class Callers:
         return Caller(found.name, found.role, found.id, found.limits)
 
     def check(self) -> None:
-        """Look whether keys can be looked up.
+        """Look whether keys can be looked up, and the daemon believes whose they are.
 
         Raises:
-            ConfigError: `keys-unreadable`.
+            ConfigError: `keys-unreadable`, `server-user-unknown`.
         """
-        self._keys.all()
+        if self._keys.wanted():
+            check_believed(self._user)
 
     def _note_use(self, key_id: str, now: float) -> None:
         if now - self._used.get(key_id, -USED_S) < USED_S:
@@ -135,6 +141,28 @@ class Callers:
             os.utime(mark)
         except OSError:
             pass  # it is for people's information only
+
+
+def check_believed(user: str) -> None:
+    """Look whether the daemon believes this process who hands in: its jobs would be nobody's else, and seen by no key.
+
+    Args:
+        user: name or uid of whom it believes (`server.user`); empty: nobody.
+
+    Raises:
+        ConfigError: `server-user-unknown`.
+    """
+    uid: int | None
+    try:
+        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        uid = None
+    if uid != os.geteuid():
+        raise ConfigError(
+            "server-user-unknown",
+            "There are API keys, but the daemon would not believe who handed in a job: `server.user` is not this process's user.",
+            f"Write `server: {{user: {os.geteuid()}}}` into the configuration, reload the daemon, and start the server again.",
+        )
 
 
 def used_mark(inbox: Path, key_id: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from daemon.doors.http.jobs.together import PlainJob
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import is_counted
 from daemon.doors.http.problems import RequestError
+from daemon.doors.job_names import made_up_name
 from daemon.doors.submission import HandedIn
 from daemon.jobs.record import FINISHED
 
@@ -40,6 +42,7 @@ async def make_job(
     fixed: Mapping[str, Any] | None = None,
     wait: float | None = None,
     *,
+    called: str = "",
     may_be_empty: bool = False,
 ) -> JSONResponse:
     """Hand in the job that a request describes.
@@ -47,6 +50,7 @@ async def make_job(
     Args:
         fixed: keys of the manifest that the route says.
         wait: how long the client wants to wait for the end, s.
+        called: what the results are named after where the request names none; by default what the job is about.
         may_be_empty: the request need not have a body.
 
     Returns:
@@ -64,6 +68,9 @@ async def make_job(
         name = manifest.pop("name", None)
         if name is not None and not isinstance(name, str):
             raise RequestError("manifest-invalid", "`name` is no text.", "Give a name for the results, or none.")
+        chosen = name is None and bool(called)
+        if chosen:
+            name = made_up_name(os.path.basename(called))
         for field, value in (fixed or {}).items():
             if manifest.setdefault(field, value) != value:
                 raise RequestError(
@@ -80,7 +87,9 @@ async def make_job(
 
             kept = take_all_uploads(manifest, find)
             with row_files(inbox, {**got.files, **kept}, find) as (files, of_rows):
-                return door.jobs.hand_in(manifest, files, caller, name=name, key=key, take=not kept, of_rows=of_rows)
+                return door.jobs.hand_in(
+                    manifest, files, caller, name=name, chosen=chosen, key=key, take=not kept, of_rows=of_rows
+                )
 
         is_small = 0 < content_length(request) <= MOST_TOGETHER
         if is_small and not (key or got.files or names_uploads(manifest) or is_counted(caller)):

@@ -46,7 +46,9 @@ STATUS: Final[Mapping[str, int]] = {
     "headers-too-large": 431,
     "host-unknown": 421,
     "job-finished": 409,
-    "job-running": 409,
+    "job-not-accepted": 409,
+    "job-not-failed": 409,
+    "job-not-held": 409,
     "job-unknown": 404,
     "job-waiting": 409,
     "key-blocked": 409,
@@ -61,11 +63,9 @@ STATUS: Final[Mapping[str, int]] = {
     "name-taken": 409,
     "not-a-batch": 404,
     "not-allowed": 403,
-    "not-failed": 409,
-    "not-finished": 409,
-    "not-held": 409,
     "not-ready": 404,
     "page-unknown": 404,
+    "pause-held": 409,
     "query-invalid": 422,
     "range-beyond": 416,
     "request-invalid": 400,
@@ -155,7 +155,7 @@ def _problem(error: AvatarError, instance: str) -> JSONResponse:
         "detail": error.message,
         "code": error.code,
         "hint": error.hint,
-        "fault": "config" if isinstance(error, ConfigError) else error.fault,
+        "fault": "machine" if isinstance(error, ConfigError) else error.fault,
     }
     if instance:
         content["instance"] = escape_unprintable(instance)

@@ -60,7 +60,6 @@ class BroughtFiles:
             named: paths of the files that manifests and records in the inbox name.
             now: seconds since the epoch, by the clock of the inbox's filesystem.
         """
-        self._clear_temporary(now)
         self._others = {name: look for name, look in self._others.items() if present.get(name) == look}
         old = [
             name
@@ -113,12 +112,13 @@ class BroughtFiles:
         fs.discard(aside)  # somebody brought it again
         return False
 
-    def _clear_temporary(self, now: float) -> None:
-        """Remove what a door wrote that was killed before it gave the file its name."""
+    def clear_temporary(self, now: float) -> None:
+        """Remove what a door wrote a day ago that was killed before it gave the file its name. Nothing ever names such a file."""
         with contextlib.suppress(OSError), os.scandir(self._inbox) as entries:
             for entry in entries:
-                if _TEMPORARY.fullmatch(entry.name) and now - entry.stat(follow_symlinks=False).st_ctime > LITTER_S:
-                    fs.discard(Path(entry.path))
+                with contextlib.suppress(OSError):  # it has its name by now
+                    if _TEMPORARY.fullmatch(entry.name) and now - entry.stat(follow_symlinks=False).st_ctime > LITTER_S:
+                        fs.discard(Path(entry.path))
 
     def _named_by_batches(self) -> Iterator[str]:
         """Yield the paths below the inbox of the files that rows name of batches that run, wait, or may be started again."""

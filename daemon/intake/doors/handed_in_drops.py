@@ -98,7 +98,7 @@ class HandedInDrops:
 
         Args:
             named: the manifests in the inbox, and all files that they name.
-            are_known: whether that is true of all of them; else only keys are removed.
+            are_known: whether that is true of all of them; else only keys and temporary files are removed.
             are_claimed: whether manifests that were taken out of the inbox still wait for their jobs to be made.
         """
         inbox, now = self._inbox(), time.time()
@@ -108,6 +108,7 @@ class HandedInDrops:
         if inbox.now < self._litter_due:
             return
         self._hand_ins.clear_keys(now)
+        self._brought.clear_temporary(now)
         # Where it is not known now it is looked at again soon, and what claims need lies in the inbox.
         is_safe = are_known and not are_claimed
         self._litter_due = inbox.now + (LITTER_EVERY_S if is_safe else LITTER_AGAIN_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.doors.hand_in import submit_job
-from daemon.intake.doors.brought_files import BroughtFiles
+from daemon.doors.shared_files import temporary_name
 from daemon.intake.doors.hand_ins import LITTER_S
 from daemon.intake.doors.handed_in_drops import LITTER_AGAIN_S, LITTER_EVERY_S
 from daemon.system import fs
@@ -94,11 +94,19 @@ def test_a_file_stays_as_long_as_rows_of_a_batch_may_need_it(room: Room) -> None
     assert upload not in files(room)
 
 
-def test_what_a_door_wrote_that_was_killed_goes_too(tmp_path: Path, room: Room) -> None:
-    litter = room.inbox / ".0123456789abcdef.tmp"
-    litter.write_bytes(b"half")
-    clear = BroughtFiles(room.inbox, room.spool).clear
-    clear({}, (), time.time() + LITTER_S - 60)
-    assert litter.exists()
-    clear({}, (), time.time() + LITTER_S + 60)
-    assert not litter.exists()
+def test_what_a_killed_door_was_writing_goes_a_day_later_also_where_a_manifest_stays_unread(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given what a door wrote and has not named, and a manifest that somebody still writes
+    left = temporary_name(room.inbox)
+    left.write_bytes(b"half")
+    room.put("unfinished.yaml")
+    room.look(LITTER_EVERY_S)
+    assert left.exists()
+    # When a day has passed
+    late = time.time() + LITTER_S + 60
+    monkeypatch.setattr(time, "time", lambda: late)
+    room.put("unfinished.yaml", "text: more\n")
+    room.look(LITTER_EVERY_S)
+    # Then it is gone
+    assert not left.exists()

@@ -16,7 +16,7 @@ from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell, note, show
 from daemon.doors.hand_in import hand_in
 from daemon.doors.job_names import made_up_name
-from daemon.errors import AvatarError, MachineError
+from daemon.errors import MachineError, stated_error
 from daemon.system import fs
 from daemon.system.safe_open import open_inside
 
@@ -37,7 +37,7 @@ def said_by_job(shell: Shell, manifest: dict[str, Any], output: Path, as_json: b
     final = deque(follow(shell, outbox / f"{name}.json", handed_in.job, WAIT_S), maxlen=1)[0]
     if final["state"] != "done":
         error = final.get("error") or {}
-        raise AvatarError(str(error.get("code", "")), str(error.get("message", "")), str(error.get("hint", "")))
+        raise stated_error(error.get("fault"), error)
     ending = f".{manifest.get('format', 'wav')}"
     with open_inside(outbox, f"{name}{ending}") as sound:
         hand_over(Path(f"/proc/self/fd/{sound}"), output)

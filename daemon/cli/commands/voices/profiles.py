@@ -14,7 +14,7 @@ from daemon.cli.complete import complete_value, complete_voices
 from daemon.cli.voice_rows import voice_rows
 from daemon.doors.hand_in import check
 from daemon.doors.words import option_of
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import VoiceRow
@@ -114,7 +114,7 @@ def remove(shell: Shell, voice: str, as_json: bool) -> None:
     """
     if (row := _engine_voice(shell, voice)) is not None:
         what = f"{row.id} is a voice of the engine {row.engine}, and no profile."
-        raise AvatarError("profile-unknown", what, "Only profiles can be removed: `avatar voice clone` makes them.")
+        raise RefusedError("profile-unknown", what, "Only profiles can be removed: `avatar voice clone` makes them.")
     store = _store(shell)
     profile = store.find_profile(voice)
     store.remove_profile(profile)

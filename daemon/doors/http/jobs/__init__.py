@@ -18,7 +18,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask
 from daemon.doors.submission import HandedIn
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.manifest import Manifest
@@ -67,6 +67,7 @@ class Jobs(FoundJobs):
         caller: Caller,
         *,
         name: str | None = None,
+        chosen: bool = False,
         key: str = "",
         take: bool = True,
         of_rows: RowFiles = NO_ROW_FILES,
@@ -74,6 +75,7 @@ class Jobs(FoundJobs):
         """Hand in a job. When this returns, it is on the disk.
 
         Args:
+            chosen: as for `daemon.doors.hand_in.hand_in`.
             take: the files may be moved.
             of_rows: the files that rows of its table name.
 
@@ -98,6 +100,7 @@ class Jobs(FoundJobs):
                 key,
                 paths=self.paths,
                 name=stem,
+                chosen=chosen,
                 checked=found,
                 complete=True,
                 take=take,
@@ -127,7 +130,7 @@ class Jobs(FoundJobs):
                     self.check_amounts(amount, caller, ledger)
                     ledger.add(job, amount)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
-            raise AvatarError(
+            raise RefusedError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
         if not self._may_ask():

@@ -13,7 +13,7 @@ from typing import Final
 from daemon.doors.http.incoming import ROWS, own_folder
 from daemon.doors.http.problems import RequestError
 from daemon.doors.shared_files import file_digest, share, usual_name
-from daemon.errors import AvatarError
+from daemon.errors import RefusedError
 from daemon.jobs.batch.table import MAX_LINE
 
 #: Most uploads that one table names.
@@ -38,7 +38,7 @@ class RowFiles:
         for name, path in self.names.items():
             brought, said = share(path, "", inbox)
             if brought != name:
-                raise AvatarError(
+                raise RefusedError(
                     "name-taken", f"A row cannot have its upload: {said}", "Upload the file by another name."
                 )
 

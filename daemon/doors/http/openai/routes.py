@@ -26,7 +26,7 @@ from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse, chosen_output
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.errors import AvatarError, MachineError, stated_error
 from daemon.jobs.record import FINISHED
 
 router = APIRouter(tags=["openai"])
@@ -198,8 +198,7 @@ async def _ended(request: Request, door: Door, caller: Caller, job: str, live: L
         )
     error = status.get("error")
     if isinstance(error, dict):
-        kind = {"job": JobError, "machine": MachineError}.get(str(error.get("fault")), UnknownError)
-        raise kind(str(error.get("code")), str(error.get("message")), str(error.get("hint") or ""))
+        raise stated_error(error.get("fault"), error)
     return status
 
 

@@ -22,7 +22,9 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError, ConfigError
+from daemon.system import fs
 from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import serving
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -252,6 +254,23 @@ def test_a_server_that_others_reach_wants_a_key_and_keys_want_a_daemon_that_beli
     create_app(Settings.parse({**raw, "server": {"user": str(os.geteuid())}}, tmp_path / "config.yaml"), "0.0.0.0")
 
 
+def test_a_first_key_made_while_the_server_runs_hands_in_nothing_that_nobody_would_believe(tmp_path: Path) -> None:
+    # Given a server without keys, and no `server.user`
+    raw = {"paths": {name: name for name in ("inbox", "outbox", "spool")}}
+    settings = Settings.parse(raw, tmp_path / "config.yaml")
+    for folder in (settings.paths.inbox, settings.paths.outbox):
+        folder.mkdir()
+    with serving(create_app(settings, "127.0.0.1")) as client:
+        assert client.post("/jobs", SPEECH).status == 202
+        # When a key is made
+        key = ApiKeys(settings.server.keys).add("anna", "submit")[1]
+        # Then its jobs, which would be somebody else's, are refused, and whoever watches the server hears of it
+        refused = client.with_key(key).post("/jobs", SPEECH)
+        assert (refused.status, refused.code) == (503, "server-user-unknown")
+        assert client.get("/health").json == {"ok": False, "wrong": ["server-user-unknown"]}
+    assert len(list(settings.paths.inbox.glob("*.yaml"))) == 1
+
+
 def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
     assert door.open.get("/nothing").code == "page-unknown"
     wrong = door.open.send("PUT", "/jobs")
@@ -362,3 +381,18 @@ def test_the_description_names_every_error_and_its_pages_come_from_here(door: Do
         for part in html.body.split(b'"'):
             if part.startswith(b"docs-assets/"):
                 assert len(door.open.get(f"/{part.decode()}").body) > 50
+
+
+def test_a_change_of_the_keys_clears_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ApiKeys(tmp_path / "keys.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "discard", lambda path: None)
+        patch.setattr(fs, "rename", _die)
+        with pytest.raises(KeyboardInterrupt):
+            keys.add("anna", "read")
+    keys.add("ben", "read")
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+def _die(*args: object) -> None:
+    raise KeyboardInterrupt

@@ -153,8 +153,11 @@ def test_a_job_is_held_moved_released_cancelled_and_started_again(house: House) 
     reaches("done")
     changed = house.anna.post(f"{path}/rerun?wait=60", {"text": "Wait for us."})
     assert (changed.status, changed.json["base"]) == (200, job)
-    # And one that changes nothing needs no body
-    assert house.anna.send("POST", f"{path}/rerun").status == 202
+    # And one that changes nothing needs no body, is one job under one key, and its name tells which it is made of
+    twice = [house.anna.send("POST", f"{path}/rerun", headers={"Idempotency-Key": "again"}) for _ in range(2)]
+    assert [one.status for one in twice] == [202, 202]
+    assert len({one.json["job"] for one in twice}) == 1
+    assert twice[0].json["name"].startswith(f"{house.anna.get(path).json['name']}-")
 
 
 @pytest.mark.skipif(nginx() is None, reason="nginx is not installed and could not be fetched (Debian: nginx)")
