@@ -18,15 +18,15 @@ from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.040
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.030
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
-#: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.62, 0.60
+#: The ends of a round opening lie inside the corners of a usual mouth at rest by this part of its half. In a broader mouth they
+#: lie in by a smaller part: the ratio of both widths, to this power. With a power of 1, it would be as far in the face.
+_ROUND_IN, _IN_THE_FACE = 0.38, 0.75
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -52,7 +52,7 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.20
+_UNSMILES = 0.15
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
@@ -78,6 +78,14 @@ def lower_closes(gap: float, unit: float) -> float:
 def pucker_lowers(gap: float, unit: float) -> float:
     """How far a mouth with a greatest `gap` in the picture, px, comes down as a whole when it is puckered, px."""
     return min(_COVERS_OPEN * gap, _COVERS_OPEN_MOST * unit)
+
+
+def round_half(frame: FaceFrame) -> float:
+    """Half width of the opening of rounded lips, in half mouths at rest: people with a broad mouth, or a smile, move its corners
+    hardly farther than others do.
+    """
+    usual = 2 * _USUAL_HALF * frame.face_width / sum(frame.half_mouth)
+    return 1.0 - _ROUND_IN * float(min(usual, 1.0) ** _IN_THE_FACE)
 
 
 @dataclass(frozen=True)
@@ -133,11 +141,9 @@ class ExpressionFields:
         #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
         left, right = frame.half_mouth
         self._from_middle = (2 * self._x + left - right) / (left + right)
-        usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
-        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
-        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
+        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / round_half(frame)) ** 2, 0.0, 1.0))
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
