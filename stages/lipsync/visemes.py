@@ -55,7 +55,7 @@ _UH = Viseme({"round": 0.31, "jaw": 0.06, "pucker": 0.42, "lower_lip": 0.06, "up
 _UM = Viseme(
     {"jaw": 0.10, "round": 0.14, "pucker": 0.28, "lower_lip": 0.16, "upper_lip": 0.06, "tongue": 0.3}, rounding=0.8
 )
-_UW = Viseme({"round": 0.33, "pucker": 0.9}, jaw=1.3, rounding=1.6, spread_s=0.06)
+_UW = Viseme({"round": 0.33, "pucker": 1.0}, jaw=1.3, rounding=1.6, spread_s=0.06)
 _OH = Viseme({"round": 0.52, "pucker": 0.44, "upper_lip": -0.20}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75, "jaw": 0.16}, jaw=1.2, lips=1.6, rounding=0.3, seal="lips")
 #: Spanish b and v between vowels, Japanese f: the lips come near, and do not touch.

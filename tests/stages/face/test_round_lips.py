@@ -13,7 +13,7 @@ import stages.face
 from stages.encode.field_warp import field_at_points
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, red_share
-from stages.face.rig.expressions.fields import ExpressionFields
+from stages.face.rig.expressions.fields import ExpressionFields, round_half
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.rig.rig import Rig, load_rig
@@ -74,11 +74,12 @@ def test_both_rounded_lips_of_a_smile_go_on_to_their_ends(smile: Measured) -> No
     picture, landmarks, rig = smile
     oral = painted(picture, landmarks, rig)
     # When they become thinner beside the opening / Then neither is gone before the other
-    near_ends = left_of_lips(landmarks, rig, oral, 0.72)
+    opening = round_half(rig.frame)
+    near_ends = left_of_lips(landmarks, rig, oral, opening + 0.10)
     assert min(min(sides) for sides in near_ends) > 0.34
     assert max(min(sides) for sides in near_ends) < 0.85
     # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
-    for upper, lower in left_of_lips(landmarks, rig, oral, 0.81):
+    for upper, lower in left_of_lips(landmarks, rig, oral, opening + 0.20):
         assert max(upper, lower) < 0.2
 
 
@@ -87,10 +88,43 @@ def test_thin_rounded_lips_end_nearer_to_the_opening(smile: Measured) -> None:
     picture, landmarks, rig = smile
     thin = with_thin_lips(landmarks, 0.35)
     # When the skin is painted beside them / Then the thin ones have ended where the others have not
-    full = left_of_lips(landmarks, rig, painted(picture, landmarks, rig), 0.70)
-    ended = left_of_lips(thin, rig, painted(picture, thin, rig), 0.72)
+    opening = round_half(rig.frame)
+    full = left_of_lips(landmarks, rig, painted(picture, landmarks, rig), opening + 0.09)
+    ended = left_of_lips(thin, rig, painted(picture, thin, rig), opening + 0.11)
     assert min(lower for _, lower in full) > 0.4
     assert max(lower for _, lower in ended) < 0.3
+
+
+def ends_of_opening(landmarks: FloatArray, rig: Rig, broader: float) -> tuple[float, float]:
+    """How far a round opening ends inside the corners of a mouth that is so many times as broad, and its half; px."""
+    frame = rig.frame
+    across = np.array([broader, 1.0])
+    mouth = list({*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER, *mesh.UPPER_LIP_INNER, *mesh.LOWER_LIP_INNER})
+    wide = landmarks.copy()
+    wide[mouth, :2] = frame.picture(frame.local(landmarks[mouth, :2]) * across)
+    left, right = frame.half_mouth
+    frame = replace(frame, half_mouth=(broader * left, broader * right))
+    line, lower = (
+        frame.picture(frame.local(curve) * across).astype(np.float32) for curve in (rig.curve_upper, rig.curve_lower)
+    )
+    field = ExpressionFields(frame, wide, (line, lower), rig.face_cells.points(rig.step)).all()["round"]
+    apart = field_at_points((field.lower - field.upper).astype(np.float32), rig.face_cells, rig.step, line) @ frame.down
+    open_ = np.abs(frame.local(line)[:, 0][apart > 0.1 * apart.max()])
+    half = (left + right) / 2 * broader
+    return half - float(open_.max()), half
+
+
+def test_rounded_lips_of_a_broad_mouth_come_in_hardly_farther_than_those_of_another(smile: Measured) -> None:
+    # Given a mouth, and one in the same face that is a quarter broader
+    _, landmarks, rig = smile
+    usual = (
+        2 * 0.165 * rig.frame.face_width / sum(rig.frame.half_mouth)
+    )  # times this, the mouth is as broad as is usual
+    (inward, half), (broad_inward, broad_half) = (ends_of_opening(landmarks, rig, usual * by) for by in (1.0, 1.25))
+    # When they are rounded / Then the ends of the opening are nearly as far within the corners: real lips move no farther
+    assert 0.15 * half < inward < 0.45 * half
+    assert broad_half > 1.24 * half
+    assert inward < broad_inward < 1.12 * inward
 
 
 def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measured) -> None:

@@ -18,7 +18,7 @@ from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.030
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.040
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -52,7 +52,7 @@ _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.15
+_UNSMILES = 0.20
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
