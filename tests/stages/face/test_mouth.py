@@ -157,6 +157,14 @@ def test_an_oo_of_a_smile_lengthens_the_skin_below_the_nose_and_not_the_lip(smil
     assert grows[0] < 1.25 * grows[1:].mean()
 
 
+def width_at(height: float, x: FloatArray, gap: FloatArray) -> float:
+    """Width over which a gap is higher than this, between columns, too."""
+    first, last = np.flatnonzero(gap > height)[[0, -1]]
+    left = np.interp(height, gap[first - 1 : first + 1], x[first - 1 : first + 1])
+    right = np.interp(-height, -gap[last : last + 2], x[last : last + 2])
+    return float(right - left)
+
+
 def opening_of(ctx: Context, **shape: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The picture's x in each column of the opening's box, and there the upper lip's edge and the gap below it; in half mouths at
     rest.
@@ -206,10 +214,10 @@ def test_rounded_lips_open_as_an_ellipse_however_far_the_jaw_is_down(
             assert np.ptp(x[low]) < 1.27 * np.ptp(x[high]), (jaw, pucker)
             # And the upper lip arches over it
             assert upper[low][[0, -1]].mean() - upper[low].min() > 0.18 * gap.max(), (jaw, pucker)
-            widths.append(np.ptp(x[low]))
+            widths.append(width_at(0.2 * gap.max(), x, gap))
         # And it becomes narrower the more they are rounded
-        assert widths[0] >= widths[1] >= widths[2]
-        assert widths[2] < 0.985 * widths[0]
+        assert widths[0] > widths[1] > widths[2]
+        assert widths[2] < 0.988 * widths[0]
 
 
 def lip_line(ctx: Context, picture: Picture) -> FloatArray:

@@ -18,7 +18,7 @@ from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.040
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -26,7 +26,7 @@ _ROOM_USED = 0.33
 _HIDDEN = 0.9
 #: The ends of a round opening lie inside the corners of a usual mouth at rest by this part of its half. In a broader mouth they
 #: lie in by a smaller part: the ratio of both widths, to this power. With a power of 1, it would be as far in the face.
-_ROUND_IN, _IN_THE_FACE = 0.38, 0.75
+_ROUND_IN, _IN_THE_FACE = 0.36, 0.75
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
