@@ -36,7 +36,7 @@ _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
 #: part of the half mouth, and end roundly beside the opening, whose thin ends are shut over the second part, by the third part
 #: of how thick they are on average; in half mouths at least by the fourth, and at most by the fifth.
-_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.30, 0.02, 0.80, 0.08, 0.20
+_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.30, 0.02, 0.80, 0.10, 0.22
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.

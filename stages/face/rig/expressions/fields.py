@@ -24,9 +24,10 @@ _JAW_NARROWS = 0.07
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
-#: The ends of a round opening lie inside the corners of a usual mouth at rest by this part of its half. In a broader mouth they
-#: lie in by a smaller part: the ratio of both widths, to this power. With a power of 1, it would be as far in the face.
-_ROUND_IN, _IN_THE_FACE = 0.36, 0.75
+#: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
+#: down to the least. Lips that are together thicker than the third part of the mouth's width make a wider ring: by so many times
+#: what they are thicker, and at most by the last part.
+_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.60, 0.26, 0.9, 0.08
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -81,11 +82,12 @@ def pucker_lowers(gap: float, unit: float) -> float:
 
 
 def round_half(frame: FaceFrame) -> float:
-    """Half width of the opening of rounded lips, in half mouths at rest: people with a broad mouth, or a smile, move its corners
-    hardly farther than others do.
-    """
-    usual = 2 * _USUAL_HALF * frame.face_width / sum(frame.half_mouth)
-    return 1.0 - _ROUND_IN * float(min(usual, 1.0) ** _IN_THE_FACE)
+    """Half width of the opening of rounded lips, in half mouths at rest: a ring of full lips is wider."""
+    width = sum(frame.half_mouth)
+    usual = 2 * _USUAL_HALF * frame.face_width / width
+    half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
+    full = (frame.upper_lip + frame.lower_lip) / width - _FULL_FROM
+    return half + float(np.clip(_FULL_WIDENS * full, 0.0, _WIDENS_MOST))
 
 
 @dataclass(frozen=True)
