@@ -113,6 +113,18 @@ def test_full_lips_are_rounded_to_a_wider_ring(smile: Measured) -> None:
     assert abs(thin - usual) < 0.02 * usual
 
 
+def test_full_rounded_lips_go_on_beside_their_wider_opening(smile: Measured) -> None:
+    # Given lips that are two thirds thicker
+    picture, landmarks, rig = smile
+    thick = with_thin_lips(landmarks, 1.67)
+    full = replace(rig, frame=FaceFrame.of(thick))
+    beside = round_half(full.frame) + 0.15
+    assert beside > round_half(rig.frame) + 0.20
+    # When the skin is painted beside them / Then both lips are left there, where the usual ones have ended
+    assert min(min(sides) for sides in left_of_lips(thick, full, painted(picture, thick, full), beside)) > 0.1
+    assert max(max(sides) for sides in left_of_lips(landmarks, rig, painted(picture, landmarks, rig), beside)) < 0.1
+
+
 def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measured) -> None:
     # Given an upper lip as thin as of a broad smile
     _, landmarks, rig = smile
