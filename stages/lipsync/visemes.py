@@ -40,23 +40,23 @@ _AA = Viseme({"jaw": 0.93, "lower_lip": 0.22, "upper_lip": 0.30, "tongue": 0.05}
 _AE = Viseme({"jaw": 0.76, "wide": 0.24, "lower_lip": 0.38, "upper_lip": 0.34, "tongue": 0.25})
 _AH = Viseme({"jaw": 0.60, "lower_lip": 0.26, "upper_lip": 0.20, "tongue": 0.15})
 _SCHWA = Viseme({"jaw": 0.28, "lower_lip": 0.28, "upper_lip": 0.12, "tongue": 0.25}, jaw=0.7, lips=0.7, rounding=0.4)
-_AO = Viseme({"round": 0.70, "pucker": 0.42, "upper_lip": -0.10}, rounding=1.1)
+_AO = Viseme({"round": 0.70, "pucker": 0.34, "upper_lip": -0.10}, rounding=1.1)
 _EH = Viseme({"jaw": 0.56, "wide": 0.24, "lower_lip": 0.40, "upper_lip": 0.28, "tongue": 0.40})
 _OE = Viseme(
-    {"round": 0.46, "jaw": 0.06, "pucker": 0.60, "upper_lip": 0.20, "tongue": 0.3}, rounding=1.2, spread_s=0.055
+    {"round": 0.46, "jaw": 0.06, "pucker": 0.52, "upper_lip": 0.20, "tongue": 0.3}, rounding=1.2, spread_s=0.055
 )
 _ER = Viseme(
-    {"round": 0.20, "jaw": 0.14, "pucker": 0.30, "lower_lip": 0.26, "upper_lip": 0.16, "tongue": 0.5}, spread_s=0.055
+    {"round": 0.20, "jaw": 0.14, "pucker": 0.22, "lower_lip": 0.26, "upper_lip": 0.16, "tongue": 0.5}, spread_s=0.055
 )
 _IH = Viseme({"jaw": 0.28, "wide": 0.24, "lower_lip": 0.44, "upper_lip": 0.24, "tongue": 0.55}, jaw=0.9, lips=0.9)
 _IY = Viseme({"jaw": 0.20, "wide": 0.64, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15, "tongue": 0.7})
-_UH = Viseme({"round": 0.31, "jaw": 0.06, "pucker": 0.48, "lower_lip": 0.06, "upper_lip": -0.20}, spread_s=0.055)
+_UH = Viseme({"round": 0.31, "jaw": 0.06, "pucker": 0.42, "lower_lip": 0.06, "upper_lip": -0.20}, spread_s=0.055)
 #: Japanese u: the lips come near each other from the sides, and are not pushed forward.
 _UM = Viseme(
     {"jaw": 0.10, "round": 0.14, "pucker": 0.28, "lower_lip": 0.16, "upper_lip": 0.06, "tongue": 0.3}, rounding=0.8
 )
 _UW = Viseme({"round": 0.33, "pucker": 1.0}, jaw=1.3, rounding=1.6, spread_s=0.06)
-_OH = Viseme({"round": 0.52, "pucker": 0.52, "upper_lip": -0.20}, rounding=1.3, spread_s=0.055)
+_OH = Viseme({"round": 0.52, "pucker": 0.44, "upper_lip": -0.20}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75, "jaw": 0.16}, jaw=1.2, lips=1.6, rounding=0.3, seal="lips")
 #: Spanish b and v between vowels, Japanese f: the lips come near, and do not touch.
 _BV = Viseme({"jaw": 0.06, "press": 0.10, "lower_lip": 0.10}, jaw=1.4, lips=1.4, rounding=0.3)
@@ -68,7 +68,7 @@ _SS = Viseme(
     {"jaw": 0.07, "wide": 0.24, "lower_lip": 0.58, "upper_lip": 0.36, "tongue": 0.7}, jaw=1.3, lips=1.0, rounding=0.5
 )
 _SH = Viseme(
-    {"jaw": 0.10, "pucker": 0.36, "lower_lip": 0.54, "upper_lip": 0.45, "tongue": 0.6},
+    {"jaw": 0.10, "pucker": 0.30, "lower_lip": 0.54, "upper_lip": 0.45, "tongue": 0.6},
     jaw=1.3,
     rounding=1.2,
     spread_s=0.06,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.colours import LUMA
+from stages.face.rig.expressions.fields import round_half
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.sampling import blur, sample
@@ -33,9 +34,9 @@ _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units from the lips on over which the skin is painted, and up to which it has their colour.
 _BESIDE, _REDDENS = 0.02, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
-#: part of the half mouth, and end roundly beside the opening, whose half width is the second part, by the third part of how
-#: thick they are on average; in half mouths at least at the fourth, and at most at the fifth.
-_THINNER_OVER, _OPENING, _BEYOND_OPENING, _ENDS_LEAST, _ENDS_MOST = 0.30, 0.58, 0.80, 0.68, 0.80
+#: part of the half mouth, and end roundly beside the opening, whose thin ends are shut over the second part, by the third part
+#: of how thick they are on average; in half mouths at least by the fourth, and at most by the fifth.
+_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.30, 0.02, 0.80, 0.10, 0.22
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
@@ -112,9 +113,10 @@ def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Gr
 def _ends(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
     """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
     left, right = frame.half_mouth
-    above, below = outline.thickness(np.linspace(-_OPENING * left, _OPENING * right, 25), curves)
+    opening = round_half(frame) - _SHUT_ENDS
+    above, below = outline.thickness(np.linspace(-opening * left, opening * right, 25), curves)
     thick = float(np.mean(above + below)) / (left + right)
-    return float(np.clip(_OPENING + _BEYOND_OPENING * thick, _ENDS_LEAST, _ENDS_MOST))
+    return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
 
 
 def _without_hair(seen: Colours, skin: Grid, unit: float) -> Grid:

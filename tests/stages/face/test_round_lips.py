@@ -13,7 +13,8 @@ import stages.face
 from stages.encode.field_warp import field_at_points
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, red_share
-from stages.face.rig.expressions.fields import ExpressionFields
+from stages.face.rig.expressions.fields import ExpressionFields, round_half
+from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.rig.rig import Rig, load_rig
@@ -74,11 +75,12 @@ def test_both_rounded_lips_of_a_smile_go_on_to_their_ends(smile: Measured) -> No
     picture, landmarks, rig = smile
     oral = painted(picture, landmarks, rig)
     # When they become thinner beside the opening / Then neither is gone before the other
-    near_ends = left_of_lips(landmarks, rig, oral, 0.72)
+    opening = round_half(rig.frame)
+    near_ends = left_of_lips(landmarks, rig, oral, opening + 0.12)
     assert min(min(sides) for sides in near_ends) > 0.34
     assert max(min(sides) for sides in near_ends) < 0.85
     # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
-    for upper, lower in left_of_lips(landmarks, rig, oral, 0.81):
+    for upper, lower in left_of_lips(landmarks, rig, oral, opening + 0.21):
         assert max(upper, lower) < 0.2
 
 
@@ -87,10 +89,40 @@ def test_thin_rounded_lips_end_nearer_to_the_opening(smile: Measured) -> None:
     picture, landmarks, rig = smile
     thin = with_thin_lips(landmarks, 0.35)
     # When the skin is painted beside them / Then the thin ones have ended where the others have not
-    full = left_of_lips(landmarks, rig, painted(picture, landmarks, rig), 0.70)
-    ended = left_of_lips(thin, rig, painted(picture, thin, rig), 0.72)
+    opening = round_half(rig.frame)
+    full = left_of_lips(landmarks, rig, painted(picture, landmarks, rig), opening + 0.10)
+    ended = left_of_lips(thin, rig, painted(picture, thin, rig), opening + 0.12)
     assert min(lower for _, lower in full) > 0.4
     assert max(lower for _, lower in ended) < 0.3
+
+
+def width_of_opening(landmarks: FloatArray, rig: Rig) -> float:
+    """Width of a round opening between a rig's lips, whose thickness is that of the landmarks, in widths of the mouth at rest."""
+    frame, line, points = FaceFrame.of(landmarks), rig.curve_upper, rig.face_cells.points(rig.step)
+    field = ExpressionFields(frame, landmarks, (line, rig.curve_lower), points).all()["round"]
+    apart = field_at_points((field.lower - field.upper).astype(np.float32), rig.face_cells, rig.step, line) @ frame.down
+    return float(np.ptp(frame.local(line)[:, 0][apart > 0.1 * apart.max()])) / sum(frame.half_mouth)
+
+
+def test_full_lips_are_rounded_to_a_wider_ring(smile: Measured) -> None:
+    # Given lips, lips that are two thirds thicker, and thinner ones
+    _, landmarks, rig = smile
+    usual, full, thin = (width_of_opening(with_thin_lips(landmarks, left), rig) for left in (1.0, 1.67, 0.5))
+    # When they are rounded / Then full ones leave a wider opening, which thin ones do not: real lips move no farther in
+    assert 1.06 * usual < full < 1.25 * usual
+    assert abs(thin - usual) < 0.02 * usual
+
+
+def test_full_rounded_lips_go_on_beside_their_wider_opening(smile: Measured) -> None:
+    # Given lips that are two thirds thicker
+    picture, landmarks, rig = smile
+    thick = with_thin_lips(landmarks, 1.67)
+    full = replace(rig, frame=FaceFrame.of(thick))
+    beside = round_half(full.frame) + 0.15
+    assert beside > round_half(rig.frame) + 0.20
+    # When the skin is painted beside them / Then both lips are left there, where the usual ones have ended
+    assert min(min(sides) for sides in left_of_lips(thick, full, painted(picture, thick, full), beside)) > 0.1
+    assert max(max(sides) for sides in left_of_lips(landmarks, rig, painted(picture, landmarks, rig), beside)) < 0.1
 
 
 def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measured) -> None:

@@ -18,15 +18,16 @@ from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.040
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least.
-_ROUND_HALF, _LEAST_ROUND_HALF = 0.62, 0.60
+#: down to the least. Lips that are together thicker than the third part of the mouth's width make a wider ring: by so many times
+#: what they are thicker, and at most by the last part.
+_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.60, 0.26, 0.9, 0.08
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -78,6 +79,15 @@ def lower_closes(gap: float, unit: float) -> float:
 def pucker_lowers(gap: float, unit: float) -> float:
     """How far a mouth with a greatest `gap` in the picture, px, comes down as a whole when it is puckered, px."""
     return min(_COVERS_OPEN * gap, _COVERS_OPEN_MOST * unit)
+
+
+def round_half(frame: FaceFrame) -> float:
+    """Half width of the opening of rounded lips, in half mouths at rest: a ring of full lips is wider."""
+    width = sum(frame.half_mouth)
+    usual = 2 * _USUAL_HALF * frame.face_width / width
+    half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
+    full = (frame.upper_lip + frame.lower_lip) / width - _FULL_FROM
+    return half + float(np.clip(_FULL_WIDENS * full, 0.0, _WIDENS_MOST))
 
 
 @dataclass(frozen=True)
@@ -133,11 +143,9 @@ class ExpressionFields:
         #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
         left, right = frame.half_mouth
         self._from_middle = (2 * self._x + left - right) / (left + right)
-        usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
-        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
-        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / half) ** 2, 0.0, 1.0))
+        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / round_half(frame)) ** 2, 0.0, 1.0))
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
