@@ -205,10 +205,15 @@ class StageResult(_Record):
 
 
 class Result(StageResult):
-    """The stage is done."""
+    """The stage is done.
+
+    Attributes:
+        last: the worker can still do something, but should get no other job.
+    """
 
     event: Literal["result"] = "result"
     job: str | None = None
+    last: _Flag = False
 
 
 class Elsewhere(_Record):

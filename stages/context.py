@@ -39,6 +39,7 @@ class Context:
         use_engine: must be called with the name of the engine that the stage has chosen, before that loads anything. It does not
             return where the engine belongs to another lane.
         report_model: is told of each model that was loaded or unloaded (`stages.model_memory.measured`).
+        end_worker: asks for a new process for the next job: what this one computes with is lost to it.
         still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
         by: user who handed the job in; empty if it is not known.
         warnings: sentences for people, shown in the status of a finished job.
@@ -54,6 +55,7 @@ class Context:
     allow_seconds: Callable[[float], None] = _ignore
     report_model: Report = _ignore
     use_engine: Callable[[str], None] = _ignore
+    end_worker: Callable[[], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
     by: str = ""
     warnings: list[str] = field(default_factory=list)

@@ -121,7 +121,12 @@ def use_engine(lane: str, engine: str) -> None:
 
 
 def run_stage(
-    request: RunRequest, settings: Settings, wire: Wire, lane: str = GPU, check: Callable[[], None] = lambda: None
+    request: RunRequest,
+    settings: Settings,
+    wire: Wire,
+    lane: str = GPU,
+    check: Callable[[], None] = lambda: None,
+    end_worker: Callable[[], None] = lambda: None,
 ) -> StageResult:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
 
@@ -129,6 +134,7 @@ def run_stage(
 
     Args:
         check: is called whenever the stage reports something; raises `StageCancelled` where the job was cancelled.
+        end_worker: is called where the stage asks for a new process for the next job.
 
     Raises:
         OtherLaneError: the stage's engine needs a GPU, which this worker's lane does not use.
@@ -169,7 +175,7 @@ def run_stage(
     choose = partial(use_engine, lane)
     context = Context(
         job, request.name, directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model, choose, request.still_s,
+        progress, report_seconds_left, allow_seconds, report_model, choose, end_worker, request.still_s,
         by=request.by,
     )  # fmt: skip
     with measured(stage, report_model):
@@ -264,8 +270,10 @@ def run_and_report(
     request: RunRequest, settings: Settings, wire: Wire, lane: str, check: Callable[[], None] = lambda: None
 ) -> bool:
     """Run one stage and send how it ended; `check` as for `run_stage`. Returns whether this process can run another stage."""
+    ends: list[bool] = []
     try:
-        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire, lane, check))))
+        result = run_stage(request, settings, wire, lane, check, lambda: ends.append(True))
+        wire.send(Result(job=request.job, **dict(result), last=bool(ends)))
     except StageCancelled:
         ended = JobError("cancelled", "The stage ended, since its job was cancelled.")
         wire.send(ErrorReport.of(ended, request.job, "", last=False))

@@ -237,6 +237,8 @@ class Worker(abc.ABC):
                 case AllowTime():  # the stage asks for more time for what it begins now
                     deadline = max(deadline, time.monotonic() + message.value)
                 case Result():
+                    if message.last:
+                        self.restart_before_next_job()
                     return message
                 case Elsewhere():
                     raise ElsewhereError(message.engine)
@@ -303,7 +305,7 @@ class Worker(abc.ABC):
             await self._start(stops)
 
     def restart_before_next_job(self) -> None:
-        """Use a new process for the next job, since the settings have changed."""
+        """Use a new process for the next job: the settings have changed, or this one has lost what it computes with."""
         self._outdated = True
 
     async def _next_message(self, began: float, deadline: float) -> Message:

@@ -82,7 +82,12 @@ def shared_frames_of_job(ctx: Context) -> JobFrames:
     from stages.encode.device.frames import DeviceFrames
 
     drawn = DeviceFrames(
-        composer, choice.device, choice.why, lambda first: _shared(ctx, composer, first), ctx.warnings.append
+        composer,
+        choice.device,
+        choice.why,
+        lambda first: _shared(ctx, composer, first),
+        ctx.warnings.append,
+        lost=ctx.end_worker,
     )
     return JobFrames(_in_border(ctx, composer, drawn), lambda: drawn.sampled)
 

@@ -47,7 +47,7 @@ MESSAGES: list[tuple[Message, dict[str, Any]]] = [
     ),
     (
         Result(job="j", facts={"why": None, "seed": 1}, warnings=["slow"]),
-        {"event": "result", "job": "j", "facts": {"why": None, "seed": 1}, "warnings": ["slow"]},
+        {"event": "result", "job": "j", "facts": {"why": None, "seed": 1}, "warnings": ["slow"], "last": False},
     ),
     (Elsewhere(job="j", engine="coqui"), {"event": "elsewhere", "job": "j", "engine": "coqui"}),
     (

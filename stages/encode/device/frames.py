@@ -68,6 +68,7 @@ class DeviceFrames:
         on_processor: Callable[[int], FrameSource],
         warn: Callable[[str], None],
         queues: tuple[WorkQueue, WorkQueue] | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to draw the frames of a composer whose figure moves.
 
@@ -78,11 +79,12 @@ class DeviceFrames:
             on_processor: makes a source of the frames from this number on, for when the device fails.
             warn: receives what has happened then.
             queues: for computing and for copying; by default those of the device.
+            lost: is told when this process can use the device no more.
         """
         self.width, self.height, self.frame_count = composer.width, composer.height, composer.frame_count
         self.transparent, self.still = composer.transparent, composer.still
         self._composer, self._device, self._queues = composer, torch.device(device), queues
-        self._on_processor, self._warn = on_processor, warn
+        self._on_processor, self._warn, self._lost = on_processor, warn, lost
         self._failure: str | None = None
         self._drawing: _Drawing | None = None
         self.sampled = sampled
@@ -133,6 +135,7 @@ class DeviceFrames:
         self.sampled = f"cpu: {_FALL_BACK[failure.code]} in this job"
         self._warn(f"The processor drew the rest of the frames, since {_FALL_BACK[failure.code]}: {failure.message}")
         if failure.code != "gpu-memory":
+            self._lost()
             _left.append((self._drawing, list(started), failure))  # the error's traceback holds memory, too
 
     def _release(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -129,3 +130,31 @@ def test_a_worker_whose_message_is_invalid_is_ended(tmp_path: Path, monkeypatch:
     assert [line["error"] for line in logs if line["log_level"] == "error"] == [
         "the message result is invalid: facts: Field required"
     ]
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("last", [False, True])
+def test_a_worker_that_lost_what_it_computes_with_gets_no_other_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool
+) -> None:
+    # Given a worker that does a stage, and asks for a new process for the next one, or not
+    result = json.dumps({"event": "result", "warnings": [], "facts": {}, "last": last})
+    worker = tmp_path / "worker"
+    worker.write_text(
+        f"""#!/bin/sh\nread settings\necho '{{"event": "ready"}}'\nwhile read request; do echo '{result}'; done\n"""
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    child = WorkerProcess("cpu", Settings(), lambda _: None)
+
+    async def live() -> list[int | None]:
+        pids = []
+        for _ in range(2):
+            await child.run(FACE, 60.0, lambda _: None)
+            pids.append(child.pid)
+        await child.stop(0)
+        return pids
+
+    first, second = asyncio.run(live())
+    # Then both stages are done, by two processes or by one
+    assert (first != second) is last

@@ -80,11 +80,15 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 
 def on_device(
-    ctx: Context, device: str = "cpu", told: list[str] | None = None, queues: tuple[WorkQueue, WorkQueue] | None = None
+    ctx: Context,
+    device: str = "cpu",
+    told: list[str] | None = None,
+    queues: tuple[WorkQueue, WorkQueue] | None = None,
+    lost: Callable[[], None] = lambda: None,
 ) -> DeviceFrames:
     composer = Composer.for_job(ctx)
     warn = (told if told is not None else []).append
-    return DeviceFrames(composer, device, "there", lambda first: ParallelFrames(composer, 1, first), warn, queues)
+    return DeviceFrames(composer, device, "there", lambda first: ParallelFrames(composer, 1, first), warn, queues, lost)
 
 
 def copies(frames: Iterator[PlanarFrame]) -> npt.NDArray[np.uint8]:
@@ -179,8 +183,8 @@ def test_a_gpu_draws_without_a_wait_for_its_work_in_the_memory_that_is_counted(
 @pytest.mark.parametrize("number", [719, 209, 0], ids=["lost", "unusable", "memory"])
 def test_the_processor_draws_the_rest_when_a_gpu_fails(painted: Context, driver: Driver, number: int) -> None:
     # Given a GPU that has drawn two frames
-    want, told = copies(Composer.for_job(painted).frames()), list[str]()
-    source = on_device(painted, "cuda:0", told)
+    want, told, lost = copies(Composer.for_job(painted).frames()), list[str](), list[bool]()
+    source = on_device(painted, "cuda:0", told, lost=lambda: lost.append(True))
     frames = source.frames()
     got = [next(frames).data.copy() for _ in range(2)]
     # When it fails, or others take its memory
@@ -198,6 +202,8 @@ def test_the_processor_draws_the_rest_when_a_gpu_fails(painted: Context, driver:
     assert len(told) == 1
     assert told[0].startswith(f"The processor drew the rest of the frames, since {reason}: ")
     assert source.sampled == f"cpu: {reason} in this job"
+    # And a new process takes the next job where this one cannot use the GPU any more
+    assert lost == [True] * (number != 0)
     # When the encoder needs the frames again, then the processor draws all of them, without another warning
     assert np.array_equal(copies(source.frames()), want)
     assert len(told) == 1
