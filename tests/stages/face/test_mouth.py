@@ -302,10 +302,8 @@ def test_a_tongue_has_a_groove_between_two_ridges(closed: Context) -> None:
     def light(first: float, last: float) -> float:
         return float(np.median(rig.oral.tongue[row & (along > first) & (along < last)][:, :3].mean(axis=1)))
 
-    # Then its light falls to the middle and to both sides: an even one would look like a slab
-    groove, ridge, side = light(0.0, 0.03), light(0.20, 0.24), light(0.52, 0.56)
-    assert groove < 0.84 * ridge
-    assert side < 0.84 * ridge
+    # Then less light falls into its middle: an even one would look like a slab
+    assert light(0.0, 0.03) < 0.84 * light(0.20, 0.24)
 
 
 def test_a_tongue_behind_rounded_lips_lies_in_their_shade(closed: Context) -> None:
