@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.mouth_interior import MouthInterior
-from stages.face.sampling import on_colours
+from stages.face.sampling import on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -28,6 +28,7 @@ class BareLips:
         self.slices = slice(top, bottom), slice(left, right)
         within = slice(top - y, bottom - y), slice(left - x, right - x)
         self._bare, self._corners = _Layer(oral.bare[within]), _Layer(oral.corners[within])
+        self._origin = np.array([left, top], np.float32)
 
     def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
         """Mix the lips into a BGRA figure by `bare`, and the skin beside them by `drawn_in`, 0 to 1; returns what was in
@@ -42,13 +43,19 @@ class BareLips:
             cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
         return kept
 
+    def skin_at(self, places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The share of the skin beside the lips at places of the figure, [n, 2] px, where it is all drawn in: [n]."""
+        inside = (places - self._origin)[None]
+        return np.asarray(sample(self._corners.share, inside, outside=cv2.BORDER_CONSTANT)[0], np.float32)
+
 
 class _Layer:
     """A layer that is mixed into a figure."""
 
     def __init__(self, layer: Picture) -> None:
         self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
-        self._cover = on_colours(layer[..., 3].astype(np.float32) / 255)
+        self.share = layer[..., 3].astype(np.float32) / 255
+        self._cover = on_colours(self.share)
 
     def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
         """Mix the layer into a BGR picture of its size by `amount`, in place."""

@@ -369,7 +369,9 @@ class Composer:
         visible = opening.visible() if state.speaking > 0 else None
         if visible is not None or state.touching > 0:
             mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
-            self._interior.draw_contact(opening, mixed, state.touching)
+            if state.touching > 0:
+                on_skin = self._bare_lips.skin_at(upper[opening.cut_rows(), np.arange(upper.shape[1])])
+                self._interior.draw_contact(opening, mixed, state.touching * (1 - state.drawn_in * on_skin))
             self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]

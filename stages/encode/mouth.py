@@ -144,13 +144,17 @@ class MouthOpening:
         share += np.float32(0.5) - self.middle / self.softness
         return np.clip(share, 0, 1, out=share)
 
+    def cut_rows(self) -> npt.NDArray[np.intp]:
+        """The row of the box in which each column is cut into the two layers."""
+        return np.clip(np.rint(self.middle).astype(np.intp) - self.top, 0, self.bottom - self.top - 1)
+
     def seam(self, side: FloatArray) -> tuple[npt.NDArray[np.intp], ...]:
         """The pixels between the corners that lie on the cut between both layers: their rows and columns."""
-        columns = np.flatnonzero(self.softness < 1)  # in these the layers blend over less than a px: in one row at most
-        rows = np.clip(np.rint(self.middle[columns]).astype(np.intp) - self.top, 0, len(side) - 1)
-        share = side[rows, columns]
-        blended = (share > 0) & (share < 1)
-        return rows[blended], columns[blended]
+        rows = self.cut_rows()
+        share = np.take_along_axis(side, rows[None], axis=0)[0]
+        # Between the corners the layers blend over less than a px: in one row at most.
+        columns = np.flatnonzero((share > 0) & (share < 1) & (self.softness < 1))
+        return rows[columns], columns
 
     def cover(self, slit: float = 1e-3) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across.
@@ -255,19 +259,17 @@ class InteriorPainter:
         dark += 1
         lips *= _shade_of(dark, self._warm)
 
-    def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
-        """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""
-        if closed <= 0:
-            return
+    def draw_contact(self, opening: MouthOpening, lips: FloatArray, touching: FloatArray) -> None:
+        """Draw the dark line where lips touch, in place. `touching`: its strength in each column of the opening, 0 to 1."""
         unit = np.float32(self._frame.unit)
-        inside = np.flatnonzero(opening.softness < 1)
+        columns = np.arange(len(opening.softness), dtype=np.float32)
+        inside = columns[opening.softness < 1]
         if not len(inside):
             return
-        columns = np.arange(len(opening.softness), dtype=np.float32)
         from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
-        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
-        line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
-        lips *= _shade_of(1 - np.float32(0.40 * closed) * touching * line, self._warm)
+        dark = 0.40 * touching * np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1)
+        line = np.clip(from_ends, 0, 1) * np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
+        lips *= _shade_of((1 - dark * line).astype(np.float32), self._warm)
 
     def _over(
         self,

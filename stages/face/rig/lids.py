@@ -16,6 +16,7 @@ from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.eye_strip import ASIDE, EyeStrip
+from stages.face.rig.lashes import find_single_lashes, find_thick_lashes, read_lashes
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.sampling import blur, sample
 
@@ -26,8 +27,8 @@ Grid = npt.NDArray[np.float32]
 _ABOVE, _BELOW = 0.72, 0.62
 #: The lower lid rises by this fraction of the opening, where the lids meet.
 LOWER_LID_RISE = 0.15
-#: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
-_LASHES, _UNFOLDS = 0.15, 0.34
+#: Height of the skin that a closing lid unfolds, in eye widths.
+_UNFOLDS = 0.34
 #: A crease is at most so far above the edge, in eye widths, and takes so much of the light; others are not seen.
 _HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
 #: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
@@ -76,7 +77,7 @@ class Lid:
         taper: 0 beyond the corners, 1 along the eye, [height, width].
         ball: light that the eyeball's curve gives a closed lid or takes from it, in parts of the light, [height, width].
         side: the same as `taper`, but it reaches beyond the outer corner as far as the lashes there do.
-        stray: single lashes high above the edge, 0 to 1, [height, width].
+        stray: lashes that reach high above the edge, 0 to 1, [height, width].
         along: column of `lashes` for each pixel, [height, width].
         fold: px above the edge at which the crease is, [height, width].
         crease: how much of the light the crease takes away, 0 to 1, [height, width].
@@ -131,27 +132,27 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         for share in (_FROM_BELOW, _TINT_FROM_BELOW)
     )
     skin = tinted * (lit.mean(axis=-1) / np.maximum(tinted.mean(axis=-1), 1.0))[..., None]
-    stray = _single_lashes(shown, skin, eye)
+    single = find_single_lashes(shown, skin, eye)
     upper_end, lower_end = _colours_beside(strip, shown, skin, free, along)
     way = np.clip(below / np.maximum(opening, 1.0), 0, 1)[..., None]
     skin = np.asarray(skin * np.exp(upper_end + way * (lower_end - upper_end)), np.float32)
     from_fold = (-below - fold) / eye.width
     line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
     crease = np.asarray(strip.over(depths, along) * line, np.float32)
-    lashes, offset, colour = _lashes(strip, shown, skin, eye, side)
+    lashes, offset, colour = read_lashes(strip, shown, skin, eye, side)
     return Lid(
         origin=(box[0], box[1]),
         down=eye.down.astype(np.float32),
         eye_width=eye.width,
         skin=skin,
-        grain=_grain(shown, below, opening, top, stray, eye, tones),
+        grain=_grain(shown, below, opening, top, single, eye, tones),
         below=below,
         opening=opening,
         unfolds=top,
         taper=taper,
         ball=_ball(along, below, opening, eye) * taper,
         side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
-        stray=stray,
+        stray=np.maximum(single, find_thick_lashes(shown, skin, below, taper, eye)),
         fold=fold,
         crease=crease,
         rim=_rim(strip, shown, eye, along, down),
@@ -176,14 +177,6 @@ def _ball(along: Grid, below: Grid, opening: Grid, eye: EyeOutline) -> Grid:
     light = _SHOWS * (_LIGHT[0] * (front - 0.9) - _LIGHT[1] * down)
     away = np.hypot(along - eye.iris[0], below - 0.5 * opening) / (_CORNEA_SIZE * eye.width)
     return np.asarray(light + _CORNEA * np.exp(-away * away), np.float32)
-
-
-def _single_lashes(shown: Grid, skin: Grid, eye: EyeOutline) -> Grid:
-    """Find thin dark lines that point up: darker than the pixels on both sides, as creases are not."""
-    level = shown.mean(axis=-1)
-    across = cv2.getStructuringElement(cv2.MORPH_RECT, (max(round(0.1 * eye.width), 2) | 1, 1))
-    thin = cv2.morphologyEx(level, cv2.MORPH_BLACKHAT, across) / np.maximum(skin.mean(axis=-1), 1.0)
-    return blur(cv2.dilate(np.clip(thin / 0.08 - 0.5, 0, 1).astype(np.float32), np.ones((3, 3), np.uint8)), 0.8)
 
 
 def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
@@ -361,26 +354,3 @@ def _repeated(fine: Grid, height: Grid, start: Grid, span: Grid, eye: EyeOutline
     detail = sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
     # The mean over what is repeated would be an upright streak.
     return np.asarray(detail - cv2.blur(detail, (1, round(2 * float(np.median(size))) | 1)), np.float32)
-
-
-def _lashes(strip: EyeStrip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
-    """Read the darkness of lashes and lid's edge from the picture, straightened; rows above the edge, and the colour."""
-    offset = max(round(_LASHES * eye.width), 2)
-    rows = np.arange(-offset, max(2, offset // 2) + 1, dtype=np.float64)
-    seen, bare = strip.read(shown, strip.upper, rows), strip.read(skin, strip.upper, rows)
-    dark, light = seen.mean(axis=-1), bare.mean(axis=-1)
-    colour = seen[dark <= np.percentile(dark, 8)].mean(axis=0)
-    colour = np.minimum(colour, 0.6 * bare.mean(axis=(0, 1)))
-    depth = np.clip((light - dark) / np.maximum(light - colour.mean(), 8.0), 0, 1)
-    # A crease above a strip of bright lid is no lash: darkness only falls on the way up from the edge.
-    core = round(0.03 * eye.width)
-    above = np.minimum.accumulate(depth[: offset - core][::-1], axis=0)[::-1]
-    outward = strip.columns / eye.width if side else 1 - strip.columns / eye.width
-    reach = (0.045 + 0.105 * np.clip(outward + 0.1, 0, 1)) * eye.width  # they are shorter toward the nose
-    depth[: offset - core] = above * np.clip(2 - 2 * -rows[: offset - core, None] / reach[None], 0, 1)
-    depth *= np.where(rows > 0, np.exp(-((rows / max(0.025 * eye.width, 0.8)) ** 2)), 1.0)[:, None]
-    line = 0.6 * np.exp(-((rows / max(0.028 * eye.width, 0.9)) ** 2))[:, None]
-    opening = strip.lower - strip.upper
-    taper = np.clip(opening / max(0.35 * float(opening.max()), 1.0), 0, 1)
-    taper *= np.clip(outward / 0.22, 0, 1)  # there are none at the inner corner
-    return (np.maximum(depth, line) * taper).astype(np.float32), offset, colour.astype(np.float32)

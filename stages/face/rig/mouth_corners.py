@@ -24,8 +24,9 @@ _OUTWARD, _ACROSS, _INWARD, _DOWN, _FADES = 0.09, 0.36, 0.46, 0.30, 0.60
 #: Blur that tells the skin around the ellipse, units. The skin's own grain stays: what differs by more than so many levels and so
 #: many times as much as is usual there is a line.
 _AROUND, _GRAIN, _GRAINY = 0.08, 1.5, 1.8
-#: Skin that differs on both sides of the line at which the lips meet goes over into its mean within so many units.
-_MEETS = 0.16
+#: Skin that differs on both sides of the line at which the lips meet goes over into its mean within so many units; up to so many
+#: from the lips' edges it has this mean.
+_MEETS, _MEETS_EVENLY = 0.16, 0.04
 #: What is finer than so many units is grain. A pixel is rough if it differs from the picture without grain by parts of its
 #: brightness between these. Hair is left as it is: where the first part of the skin within so many units is rough, less of it is
 #: painted, and none from the second on.
@@ -54,13 +55,13 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     soft = blur(seen, _FINE * unit)
     on_cheek = 1.0 - smoothstep((np.abs(x) / np.where(x < 0, *frame.half_face) - _CHEEK_FROM) / (1 - _CHEEK_FROM))
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
-    lifted = y - np.clip(y - top, 0.0, bottom - top)  # as if the lips met
+    from_edges = np.maximum(np.maximum(top - y, y - bottom), 0.0)  # of lips as if they met
     away = np.full(x.shape, np.inf)
     for end, outward in ((0, -1.0), (-1, 1.0)):
         corner = (outline.upper[end] + outline.lower[end]) / 2
         beyond = outward * (x - corner[0]) / unit
         across = (beyond - _OUTWARD) / np.where(beyond > _OUTWARD, _ACROSS, _INWARD)
-        away = np.minimum(away, np.hypot(across, (lifted - corner[1]) / (_DOWN * unit)))
+        away = np.minimum(away, np.hypot(across, from_edges / (_DOWN * unit)))
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     cover = _without_hair(seen, skin, unit) * on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
@@ -68,29 +69,33 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
-    grain = seen - soft
-    differs, weight = np.asarray(np.abs(grain @ LUMA), np.float32), np.asarray(skin + 1e-6, np.float32)
+    grain = (seen - soft) @ LUMA  # that of skin is of its light: what is of its colour is a lip's edge
+    differs, weight = np.abs(grain).astype(np.float32), np.asarray(skin + 1e-6, np.float32)
     usual = (
         blur(np.sqrt(differs) * weight, _HAIR_AROUND * unit) / blur(weight, _HAIR_AROUND * unit)
     ) ** 2  # of few lines
-    grain *= np.exp(-((differs / (_GRAIN + _GRAINY * usual)) ** 2))[..., None]
+    grain *= np.exp(-((differs / (_GRAIN + _GRAINY * usual)) ** 2))
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
-    even = soft + change
-    even += _to_meet(box, even, (top, bottom))
-    return np.clip(np.dstack([even + grain, 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    even = _meeting(box, soft + change, (top, bottom))
+    return np.clip(np.dstack([even + grain[..., None], 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _to_meet(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
-    """What makes the skin's colours the same at both lips' edges, which meet in speech: no line goes on from the corners."""
+def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
+    """Give the skin the same colours at both lips' edges, which meet in speech: no line goes on from the corners.
+
+    Close to the edges it is as even as between them, because the shade of a corner ends there as suddenly as a line.
+    """
     x, y = box.local[..., 0], box.local[..., 1]
-    places = (box.frame.picture(np.stack([x, edge], axis=-1)) - box.origin for edge in edges)
+    hem = _MEETS_EVENLY * box.frame.unit
+    top, bottom = edges[0] - hem, edges[1] + hem
+    places = (box.frame.picture(np.stack([x, edge], axis=-1)) - box.origin for edge in (top, bottom))
     above, below = (sample(skin, place.astype(np.float32)) for place in places)
-    top, bottom = edges
-    lower = smoothstep((y - top) / np.maximum(bottom - top, 1.0))[..., None]
-    from_edge = np.maximum(top - y, 0.0) + np.maximum(y - bottom, 0.0)
+    from_edge = np.maximum(np.maximum(top - y, y - bottom), 0.0)
     near = np.exp(-((from_edge / (_MEETS * box.frame.unit)) ** 2))[..., None]
-    return np.asarray(near * (0.5 - lower) * (below - above), np.float32)
+    half = (below - above) / 2
+    moved = np.where((y < (top + bottom) / 2)[..., None], skin + near * half, skin - near * half)
+    return np.asarray(np.where((from_edge > 0)[..., None], moved, above + half), np.float32)
 
 
 def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:

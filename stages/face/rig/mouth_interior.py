@@ -225,13 +225,12 @@ def _paint_tongue(along: Grid, below: Grid, arch: float, tones: FaceColours) -> 
     cover = smoothstep(depth / 0.12) * (1.0 - smoothstep((side - 0.84) / 0.16))
     light = 0.30 + 0.70 * smoothstep(depth / 0.20)  # from the back to the front
     light *= 1.0 - 0.22 * smoothstep((depth - 0.22) / 0.16)  # the tip bends down behind the teeth
-    light *= np.sqrt(np.clip(1.0 - 0.80 * side**2.2, 0.05, 1.0))
-    light *= 1.0 - 0.13 * np.exp(-((along / 0.10) ** 2)) * smoothstep((depth - 0.02) / 0.08) * (
-        1.0 - smoothstep((depth - 0.16) / 0.1)
-    )  # its middle groove
+    light *= np.sqrt(np.clip(1.0 - 0.95 * side**2, 0.05, 1.0))
+    groove = np.exp(-((along / 0.07) ** 2)) - 0.4 * np.exp(-(((np.abs(along) - 0.22) / 0.14) ** 2))  # and both ridges
+    light *= 1.0 - 0.25 * groove * smoothstep(depth / 0.08) * (1.0 - smoothstep((depth - 0.18) / 0.1))
     colour = tones.tongue[None, None] * light[..., None]
-    shine = np.exp(-(((np.abs(along) - 0.20) / 0.16) ** 2) - ((depth - 0.205) / 0.035) ** 2)
-    colour += 0.10 * shine[..., None] * (tones.teeth[None, None] - colour)
+    shine = np.exp(-(((np.abs(along) - 0.19) / 0.14) ** 2) - ((depth - 0.17) / 0.03) ** 2)
+    colour += 0.14 * shine[..., None] * (tones.teeth[None, None] - colour)
     return _softened(_rgba(colour, cover), 0.006)
 
 

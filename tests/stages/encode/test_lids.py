@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from stages.context import Context
+from stages.encode.blinks import BlinkPainter
 from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
@@ -82,3 +84,32 @@ def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> N
             lid = lid_of(grainy, points, side)
             # Then it has nearly the picture's grain
             assert 0.5 < lid.grain[over_the_eye(lid)].std() / (noise - blur(noise, 2.5)).std() < 1.5
+
+
+def test_a_closing_lid_covers_a_thick_bundle_of_lashes(ready: Context) -> None:
+    # Given eyes with a dark bundle of lashes that stands up from the outer part of the upper lid
+    landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        place = np.array([0.12 if side == 0 else 0.88]) * eye.width
+        root = eye.corner + place * eye.across + eye.edges(place)[0] * eye.down
+        lashes = plain.copy()
+        tip = root - 0.12 * eye.width * eye.down
+        ends = [tuple(int(value) for value in np.round(point)) for point in (root, tip)]
+        cv2.line(lashes, ends[0], ends[1], (60, 40, 35), max(round(0.14 * eye.width), 3))
+        lid = lid_of(lashes, landmarks, side)
+        # When the eye is shut
+        painter = BlinkPainter(lid)
+        shown = np.dstack([lashes[..., ::-1], np.full(plain.shape[:2], 255, np.uint8)])[painter.slices]
+        shut = painter.paint(np.ascontiguousarray(shown), 1.0)[..., 2::-1].astype(float)
+        # Then nothing is left of the bundle
+        dark = (lashes != plain).any(axis=2)[painter.slices]
+        over = dark & (lid.below[_rows(lid, painter)] < -0.07 * eye.width)
+        assert over.sum() > 20
+        bare = lid.skin[_rows(lid, painter)]
+        assert np.percentile(shut[over].mean(axis=-1) / bare[over].mean(axis=-1), 5) > 0.75
+
+
+def _rows(lid: Lid, painter: BlinkPainter) -> slice:
+    """The rows of a lid's box that its blinks change."""
+    rows = painter.slices[0]
+    return slice(rows.start - lid.origin[1], rows.stop - lid.origin[1])

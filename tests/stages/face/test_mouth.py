@@ -299,6 +299,22 @@ def test_a_tongue_is_high_in_its_middle(closed: Context) -> None:
     assert top(0.55, 0.60) - top(0.0, 0.05) > 0.1
 
 
+def test_a_tongue_has_a_groove_between_two_ridges(closed: Context) -> None:
+    # Given a mouth, when its inside is painted
+    rig = load_rig(closed.settings.paths.cache, portrait_of(closed), landmarks_of(closed))
+    x, y = rig.oral.origin
+    height, width = rig.oral.tongue.shape[:2]
+    local = rig.frame.local(np.dstack(np.meshgrid(np.arange(x, x + width), np.arange(y, y + height))).astype(float))
+    along = np.abs(rig.frame.along_mouth(local[..., 0]))
+    row = np.abs(local[..., 1] / rig.frame.unit - 0.04) < 0.03
+
+    def light(first: float, last: float) -> float:
+        return float(np.median(rig.oral.tongue[row & (along > first) & (along < last)][:, :3].mean(axis=1)))
+
+    # Then less light falls into its middle: an even one would look like a slab
+    assert light(0.0, 0.03) < 0.84 * light(0.20, 0.24)
+
+
 def test_a_tongue_behind_rounded_lips_lies_in_their_shade(closed: Context) -> None:
     # Given an opening that shows only the tongue
     picture = portrait_of(closed)

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 
 import stages.face
+from stages.context import Context
 from stages.encode.field_warp import field_at_points
+from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, red_share
 from stages.face.rig.expressions.fields import ExpressionFields, round_half
@@ -19,7 +21,7 @@ from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.rig.rig import Rig, load_rig
 from stages.lipsync.visemes import PHONES
-from tests.support.stages.picture_jobs import face_of, job, portrait_of, smiling
+from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -32,7 +34,16 @@ Measured = tuple[Picture, FloatArray, Rig]
 @pytest.fixture(scope="module")
 def smile(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """A smile that shows the upper teeth."""
-    ctx = job(tmp_path_factory.mktemp("smile") / "job", smiling())
+    return measured(job(tmp_path_factory.mktemp("smile") / "job", smiling()))
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Lips that are shut."""
+    return measured(job(tmp_path_factory.mktemp("closed") / "job", drawn()))
+
+
+def measured(ctx: Context) -> Measured:
     stages.face.run(ctx)
     picture, landmarks = portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32)
     return picture, landmarks, load_rig(Path(ctx.settings.paths.cache), picture, landmarks)
@@ -164,9 +175,10 @@ def test_a_tooth_at_the_edge_of_a_lip_is_no_part_of_moving_lips(smile: Measured)
     assert np.percentile(red_share(lips), 10) > 0.6 * red_share(rig.tones.lip)
 
 
-def test_skin_beside_rounded_lips_has_no_step_where_the_lips_meet(smile: Measured) -> None:
-    # Given a smile in whose picture all that lies below the line of the lips is in shade
-    picture, landmarks, rig = smile
+@pytest.mark.parametrize("name", ["smile", "closed"])
+def test_skin_beside_rounded_lips_has_no_step_where_the_lips_meet(name: str, request: pytest.FixtureRequest) -> None:
+    # Given lips apart and shut, in whose picture all that lies below their line is in shade
+    picture, landmarks, rig = request.getfixturevalue(name)
     frame, unit = rig.frame, rig.frame.unit
     rows, columns = np.indices(picture.shape[:2])
     local = frame.local(np.stack([columns, rows], axis=-1).astype(float))
@@ -184,3 +196,46 @@ def test_skin_beside_rounded_lips_has_no_step_where_the_lips_meet(smile: Measure
         assert skin[:, 3].min() > 200
         light = skin[:, :3] @ LUMA
         assert abs(light[0] - light[1]) < 0.08 * light.mean()
+
+
+def test_no_line_of_touching_lips_is_drawn_on_the_skin_beside_a_round_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a smile that shows teeth, whose lips are brought together
+    ctx = job(tmp_path / "smile", smiling())
+    stages.face.run(ctx)
+    strengths: list[npt.NDArray[np.float32]] = []
+
+    def watched(
+        _: InteriorPainter, opening: MouthOpening, lips: npt.NDArray[np.float32], touching: npt.NDArray[np.float32]
+    ) -> None:
+        strengths.append(touching[opening.softness < 1])
+
+    monkeypatch.setattr(InteriorPainter, "draw_contact", watched)
+    # When an "oo" is drawn, and a P
+    show(ctx, {"round": 0.36, "pucker": 0.85, "close": 1.0}, {"press": 0.75, "close": 1.0})
+    # Then the line ends with the lips of the one, which are narrower, and goes on to the corners of the other
+    round_, shut = (np.array([values[: len(values) // 10].max(), values[len(values) // 2]]) for values in strengths)
+    assert round_[0] < 0.1 * round_[1]
+    assert shut[0] > 0.9 * shut[1]
+
+
+def test_skin_is_painted_over_the_ends_of_an_upper_lip_high_above_its_corners(smile: Measured) -> None:
+    # Given a mouth as wide open as for a shout: its upper lip rises steeply from the corners
+    picture, landmarks, rig = smile
+    across = rig.frame.along_mouth(rig.frame.local(landmarks[:, :2])[:, 0])
+    raised = landmarks.copy()
+    lip = list({*mesh.UPPER_LIP_OUTER, *mesh.UPPER_LIP_INNER})
+    raised[lip, :2] -= (_steep(across[lip]) * rig.frame.unit)[:, None] * rig.frame.down
+    along = rig.frame.along_mouth(rig.frame.local(rig.curve_upper)[:, 0])
+    curve = rig.curve_upper - (_steep(along) * rig.frame.unit)[:, None] * rig.frame.down
+    shouting = replace(rig, curve_upper=curve.astype(np.float32))
+    # When the skin for round lips is painted
+    oral = painted(picture, raised, shouting)
+    # Then little is left of the upper lip toward both corners
+    assert max(upper for upper, _ in left_of_lips(raised, shouting, oral, 0.93)) < 0.35
+
+
+def _steep(along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far a lip is raised along the mouth, in units: steeply next to the corners."""
+    return 0.45 * np.maximum(1 - np.abs(along) ** 10, 0.0)
