@@ -41,7 +41,7 @@ def paint(minutes: int, folder: Path) -> None:
     write_sound(folder / "speech.wav", minutes)
     painter, frames = load_painter(batch=4), 12 * minutes
     noise = torch.rand(painter.batch, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    painter._vae.decode = lambda latents: noise  # type: ignore[method-assign]
+    painter._vae.decode = lambda latents: noise
     where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
     tokens = painter.audio_encoder.tokens(SpeechReader(folder / "speech.wav"), frames, FPS, painter.batch)
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
