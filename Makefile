@@ -14,12 +14,12 @@ help:
 setup: $(STAMP)
 dev: $(DEV) $(TORCH)
 
-$(STAMP): requirements.lock pyproject.toml tools/setup.sh
-	@tools/setup.sh "$(PYTHON)" $(VENV) requirements.lock
-	@touch $@
-
 # pip compiles all of ten thousand modules, Python only those that it imports, when it first does. Where it may not keep them, pip does it.
 COMPILE = PIP_COMPILE=$(if $(PYTHONDONTWRITEBYTECODE),1,0)
+
+$(STAMP): requirements.lock pyproject.toml tools/setup.sh
+	@$(COMPILE) tools/setup.sh "$(PYTHON)" $(VENV) requirements.lock
+	@touch $@
 
 $(DEV): $(STAMP) requirements-dev.lock
 	@$(COMPILE) $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock

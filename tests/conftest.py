@@ -30,7 +30,7 @@ from tests.support import layers
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, start_prepared
 from tests.support.machine.server_process import server_process
-from tests.support.shares import shares_of_tests
+from tests.support.shares import import_apart, shares_of_tests
 
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
 # threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
@@ -234,9 +234,10 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect without a search for garbage: each would look at all modules and tests so far, a tenth of the time."""
     gc.disable()
+    import_apart(session.config)
     try:
         return (yield)
     finally:

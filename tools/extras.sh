@@ -10,21 +10,21 @@ shift 2
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 # --no-build-isolation: what is only published as source is built by the setuptools that is locked, not by one from anywhere.
-locked() {
-	"$pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --no-build-isolation -r "$1"
+locked() { # -r LOCK…
+	"$pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --no-build-isolation "$@"
 }
 
 bring_torch() {
 	if [ -n "${TORCH_LOCK:-}" ]; then
-		locked "$TORCH_LOCK"
+		locked -r "$TORCH_LOCK"
 	elif [ "$build" = gpu ]; then
-		locked "$here/requirements-torch.lock"
-	elif ! said=$(locked "$here/requirements-torch-cpu.lock" 2>&1); then
+		locked -r "$here/requirements-torch.lock"
+	elif ! said=$(locked -r "$here/requirements-torch-cpu.lock" 2>&1); then
 		case $said in
 		# The words of pip 23 and of pip 26.
 		*"No matching distribution found for torch=="* | *"Cannot install torch=="*)
 			echo "extras: pip knows no index with torch for processors alone; taking the one for GPUs (some gigabytes)"
-			locked "$here/requirements-torch.lock"
+			locked -r "$here/requirements-torch.lock"
 			;;
 		*)
 			echo "$said" >&2
@@ -34,9 +34,12 @@ bring_torch() {
 	fi
 }
 
+# One call of pip for all: each takes half a second to start.
 for name; do
+	shift
+	set -- "$@" -r "$here/requirements-$name.lock"
 	case $name in
 	musetalk | xtts | generate) [ -n "${torch:-}" ] || { bring_torch && torch=there; } ;;
 	esac
-	locked "$here/requirements-$name.lock"
 done
+locked "$@"

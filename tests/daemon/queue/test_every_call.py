@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("processes")
 #: How the world ends, or lies, at a call.
 WAYS = ("crash before", "crash after", "crash within", "EIO", "ENOSPC", "EDQUOT", "lies")
 #: Every so many calls, where not all of them are tried: each at the most in one way.
-STEP = 3 * len(WAYS)
+STEP = 5 * len(WAYS)
 VIDEO = b"the video " * 5000
 #: Files of the spool itself.
 STANDING = ("lock", "state.json", "lanes.jsonl", "inbox.json", "outbox.json", "tables.json")

@@ -37,8 +37,8 @@ from stages.musetalk.portrait import PortraitCache
 from tests.support.stages import picture_jobs
 from tests.support.stages.musetalk_golden import MODELS
 
-#: Half a second of silence, then speech.
-PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
+#: Silence until the mouth has its own shape, then speech.
+PHONES = [("b", 0.35, 0.4), ("A", 0.4, 0.7)]
 NO_GPU = CudaProbe("absent", "there is no GPU")
 READY = EngineAvailability(packages=True, gpu=CudaProbe("usable", "an RTX 3080"), model_problem="")
 
@@ -150,7 +150,7 @@ def portrayed(folder: Path, engine: str = "musetalk", **manifest: Any) -> Contex
 def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
     """A job about the example portrait after the face and the lipsync stage."""
     ctx = portrayed(folder, engine, **manifest)
-    picture_jobs.say(ctx, PHONES, 1.2)
+    picture_jobs.say(ctx, PHONES, 0.8)
     return ctx, lipsync.run(ctx)
 
 
@@ -163,7 +163,7 @@ def test_the_stage_leaves_a_patch_for_every_frame_and_says_what_ran(spoken: tupl
     ctx, facts = spoken
     track, painted = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
     assert painted is not None
-    assert len(track.values) == len(painted.strength) == facts["frames"] == 36
+    assert len(track.values) == len(painted.strength) == facts["frames"] == 24
     assert (facts["engine"], facts["model"]) == ("musetalk", "MuseTalk 1.5")
     assert "cpu, float32" in facts["device"]
     assert any("on the CPU" in warning for warning in ctx.warnings)
@@ -254,7 +254,7 @@ def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
 def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(tmp_path: Path) -> None:
     # Given a job for the processor
     ctx = portrayed(tmp_path / "job")
-    picture_jobs.say(ctx, [("A", 0.0, 0.5)], 0.5)
+    picture_jobs.say(ctx, [("A", 0.0, 0.24)], 0.24)
     left: list[float] = []
     # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
     facts = lipsync.run(replace(ctx, report_seconds_left=left.append))

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pynvml
 import torch
 
+from stages.musetalk import forward
 from tests.support.cuda.driver import Driver
 from tests.support.cuda.driver_classes import event_base, graph_base, stream_base
 from tests.support.cuda.tensor import CardMode
@@ -115,6 +116,7 @@ def install(driver: Driver) -> Iterator[Driver]:
             nvmlSystemGetDriverVersion=lambda: "580.95.05",
             nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,
         )
+        set_in(forward, _WARM_UP=1)  # libraries that choose their kernels at the first call are not there
         # Otherwise `Module.to` puts the wrapper into the old parameter's C++ part, which has no `numbers`.
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, False)
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import numpy as np
-import openai
 import pytest
 
 from daemon.config import Settings
@@ -300,6 +299,8 @@ def test_openais_clients_get_speech_in_every_form_by_a_job_of_their_own(house: H
 
 
 def test_openais_own_client_speaks_streams_lists_and_raises_its_own_errors(house: House) -> None:
+    import openai  # half a second, which other processes that collect these tests do not spend
+
     with openai.OpenAI(base_url=f"http://127.0.0.1:{house.anna.port}/v1", api_key=house.anna.key) as client:
         assert "tts-1" in [one.id for one in client.models.list()]
         assert client.models.retrieve("tts-1").owned_by == "avatard"

@@ -1,4 +1,7 @@
-"""Assistants make and follow jobs by tools, on stdin and stdout and at `/mcp`, and see why one failed. The real client asks."""
+"""Assistants make and follow jobs by tools, on stdin and stdout and at `/mcp`, and see why one failed. The real client asks.
+
+Its packages are imported where it asks: each process that collects these tests would spend a second on them.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx2
 import pytest
-from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult, ResourceLink
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
@@ -24,6 +23,10 @@ from daemon.doors.http.app import create_app
 from daemon.doors.mcp.desk import MAX_DATA_BYTES
 from tests.conftest import PATIENCE_S, PORTRAIT, Installation
 from tests.support.http_door import Caller, serving
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp_types import CallToolResult
 
 pytestmark = pytest.mark.usefixtures("processes")
 
@@ -42,11 +45,16 @@ class House:
 
     def local(self, ask: Callable[[Client], Awaitable[Returned]], mode: str = "auto") -> Returned:
         """Ask `avatar mcp`, which may read `files`."""
+        from mcp import StdioServerParameters
+
         command = ["-m", "daemon.cli", "--config", str(self.one.config), "mcp", "--root", str(self.files)]
         return _asked(StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ)), ask, mode)
 
     def remote(self, caller: Caller, ask: Callable[[Client], Awaitable[Returned]]) -> Returned:
         """Ask the HTTP server with somebody's key."""
+        import httpx2
+        from mcp import Client
+        from mcp.client.streamable_http import streamable_http_client
 
         async def run() -> Returned:
             headers = {"Authorization": f"Bearer {caller.key}"}
@@ -59,6 +67,8 @@ class House:
 
 
 def _asked(server: Any, ask: Callable[[Client], Awaitable[Returned]], mode: str) -> Returned:
+    from mcp import Client
+
     async def run() -> Returned:
         async with Client(server, mode=mode, read_timeout_seconds=PATIENCE_S) as client:
             return await ask(client)
@@ -104,6 +114,8 @@ def code(answer: CallToolResult) -> str:
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_assistant_at_this_machine_makes_a_video_and_gets_a_link_to_it(house: House, mode: str) -> None:
+    from mcp_types import ResourceLink
+
     async def ask(client: Client) -> tuple[set[str], CallToolResult]:
         names = {tool.name for tool in (await client.list_tools()).tools}
         asked = {"text": "Hi.", "portrait": "anna.png", "name": f"video-{mode}", "wait_s": 30}
@@ -242,6 +254,8 @@ def test_a_list_says_of_a_job_that_is_done_what_the_job_itself_says(house: House
 
 
 def test_the_resource_of_a_job_that_is_not_there_says_so(house: House) -> None:
+    from mcp import MCPError
+
     async def ask(client: Client) -> None:
         with pytest.raises(MCPError, match="job-unknown: There is no job job-20260101T000000Z-00000000"):
             await client.read_resource("avatard://jobs/job-20260101T000000Z-00000000")

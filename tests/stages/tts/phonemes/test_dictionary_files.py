@@ -99,6 +99,7 @@ def test_who_has_no_cache_has_the_dictionary(
     check(source.read())
 
 
+@pytest.mark.usefixtures("models")  # the front end reads all its dictionaries, a second for each
 @pytest.mark.parametrize("british", [False, True])
 def test_words_sound_as_the_package_says_them(british: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given the front end as the package has it, and ours, which finds its files
