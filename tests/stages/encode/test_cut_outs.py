@@ -96,6 +96,48 @@ def test_a_plain_wall_that_is_seen_through_a_curl_is_none_of_the_person() -> Non
     assert cut[y - 42 : y - 38, x + 10 : x + 18].min() > 200
 
 
+def test_a_wall_between_strands_of_which_the_segmentation_is_unsure_is_none_of_the_person() -> None:
+    # Given strands beside the head before a wall with stripes, and a segmentation that rather takes all of it for hair
+    portrait, landmarks, person = drawn_before((200, 205, 210))
+    stripes = 30 * np.sin(np.arange(SIDE) / 30)[:, None, None]
+    portrait[person < 0.1] = np.clip(portrait + stripes, 0, 255)[person < 0.1]
+    y = round(float(landmarks[mesh.FOREHEAD, 1]))
+    x = int(np.flatnonzero(person[y] > 0.5)[-1])
+    hair = portrait[y, x - 30].tolist()
+    beside, strands = np.zeros((2, SIDE, SIDE), np.uint8)
+    beside[y - 50 : y + 50, x : x + 36] = person[y - 50 : y + 50, x : x + 36] < 0.1
+    for start in range(-90, 50, 14):
+        cv2.line(strands, (x - 6, y + start), (x + 34, y + start + 40), (1,), 3)
+    portrait[(strands & beside) > 0] = hair
+    person[beside > 0] = 0.75
+    # When the person is cut out
+    cut = split_person(portrait, landmarks, person).cut
+    # Then another background is seen between the strands, which stay
+    inner = np.zeros_like(beside)
+    inner[y - 30 : y + 30, x + 8 : x + 26] = 1
+    strands_middle = cv2.erode(strands, np.ones((3, 3), np.uint8)) & inner
+    between = cv2.erode(1 - strands, np.ones((5, 5), np.uint8)) & inner
+    assert np.median(cut[strands_middle > 0]) > 200
+    assert np.percentile(cut[between > 0], 90) < 60
+
+
+def test_a_large_part_of_which_the_segmentation_is_half_sure_is_none_of_the_person() -> None:
+    # Given a wall with spots beside the person, which the segmentation half takes for one, surely in a piece with a bridge to it
+    portrait, landmarks, person = drawn_before((200, 205, 210))
+    y = round(float(landmarks[mesh.FOREHEAD, 1]))
+    x = int(np.flatnonzero(person[y] > 0.5)[0])
+    wall = np.zeros(person.shape, bool)
+    wall[y : y + 140, :x] = person[y : y + 140, :x] < 0.1
+    spots = cv2.resize(np.random.default_rng(4).integers(40, 200, (16, 16, 3), np.uint8), (SIDE, SIDE))
+    portrait[wall] = spots[wall]
+    person[wall] = 0.75
+    person[y + 70 : y + 110, : x // 2] = 0.97
+    person[y + 88 : y + 92, : x + 20] = 0.97
+    # When the person is cut out / Then it is none of the person
+    cut = split_person(portrait, landmarks, person).cut
+    assert (cut[y + 20 : y + 130, : x - 30] > 60).mean() < 0.05
+
+
 def test_hair_in_shade_before_a_darker_wall_is_whole() -> None:
     # Given fair hair that gets darker towards the outline, as a head does that turns away from the light, before a dark wall
     portrait, landmarks, person = drawn_before((14, 13, 15))

@@ -72,6 +72,18 @@ def test_another_person_is_found_and_the_head_stays_whole(apart: bool) -> None:
     assert not found[:180, 80:182].any()
 
 
+def test_another_face_close_beside_the_persons_is_found() -> None:
+    # Given a face beside dark hair, nearer than the head's own skin may be
+    picture, mask = scene(((194, 140), 16, _SKIN))
+    # When they are told apart
+    found = others(picture, mask)
+    # Then all of it is somebody else's, and the person is whole
+    disc = np.zeros_like(mask)
+    cv2.circle(disc, (194, 140), 13, (1,), cv2.FILLED)
+    assert found[disc > 0].mean() > 0.9
+    assert not found[:180, 90:168].any()
+
+
 def test_no_slice_of_another_face_stays_with_the_head() -> None:
     # Given somebody whose cheek and hair touch the person's hair
     cheek, hair = ((236, 145), 52, _SKIN), ((204, 70), 26, _HAIR)

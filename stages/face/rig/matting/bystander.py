@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.rig.matting.morphology import disc, opened
 
 Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -58,12 +59,8 @@ def find_skin(picture: Picture, landmarks: FloatArray, skin: FloatArray) -> tupl
     light, red, blue = _from_skin(picture, skin)
     bright = (np.abs(light) < _LIGHT) & above[:, None]
     alike = bright & (np.abs(red) < _COLOUR) & (np.abs(blue) < _COLOUR)
-    skinny = (bright & (red > -_PALER) & ~apart).astype(np.uint8)
-    reach = max(1, round(_STRAND * (right - left)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    longer = cv2.copyMakeBorder(skinny, *(reach,) * 4, cv2.BORDER_REPLICATE)  # an ear may be cut by the border
-    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
-    return solid > 0, alike & apart
+    skinny = bright & (red > -_PALER) & ~apart
+    return opened(skinny, _STRAND * (right - left)) > 0, alike & apart
 
 
 def _from_skin(picture: Picture, skin: FloatArray) -> FloatArray:
@@ -97,8 +94,8 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
     rise = round(_CROWN * float(np.ptp(oval[:, 1])))
     own = np.concatenate([face, np.zeros((rise, face.shape[1]), np.uint8)])  # room for what is moved up
     own = cv2.dilate(own, np.ones((rise + 1, 1), np.uint8), anchor=(0, 0))[: len(face)]
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_HAIR * wide) + 1,) * 2)
-    ears = cv2.dilate(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_EAR * wide) + 1,) * 2))
+    around = disc(_HAIR * wide)
+    ears = cv2.dilate(face, disc(_EAR * wide))
     own_skin = np.asarray(find_skin(picture, landmarks, skin)[0] & (ears > 0) & ~theirs, np.uint8)
     own = np.asarray(cv2.max(cv2.dilate(own, around), own_skin), np.uint8)
     chin = landmarks[mesh.CHIN, :2]
@@ -113,12 +110,8 @@ def find_others(picture: Picture, person: Picture, landmarks: FloatArray, skin: 
 
 def _strips_beside(others: Mask, person: Picture, certain: Picture, wide: float) -> Mask:
     """What of the person beside other people is no wider than a strip, and is not `certain`: it is their hair or skin."""
-    left = ((person > 0) & ~others).astype(np.uint8)
-    radius = max(1, round(_STRIP / 2 * wide))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
-    longer = cv2.copyMakeBorder(left, *(radius,) * 4, cv2.BORDER_REPLICATE)
-    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[radius:-radius, radius:-radius]
-    strips = ((left > 0) & (solid == 0) & (certain == 0)).astype(np.uint8)
+    left = (person > 0) & ~others
+    strips = (left & (opened(left, _STRIP / 2 * wide) == 0) & (certain == 0)).astype(np.uint8)
     _, labels = cv2.connectedComponents(strips)
     beside = cv2.dilate(others.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return np.asarray(np.isin(labels, np.unique(labels[beside & (strips > 0)])) & (strips > 0))
@@ -152,13 +145,23 @@ def _heads_beside(person: Picture, face: Picture, landmarks: FloatArray, wide: f
 
 
 def _faces_beside(picture: Picture, person: Picture, face: Picture, landmarks: FloatArray, skin: FloatArray) -> Mask:
-    """Smooth skin of the mask that is far from the face, [height, width]: fair hair may have its colour, but is not as smooth."""
-    wide = float(np.ptp(landmarks[list(mesh.OVAL), 0]))
-    reach = max(1, round(_SOLID * wide))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    apart = find_skin(picture, landmarks, skin)[1] & (person > 0)
-    longer = cv2.copyMakeBorder(apart.astype(np.uint8), *(reach,) * 4, cv2.BORDER_REPLICATE)
-    solid = cv2.morphologyEx(longer, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach] > 0
+    """Smooth skin of the mask that is far from the face, or beside it where no ear of its own reaches, [height, width]: fair hair
+    may have its colour, but is not as smooth.
+    """
+    oval = landmarks[list(mesh.OVAL), :2]
+    wide = float(np.ptp(oval[:, 0]))
+    light, red, blue = np.abs(_from_skin(picture, skin))
+    alike = (light < _LIGHT) & (red < _COLOUR) & (blue < _COLOUR) & (person > 0)
+    beside = cv2.dilate(face, disc(_EAR * wide)) == 0
+    beside[: max(0, round(float(oval[:, 1].min())))] = False  # hair and hats are above
+    beside[max(0, round(float(landmarks[list(mesh.UPPER_LIP_INNER), 1].min()))) :] = False
+    far = find_skin(picture, landmarks, skin)[1] & (person > 0)
+    return _smooth_skin(picture, far, face, wide) | _smooth_skin(picture, alike & beside, face, wide)
+
+
+def _smooth_skin(picture: Picture, apart: Mask, face: Picture, wide: float) -> Mask:
+    """What of skin `apart` from the face is solid; nothing if that is small, or rougher than the face, [height, width]."""
+    solid = opened(apart, _SOLID * wide) > 0
     if solid.sum() < _LEAST_FACE * wide**2:
         return np.zeros_like(solid)
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)

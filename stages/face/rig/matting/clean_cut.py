@@ -49,19 +49,22 @@ _SEEN, _LONG, _THIN, _GAP, _WIDER = 16, 0.012, 0.008, 0.016, 0.3
 _HOLE, _WIDEST = 215, 0.02
 
 
-def clean_cut(alpha: Picture, pixels: DoubtfulPixels, own: SideColours, forehead: FloatArray) -> Picture:
+def clean_cut(
+    alpha: Picture, pixels: DoubtfulPixels, own: SideColours, inwards: FloatArray, forehead: FloatArray
+) -> Picture:
     """The person's alpha for another background, uint8 [height, width].
 
     Args:
         alpha: by the colours, uint8 [height, width].
         pixels: of the portrait.
         own: colours at these pixels.
+        inwards: how far inside the outline they are (`deepness`), [n].
         forehead: its colour, RGB [3].
     """
     regions, side = pixels.regions, pixels.side
     where = pixels.rows, pixels.columns
     to_side = 1 / min(regions.person.shape)
-    inwards = (pixels.at(regions.inwards) - pixels.at(regions.outwards)) * np.float32(to_side)
+    inwards = inwards - pixels.at(regions.outwards) * np.float32(to_side)
     if own.hair is not None and float(((own.hair[0] - forehead) ** 2).sum()) < _BALD:
         own = SideColours(own.person, own.wall, None)
     deviation = np.sqrt(own.wall.variance / 3)

@@ -21,6 +21,8 @@ _BELIEVED = 6.0, 40.0
 _DIFFERENT = 4.0, 16.0
 #: Deviation of the background's colour, in 8-bit levels, between which strands cease to be told from it.
 BUSY = 5.0, 12.0
+#: How much brighter than the hair a wall between hair begins to be, and is, 8-bit levels.
+BRIGHTER = 60.0, 90.0
 #: Probabilities of a person between which colours are believed before a busy background, too.
 _HINT = 0.15, 0.4
 #: Distance from both colours, and from the background's in 8-bit levels, from which it is an earring or the like.
@@ -75,21 +77,22 @@ def pieces(count: int) -> Iterator[slice]:
 def mixture(
     own: FloatArray,
     sides: SideColours,
-    seen: tuple[FloatArray, FloatArray],
+    seen: tuple[FloatArray, FloatArray, FloatArray],
     side: int,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Take colours, [3, n], as mixtures of the person's and the background's.
 
     Args:
         own, sides: the colours.
-        seen: what the segmentation says: the distance outside the outline, and the probability of a person.
+        seen: what the segmentation says: the distance outside the outline, the probability of a person, and from 0 to 1 where
+            it is not certain inside.
         side: shorter side of the picture, px.
 
     Returns:
         The person's share, how much it is to be believed, and the share of something that is neither; 0 to 1, [n].
     """
     found = [
-        _mixture(own[:, piece], sides.of(piece), (seen[0][piece], seen[1][piece]), side)
+        _mixture(own[:, piece], sides.of(piece), (seen[0][piece], seen[1][piece], seen[2][piece]), side)
         for piece in pieces(own.shape[1])
     ]
     share, belief, odd = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -97,15 +100,15 @@ def mixture(
 
 
 def _mixture(
-    own: FloatArray, sides: SideColours, seen: tuple[FloatArray, FloatArray], side: int
+    own: FloatArray, sides: SideColours, seen: tuple[FloatArray, FloatArray, FloatArray], side: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """`mixture` of a piece."""
     front, behind, hair = sides.person, sides.wall, sides.hair
-    apart, (outwards, probability) = own - behind.mean, seen
+    apart, (outwards, probability, unsure) = own - behind.mean, seen
     share, belief, misfit = project(apart, front.mean - behind.mean, front.variance, behind.variance)
     if hair is not None:
         other = project(apart, hair[0][:, None] - behind.mean, np.float32(hair[1]), behind.variance)
-        better = (other[2] < misfit) & (outwards > 0)
+        better = (other[2] < misfit) & ((outwards > 0) | (unsure > 0))
         share, belief, misfit = (
             np.where(better, theirs, ours) for theirs, ours in zip(other, (share, belief, misfit), strict=True)
         )

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.bystander import find_skin
-from stages.face.rig.matting.colour_mixture import NOISE, HairColour, project
-from stages.face.rig.matting.fill import spread_colours
+from stages.face.rig.matting.colour_mixture import BRIGHTER, NOISE, HairColour, project
+from stages.face.rig.matting.fill import spread, spread_colours
 from stages.face.rig.matting.person_regions import PersonRegions
 
 Mask = npt.NDArray[np.bool_]
@@ -56,7 +56,20 @@ def open_gaps(
     if not gaps.any() or gaps.mean() > _LARGE:
         return regions
     person = np.where(gaps, 0, regions.person).astype(np.uint8)
-    return PersonRegions.of(person, regions.probability, regions.certain, regions.repaired, regions.touched)
+    unsure = regions.unsure & person
+    return PersonRegions.of(person, unsure, regions.probability, regions.certain, regions.repaired, regions.touched)
+
+
+def doubt_brighter_walls(regions: PersonRegions, picture: FloatArray, hair: HairColour) -> PersonRegions:
+    """Leave unsure only what lies beside a wall that is brighter than the hair: elsewhere colours tell hair from no gap."""
+    if not regions.unsure.any():
+        return regions
+    wall = spread(picture, regions.background)
+    brighter = (wall - hair[0]).mean(axis=-1) > BRIGHTER[0]
+    unsure = (regions.unsure & brighter).astype(np.uint8)
+    return PersonRegions.of(
+        regions.person, unsure, regions.probability, regions.certain, regions.repaired, regions.touched
+    )
 
 
 def _face_and_neck(picture: FloatArray, landmarks: FloatArray, forehead: FloatArray) -> Mask:

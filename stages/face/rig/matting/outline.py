@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.colour_mixture import NOISE, SideColours, mixture, outside_share, step
+from stages.face.rig.matting.colour_mixture import BRIGHTER, NOISE, SideColours, mixture, outside_share, project, step
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
 
@@ -35,6 +35,10 @@ _SHADED, _GAP = (0.002, 0.008), (0.1, 0.6)
 #: How much deeper gaps are believed between strands of hair, of the shorter side, and the squared distance from the hair's
 #: colour, in its variance, between which the person ends to be hair.
 _DEEPER, _HAIR = 0.006, (2.0, 6.0)
+#: Distance from mixtures of the hair and a brighter wall, in variances, between which a colour ends to be one.
+_BETWEEN = 4.0, 12.0
+#: Distance from what is unsure below which a pixel is, px of the small picture.
+_ONE = 0.5
 #: Width of single specks that are noise of the background; of the shorter side.
 _SPECK = 0.006
 #: Alpha below this becomes 0, and above 255 less this becomes 255.
@@ -44,22 +48,27 @@ _RADIUS, _STRICT = 3, 30.0
 
 
 def find_outline(
-    pixels: DoubtfulPixels, small: SideColours, own: SideColours, landmarks: FloatArray
+    pixels: DoubtfulPixels,
+    small: SideColours,
+    own: SideColours,
+    inside: tuple[FloatArray, FloatArray],
+    landmarks: FloatArray,
 ) -> tuple[Picture, Picture]:
     """The person's alpha, uint8 [height, width], and the same without dark things that have no colour of the person or the hair.
 
     Args:
         pixels: of the portrait.
         small, own: colours at all pixels of the small picture, and at the doubtful pixels of the portrait.
+        inside: how far inside the outline these pixels are, and where that is unsure (`deepness`).
         landmarks: [478, 3] px.
     """
-    regions = pixels.regions
+    regions, (inwards, unsure) = pixels.regions, inside
     coarse = _coarse(pixels, small)
     outwards = pixels.at(regions.outwards) * np.float32(pixels.side / min(regions.person.shape))
     share, belief, odd = mixture(
         pixels.own,
         own,
-        (outwards, pixels.at(regions.probability)),
+        (outwards, pixels.at(regions.probability), unsure),
         pixels.side,
     )
     guide = pixels.at(coarse)
@@ -75,7 +84,6 @@ def find_outline(
     if odd.any():
         alpha = np.maximum(alpha, step(pixels.opened(odd, _THIN), *_GAP))
     # The farther inside, the less a colour like the background's is believed to be the background.
-    inwards = pixels.at(regions.inwards) / min(regions.person.shape)
     hairy = among_hair(own)
     shaded = step(inwards, *_SHADED) * (1 - hairy)
     alpha += shaded * (np.maximum(step(alpha, *_GAP), alpha) - alpha)
@@ -104,13 +112,32 @@ def _coarse(pixels: DoubtfulPixels, sides: SideColours) -> FloatArray:
     share, belief, _ = mixture(
         flat,
         sides,
-        (regions.outwards.ravel(), regions.probability.ravel()),
+        (regions.outwards.ravel(), regions.probability.ravel(), regions.unsure.ravel().astype(np.float32)),
         min(regions.person.shape),
     )
     shape = regions.person.shape
     alpha = regions.likely + belief.reshape(shape) * (share.reshape(shape) - regions.likely)
     alpha = np.where(regions.doubtful, alpha, regions.sure).astype(np.float32)
     return _guided(pixels.small, alpha)
+
+
+def deepness(pixels: DoubtfulPixels, own: SideColours) -> tuple[FloatArray, FloatArray]:
+    """How far inside the outline each doubtful pixel is, of the shorter side, and where the segmentation is unsure, 0 or 1, [n].
+
+    Where it may be a brighter wall between hair, only as far as the segmentation is certain; else from its outline on.
+    """
+    regions, wall, hair = pixels.regions, own.wall, own.hair
+    inwards, deep = pixels.at(np.dstack([regions.inwards, regions.deep]))
+    farther = inwards - deep
+    where = np.flatnonzero(farther > 0)
+    if hair is not None and len(where):
+        colour, mean = hair[0][:, None], wall.mean[:, where]
+        _, belief, misfit = project(
+            pixels.own[:, where] - mean, colour - mean, np.float32(hair[1]), wall.variance[where]
+        )
+        gap = belief * step((mean - colour).mean(axis=0), *BRIGHTER) * (1 - step(misfit, *_BETWEEN))
+        inwards[where] -= gap * farther[where]
+    return inwards / np.float32(min(regions.person.shape)), ((farther > 0) & (deep < _ONE)).astype(np.float32)
 
 
 def among_hair(sides: SideColours) -> FloatArray:

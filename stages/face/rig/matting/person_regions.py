@@ -14,6 +14,7 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.matting.bystander import find_others
 from stages.face.rig.matting.fill import spread_colours
 from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.morphology import disc, opened
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
@@ -28,8 +29,8 @@ _SURE = 0.9
 #: Probability up to which the background's colours are learned, and the squared distance from them, in their variance, up to
 #: which an unsure part is background, too.
 _UNLIKELY, _ALIKE = 0.1, 9.0
-#: An unsure part of more than this fraction of the picture has at least this mean probability, or is none of the person.
-_LARGE, _WEAK = 0.02, 0.7
+#: Mean probability that an unsure part has at least, or it is none of the person: from and up to this fraction of the picture.
+_LARGE, _WEAK = (0.02, 0.06), (0.7, 0.85)
 #: Variance that every colour has at least, squared levels of three channels.
 _NOISE = 20.0
 #: Holes in the mask up to this fraction of the picture are its mistakes; so are larger ones that it is not sure of.
@@ -39,6 +40,12 @@ _CROWN = 0.12
 #: Half the width and height of the place of an ear, in widths and heights of the face; how far its brightness may be from that
 #: of the cheeks, and its colour, 8-bit levels.
 _EAR, _EAR_LIGHT, _SKIN = (0.14, 0.22), 105.0, 8.0
+#: Probability of a person from which the segmentation is certain inside its outline, too.
+_CLEAR = 0.95
+#: Half the width of the soft edge that its outline has everywhere, of the shorter side.
+_SOFT = 0.009
+#: How far inside the outline what is unsure may be the background, of the shorter side: beyond, it is cloth with a pattern.
+_SEEN_THROUGH = 0.06
 #: Sigma of the blur of the distance from the outline, px.
 _STEPS = 1.0
 #: Fraction of the face's area from which a repair of the mask is worth a warning.
@@ -55,6 +62,9 @@ class PersonRegions:
     Attributes:
         person: 1 where the person is likely, holes closed, in one piece with the face; uint8.
         inwards, outwards: distance to the outline inside and outside of it, px.
+        unsure: 1 inside the outline where the segmentation is not certain, from the outline on: the background may be seen
+            between locks or beside the neck; uint8.
+        deep: distance inside the outline to what is unsure, too, px.
         certain: 1 where the face is; uint8.
         sure, background: where there is no doubt; 0 or 1.
         probability: of a person, as the segmentation gave it.
@@ -65,6 +75,8 @@ class PersonRegions:
     person: Picture
     inwards: FloatArray
     outwards: FloatArray
+    unsure: Picture
+    deep: FloatArray
     certain: Picture
     sure: FloatArray
     background: FloatArray
@@ -74,7 +86,13 @@ class PersonRegions:
 
     @classmethod
     def of(
-        cls, person: Picture, probability: FloatArray, certain: Picture, repaired: bool, touched: bool
+        cls,
+        person: Picture,
+        unsure: Picture,
+        probability: FloatArray,
+        certain: Picture,
+        repaired: bool,
+        touched: bool,
     ) -> PersonRegions:
         """Divide by the outline of `person`; where `certain` is 1, there is no doubt."""
         side = min(person.shape)
@@ -83,7 +101,9 @@ class PersonRegions:
         # Softened: the picture is several times as large, and would show the steps of these pixels.
         distance = blur(np.where(person > 0, 0.5 - inside, outside - 0.5).astype(np.float32), _STEPS)
         outwards, inwards = np.maximum(distance, 0), np.maximum(-distance, 0)
-        sure = (inwards > _INWARDS * side) | (certain > 0)
+        deep = cv2.distanceTransform(person & ~unsure, cv2.DIST_L2, cv2.DIST_MASK_5) - 0.5
+        deep = np.minimum(inwards, np.maximum(blur(deep.astype(np.float32), _STEPS), 0))
+        sure = (deep > _INWARDS * side) | (certain > 0)
         background = outwards > _OUTWARDS * side
         if not background.any():
             background = (outwards > 0) & (outwards >= 0.6 * outwards.max())
@@ -91,6 +111,8 @@ class PersonRegions:
             person,
             inwards,
             outwards,
+            unsure,
+            deep,
             certain,
             sure.astype(np.float32),
             background.astype(np.float32),
@@ -139,7 +161,19 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     person = person | mended
     sure_face = np.asarray(cv2.erode(face, np.ones((5, 5), np.uint8)), np.uint8)
     touched = _contact(person, others, landmarks) > _TOUCHED
-    return PersonRegions.of(person, probability, sure_face, repaired > _REPAIRED * int(face.sum()), touched)
+    unsure = _unsure(person, probability, skull | ears | mended)
+    return PersonRegions.of(person, unsure, probability, sure_face, repaired > _REPAIRED * int(face.sum()), touched)
+
+
+def _unsure(person: Picture, probability: FloatArray, known: Picture) -> Picture:
+    """Where the segmentation is not certain, from the outline inwards, 0 or 1; what is `known` to be the person is left out."""
+    side = min(person.shape)
+    inwards = cv2.distanceTransform(person, cv2.DIST_L2, cv2.DIST_MASK_5)
+    unsure = (probability < _CLEAR) & (known == 0) & (inwards > 0) & (inwards < _SEEN_THROUGH * side)
+    unsure = opened(unsure, _SOFT * side)
+    _, labels = cv2.connectedComponents(unsure, connectivity=4)
+    beside = cv2.dilate(1 - person, np.ones((3, 3), np.uint8)) > 0
+    return np.asarray(np.isin(labels, np.unique(labels[beside & (unsure > 0)])) & (unsure > 0), np.uint8)
 
 
 def _contact(person: Picture, others: Mask, landmarks: FloatArray) -> float:
@@ -190,8 +224,9 @@ def _without_background(likely: Picture, probability: FloatArray, face: Picture,
     """Leave out wide parts of which the segmentation is not sure, if they look like the background or are large."""
     side = min(likely.shape)
     radius = max(1, round(_INWARDS * side))
+    kernel = disc(radius)
+    likely = _without_weak_parts(likely, probability, face, radius)
     sure = _piece_with(face, (probability > _SURE) & (likely > 0))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     unsure = np.asarray((likely > 0) & (cv2.dilate(sure, kernel) == 0), np.uint8)
     known = ((cv2.dilate(likely, kernel) == 0) & (probability < _UNLIKELY)).astype(np.float32)
     if not unsure.any() or not known.any():
@@ -202,11 +237,26 @@ def _without_background(likely: Picture, probability: FloatArray, face: Picture,
     alike = np.zeros_like(likely)
     for number in range(1, count):
         here = labels == number
-        weak = here.sum() > _LARGE * here.size and float(probability[here].mean()) < _WEAK
-        if weak or float(np.median(apart[here])) < _ALIKE:
+        if float(np.median(apart[here])) < _ALIKE:
             alike[here] = 1
     # What is left of their edges, up to the sure part, goes with them.
     return _piece_with(face, (likely > 0) & (cv2.dilate(alike, kernel) == 0) | (sure > 0))
+
+
+def _without_weak_parts(likely: Picture, probability: FloatArray, face: Picture, radius: int) -> Picture:
+    """Leave out large parts with a low probability in the mean; a narrow bridge to the head does not make them sure."""
+    kernel = disc(radius)
+    sure = _piece_with(face, opened((probability > _SURE) | (face > 0), radius))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        np.asarray((likely > 0) & (cv2.dilate(sure, kernel) == 0), np.uint8)
+    )
+    total = np.bincount(labels.ravel(), probability.ravel(), minlength=count)
+    area = stats[:, cv2.CC_STAT_AREA]
+    large = area / likely.size
+    weak = (large > _LARGE[0]) & (total / np.maximum(area, 1) < np.interp(large, _LARGE, _WEAK))
+    weak[0] = False
+    left = np.asarray(weak[labels], np.uint8)
+    return _piece_with(face, (likely > 0) & (cv2.dilate(left, kernel) == 0) | (sure > 0))
 
 
 def _holes(person: Picture, probability: FloatArray, face: Picture) -> Picture:

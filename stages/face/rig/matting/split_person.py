@@ -14,10 +14,10 @@ from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColo
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
-from stages.face.rig.matting.hair_gaps import open_gaps
+from stages.face.rig.matting.hair_gaps import doubt_brighter_walls, open_gaps
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, Picture
-from stages.face.rig.matting.outline import find_outline
+from stages.face.rig.matting.outline import deepness, find_outline
 from stages.face.rig.matting.person_regions import PersonRegions, find_regions
 from stages.face.rig.matting.plate import fill_behind
 
@@ -48,6 +48,7 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
         return Matte.empty()
     hair = _hair(small, regions, points)
     if hair is not None:
+        regions = doubt_brighter_walls(regions, small, hair)
         regions = open_gaps(regions, small, points, hair, forehead_colour(portrait, landmarks))
     return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, hair))
 
@@ -60,8 +61,9 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     front = spread_colours(small, regions.sure)
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
-    alpha, clean = find_outline(pixels, everywhere, own, landmarks)
-    cut = clean_cut(clean, pixels, own, forehead_colour(pixels.portrait, landmarks))
+    inside = deepness(pixels, own)
+    alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
+    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks))
     return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched)
 
 
