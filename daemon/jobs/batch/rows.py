@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,8 @@ ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_ba
 #: Columns of a report: the number of the row, and the id of the batch's job.
 _ROW_NUMBER, _BATCH = REPORT_COLUMNS[0], REPORT_COLUMNS[-1]
 _MAKE_JOBS: Final = frozenset(kind.name for kind in KINDS.values() if kind.makes_jobs)
+#: Columns that a sentence names.
+SHOWN: Final = 20
 _FILE_NAMES: Final = TypeAdapter(FileName)
 
 
@@ -160,7 +162,7 @@ class BatchRows:
             did = f" Did you mean `{{{{{meant[0]}}}}}`?" if meant else ""
             what = f"The template names a column “{one.column}” (in `{_key(one.path)}`), which {self.table.name} does not have"
             if one.default is None:
-                there = ", ".join(f"“{column}”" for column in self.table.columns[:20] if column)
+                there = _listed([column for column in self.table.columns if column])
                 raise JobError("rows-column-unknown", f"{what}.", f"Its columns are {there}.{did}")
             warnings.append(f"{what}, so that each row has the default “{one.default}”.{did}")
         used = {one.column for one in self._placeholders}
@@ -168,9 +170,8 @@ class BatchRows:
             column for column in self.table.columns if column and column not in used and column not in REPORT_COLUMNS
         ]
         if unused:
-            names = ", ".join(f"“{column}”" for column in unused[:20])
             which = "does not use the column" if len(unused) == 1 else "uses none of the columns"
-            warnings.append(f"The template {which} {names} of {self.table.name}.")
+            warnings.append(f"The template {which} {_listed(unused)} of {self.table.name}.")
         return warnings
 
     def _check_keys(self) -> None:
@@ -315,6 +316,12 @@ def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, 
         with contextlib.suppress(ValidationError):
             beside = os.path.dirname(inherited[key]) if key in inherited else folder
             yield NamedFile(os.path.join(beside, _file_name(value)), key)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Return the names of columns for a sentence; of many the first ones, and how many more there are."""
+    names = ", ".join(f"“{column}”" for column in columns[:SHOWN])
+    return f"{names} and {len(columns) - SHOWN} more" if len(columns) > SHOWN else names
 
 
 @functools.lru_cache(maxsize=10_000)
