@@ -32,7 +32,7 @@ from daemon.jobs.yaml_positions import DocumentError
 #: Keys that a row may give.
 ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
 #: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
-NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "notify", "stream"})
+NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "stream"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
 #: Columns of a report: the number of the row, and the id of the batch's job.
@@ -106,8 +106,10 @@ class ResolvedRow:
     manifest: Manifest
 
     def render_key(self) -> str:
-        """Return a digest that two rows share which are rendered to the same result."""
+        """Return a digest that two rows share which are rendered to the same result, and of which one job is enough."""
         values = {key: value for key, value in self.values.items() if key not in NOT_RENDERED}
+        if self.manifest.notify is not None:  # its receiver is told of each row, which only the end of a job does
+            values["row"] = self.row.number
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     def order(self) -> tuple[str, ...]:

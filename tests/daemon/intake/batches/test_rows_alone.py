@@ -61,11 +61,13 @@ def reported(room: Room) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("has_subfolders", [True, False])
-def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(tmp_path: Path, has_subfolders: bool) -> None:
+def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(
+    tmp_path: Path, has_subfolders: bool
+) -> None:
     room = Room(tmp_path, subfolders=has_subfolders)
     room.look()
     with_jobs(room)
-    # Given a file that is called like one row, in a folder that is called like its batch, which a door makes where it is not there
+    # Given a file that is called like one row, in a folder called like its batch, which a door makes
     put_request_file(room.inbox, "talk/n3", "hold")
     assert stat.S_IMODE((room.inbox / "talk").stat().st_mode) & stat.S_IRWXG == stat.S_IRWXG
     look(room)
