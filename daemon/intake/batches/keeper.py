@@ -167,13 +167,13 @@ class BatchKeeper(Subscriber):
             outcome = batch.outcomes.get(number)
             if outcome is None or outcome.state == "done" or only not in ("", outcome.job):
                 continue
+            batch.outcomes.note(number, None)  # first: what a crash takes is found again in the job's record
             if number not in rows.twin_numbers and outcome.job:
                 try:
                     await run(outcome.job)
                 except AvatarError as exc:  # it was refused when it was made, or is gone
+                    batch.outcomes.note(number, outcome)
                     log.info("row not started again", job_id=outcome.job, why=exc.message)
-                    continue
-            batch.outcomes.note(number, None)
         batch.changed = True
 
     # -- carrying on ---------------------------------------------------------------------------------------------

@@ -101,6 +101,36 @@ def test_a_row_that_is_started_again_alone_is_told_of_by_its_batch(room: Room) -
     assert reported(room) == {f"n{number}": "done" if number == 3 else "cancelled" for number in range(ROWS)}
 
 
+class Crash(BaseException):
+    """The daemon dies."""
+
+
+def test_a_crash_while_a_row_is_started_again_loses_no_end_of_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a daemon that dies when the row waits again, before it could note more
+    batch = with_jobs(room)
+    ask(room, "cancel", batch.id)
+    move = room.service.state_machine.durable.move
+
+    async def then_die(job: Job, directory: Path, **keys: bool) -> Path:
+        place = await move(job, directory, **keys)
+        if job.facts.row is not None:
+            raise Crash
+        return place
+
+    monkeypatch.setattr(room.service.state_machine.durable, "move", then_die)
+    with pytest.raises(Crash):
+        ask(room, "retry", row_id(batch.id, 4))
+    # When another one carries the batch on / Then it waits for that row
+    other = Room(room.inbox.parent)
+
+    async def start() -> None:
+        await other.service.batches.resume()
+        await carry_on(other)
+
+    asyncio.run(start())
+    assert (state(other, "talk"), other.status("talk")["batch"]["left"]) == ("running", 1)
+
+
 def test_a_row_with_equal_ones_takes_them_along(room: Room) -> None:
     batch = begun(room, template='{kind: info, image: p.png, output: "{{name}}"}', more="")
     asyncio.run(carry_on(room))
