@@ -36,7 +36,7 @@ def test_the_job_of_equal_rows_has_the_highest_of_their_priorities(
 def test_rows_of_whose_end_somebody_is_told_have_jobs_of_their_own(tmp_path: Path) -> None:
     # Given rows that are equal, of which two name a receiver, who hears of ends of jobs only
     room = Room(tmp_path)
-    room.settings.hooks.callbacks["studio.example.com"] = Callback()  # type: ignore[call-arg]
+    room.settings.hooks.callbacks["studio.example.com"] = Callback()
     room.look()
     table = f"name,told\nn0,{RECEIVER}/0\nn1,\nn2,{RECEIVER}/0\nn3,\n"
     template = '{kind: info, image: p.png, output: "{{name}}", notify: "{{told|}}"}'
