@@ -6,6 +6,7 @@ import asyncio
 import csv
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from daemon.errors import AvatarError, JobError
 from daemon.jobs.record import Job, row_id
 from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
 from tests.support.daemon.inbox_requests import look, state
-from tests.support.daemon.intake import Room
+from tests.support.daemon.intake import SETTLE_S, Room
 
 
 async def carry_on(room: Room) -> None:
@@ -150,3 +151,23 @@ def test_a_row_of_a_batch_that_would_stop_it_again_is_refused(room: Room) -> Non
     assert refused.value.code == "rows-together"
     assert "talk.retry into the inbox" in refused.value.hint
     assert state(room, "talk/n4") == "cancelled"
+
+
+def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> None:
+    # Given a batch that runs, and its report as it is then
+    batch = with_jobs(room)
+    end_next(room, "failed")
+    table = (room.outbox / "talk.report.csv").read_bytes()
+
+    def handed_in() -> dict[str, Any]:
+        room.put("talk.report.csv", table)
+        jobs = [job for _ in range(6) for job in room.look(SETTLE_S)]
+        assert [job.name for job in jobs] == ["talk-v2"]
+        return room.status("talk-v2")
+
+    # When that is put into the inbox / Then it is refused until the batch has ended
+    refused = handed_in()
+    assert (refused["state"], refused["error"]["code"]) == ("failed", "batch-running")
+    assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
+    ask(room, "cancel", batch.id)
+    assert handed_in()["state"] == "queued"
