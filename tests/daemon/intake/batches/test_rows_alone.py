@@ -171,3 +171,16 @@ def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> N
     assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
     ask(room, "cancel", batch.id)
     assert handed_in()["state"] == "queued"
+
+
+def test_a_request_that_came_before_its_row_is_heard_when_the_row_is_made(room: Room) -> None:
+    # Given a request for a row, whose job is not made yet
+    room.put("talk/n3.hold", "")
+    begun(room)
+    look(room)
+    heard = room.service._wake.notifications
+    # When that is made / Then the inbox is looked at again, and the row is held
+    asyncio.run(carry_on(room))
+    assert room.service._wake.notifications > heard
+    look(room)
+    assert state(room, "talk/n3") == "held"
