@@ -14,11 +14,13 @@ import structlog
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import MachineError, from_exception
+from daemon.events import Subscriber
 from daemon.folders import inbox_access_error
 from daemon.intake.admission import Admission
 from daemon.intake.drop import Drop
 from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
+from daemon.jobs.record import Job
 from daemon.outbox.status_file import describe_intake_pause
 from daemon.queue.pauses import Pauses
 from daemon.queue.state_machine import StateMachine
@@ -45,7 +47,7 @@ def debounce_s(scan_s: float) -> float:
     return min(DEBOUNCE_S, max(LEAST_DEBOUNCE_S, DEBOUNCE_SCANS * scan_s))
 
 
-class Loops:
+class Loops(Subscriber):
     """Runs the daemon's periodic tasks.
 
     Args:
@@ -77,6 +79,11 @@ class Loops:
         self._watching: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
         self._unwatched: Unwatched | None = None
+
+    def job_accepted(self, job: Job) -> None:
+        """Look at the inbox when rows have become jobs, which they do between its scans: a request may wait for one."""
+        if job.facts.row is not None and self._admission.inbox.requests:
+            self._wake.notify()
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
         """Start inotify on the inbox; wait at most `WATCH_START_S`, because a slow file server must not delay the start."""
@@ -142,8 +149,15 @@ class Loops:
         until = asyncio.get_running_loop().time() + 2 * REQUESTS_START_S
         try:
             await asyncio.wait_for(self._disk.run(self._admission.look), REQUESTS_START_S)
+            failures = 0
             while asyncio.get_running_loop().time() < until:
-                await self.inbox_requests.answer_all()
+                try:
+                    await self.inbox_requests.answer_all()
+                except MachineError:  # of one request; the next turn begins with the one behind it
+                    failures += 1
+                    if failures > len(self._admission.inbox.requests):
+                        raise
+                    continue
                 if not self.inbox_requests.unfinished:
                     return
             log.warning("request files are left to the first scan of the inbox", limit_s=REQUESTS_START_S)

@@ -159,6 +159,7 @@ class Service:
             self.status,
             self.returner,
             self.batches,
+            self.loops,
             self.metrics,
             LogWriter(),
             self.state,

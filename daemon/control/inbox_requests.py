@@ -1,8 +1,8 @@
 """Request files for users without a shell: `hello.cancel`, `hello.hold`, `hello.release`, `hello.retry`.
 
 A request file acts on the job whose result is called `hello` and that came from the same folder of the inbox; `hello.cancel`
-beside a `hello.yaml` that is still in the inbox cancels that manifest. Unmatched requests wait `companion_wait_s`, because a
-synchronised folder receives files in any order.
+beside a `hello.yaml` that is still in the inbox cancels that manifest. One row of a batch is meant by the path of its result:
+`welcome/welcome-7.hold`. Unmatched requests wait `companion_wait_s`, because a synchronised folder receives files in any order.
 A successful request shows in the job's status; a refused one is answered by a text file in the outbox.
 """
 
@@ -21,7 +21,7 @@ from daemon.intake.admission import Admission
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.inbox_names import REQUEST_ENDINGS
 from daemon.jobs.untrusted import printable
-from daemon.outbox.names import clean_stem, without_ending
+from daemon.outbox.names import clean_path, clean_stem, without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.stored_status import owner_of
 from daemon.system import fs
@@ -194,7 +194,7 @@ class InboxRequests:
             "job-unknown",
             f"{os.path.basename(name)}: there is no job whose result is called {stem}, and none came within {patience:.0f} s.",
             "The names of the results are those of the .json files in the outbox. Put the request file into the folder that the "
-            "manifest was in.",
+            "manifest was in; for one row of a batch, into a folder there that is called like the batch.",
         )
 
     def _refuse_for_one_of_several(self, request: str, stem: str, op: str, coming: list[str]) -> None:
@@ -222,8 +222,26 @@ class InboxRequests:
         return f"{user_name(look.uid)} (shared folder)" if look else "shared folder"
 
     def _job(self, request: str, stem: str) -> str | None:
-        """Return the id of the job that a request file means. Without folders in the outbox, it may lie in any folder. Capitals
-        count only where two results differ in nothing else.
+        """Return the id of the job that a request file means. Capitals count only where two results differ in nothing else."""
+        return self._job_from_folder(request, stem) or self._row(request, stem)
+
+    def _row(self, request: str, stem: str) -> str | None:
+        """Return the id of the job of a row whose result is called as the request file, folders included: it came from the
+        folder of its batch, and its result lies in one that is called like the batch.
+        """
+        place = clean_path(request, stem)
+        if "/" not in place:
+            return None
+        for known in dict.fromkeys((place, *self._outbox.alike(place))):
+            status = self._outbox.read_status(known)
+            job = owner_of(status)
+            if status is not None and job is not None and status.get("row"):
+                return job
+        return None
+
+    def _job_from_folder(self, request: str, stem: str) -> str | None:
+        """Return the id of the job that came from the folder of a request file. Without folders in the outbox, it may have come
+        from any.
         """
         if not self._outbox.has_subfolders():
             wanted = self._outbox.name_for(request, stem)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.control.batch_retries import BatchRetries
 from daemon.errors import JobError, UnavailableError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Admission
@@ -48,6 +49,7 @@ class Operations:
     ) -> None:
         self._state_machine = state_machine
         self._batches = batches
+        self._retries = BatchRetries(state_machine, admission.outbox, batches, self.run_request)
         self._disk = disk
         self._admission = admission
         self._outbox = admission.outbox
@@ -217,7 +219,7 @@ class Operations:
     async def _retry(self, request: Request) -> str:
         job, directory = await self._find(_job_id(request))
         if job.facts.batch is not None and job.state in FINISHED:
-            return await self._retry_rows(job, directory, request)
+            return await self._retries.all_rows(job, directory, request, _by(request))
         if job.state not in ("failed", "cancelled"):
             if self._batches.running(job.id) is not None:
                 raise self._still_runs(job)
@@ -233,6 +235,8 @@ class Operations:
                 "there to start again.",
                 next_step(job, self._outbox.root),
             )
+        if (batch := self._retries.ended_batch(job)) is not None:
+            return await self._retries.one_row(job, *batch, request, _by(request))
         before = job.name
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
@@ -260,20 +264,6 @@ class Operations:
             f"{batch.name} is running: its failed rows can be started again when all of its rows have ended{still}.",
             f"To let them go on, {put_request(batch, 'release')}, or cancel them." if still else why_no_retry(batch),
         )
-
-    async def _retry_rows(self, batch: Job, directory: Path, request: Request) -> str:
-        """Start the rows of a batch again that failed or were cancelled, and with them the batch."""
-        counts = batch.facts.batch
-        assert counts is not None
-        if not counts.failed and not counts.cancelled:
-            raise JobError("job-not-failed", f"All rows of {batch.name} are done.", "Nothing is to be started again.")
-        if batch.state != "done":  # its name is free meanwhile
-            batch.name = self._outbox.reserve_name(batch.name, batch.id, status_of(batch))
-        again = counts.failed + counts.cancelled
-        batch.note("retry", by=_by(request))
-        counts.stopped, batch.warnings = "", []
-        await self._batches.begin_again(batch, directory, lambda job_id: self.run_request({**request, "job": job_id}))
-        return f"{batch.name}: {again} of its rows start again."
 
     def _waits(self, job_id: str) -> bool:
         """Return whether a job is no job yet: its manifest waits in the inbox."""

@@ -1,10 +1,13 @@
-"""Asks the daemon for something by a request in the spool, and waits for its answer."""
+"""Asks the daemon for something by a request in the spool, and waits for its answer; or by an empty file in the inbox."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import stat
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from daemon.control.spool_requests import send_request
@@ -48,3 +51,21 @@ def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **d
             "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
         )
     return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+
+
+def put_request_file(inbox: Path, name: str, op: str) -> None:
+    """Ask by an empty file in the inbox, as people without a shell do; its answer shows in the job's status.
+
+    Args:
+        name: of the job's result, below the outbox.
+
+    Raises:
+        OSError: the inbox refuses it.
+    """
+    path = inbox / f"{name}.{op}"
+    if not path.parent.exists():  # the result of a row lies in a folder that is called like its batch
+        path.parent.mkdir(exist_ok=True)
+        # The daemon, of the same group, takes the file away when it has done what was asked.
+        path.parent.chmod(stat.S_IMODE(path.parent.stat().st_mode) | stat.S_IRWXG)
+    with contextlib.suppress(FileExistsError):
+        path.touch(mode=0o640, exist_ok=False)

@@ -128,11 +128,17 @@ class Completeness:
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
         names = {name: printable(os.path.basename(name)) for name in unready}
-        notes = [f"{names[name]} is there, but it changes, or a program has it open for writing." for name in moving]
+        notes = [f"{names[name]} is there, but {self._moving(name)}." for name in moving]
         notes += [hint for one in lacking if one.name not in moving and (hint := one.hint(drop.name))]
         since = self.wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, contents.files))
+
+    def _moving(self, name: str) -> str:
+        """Return why a file that is there is not taken yet."""
+        look = self._inbox().last_look(name)
+        is_empty = look is not None and look.size == 0
+        return "it is empty (0 bytes)" if is_empty else "it changes, or a program has it open for writing"
 
     def _is_moving(self, named: NamedFile) -> bool:
         name = self._inbox().spelled(*named).name

@@ -49,7 +49,10 @@ def inbox_folder(job: Job) -> str:
 
 def put_request(job: Job, op: str) -> str:
     """Return the request for an operation on a job, for people without a shell, as the end of a sentence."""
-    return f"put an empty file {printable(os.path.basename(job.name))}.{op} into {inbox_folder(job)}"
+    folder, name = os.path.split(printable(job.name))
+    if job.facts.row is not None:
+        return f"put an empty file {name}.{op} into the folder {folder} of the inbox (make it, if it is not there)"
+    return f"put an empty file {name}.{op} into {inbox_folder(job)}"
 
 
 def returned_manifest(root: Path, job: Job) -> str | None:

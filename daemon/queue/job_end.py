@@ -28,8 +28,8 @@ KEPT_FAILED = frozenset(
 
 #: How a job is started again, also by people who have only the folders.
 _AGAIN = (
-    "To start it again, put an empty file into the inbox that is called like its result, such as hello.retry for hello.mp4, or "
-    "use `avatar jobs retry`."
+    "To start it again, put an empty file into the inbox that is called like its result, its folder included, such as "
+    "hello.retry for hello.mp4, or use `avatar jobs retry`."
 )
 #: The error of a cancelled job where nobody is known to have cancelled it.
 CANCELLED = JobError("cancelled", "The job was cancelled.", f"{_AGAIN} Or drop the manifest again.")

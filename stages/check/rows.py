@@ -84,19 +84,22 @@ def check_rows(ctx: Context) -> CheckFacts:
 
 
 class _Line(NamedTuple):
-    """What is kept of a row until all are checked: a checked manifest takes twenty times as much. `values`: as JSON."""
+    """What is kept of a row until all are checked: a checked manifest takes twenty times as much. `values`: as JSON; `priority`:
+    0 where it has that of the batch.
+    """
 
     order: tuple[str, ...]
     row: int
     values: str
     inherited: list[str]
     render_key: str
+    priority: int
 
     @classmethod
     def of(cls, found: ResolvedRow) -> _Line:
         inherited = sorted(found.manifest.inherited)
         values = json.dumps(found.values, ensure_ascii=False)
-        return cls(found.order(), found.row.number, values, inherited, found.render_key())
+        return cls(found.order(), found.row.number, values, inherited, found.render_key(), found.manifest.priority)
 
 
 @dataclass
@@ -204,13 +207,26 @@ def _write_rows(ctx: Context, right: list[_Line]) -> int:
     """Write the manifests of the rows, those of one voice and portrait together; returns how many are equal to another one."""
     first: dict[str, int] = {}
     equal = 0
+    highest = _highest_priorities(ctx, right)
     with artifact(ctx.path(RESOLVED)) as path, path.open("w", encoding="utf-8") as file:
         for one in sorted(right, key=lambda line: (line.order, line.row)):
             line = {"row": one.row, "values": json.loads(one.values)} | (
                 {"inherited": one.inherited} if one.inherited else {}
             )
-            if ctx.manifest.dedupe and (same := first.setdefault(one.render_key, one.row)) != one.row:
-                line["same_as"] = same
-                equal += 1
+            if ctx.manifest.dedupe:
+                if (same := first.setdefault(one.render_key, one.row)) != one.row:
+                    line["same_as"] = same
+                    equal += 1
+                elif (priority := highest[one.render_key]) != (one.priority or ctx.manifest.priority):
+                    line["values"]["priority"] = priority
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return equal
+
+
+def _highest_priorities(ctx: Context, right: Iterable[_Line]) -> dict[str, int]:
+    """Return the highest priority of the rows that one job is made for, by what these share."""
+    highest: dict[str, int] = {}
+    for one in right if ctx.manifest.dedupe else ():
+        priority = one.priority or ctx.manifest.priority
+        highest[one.render_key] = max(priority, highest.get(one.render_key, priority))
+    return highest

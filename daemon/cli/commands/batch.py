@@ -66,7 +66,7 @@ def show_batch(shell: Shell, name: str, as_json: bool) -> None:
     rows = _failed_rows(shell, status)
 
     def text() -> None:
-        click.echo(f"{status['name']}: {status['state']}, {_told(status['batch'])}")
+        click.echo(f"{status['name']}: {status['state']}, {_told({**status, **status.get('batch', {})})}")
         if error := status.get("error"):
             click.echo(f"{error['code']}: {error['message']} {error['hint']}".rstrip())
         for row in rows[:SHOWN]:
@@ -96,17 +96,17 @@ def _status(shell: Shell, name: str) -> dict[str, Any]:
     """Return the status of a batch.
 
     Raises:
-        AvatarError: `job-unknown`; `not-a-batch`: it is another job, or its rows have not been checked.
+        AvatarError: `job-unknown`; `not-a-batch`: it is another job, or its status is another's by now.
     """
     outbox = Outbox(shell.settings.paths.outbox)
     found = None if JOB_ID.fullmatch(name) else outbox.read_status(name)
     if found is None:
         job = find(shell, name)
         found = _status_of(outbox, job.id, job.name)
-    if found is None or "batch" not in found:
+    if found is None or (found.get("kind") != "batch" and "batch" not in found):
         raise RefusedError(
             "not-a-batch",
-            f"{name} is no batch whose rows have become jobs.",
+            f"{name} is no batch of which the outbox has a status.",
             "`avatar batch list` shows the batches; `avatar jobs show` says what this job is.",
         )
     return found
@@ -133,7 +133,7 @@ def _told(counts: dict[str, Any]) -> str:
 
 def _failed_rows(shell: Shell, status: dict[str, Any]) -> list[dict[str, str]]:
     """Return the rows that failed, were cancelled or are wrong, by the batch's report."""
-    report = status["batch"].get("report")
+    report = status.get("batch", {}).get("report")
     if not report:
         return []
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 from collections import Counter
@@ -20,7 +19,7 @@ from daemon.doors.hand_in import hand_in
 from daemon.doors.job_names import check_name, next_name
 from daemon.doors.manifest_files import batch_of, read_jobs
 from daemon.doors.plain_values import plain_manifest
-from daemon.doors.requests import ask
+from daemon.doors.requests import ask, put_request_file
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.history.entry import Entry
@@ -285,16 +284,11 @@ class Client:
         found = job if isinstance(job, Job) else self.get(job)
         status = found.status
         if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
-            return self._put_request(op, status.name)
+            put_request_file(self.paths.inbox, status.name, op)
+            return f"{status.name}.{op} lies in the inbox; the job's status shows what became of it."
         unseen = status.state == "waiting" and status.accepted is None
         where = {"manifest": found.manifest} if unseen and op == "cancel" and found.manifest else {"job": found.id}
         return str(ask(self._spool, self._may_run, op, **where, **data)["message"])
-
-    def _put_request(self, op: str, name: str) -> str:
-        """Ask by an empty file in the inbox, as people without a shell do. Its answer shows in the job's status."""
-        with contextlib.suppress(FileExistsError):
-            (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
-        return f"{name}.{op} lies in the inbox; the job's status shows what became of it."
 
     def _may_run(self) -> bool:
         try:

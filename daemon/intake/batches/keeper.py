@@ -144,35 +144,36 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
 
-    async def begin_again(self, job: Job, place: Path, run: Callable[[str], Awaitable[str]]) -> None:
+    async def begin_again(self, job: Job, place: Path, run: Callable[[str], Awaitable[str]], only: str = "") -> None:
         """Start the rows of a batch that has ended again which failed or were cancelled.
 
         Args:
             place: the folder of the batch.
             run: starts a row's job again, by its id.
+            only: id of the one job that is started again, with the rows that get its result; empty for all.
         """
         self._beginning.add(job.id)  # all its rows have ended until they are started again
         try:
             await self._state_machine.begin_batch(job, place)
-            await self._start_failed_rows(self._batches[job.id], run)
+            await self._start_failed_rows(self._batches[job.id], run, only)
         finally:
             self._beginning.discard(job.id)
             self._wake.notify()
 
-    async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]]) -> None:
+    async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]], only: str) -> None:
         rows = await self._load_rows(batch)
         batch.outcomes_known = True  # it had ended
         for number in list(batch.outcomes):
             outcome = batch.outcomes.get(number)
-            if outcome is None or outcome.state == "done":
+            if outcome is None or outcome.state == "done" or only not in ("", outcome.job):
                 continue
+            batch.outcomes.note(number, None)  # first: what a crash takes is found again in the job's record
             if number not in rows.twin_numbers and outcome.job:
                 try:
                     await run(outcome.job)
                 except AvatarError as exc:  # it was refused when it was made, or is gone
+                    batch.outcomes.note(number, outcome)
                     log.info("row not started again", job_id=outcome.job, why=exc.message)
-                    continue
-            batch.outcomes.note(number, None)
         batch.changed = True
 
     # -- carrying on ---------------------------------------------------------------------------------------------

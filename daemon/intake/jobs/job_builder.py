@@ -128,10 +128,23 @@ class JobBuilder:
                 yield self._records.begin(one, number)
 
     def _complete(self, build: Build, item: Manifest) -> Manifest:
-        """Return the whole manifest of a job, by its base where it names one."""
+        """Return the whole manifest of a job, by its base where it names one.
+
+        Raises:
+            JobError: `batch-running`: it is the report of a batch that makes the rows itself that are left; what
+                `BaseJobs.complete` raises.
+        """
         if item.base is None:
             return item
         build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        if build.completed.is_running:
+            name = build.completed.name
+            raise JobError(
+                "batch-running",
+                f"{name} still runs, so that rows which are not done in its report would be made twice.",
+                f"Put the report into the inbox when {os.path.basename(name)}.json says that the batch has ended, or cancel it "
+                "first.",
+            )
         describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
         if build.claimed.table is not None:  # only a report names a base

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,12 +32,14 @@ from daemon.jobs.yaml_positions import DocumentError
 #: Keys that a row may give.
 ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS})
 #: Keys that do not change what is rendered: rows that differ in nothing else are rendered once.
-NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "notify", "stream"})
+NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "stream"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
 #: Columns of a report: the number of the row, and the id of the batch's job.
 _ROW_NUMBER, _BATCH = REPORT_COLUMNS[0], REPORT_COLUMNS[-1]
 _MAKE_JOBS: Final = frozenset(kind.name for kind in KINDS.values() if kind.makes_jobs)
+#: Columns that a sentence names.
+SHOWN: Final = 20
 _FILE_NAMES: Final = TypeAdapter(FileName)
 
 
@@ -104,8 +106,10 @@ class ResolvedRow:
     manifest: Manifest
 
     def render_key(self) -> str:
-        """Return a digest that two rows share which are rendered to the same result."""
+        """Return a digest that two rows share which are rendered to the same result, and of which one job is enough."""
         values = {key: value for key, value in self.values.items() if key not in NOT_RENDERED}
+        if self.manifest.notify is not None:  # its receiver is told of each row, which only the end of a job does
+            values["row"] = self.row.number
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     def order(self) -> tuple[str, ...]:
@@ -160,7 +164,7 @@ class BatchRows:
             did = f" Did you mean `{{{{{meant[0]}}}}}`?" if meant else ""
             what = f"The template names a column “{one.column}” (in `{_key(one.path)}`), which {self.table.name} does not have"
             if one.default is None:
-                there = ", ".join(f"“{column}”" for column in self.table.columns[:20] if column)
+                there = _listed([column for column in self.table.columns if column])
                 raise JobError("rows-column-unknown", f"{what}.", f"Its columns are {there}.{did}")
             warnings.append(f"{what}, so that each row has the default “{one.default}”.{did}")
         used = {one.column for one in self._placeholders}
@@ -168,9 +172,8 @@ class BatchRows:
             column for column in self.table.columns if column and column not in used and column not in REPORT_COLUMNS
         ]
         if unused:
-            names = ", ".join(f"“{column}”" for column in unused[:20])
             which = "does not use the column" if len(unused) == 1 else "uses none of the columns"
-            warnings.append(f"The template {which} {names} of {self.table.name}.")
+            warnings.append(f"The template {which} {_listed(unused)} of {self.table.name}.")
         return warnings
 
     def _check_keys(self) -> None:
@@ -315,6 +318,12 @@ def named_paths(values: Mapping[str, Any], folder: str, inherited: Mapping[str, 
         with contextlib.suppress(ValidationError):
             beside = os.path.dirname(inherited[key]) if key in inherited else folder
             yield NamedFile(os.path.join(beside, _file_name(value)), key)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Return the names of columns for a sentence; of many the first ones, and how many more there are."""
+    names = ", ".join(f"“{column}”" for column in columns[:SHOWN])
+    return f"{names} and {len(columns) - SHOWN} more" if len(columns) > SHOWN else names
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,7 @@ from daemon.jobs.record import Job, StageRun
 from daemon.jobs.stages import BY_NAME
 from daemon.queue.spool import Spool
 from daemon.telemetry.lane_log import ALIVE_S, LANE_LOG, read_lane_log
-
-#: Begin and end of something, seconds since the epoch.
-Interval = tuple[float, float]
+from daemon.telemetry.timeline.intervals import Interval, without
 
 
 @dataclass(frozen=True)
@@ -106,16 +105,33 @@ def _read_job(past: Past, job: Job) -> Iterator[Span]:
     runs = list(job.runs)
     if job.state == "running" and job.stage:
         runs.append(StageRun(job.stage, BY_NAME[job.stage].lanes[0], job.since, past.ended - job.since, "running"))
-    end = job.accepted
+    end, away = job.accepted, _away(job)
     for run in runs:
         lane = lane_of(run.slot)
         if lane:
-            _ready_for(past, run.stage)[lane].append((end, run.began))
-            past.coming[lane].append((job.accepted, end))
+            _ready_for(past, run.stage)[lane] += without([(end, run.began)], away)[1]
+            past.coming[lane] += without([(job.accepted, end)], away)[1]
         end = run.began + run.seconds
         yield Span(run.slot, run.stage, job.id, job.name, run.began, end, run.result)
     if job.state == "queued" and job.stage and not job.not_before > time.time():
         _ready_for(past, job.stage)[BY_NAME[job.stage].lanes[0]].append((job.since, past.ended))
+
+
+def _away(job: Job) -> list[Interval]:
+    """Return when a job was in no queue: it was held, or it had ended and was not started again yet."""
+    found: list[Interval] = []
+    began: float | None = None
+    for entry in job.history:
+        at, event = entry["at"], entry["event"]
+        if event in ("held", "cancelled"):
+            began = at if began is None else began
+        elif event in ("released", "retry"):
+            if began is None and event == "retry":  # it had failed
+                began = max((run.began + run.seconds for run in job.runs if run.began < at), default=job.accepted)
+            if began is not None:
+                found.append((began, at))
+            began = None
+    return found if began is None else [*found, (began, math.inf)]
 
 
 def _ready_for(past: Past, stage: str) -> dict[str, list[Interval]]:

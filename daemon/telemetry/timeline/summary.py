@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.telemetry.timeline.idle import REASONS, idle_times, merged
+from daemon.telemetry.timeline.idle import REASONS, idle_times
+from daemon.telemetry.timeline.intervals import merged
 from daemon.telemetry.timeline.records import Past
 
 

@@ -248,3 +248,13 @@ def test_a_manifest_that_stays_empty_is_told_of_before_it_is_refused(room: Room)
     room.look(30.0)
     assert room.status("b")["state"] == "failed"
     assert "empty" in room.status("b")["error"]["message"]
+
+
+def test_of_a_file_that_stays_empty_it_is_said_that_it_is_empty(room: Room) -> None:
+    # Given a batch whose table a program has made, and not filled
+    room.put("a.csv", b"")
+    room.put("a.yaml", 'kind: batch\nrows: a.csv\ntemplate: {kind: speech, text: "Hello {{name}}."}\n')
+    for _ in range(9):
+        assert room.look(SETTLE_S) == []
+    # Then nobody looks for a program that writes to it
+    assert room.status("a")["warnings"] == ["a.csv is there, but it is empty (0 bytes)."]

@@ -16,7 +16,7 @@ from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name
-from daemon.doors.requests import ask
+from daemon.doors.requests import ask, put_request_file
 from daemon.doors.submission import HandedIn
 from daemon.errors import RefusedError
 from daemon.history.database import HistoryError
@@ -159,8 +159,7 @@ class Jobs(FoundJobs):
             raise RequestError(
                 "not-allowed", "This server may not change priorities.", "Let it write the spool's requests."
             )
-        with contextlib.suppress(FileExistsError):
-            (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
+        put_request_file(self.paths.inbox, name, op)
         return f"{name} will be seen to; its status shows what became of it."
 
     def may_run(self) -> bool:

@@ -92,6 +92,10 @@ def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(sh
     ]  # fmt: skip
     assert all(row["message"] and row["hint"] for row in found)
     assert not (shared.outbox / "wrong").exists()
+    # Whoever asks how far it is reads the same
+    shown = shared.avatar("batch", "show", "wrong").stdout
+    assert "wrong: failed, no job was made of its rows" in shown
+    assert "wrong.errors.csv" in shown
     # But with `accept_partial` the right rows are made
     assert shared.finished("partial")["batch"]["rows"] == 1
     assert states(shared, "partial") == ["done", "wrong", "wrong", "wrong"]
@@ -106,7 +110,7 @@ def test_a_batch_that_failed_is_not_told_the_rows_of_the_next_one_of_its_name(sh
     rows = [row for row in json.loads(shared.avatar("batch", "list", "--json").stdout) if row["name"] == "twice"]
     assert [(row["state"], row["rows"]) for row in rows] == [("failed", None), ("done", 1)]
     told = shared.avatar("batch", "show", failed["job"], code=1).stderr
-    assert "no batch whose rows have become jobs" in told
+    assert "no batch of which the outbox has a status" in told
 
 
 def test_failed_rows_stop_no_others_and_are_tried_again_by_one_request(shared: Installation) -> None:

@@ -20,14 +20,18 @@ from stages.context import Context
 from tests.support.daemon.intake import Room
 
 ROWS = 9
+TABLE = "name\n" + "".join(f"n{number}\n" for number in range(ROWS))
 
 
 def begun(
-    room: Room, template: str = '{kind: info, image: p.png, output: "{{name}}"}', more: str = "dedupe: false"
+    room: Room,
+    template: str = '{kind: info, image: p.png, output: "{{name}}"}',
+    more: str = "dedupe: false",
+    table: str = TABLE,
 ) -> Job:
     """A batch whose rows are checked."""
     room.put("p.png", b"picture")
-    room.put("talk.csv", "name\n" + "".join(f"n{number}\n" for number in range(ROWS)))
+    room.put("talk.csv", table)
     room.put(
         "talk.yaml",
         f"kind: batch\nrows: talk.csv\ntemplate: {template}\n{more}\n",

@@ -179,6 +179,10 @@ def test_an_unknown_placeholder_is_told_before_any_row_and_a_column_without_use_
     assert "{{first nmae}}" in caught.value.hint
     *defaults, unused = batch(tmp_path, "first name,extra,imag\nAnna,1,\n", template=TEMPLATE).check_columns()
     assert "“extra”, “imag”" in unused
+    # And of many columns it is said how many there are
+    wide = ",".join(("first name", *(f"c{number}" for number in range(25))))
+    (*_, many) = batch(tmp_path, f"{wide}\nAnna\n", template=TEMPLATE).check_columns()
+    assert many.endswith("“c19” and 5 more of people.csv.")
     assert [one.rpartition(".")[2] for one in defaults] == [" Did you mean `{{imag}}`?", ""]
 
 

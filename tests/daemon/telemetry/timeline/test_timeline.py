@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -44,13 +45,20 @@ class Night:
         self.spool, self.number = Spool(root), 0
         self.spool.create()
 
-    def job(self, accepted: float, *runs: tuple[str, str, float, float], result: str = "done") -> None:
+    def job(
+        self,
+        accepted: float,
+        *runs: tuple[str, str, float, float],
+        result: str = "done",
+        history: Sequence[tuple[float, str]] = (),
+    ) -> None:
         """Write the record of a job that has ended. `runs`: stage, slot, begin, end."""
         self.number += 1
         one = Job(
             f"job-20260101T000000Z-{self.number:08x}", f"night/n{self.number} <&>", "n.yaml", state="done",
             stages=KINDS["video"].stages, stage="deliver", accepted=T + accepted,
             runs=[StageRun(stage, slot, T + began, ended - began, result) for stage, slot, began, ended in runs],
+            history=[{"at": T + at, "event": event} for at, event in history],
         )  # fmt: skip
         place = self.spool.resting("done") / one.id
         place.mkdir()
@@ -76,6 +84,29 @@ def night(tmp_path: Path) -> Night:
 
 def reasons(past: Past, slot: str) -> list[tuple[float, float, str]]:
     return [(round(one.began - T, 3), round(one.ended - T, 3), one.why) for one in idle_times(past, slot)]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [(20.0, "held"), (25.0, "held"), (60.0, "released")],
+        [(20.0, "cancelled"), (60.0, "retry")],
+        [(60.0, "retry")],  # it had failed
+    ],
+)
+def test_a_job_that_is_held_or_has_ended_waits_for_no_lane(night: Night, history: list[tuple[float, str]]) -> None:
+    # Given a job that was held after its first stage, or started again long after it had ended
+    night.log((0.0, BEGAN), (90.0, {"event": "ended"}))
+    night.job(10.0, ("check", "cpu-1", 10.0, 20.0), ("tts", "voice", 62.0, 70.0), history=history)
+    # Then nothing was to be done meanwhile
+    assert reasons(night.past(), "voice") == [
+        (0.0, 10.0, NO_WORK),
+        (10.0, 20.0, EARLIER),
+        (20.0, 60.0, NO_WORK),
+        (60.0, 62.0, NEXT_JOB),
+        (70.0, 90.0, NO_WORK),
+        (90.0, 100.0, STOPPED),
+    ]
 
 
 def test_each_time_in_which_nothing_ran_has_its_reason(night: Night) -> None:

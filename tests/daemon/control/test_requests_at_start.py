@@ -1,0 +1,73 @@
+"""Request files that lie in the inbox when the daemon starts, and what keeps it from carrying them out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon import loops
+from daemon.system import fs
+from daemon.system.file_calls import Ops
+from tests.support.daemon.inbox_requests import look, state
+from tests.support.daemon.intake import Room
+
+
+def test_one_that_the_machine_keeps_from_being_carried_out_keeps_no_other_for_later(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given jobs that wait, and cancelled ones, for whose new status the outbox has no room
+    for name in ("a", "b", "c", "d"):
+        room.put(f"{name}.yaml")
+    full = [job.id for job in room.settle() if job.name in ("a", "c")]
+    for name in ("a.cancel", "c.cancel"):
+        room.put(name, "")
+    look(room)
+    for name in ("a.retry", "b.hold", "c.retry", "d.hold"):
+        room.put(name, "")
+
+    class Full(Ops):
+        def write_unseen(self, path: Path, data: bytes) -> None:
+            self._check(path)
+            super().write_unseen(path, data)
+
+        def write(self, path: Path, data: bytes, sync: bool = True, mode: int | None = None) -> None:
+            self._check(path)
+            super().write(path, data, sync, mode)
+
+        def _check(self, path: Path) -> None:
+            if room.outbox in path.parents and any(job in path.name for job in full):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(fs, "OPS", Full())
+    # When another daemon starts / Then the others are held before anything runs, and those that failed are left for later
+    asyncio.run(Room(tmp_path).service.loops.answer_request_files())
+    assert [state(room, name) for name in ("a", "b", "c", "d")] == ["cancelled", "held", "cancelled", "held"]
+    assert sorted(path.name for path in room.inbox.glob("*.*")) == [".avatard", ".claimed", "a.retry", "c.retry"]
+
+
+def test_an_inbox_that_is_listed_slowly_delays_the_start_for_a_bounded_time(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a request, and an inbox that does not answer when the next daemon starts
+    room.put("a.yaml")
+    room.settle()
+    room.put("a.hold", "")
+    monkeypatch.setattr(loops, "REQUESTS_START_S", 0.05)
+    other, answers = Room(tmp_path), threading.Event()
+    listed = other.admission.look
+    monkeypatch.setattr(other.admission, "look", lambda: answers.wait(60) and listed())
+
+    async def start() -> None:
+        # Then that goes on, and the request is not lost: the first scan carries it out
+        await asyncio.wait_for(other.service.loops.answer_request_files(), 20)
+        assert state(other, "a") == "queued"
+        answers.set()
+        await other.service.loops.scan_once()
+
+    asyncio.run(start())
+    assert state(other, "a") == "held"

@@ -1,0 +1,186 @@
+"""One row of a batch can be asked for something as any other job, and its batch tells what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.doors.requests import put_request_file
+from daemon.errors import AvatarError, JobError
+from daemon.jobs.record import Job, row_id
+from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
+from tests.support.daemon.inbox_requests import look, state
+from tests.support.daemon.intake import SETTLE_S, Room
+
+
+async def carry_on(room: Room) -> None:
+    for _ in range(4):
+        await room.service.batches.carry_on()
+
+
+def ask(room: Room, op: str, job: str) -> str:
+    """Ask for something, and carry the batches on."""
+
+    async def asked() -> str:
+        assert room.service.batches.cancel is not None
+        answer = await room.service.batches.cancel({"op": op, "job": job, "by": "anna"})
+        await carry_on(room)
+        return answer
+
+    return asyncio.run(asked())
+
+
+def with_jobs(room: Room, more: str = "dedupe: false") -> Job:
+    job = begun(room, more=more)
+    asyncio.run(carry_on(room))
+    return job
+
+
+def end_next(room: Room, end: str) -> None:
+    """End the row that would start next."""
+
+    async def run() -> None:
+        ticket = room.service.ready_queue.head("info", 2e9)
+        assert ticket is not None
+        taken = await room.service.state_machine.start_attempt(ticket)
+        assert taken is not None
+        error = JobError("image-unreadable", "It is no picture.") if end == "failed" else None
+        await room.service.state_machine.finish(*taken, end, error)  # type: ignore[arg-type]
+        await carry_on(room)
+
+    asyncio.run(run())
+
+
+def reported(room: Room) -> dict[str, str]:
+    with (room.outbox / "talk.report.csv").open(encoding="utf-8-sig", newline="") as file:
+        return {row["name"]: row["_state"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("has_subfolders", [True, False])
+def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(
+    tmp_path: Path, has_subfolders: bool
+) -> None:
+    room = Room(tmp_path, subfolders=has_subfolders)
+    room.look()
+    with_jobs(room)
+    # Given a file that is called like one row, in a folder called like its batch, which a door makes
+    put_request_file(room.inbox, "talk/n3", "hold")
+    assert stat.S_IMODE((room.inbox / "talk").stat().st_mode) & stat.S_IRWXG == stat.S_IRWXG
+    look(room)
+    # Then that row is held and no other, and its status says which file releases it
+    assert [state(room, f"talk/n{number}") for number in (2, 3, 4)] == ["queued", "held", "queued"]
+    said = "put an empty file n3.release into the folder talk of the inbox (make it, if it is not there)"
+    assert said in room.status("talk/n3")["next"]
+    put_request_file(room.inbox, "talk/N3.info.json", "release")
+    look(room)
+    assert state(room, "talk/n3") == "queued"
+    assert list((room.inbox / "talk").iterdir()) == []
+    # And a file beside the manifest of the batch means no row
+    put_request_file(room.inbox, "n3", "hold")
+    look(room)
+    assert state(room, "talk/n3") == "queued"
+
+
+def test_a_row_that_is_started_again_alone_is_told_of_by_its_batch(room: Room) -> None:
+    # Given a batch that was cancelled
+    batch = with_jobs(room)
+    ask(room, "cancel", batch.id)
+    assert state(room, "talk") == "cancelled"
+    # When one of its rows is started again, and is done
+    told = ask(room, "retry", row_id(batch.id, 4))
+    assert told == "talk/n3 starts again, and its batch talk goes on until it has ended."
+    assert (state(room, "talk"), room.status("talk")["batch"]["left"]) == ("running", 1)
+    end_next(room, "done")
+    # Then the batch has ended again, and its status and its report know that row
+    counts = room.status("talk")["batch"]
+    assert (state(room, "talk"), counts["done"], counts["cancelled"]) == ("done", 1, ROWS - 1)
+    assert reported(room) == {f"n{number}": "done" if number == 3 else "cancelled" for number in range(ROWS)}
+
+
+class Crash(BaseException):
+    """The daemon dies."""
+
+
+def test_a_crash_while_a_row_is_started_again_loses_no_end_of_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a daemon that dies when the row waits again, before it could note more
+    batch = with_jobs(room)
+    ask(room, "cancel", batch.id)
+    move = room.service.state_machine.durable.move
+
+    async def then_die(job: Job, directory: Path, **keys: bool) -> Path:
+        place = await move(job, directory, **keys)
+        if job.facts.row is not None:
+            raise Crash
+        return place
+
+    monkeypatch.setattr(room.service.state_machine.durable, "move", then_die)
+    with pytest.raises(Crash):
+        ask(room, "retry", row_id(batch.id, 4))
+    # When another one carries the batch on / Then it waits for that row
+    other = Room(room.inbox.parent)
+
+    async def start() -> None:
+        await other.service.batches.resume()
+        await carry_on(other)
+
+    asyncio.run(start())
+    assert (state(other, "talk"), other.status("talk")["batch"]["left"]) == ("running", 1)
+
+
+def test_a_row_with_equal_ones_takes_them_along(room: Room) -> None:
+    batch = begun(room, template='{kind: info, image: p.png, output: "{{name}}"}', more="")
+    asyncio.run(carry_on(room))
+    ask(room, "cancel", batch.id)
+    ask(room, "retry", row_id(batch.id, 1))
+    assert room.status("talk")["batch"]["left"] == ROWS  # all of them are the same picture
+
+
+def test_a_row_of_a_batch_that_would_stop_it_again_is_refused(room: Room) -> None:
+    # Given a batch that stopped when a row failed
+    batch = with_jobs(room, "dedupe: false\non_error: stop")
+    end_next(room, "failed")
+    assert state(room, "talk") == "failed"
+    # When another row is started again / Then the answer says how all are
+    with pytest.raises(AvatarError) as refused:
+        ask(room, "retry", row_id(batch.id, 5))
+    assert refused.value.code == "rows-together"
+    assert "talk.retry into the inbox" in refused.value.hint
+    assert state(room, "talk/n4") == "cancelled"
+
+
+def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> None:
+    # Given a batch that runs, and its report as it is then
+    batch = with_jobs(room)
+    end_next(room, "failed")
+    table = (room.outbox / "talk.report.csv").read_bytes()
+
+    def handed_in() -> dict[str, Any]:
+        room.put("talk.report.csv", table)
+        jobs = [job for _ in range(6) for job in room.look(SETTLE_S)]
+        assert [job.name for job in jobs] == ["talk-v2"]
+        return room.status("talk-v2")
+
+    # When that is put into the inbox / Then it is refused until the batch has ended
+    refused = handed_in()
+    assert (refused["state"], refused["error"]["code"]) == ("failed", "batch-running")
+    assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
+    ask(room, "cancel", batch.id)
+    assert handed_in()["state"] == "queued"
+
+
+def test_a_request_that_came_before_its_row_is_heard_when_the_row_is_made(room: Room) -> None:
+    # Given a request for a row, whose job is not made yet
+    room.put("talk/n3.hold", "")
+    begun(room)
+    look(room)
+    heard = room.service._wake.notifications
+    # When that is made / Then the inbox is looked at again, and the row is held
+    asyncio.run(carry_on(room))
+    assert room.service._wake.notifications > heard
+    look(room)
+    assert state(room, "talk/n3") == "held"
