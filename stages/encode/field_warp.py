@@ -64,11 +64,11 @@ class FieldSum:
 
 def _where_not_zero(shift: FloatArray) -> tuple[Box, FloatArray]:
     """The smallest box that holds all of a field, [rows, columns, 2], that is not zero, and the field in it."""
-    moves = (shift != 0).any(axis=-1)
-    rows, columns = (np.flatnonzero(moves.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    # In a fifth of numpy's time; both channels as one, see `FieldInverter`.
+    x, y, width, height = cv2.boundingRect(_compare(np.ascontiguousarray(shift).reshape(len(shift), -1), 0, cv2.CMP_NE))
+    if not width:
         return (slice(0, 1), slice(0, 1)), np.zeros((1, 1, 2), np.float32)
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    box = slice(y, y + height), slice(x // 2, (x + width + 1) // 2)
     return box, np.ascontiguousarray(shift[box])
 
 
