@@ -19,7 +19,6 @@ from daemon.system.memory import release_free_memory
 from daemon.system.process import PIPE_BYTES
 from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, wait_for_any
 from stages.encode.ffmpeg_command import FrameSource
-from stages.encode.formats.encoders import VideoEncoder
 from stages.encode.planes import PlanarFrame
 
 #: Minimum number of pixels, in all frames, for several processes: about a tenth of a second of drawing. Measured at 512 and 1080
@@ -44,25 +43,13 @@ def processes_for(settings: Settings, source: FrameSource, first: int = 0) -> in
     return min(cores, max(2, min(_MOST, cores // beside)))
 
 
-def threads_beside(source: FrameSource, encoder: VideoEncoder, preset: str) -> int:
-    """Choose the number of the encoder's threads beside the processes that draw a video; 0 lets the encoder choose.
-
-    Where each core has a process that draws, and one thread encodes quickly enough, more of them only wait for each other. By
-    turns on two cores, a video of 512, 720 and 1080 px took 2 to 4 % less processor time with one than with the three that x264
-    chooses; picture and size are the same.
-    """
-    drawing = source.processes if isinstance(source, ParallelFrames) else 1
-    return 1 if preset in encoder.quick and drawing >= len(os.sched_getaffinity(0)) else 0
-
-
 class ParallelFrames:
     """A frame source whose frames, those of `source` from `first` on, are drawn by `processes` processes."""
 
     def __init__(self, source: DrawnFrames, processes: int, first: int = 0) -> None:
         self.width, self.height, self.frame_count = source.width, source.height, source.frame_count
         self.transparent = source.transparent
-        self.processes = processes
-        self._source, self._first = source, first
+        self._source, self._processes, self._first = source, processes, first
 
     def frames(self) -> Iterator[PlanarFrame]:
         """See `FrameSource`.
@@ -71,10 +58,10 @@ class ParallelFrames:
             MachineError: `worker-broken`: a process cannot be started.
             UnknownError: `frames-missing`: a process died.
         """
-        ring = self._shared_frames(1 + _AHEAD * self.processes)  # beside those that are kept
+        ring = self._shared_frames(1 + _AHEAD * self._processes)  # beside those that are kept
         release_free_memory()  # each copy of this process would hold it, too
         with contextlib.ExitStack() as stack:
-            helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self.processes - 1)]
+            helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self._processes - 1)]
             yield from self._in_order(helpers, ring)
 
     def _shared_frames(self, count: int) -> list[PlanarFrame]:

@@ -93,7 +93,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         artifact(ctx.path(form.file)) as temporary,
     ):
         target = temporary.absolute()
-        options = _encode_options(ctx, source, form, choice, timing, subtitles)
+        options = _encode_options(ctx, form, choice, timing, subtitles)
         try:
             movie, poster = _encode(ctx, source, target, options, timing)
         except AvatarError as failure:
@@ -193,14 +193,12 @@ def _make_captions(ctx: Context, timing: Timing, size: tuple[int, int]) -> tuple
 
 def _encode_options(
     ctx: Context,
-    source: FrameSource,
     output_format: OutputFormat,
     choice: EncoderChoice,
     timing: Timing,
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
-    from stages.encode.parallel import threads_beside
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
     return EncodeOptions(
@@ -211,7 +209,7 @@ def _encode_options(
         preset=settings.preset[quality],
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
-        threads=settings.threads or threads_beside(source, choice.encoder, settings.preset[quality]),
+        threads=settings.threads,
         tags=_tags(ctx, timing),
         subtitles=subtitles,
     )

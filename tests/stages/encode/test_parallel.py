@@ -19,9 +19,8 @@ from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode import parallel
 from stages.encode.compose import Composer
-from stages.encode.formats.encoders import VP9, X264, VideoEncoder
 from stages.encode.framing import frames_of_job
-from stages.encode.parallel import ParallelFrames, processes_for, threads_beside
+from stages.encode.parallel import ParallelFrames, processes_for
 from stages.encode.planes import PlanarFrame
 from tests.support.stages.picture_jobs import drawn, job, show, smiling
 
@@ -214,22 +213,3 @@ def test_two_cores_have_two_drawing_processes_where_there_is_enough_to_draw(
     settings = Settings.model_validate({"stages": {"encode": {"processes": set_to}}})
     video = SimpleNamespace(width=side, height=side, frame_count=300)
     assert processes_for(settings, cast(Composer, video)) == processes
-
-
-@pytest.mark.parametrize(
-    ("cores", "processes", "encoder", "preset", "threads"),
-    [
-        (2, 2, X264, "veryfast", 1),
-        (1, 1, X264, "ultrafast", 1),
-        (4, 2, X264, "veryfast", 0),  # cores are left for more of them
-        (2, 2, X264, "medium", 0),  # takes longer than drawing: one thread would leave a core idle at the end
-        (2, 2, VP9, "veryfast", 0),
-    ],
-)
-def test_the_encoder_has_one_thread_where_each_core_draws_and_one_is_quick_enough(
-    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, encoder: VideoEncoder, preset: str, threads: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    frames = SlowOnce(1)
-    source = ParallelFrames(frames, processes) if processes > 1 else frames
-    assert threads_beside(source, encoder, preset) == threads
