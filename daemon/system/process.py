@@ -17,7 +17,7 @@ from typing import IO, Any
 _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _CLEAR_ALL = 1, 47, 4  # prctl(2)
 #: Resolved at import, since nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
-_PIPE_BYTES = 1 << 20
+PIPE_BYTES = 1 << 20
 #: For a shell: becomes the program that its arguments name if its parent is still the process whose id is its name.
 _IF_PARENT_LIVES = '[ "$PPID" = "$0" ] && exec "$@"'
 #: Programs that this process has started: they can be.
@@ -78,7 +78,7 @@ def keep_capabilities() -> None:
 def widen_pipe(pipe: IO[bytes]) -> None:
     """Let a pipe hold a large part of a frame, so that its two processes wait for each other less often."""
     with contextlib.suppress(OSError):  # a smaller pipe is only slower
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def close_pipes(keep: int) -> None:

@@ -12,10 +12,11 @@ import gc
 import logging
 import multiprocessing
 import os
+import select
 import signal
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection, wait
 from typing import Protocol, Self
 
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
@@ -24,6 +25,8 @@ from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
 
 _FORK = multiprocessing.get_context("fork")
+#: Bytes read at once: more than the numbers of all frames that a helper may be given, and what is left of the words of an error.
+_MESSAGE_BYTES, _ERROR_CHARS = 4096, 1000
 
 
 class DrawnFrames(FrameSource, Protocol):
@@ -42,6 +45,9 @@ class DrawnFrames(FrameSource, Protocol):
 class DrawingHelper:
     """A process that draws frames into the ring that it shares with this one. Use it as a context manager.
 
+    The two exchange lines through a pair of sockets: numbers of frames, and the words of an error. multiprocessing's own pipes
+    take 12 µs more of processor time a frame.
+
     Attributes:
         given: number of frames that it has been given and that `finished` has not yielded.
     """
@@ -57,7 +63,7 @@ class DrawingHelper:
             MachineError: `worker-broken`.
         """
         self.given = 0
-        self._connection, other_end = _FORK.Pipe()
+        self._connection, other_end = socket.socketpair()
         self._process = _FORK.Process(target=_draw_frames, args=(source, ring, other_end, os.getpid()), daemon=True)
         try:
             with warnings.catch_warnings():  # Python 3.12 warns of other threads: see above
@@ -82,7 +88,7 @@ class DrawingHelper:
         self._connection.close()
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> socket.socket:
         """What becomes readable when it has finished a frame, or has ended."""
         return self._connection
 
@@ -100,7 +106,7 @@ class DrawingHelper:
         """
         self.given += 1
         try:
-            self._connection.send(index)
+            self._connection.sendall(b"%d\n" % index)
         except OSError as exc:
             raise self._ended() from exc
 
@@ -111,14 +117,18 @@ class DrawingHelper:
             UnknownError: `frames-missing`: the process ended.
         """
         try:
-            while self._connection.poll():
-                answer: int | str = self._connection.recv()
-                if isinstance(answer, str):
-                    raise _frames_missing(answer)
-                self.given -= 1
-                yield answer
-        except (EOFError, OSError) as exc:
+            lines = self._connection.recv(_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as exc:
             raise self._ended() from exc
+        if not lines:
+            raise self._ended()
+        for line in lines.splitlines():
+            if not line.isdigit():
+                raise _frames_missing(line.decode())
+            self.given -= 1
+            yield int(line)
 
     def _ended(self) -> UnknownError:
         self._process.join()
@@ -128,25 +138,26 @@ class DrawingHelper:
 
 def wait_for_any(helpers: Sequence[DrawingHelper]) -> None:
     """Wait until one of them has finished a frame or has ended."""
-    wait([helper.connection for helper in helpers])
+    poll = select.poll()  # unlike select(), for any number of open files
+    for helper in helpers:
+        poll.register(helper.connection, select.POLLIN)
+    poll.poll()
 
 
 def _frames_missing(why: str) -> UnknownError:
     return UnknownError("frames-missing", f"A process that draws frames ended early: {why}.", TRIED_AGAIN)
 
 
-def _draw_frames(source: DrawnFrames, ring: Sequence[PlanarFrame], connection: Connection, parent: int) -> None:
+def _draw_frames(source: DrawnFrames, ring: Sequence[PlanarFrame], connection: socket.socket, parent: int) -> None:
     """Draw each frame whose number comes through `connection`, and send the number back, or why it cannot be drawn."""
     die_with(parent)
     close_pipes(keep=connection.fileno())
     logging.getLogger().handlers.clear()  # a lock of theirs may have been held by a thread that does not exist here
     gc.freeze()  # collecting would write to, and so copy, memory that is shared until then
     try:
-        while True:
-            index: int = connection.recv()
-            source.draw(index, ring[index % len(ring)])
-            connection.send(index)
-    except EOFError:  # the video is finished
-        pass
+        while lines := connection.recv(_MESSAGE_BYTES):  # until the video is finished
+            for index in map(int, lines.splitlines()):
+                source.draw(index, ring[index % len(ring)])
+                connection.sendall(b"%d\n" % index)
     except Exception as exc:
-        connection.send(f"{type(exc).__name__}: {exc}")
+        connection.sendall(" ".join(f"{type(exc).__name__}: {exc}".split())[:_ERROR_CHARS].encode() + b"\n")

@@ -11,6 +11,7 @@ from typing import Protocol
 import ffmpeg
 
 from daemon.errors import TRIED_AGAIN, UnknownError
+from daemon.system.process import PIPE_BYTES
 from stages.encode.formats import OutputFormat
 from stages.encode.formats.encoders import VideoEncoder
 from stages.encode.planes import PlanarFrame
@@ -153,7 +154,7 @@ def encode_video(
                 on_each(frame)
                 if sent == 0:
                     on_first(frame)
-                process.stdin.write(frame.data.data)
+                process.feed(frame.data, stays=frame.kept * frame.data.nbytes >= PIPE_BYTES)
                 sent += 1
                 if sent == source.frame_count:
                     process.end_input()  # before the source ends the processes that draw

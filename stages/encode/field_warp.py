@@ -64,11 +64,11 @@ class FieldSum:
 
 def _where_not_zero(shift: FloatArray) -> tuple[Box, FloatArray]:
     """The smallest box that holds all of a field, [rows, columns, 2], that is not zero, and the field in it."""
-    moves = (shift != 0).any(axis=-1)
-    rows, columns = (np.flatnonzero(moves.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    # In a fifth of numpy's time; both channels as one, see `FieldInverter`.
+    x, y, width, height = cv2.boundingRect(_compare(np.ascontiguousarray(shift).reshape(len(shift), -1), 0, cv2.CMP_NE))
+    if not width:
         return (slice(0, 1), slice(0, 1)), np.zeros((1, 1, 2), np.float32)
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    box = slice(y, y + height), slice(x // 2, (x + width + 1) // 2)
     return box, np.ascontiguousarray(shift[box])
 
 
@@ -193,8 +193,8 @@ class FigureSampler:
         x, y = np.meshgrid(columns + cells.left + beyond, rows + cells.top + beyond)
         self._looked_up_at = np.dstack([x, y]).astype(np.float32)
         self._coverage = _coverage(planes, step, beyond, square // 2 + _BEYOND_SQUARE)
-        #: The first row of squares of each strip.
-        self._starts = np.arange(0, len(rows), _STRIP_PX // step // square)
+        #: As high as a strip, in rows of squares.
+        self._strip_rows = np.ones((_STRIP_PX // step // square, 1), np.uint8)
         most = self._strips * _STRIP_PX // 2, (self.right - self.left) // 2  # quads in a band
         self._in_chroma = np.empty((*most, 2), np.float32)
         self._luma, self._alpha, self._chroma = (np.empty((*most, 4), np.uint8) for _ in range(3))
@@ -238,9 +238,9 @@ class FigureSampler:
         )
         cv2.scaleAdd(places, 1 / self._step, self._looked_up_at, places)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
-        lowest = np.minimum.reduceat(found[..., 0], self._starts, axis=0)
-        highest = np.maximum.reduceat(found[..., 1], self._starts, axis=0)
-        shown, whole = highest > 0, lowest == 255
+        # The maximum of each strip, in a fifth of the time of numpy's reduceat.
+        most = cv2.dilate(found, self._strip_rows, anchor=(0, 0))[:: len(self._strip_rows)]
+        shown, whole = most[..., 1] > 0, most[..., 0] == 0
         bands = np.arange(0, len(shown), self._strips)
         used, even = np.logical_or.reduceat(shown, bands, axis=0), np.logical_and.reduceat(whole, bands, axis=0)
         first, stop = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
@@ -340,8 +340,8 @@ def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> 
 
 
 def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Picture:
-    """Lowest alpha, and highest alpha or Y, `within` so many cells of each cell, uint8 [rows, columns, 2], with cells `beyond`
-    each of the picture's borders.
+    """The highest value of what alpha lacks to 255, and of alpha or Y, `within` so many cells of each cell; uint8 [rows, columns,
+    2], with cells `beyond` each of the picture's borders.
 
     Where alpha is 0 there may still be Y: a strand of hair that the matte missed.
     """
@@ -360,9 +360,9 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Pict
         return np.asarray(chosen.reduce(flat.reshape(len(flat), -1, side), axis=2), np.uint8)
 
     kernel = np.ones((2 * within + 1, 2 * within + 1), np.uint8)
-    lowest = of_cells(np.minimum, planes.alpha)
+    lacking = cv2.bitwise_not(of_cells(np.minimum, planes.alpha))
     highest = np.maximum(of_cells(np.maximum, planes.alpha), of_cells(np.maximum, planes.luma))
-    return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)
+    return np.asarray(cv2.dilate(cv2.merge([lacking, highest]), kernel), np.uint8)
 
 
 def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

@@ -6,6 +6,7 @@ four are displaced as their middle is: between neighbours the displacement diffe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -112,6 +113,8 @@ class FigurePlanes:
         self.values = to_ycc(figure)
         height, width = figure.shape[:2]
         self.scale = 2 if height * width <= _MOST_ENLARGED else 1
+        #: The places that were made, by plane and by box: each frame repaints the same few boxes.
+        self._places: dict[tuple[str, int, int, int, int], Place] = {}
         self._margin_px = max(_LEAST_MIRRORED_PX, round(_MIRRORED * min(height, width) / 2) * 2)
         self.margin = self.scale * self._margin_px
         whole = slice(0, height), slice(0, width)
@@ -149,6 +152,20 @@ class FigurePlanes:
 
     def chroma_place(self, box: Box) -> Place:
         """Return how all chroma samples that a change in `box` reaches are made, and where they are."""
+        return self._made_once("chroma", self._make_chroma_place, box)
+
+    def quads_place(self, box: Box) -> Place:
+        """Return how all quads that a change in `box` reaches are made, and where they are."""
+        return self._made_once("quads", self._make_quads_place, box)
+
+    def _made_once(self, plane: str, make: Callable[[Box], Place], box: Box) -> Place:
+        rows, columns = box
+        key = plane, rows.start, rows.stop, columns.start, columns.stop
+        if key not in self._places:
+            self._places[key] = make(box)
+        return self._places[key]
+
+    def _make_chroma_place(self, box: Box) -> Place:
         height, width = self.values.shape[:2]
         box = _grow(box, 2, height, width)
         box = self._to_border(box[0], height), self._to_border(box[1], width)
@@ -164,8 +181,7 @@ class FigurePlanes:
         ]
         return Place(source, halved(_inside(box, source)), box, margins, (places[0], places[1]))
 
-    def quads_place(self, box: Box) -> Place:
-        """Return how all quads that a change in `box` reaches are made, and where they are."""
+    def _make_quads_place(self, box: Box) -> Place:
         height, width = self.values.shape[:2]
         box = _grow(box, _REACH, height, width)
         box = self._to_border(box[0], height), self._to_border(box[1], width)
@@ -264,12 +280,12 @@ def read_ahead(plane: Picture, places: npt.NDArray[np.float32]) -> None:
     cache comes from another row, which the processor cannot foresee. Reading in the plane's order first and then sampling took
     four fifths of the time of sampling alone.
     """
-    x, y = zip(*(places[row, column].tolist() for row in (0, -1) for column in (0, -1)), strict=True)
-    lines = plane.reshape(len(plane), -1)[:, ::_LINE_BYTES]
+    height, width = places.shape[:2]
+    corners = places[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 2).T.tolist()
+    left, top, right, bottom = (max(int(end), 0) for choose in (min, max) for end in map(choose, corners))
     quads = _LINE_BYTES // _QUAD_BYTES
-    rows = slice(max(int(min(y)), 0), max(int(max(y)) + 2, 0))
-    columns = slice(max(int(min(x)) // quads, 0), max(int(max(x)) // quads + 2, 0))
-    lines[rows, columns].copy()  # takes less time than their maximum
+    columns = slice(left // quads * _LINE_BYTES, (right // quads + 2) * _LINE_BYTES, _LINE_BYTES)
+    plane.reshape(len(plane), -1)[top : bottom + 2, columns].copy()  # takes less time than their maximum
 
 
 def _chroma_channels(values: Picture) -> Picture:

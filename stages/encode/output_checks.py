@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -30,7 +31,7 @@ class FrameCheck:
 
     def __init__(self) -> None:
         self._count = 0
-        self._first: npt.NDArray[np.int16] | None = None
+        self._first: npt.NDArray[np.uint8] | None = None
 
     def check(self, frame: PlanarFrame) -> None:
         """Check the next frame: its brightness, since no face has only one.
@@ -40,12 +41,13 @@ class FrameCheck:
         """
         picture = frame.y
         rows, columns = (max(1, -(-side // _MAX_COMPARED)) for side in picture.shape)
-        some = picture[::rows, ::columns].astype(np.int16)
-        if (some == some[0, 0]).all() and (picture == picture[0, 0]).all():
+        some = np.ascontiguousarray(picture[::rows, ::columns])
+        darkest, brightest, *_ = cv2.minMaxLoc(some)
+        if darkest == brightest and (picture == picture[0, 0]).all():
             raise ResultError("picture-invalid", f"Frame {self._count} has only one colour.", _HINT)
         if self._first is None:
             self._first = some
-        elif float(np.abs(some - self._first).mean()) > _MAX_DIFFERENCE:
+        elif cv2.norm(some, self._first, cv2.NORM_L1) > _MAX_DIFFERENCE * some.size:
             raise ResultError("picture-invalid", f"Frame {self._count} does not resemble the first one.", _HINT)
         self._count += 1
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from daemon.config import Settings
 from daemon.system.memory import release_free_memory
+from daemon.system.process import PIPE_BYTES
 from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, wait_for_any
 from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
@@ -57,26 +58,29 @@ class ParallelFrames:
             MachineError: `worker-broken`: a process cannot be started.
             UnknownError: `frames-missing`: a process died.
         """
-        ring = self._shared_frames(1 + _AHEAD * self._processes)
+        ring = self._shared_frames(1 + _AHEAD * self._processes)  # beside those that are kept
         release_free_memory()  # each copy of this process would hold it, too
         with contextlib.ExitStack() as stack:
             helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self._processes - 1)]
             yield from self._in_order(helpers, ring)
 
     def _shared_frames(self, count: int) -> list[PlanarFrame]:
-        """Make frames in memory that processes share which are forked from now on."""
+        """Make so many frames, and those that a pipe may still refer to, in memory that processes share which are forked from
+        now on.
+        """
         still = self._source.still
+        kept = -(-PIPE_BYTES // still.data.size)
+        count += kept
         memory = np.frombuffer(mmap.mmap(-1, count * still.data.size), np.uint8).reshape(count, -1)
         memory[:] = still.data
-        return [PlanarFrame(data, self.width, self.height, self.transparent) for data in memory]
+        return [PlanarFrame(data, self.width, self.height, self.transparent, kept) for data in memory]
 
     def _in_order(self, helpers: list[DrawingHelper], ring: list[PlanarFrame]) -> Iterator[PlanarFrame]:
         finished: set[int] = set()
         given = self._first  # so many frames are drawn or being drawn
         for index in range(self._first, self.frame_count):
-            end = min(
-                index + len(ring), self.frame_count
-            )  # beyond it, a frame would overwrite one that is still needed
+            # Beyond it, a frame would overwrite one that is still needed.
+            end = min(index + len(ring) - ring[0].kept, self.frame_count)
             while True:
                 for helper in helpers:
                     finished.update(helper.finished())

@@ -68,12 +68,14 @@ class PlanarFrame:
         data: all planes one after the other, as ffmpeg's yuv420p or yuva420p, uint8.
         width, height: px.
         transparent: whether there is an alpha plane; Y, Cb and Cr are not multiplied by it.
+        kept: how many frames its source yields after it before the memory, which processes then share, is drawn over.
     """
 
     data: Picture
     width: int
     height: int
     transparent: bool = False
+    kept: int = 0
 
     @classmethod
     def empty(cls, width: int, height: int, transparent: bool = False) -> PlanarFrame:

@@ -14,8 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from daemon.errors import TRIED_AGAIN, AvatarError, MachineError, UnknownError
 from daemon.system.process import start_program, widen_pipe
+from stages.media.shared_pages import give_pages
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
@@ -140,6 +144,20 @@ class FfmpegProcess:
     def log_lines(self) -> int:
         """How many lines ffmpeg wrote to stderr, without its notes that the last one was repeated."""
         return self._count
+
+    def feed(self, data: npt.NDArray[np.uint8], stays: bool) -> None:
+        """Write bytes to `stdin`.
+
+        Args:
+            data: the bytes, contiguous.
+            stays: they lie in memory that processes share, and stay as they are until `PIPE_BYTES` more have been fed.
+
+        Raises:
+            BrokenPipeError: ffmpeg has ended.
+        """
+        given = give_pages(self.stdin, data) if stays else 0
+        if given < data.nbytes:
+            self.stdin.write(data[given:].data)
 
     def end_input(self) -> None:
         """Close `stdin`: nothing more is fed. ffmpeg encodes the rest meanwhile."""

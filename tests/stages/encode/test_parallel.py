@@ -98,33 +98,40 @@ def test_a_process_with_more_than_1024_open_files_draws_too(ready: Context) -> N
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
-class SlowFirst:
-    """Frames that hold their own number; a helper finishes the first one only when its process has drawn all that it may."""
+class SlowOnce:
+    """Frames that hold their own number; a helper finishes its first one from `late` on only when its process has drawn all that
+    it may meanwhile.
+    """
 
     width, height, frame_count, transparent = 16, 16, 40, False
 
-    def __init__(self, ahead: int) -> None:
+    def __init__(self, ahead: int, late: int = 0) -> None:
         self.still = PlanarFrame.empty(self.width, self.height)
         self.drawn: list[int] = []
-        self._ahead, self._own, self._go = ahead, os.getpid(), multiprocessing.get_context("fork").Event()
+        self._ahead, self._late, self._own = ahead, late, os.getpid()
+        fork = multiprocessing.get_context("fork")
+        self._drew, self._highest = fork.Condition(), fork.Value("i", -1)
 
     def frames(self) -> Iterator[PlanarFrame]:
         raise AssertionError("helpers draw single frames")
 
     def draw(self, index: int, frame: PlanarFrame) -> None:
-        if os.getpid() == self._own:
-            self.drawn.append(index)
-            if index >= self._ahead - 1:
-                self._go.set()
-        elif index == 0:
-            self._go.wait()
+        with self._drew:
+            if os.getpid() == self._own:
+                self.drawn.append(index)
+                self._highest.value = index
+                self._drew.notify_all()
+            elif self._late <= index:
+                self._late = self.frame_count
+                # The very last one may have been given to the helper, too.
+                self._drew.wait_for(lambda: self._highest.value >= min(index + self._ahead, self.frame_count) - 2)
         frame.data.fill(index)
 
 
 def test_nobody_draws_over_a_frame_that_is_still_needed() -> None:
     # Given a helper that is slow, so that the others get ahead of it as far as they may
     ahead = 1 + 2 * parallel._AHEAD
-    source = SlowFirst(ahead)
+    source = SlowOnce(ahead)
     # When the frames are read
     before: list[int] = []
     for index, frame in enumerate(ParallelFrames(source, 2).frames()):
@@ -133,6 +140,19 @@ def test_nobody_draws_over_a_frame_that_is_still_needed() -> None:
         # Then each is its own, and none was drawn that has no place of its own beside it
         assert (frame.data == index).all()
     assert max(before) < ahead
+
+
+def test_nobody_draws_over_a_frame_to_which_a_pipe_may_still_refer(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pipe that holds a few frames, and a helper that is slow in the middle of the video
+    monkeypatch.setattr(parallel, "PIPE_BYTES", 4 * PlanarFrame.size(16, 16, False))
+    shown: list[PlanarFrame] = []
+    # When the frames are read
+    for frame in ParallelFrames(SlowOnce(1 + 2 * parallel._AHEAD, late=10), 2).frames():
+        shown.append(frame)
+        # Then so many before each still are what they were
+        assert frame.kept == 4
+        for number in range(max(len(shown) - 5, 0), len(shown)):
+            assert (shown[number].data == number).all()
 
 
 def test_a_helper_that_is_killed_ends_the_attempt_and_the_next_is_whole(ready: Context) -> None:
