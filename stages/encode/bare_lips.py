@@ -6,20 +6,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.mouth_interior import MouthInterior
 from stages.face.sampling import on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
 
+#: Half mouths from which on the skin is painted last, and the part of the way from there to the corners over which it fades.
+_LAST, _FADES = 0.6, 0.5
+
 
 class BareLips:
     """The bare lips of a rig (stages/face/rig/bare_lips.py) and the skin beside them, for a figure of `size` (width, height).
+
+    As the lips are drawn in, the skin is painted from their old corners on inward. The corners of half rounded lips would be seen
+    through skin that is painted everywhere by half: as a line beside the mouth.
 
     Attributes:
         slices: rows and columns of their box in the figure.
     """
 
-    def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
+    def __init__(self, oral: MouthInterior, size: tuple[int, int], frame: FaceFrame) -> None:
         x, y = oral.origin
         # The layers' box is several times as large.
         first_x, first_y, width, height = cv2.boundingRect(cv2.max(oral.bare[..., 3], oral.corners[..., 3]))
@@ -27,12 +34,15 @@ class BareLips:
         right, bottom = min(x + first_x + width, size[0]), min(y + first_y + height, size[1])
         self.slices = slice(top, bottom), slice(left, right)
         within = slice(top - y, bottom - y), slice(left - x, right - x)
-        self._bare, self._corners = _Layer(oral.bare[within]), _Layer(oral.corners[within])
+        self._bare = _Layer(oral.bare[within])
+        places = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1)
+        along = np.abs(frame.along_mouth(frame.local(places)[..., 0]))
+        self._corners = _Layer(oral.corners[within], np.clip((1 - along) / (1 - _LAST), 0.0, 1.0))
         self._origin = np.array([left, top], np.float32)
 
     def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
-        """Mix the lips into a BGRA figure by `bare`, and the skin beside them by `drawn_in`, 0 to 1; returns what was in
-        their box.
+        """Mix the lips into a BGRA figure by `bare`, and the skin beside them as far as these are drawn in, 0 to 1; returns what
+        was in their box.
         """
         box = figure[self.slices]
         kept = box.copy()
@@ -43,23 +53,37 @@ class BareLips:
             cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
         return kept
 
-    def skin_at(self, places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The share of the skin beside the lips at places of the figure, [n, 2] px, where it is all drawn in: [n]."""
+    def skin_at(self, places: npt.NDArray[np.float32], drawn_in: float) -> npt.NDArray[np.float32]:
+        """Return the share of the painted skin at places of the figure, [n, 2] px: [n]."""
+        if drawn_in <= 0:
+            return np.zeros(len(places), np.float32)
         inside = (places - self._origin)[None]
-        return np.asarray(sample(self._corners.share, inside, outside=cv2.BORDER_CONSTANT)[0], np.float32)
+        return np.asarray(sample(self._corners.share(drawn_in), inside, outside=cv2.BORDER_CONSTANT)[0], np.float32)
 
 
 class _Layer:
-    """A layer that is mixed into a figure."""
+    """A layer that is mixed into a figure.
 
-    def __init__(self, layer: Picture) -> None:
+    Args:
+        layer: its colours and its share, RGBA.
+        turns: when each pixel's turn comes as the amount grows, 0 to 1; None: all are mixed by the amount.
+    """
+
+    def __init__(self, layer: Picture, turns: npt.NDArray[np.float64] | None = None) -> None:
         self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
-        self.share = layer[..., 3].astype(np.float32) / 255
-        self._cover = on_colours(self.share)
+        self._whole = layer[..., 3].astype(np.float32) / 255
+        self._turns = None if turns is None else turns.astype(np.float32) / _FADES
+
+    def share(self, amount: float) -> npt.NDArray[np.float32]:
+        """Return which share of each pixel the layer has, [rows, columns]."""
+        if self._turns is None:
+            return self._whole * np.float32(amount)
+        come = np.clip(np.float32(amount * (1 + _FADES) / _FADES) - self._turns, 0, 1)
+        return np.asarray(self._whole * come, np.float32)
 
     def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
         """Mix the layer into a BGR picture of its size by `amount`, in place."""
         if amount > 0:
             change = cv2.subtract(self._colours, mixed)
-            cv2.multiply(change, self._cover, change, amount)
+            cv2.multiply(change, on_colours(self.share(amount)), change)
             cv2.add(mixed, change, mixed)

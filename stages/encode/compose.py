@@ -120,7 +120,7 @@ class Composer:
         self._painted[box] = self.figure[box]
         self._head_at_mouth = HeadAtMouth(rig.frame)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
-        self._bare_lips = BareLips(rig.oral, (self.width, self.height))
+        self._bare_lips = BareLips(rig.oral, (self.width, self.height), rig.frame)
         self.painted_mouths = painted_mouths
         self._prepare_fields(track)
 
@@ -370,8 +370,9 @@ class Composer:
         if visible is not None or state.touching > 0:
             mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
             if state.touching > 0:
-                on_skin = self._bare_lips.skin_at(upper[opening.cut_rows(), np.arange(upper.shape[1])])
-                self._interior.draw_contact(opening, mixed, state.touching * (1 - state.drawn_in * on_skin))
+                cut = upper[opening.cut_rows(), np.arange(upper.shape[1])]
+                on_skin = self._bare_lips.skin_at(cut, state.drawn_in)
+                self._interior.draw_contact(opening, mixed, state.touching * (1 - on_skin))
             self._interior.shade_lips(opening, mixed, state.speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]

@@ -11,6 +11,7 @@ import pytest
 
 import stages.face
 from stages.context import Context
+from stages.encode.bare_lips import BareLips
 from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
@@ -218,6 +219,20 @@ def test_no_line_of_touching_lips_is_drawn_on_the_skin_beside_a_round_opening(
     round_, shut = (np.array([values[: len(values) // 10].max(), values[len(values) // 2]]) for values in strengths)
     assert round_[0] < 0.1 * round_[1]
     assert shut[0] > 0.9 * shut[1]
+
+
+def test_the_skin_beside_half_rounded_lips_hides_their_old_corners_and_is_not_seen_through(smile: Measured) -> None:
+    # Given lips that are drawn in by less than half, which end between their old corners and a round mouth's ends
+    picture, _, rig = smile
+    lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]), rig.frame)
+    x = np.array([-rig.frame.half_mouth[0], rig.frame.half_mouth[1]])
+    places = rig.frame.picture(np.array([[end * side, 0.0] for end in (0.97, 0.8) for side in x])).astype(np.float32)
+    whole, less = (lips.skin_at(places, drawn_in).reshape(2, 2) for drawn_in in (1.0, 0.45))
+    # Then the skin over the old corners is all there, and nearer to the lips there is little of it
+    assert np.all(whole > 0.5)
+    at_corners, nearer = less / whole
+    assert np.all(at_corners > 0.97)
+    assert np.all(nearer < 0.4)
 
 
 def test_skin_is_painted_over_the_ends_of_an_upper_lip_high_above_its_corners(smile: Measured) -> None:
