@@ -57,8 +57,9 @@ _CHEEK = (0.22, 0.2)
 #: between pixels softens it. And by what it is changed at least and at most for that,
 #: and how far it is taken from beside, in parts of the height.
 _LIKE, _MOST_CHANGED, _SLANT = 1.0, (0.5, 2.5), 0.35
-#: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
-_RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
+#: Greatest height of a dark line that is a rim of glasses, and of a whole rim, in eye widths, and how much darker than the skin
+#: beside it it is at least; and how thick it is at most, in parts of how thick it usually is.
+_RIM_HEIGHT, _THICKEST_RIM, _RIM_DARK, _AS_THICK = 0.13, 0.2, 0.13, 1.2
 
 
 @dataclass(frozen=True)
@@ -287,9 +288,10 @@ def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[
 
 
 def _rim(strip: EyeStrip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
-    """Find the rim of glasses over the eye: 1 on it, 0 elsewhere, [height, width].
+    """Find the rim of glasses over the eye: 1 on it and above, where no lid is seen to close, 0 elsewhere, [height, width].
 
-    It is a thin dark line that goes on beyond both corners of the eye. Lashes and creases do not.
+    It is a dark line that goes on beyond both corners of the eye. Lashes and creases do not. It is as thick as it stays dark on
+    the way down to the lid's edge.
     """
     level = shown.mean(axis=-1)
     tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(_RIM_HEIGHT * eye.width), 2) | 1))
@@ -304,9 +306,16 @@ def _rim(strip: EyeStrip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid)
     parts = (place < 0, (place > 0) & (place < 1), place > 1)
     if min(float(np.median(dark[part])) for part in parts) < _RIM_DARK:
         return np.zeros_like(level)
-    distance = np.abs(down - strip.over(_smooth(rows[path], 0.05 * eye.width), along)) / (_RIM_HEIGHT * eye.width)
-    core, near = np.clip(2 - distance / 0.12, 0, 1), np.clip(2 - distance / 0.25, 0, 1)
-    return np.asarray(np.maximum(core, near * blur(np.clip(darker / _RIM_DARK - 0.2, 0, 1), 0.5)), np.float32)
+    middle = _smooth(rows[path], 0.05 * eye.width)
+    under = np.arange(0, round(_THICKEST_RIM * eye.width) + 1, dtype=np.float64)
+    broad = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(2 * _THICKEST_RIM * eye.width), 2) | 1))
+    skin = np.maximum(blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, broad), 0.5), 1.0)
+    shade = strip.read(np.asarray(1 - level / skin, np.float32), middle.astype(np.float32), under)
+    stays = np.logical_and.accumulate(shade > _RIM_DARK, axis=0).sum(axis=0)
+    usual = float(np.median(stays))  # a crease or lashes that touch the rim are none of it
+    thick = _smooth(np.minimum(stays, _AS_THICK * usual + 1.0), 0.03 * eye.width)
+    ends = np.minimum(middle + thick, np.maximum(strip.upper, middle))
+    return np.asarray(np.clip(strip.over(ends, along) + 1.0 - down, 0, 1), np.float32)
 
 
 def _grain(

@@ -236,8 +236,9 @@ def test_a_blink_paints_all_that_it_changes(ready: Context, monkeypatch: pytest.
             assert (pictures[0][..., 3] == 255).all()
 
 
-def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any) -> None:
-    # Given a rim over both eyes, just above the lashes
+@pytest.mark.parametrize(("above", "thick"), [(0.13, 0.05), (0.11, 0.15)], ids=["a thin one", "one on the lashes"])
+def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any, above: float, thick: float) -> None:
+    # Given a rim over both eyes, just above the lashes or before them
     plain = job(tmp_path / "plain", drawn())
     stages.face.run(plain)
     eyes = outlines(plain)
@@ -245,11 +246,12 @@ def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any) -> None:
     picture = drawn().copy()
     places = []
     for eye in eyes:
-        height = float(eye.edges(np.array([0.5 * eye.width]))[0][0]) - 0.13 * eye.width
+        height = float(eye.edges(np.array([0.5 * eye.width]))[0][0]) - above * eye.width
         ends = [eye.corner + along * eye.width * eye.across + height * eye.down for along in (-0.36, 1.36)]
-        places.append(ends[0] + 0.5 * (ends[1] - ends[0]))
-        thick = max(round(0.05 * eye.width * scale), 2)
-        ImageDraw.Draw(picture).line([tuple(end * scale) for end in ends], (45, 35, 30), thick)
+        middle, half = ends[0] + 0.5 * (ends[1] - ends[0]), 0.5 * thick * eye.width - 1.5
+        places += [middle, *(middle + way * max(half, 0) * eye.down for way in (-1, 1))]
+        wide = max(round(thick * eye.width * scale), 2)
+        ImageDraw.Draw(picture).line([tuple(end * scale) for end in ends], (45, 35, 30), wide)
     ctx = job(tmp_path / "job", picture)
     stages.face.run(ctx)
     # When the eyes close
