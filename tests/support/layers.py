@@ -55,6 +55,7 @@ _TORCH_IMPORTED = pytest.StashKey[bool]()
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
+    "tests/stages/tts/engines/test_xtts_jobs.py",  # the first of its group in shares.py
     *(
         f"tests/daemon/queue/test_{name}.py" for name in ("every_call", "kills", "power")
     ),  # longest with AVATAR_ENDURANCE=full
@@ -63,7 +64,6 @@ LONG = (
     "tests/stages/face/test_hostile_pictures.py",
     "tests/stages/tts/alignment/test_forced.py",
     "tests/daemon/doors/http/test_fuzzed.py",
-    "tests/stages/tts/engines/test_xtts_jobs.py",
     "tests/stages/face/test_head_fields.py",
     "tests/stages/musetalk/",
     "tests/daemon/doors/test_client.py",

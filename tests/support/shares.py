@@ -11,15 +11,27 @@ from xdist.scheduler.loadfile import LoadFileScheduling
 
 from tests.support.layers import ROOT, is_left_out
 
-#: Files that begin like this are run by one process, in their order.
-TOGETHER = ("tests/systemd/test_service",)
+#: Groups of files, by how their paths begin. One process runs all files of a group, in the order of `LONG` in layers.py.
+TOGETHER = (
+    ("tests/systemd/test_service",),  # one machine
+    # Coqui TTS, diffusers and the transformers of both take each process that imports them ten seconds.
+    (
+        "tests/stages/tts/engines/test_xtts",
+        "tests/stages/tts/engines/test_coqui.py",
+        "tests/stages/tts/engines/test_other_python.py",
+        "tests/stages/tts/test_profiles.py",
+        "tests/stages/tts/test_release.py",
+        "tests/stages/generate/",
+        "tests/stages/musetalk/test_benchmark.py",
+    ),
+)
 
 
 def shares_of_tests(config: pytest.Config, log: Any) -> Any:
-    """Return what gives each process of pytest-xdist whole files, and those of `TOGETHER` as if they were one."""
+    """Return what gives each process of pytest-xdist whole files, and those of a group of `TOGETHER` as if they were one."""
     made = LoadFileScheduling(config, log)
     by_file = made._split_scope
-    made._split_scope = lambda node: next((start for start in TOGETHER if node.startswith(start)), by_file(node))
+    made._split_scope = lambda node: next((group[0] for group in TOGETHER if node.startswith(group)), by_file(node))
     return made
 
 

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SYSTEMD = Path("/lib/systemd/systemd")
 SOURCE = "/usr/src/avatard"  # where the machine sees this repository
 BOOT_S, COMMAND_S = 600, 900  # only end what hangs
+#: The folder of a machine is called so, with the pid of the tests that made it.
+_PREFIX = "avatard-machine-"
 
 
 @functools.cache
@@ -58,7 +60,8 @@ class Machine:
     """Boots at once; `close` takes everything away again."""
 
     def __init__(self) -> None:
-        self._base = Path(tempfile.mkdtemp(prefix="avatard-machine-"))
+        remove_abandoned()
+        self._base = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6g", "none", self._base], check=True)
         for name in ("upper", "work", "root"):
             (self._base / name).mkdir()
@@ -148,9 +151,21 @@ class Machine:
                 self._process.kill()
                 self._process.wait()
         self._console.close()
-        subprocess.run(["umount", "-l", self.root], check=False)
-        subprocess.run(["umount", "-l", self._base], check=False)
-        shutil.rmtree(self._base, ignore_errors=True)
+        _remove(self._base)
+
+
+def remove_abandoned() -> None:
+    """Remove the file systems of machines whose process of tests was killed: each holds memory as long as it is mounted."""
+    for base in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = base.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            _remove(base)
+
+
+def _remove(base: Path) -> None:
+    for place in (base / "root", base):
+        subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+    shutil.rmtree(base, ignore_errors=True)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -27,9 +27,18 @@ def browser() -> None:
 
 
 @pytest.fixture(scope="module")
-def studio(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio_of_file(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A running daemon and a browser for all tests of a file."""
     one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
     one.start()
     with serving(create_app(Settings.load(one.config))) as client, browsing() as chromium:
         yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", chromium)
     one.stop()
+
+
+@pytest.fixture
+def studio(studio_of_file: Studio) -> Iterator[Studio]:
+    """The daemon and the browser, whose pages are closed after the test: each open one reads and draws every change anew."""
+    yield studio_of_file
+    for window in studio_of_file.browser.contexts:
+        window.close()
