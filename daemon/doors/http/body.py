@@ -195,11 +195,21 @@ def _json(data: bytes) -> dict[str, Any]:
         value = json.loads(data, object_pairs_hook=once_each, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
-        why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
         raise RequestError(
-            "request-invalid", f"The body is no JSON: {why}.", 'Send an object of JSON, such as {"text": "Hello."}.'
+            "request-invalid",
+            f"The body is no JSON: {_why_no_json(exc)}.",
+            'Send an object of JSON, such as {"text": "Hello."}.',
         ) from exc
     return _mapping(value)
+
+
+def _why_no_json(exc: Exception) -> str:
+    """Return what is wrong, in words that are not Python's own where these tell of its settings."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(exc, UnicodeEncodeError):
+        return "it holds half a sign"
+    return "a number has too many digits" if "set_int_max_str_digits" in str(exc) else str(exc)
 
 
 def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from daemon.doors.value_errors import in_words
+from daemon.doors.voice_list import name_voice_list
 from daemon.errors import (
     AvatarError,
     ConfigError,
@@ -138,7 +139,7 @@ def _openai_error(error: AvatarError) -> JSONResponse:
     status = 400 if found == 422 else found  # what OpenAI's clients take for a fault of the request
     errors = _wrong_parts(error)
     wrong = errors[0]["pointer"].rpartition("/")[2] if errors else ""
-    message = " ".join(filter(None, (error.message, error.hint)))
+    message = name_voice_list(" ".join(filter(None, (error.message, error.hint))))
     if (param := _OPENAI_NAMES.get(wrong)) is not None:
         message = message.replace(f"`{wrong}`", f"`{param}`")
     content = {
@@ -156,9 +157,9 @@ def _problem(error: AvatarError, instance: str) -> JSONResponse:
         "type": f"{TYPES}{error.code}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": error.message,
+        "detail": name_voice_list(error.message),
         "code": error.code,
-        "hint": error.hint,
+        "hint": name_voice_list(error.hint),
         "fault": "machine" if isinstance(error, ConfigError) else error.fault,
     }
     if instance:

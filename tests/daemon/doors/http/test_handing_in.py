@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import re
 import socket
 import threading
 from pathlib import Path
@@ -364,3 +365,18 @@ def test_a_right_that_the_server_lacks_is_the_machines_fault_and_is_told_without
         assert (answer.status, answer.code) == (503, "not-allowed"), answer.body
         assert str(door.root) not in answer.body.decode()
         assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("name", [5, "../hello", "_defaults", ""])
+def test_a_name_that_can_be_none_is_pointed_at(door: Door, name: object) -> None:
+    answer = door.open.post("/jobs", {**SPEECH, "name": name})
+    assert (answer.status, answer.code) == (422, "manifest-invalid")
+    assert [one["pointer"] for one in answer.json["errors"]] == ["#/name"]
+    assert door.manifests == []
+
+
+@pytest.mark.parametrize("wrong", [b"[" * 50_000, b'{"a":' * 20_000, b'{"priority": ' + b"9" * 5000 + b"}"])
+def test_json_that_is_too_much_for_python_is_refused_without_its_settings(door: Door, wrong: bytes) -> None:
+    answer = door.open.send("POST", "/jobs", wrong, {"Content-Type": "application/json"})
+    assert answer.code == "request-invalid"
+    assert re.search("nested too deeply|too many digits", answer.json["detail"])
