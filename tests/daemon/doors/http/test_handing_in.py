@@ -16,7 +16,6 @@ import yaml
 
 from daemon.config import Settings
 from daemon.doors import hand_in
-from daemon.doors.http import incoming
 from daemon.doors.http.body import once_each
 from daemon.doors.http.jobs import wanted
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
@@ -352,7 +351,7 @@ def test_a_right_that_the_server_lacks_is_the_machines_fault_and_is_told_without
         raise refused
 
     monkeypatch.setattr(hand_in, "check_right", refuse)
-    monkeypatch.setattr(incoming.Path, "mkdir", refuse_folder)
+    monkeypatch.setattr(Path, "mkdir", refuse_folder)
     # When somebody hands in by each of its ways
     answers = (
         door.open.post("/jobs", SPEECH),
