@@ -225,6 +225,12 @@ def told_of(exc: Exception, request: Request) -> AvatarError:
             "This server lacks the right to use a folder of its installation.",
             "Whoever runs the server finds the folder in its log, and by `avatar doctor`.",
         )
+    if isinstance(exc, OSError) and isinstance(error, MachineError):
+        log.error(
+            "the disk failed", path=escape_unprintable(request.url.path), error=error.message
+        )  # which names our folders
+        why = "The disk is full." if error.code == "disk-full" else f"{exc.strerror or 'The disk failed'}."
+        return MachineError(error.code, why, "Send it again later; whoever runs the server looks at the disk.")
     if isinstance(exc, AvatarError) or isinstance(error, JobError | MachineError | ConfigError):
         return error
     log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))

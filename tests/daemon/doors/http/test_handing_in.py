@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import os
 import re
 import socket
 import threading
@@ -379,3 +380,16 @@ def test_json_that_is_too_much_for_python_is_refused_without_its_settings(door: 
     answer = door.open.send("POST", "/jobs", wrong, {"Content-Type": "application/json"})
     assert answer.code == "request-invalid"
     assert re.search("nested too deeply|too many digits", answer.json["detail"])
+
+
+def test_a_disk_that_fails_is_told_without_its_folders_and_that_nothing_was_taken(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(door.inbox / "job.yaml"))
+
+    monkeypatch.setattr("daemon.doors.submission.write_readable", fail)
+    for answer in (door.open.post("/jobs", SPEECH), door.open.post("/jobs", SPEECH, Idempotency_Key="k1")):
+        assert (answer.status, answer.code) == (507, "disk-full")
+        assert str(door.root) not in answer.body.decode()
+        assert answer.json["hint"].startswith("Send it again later")
