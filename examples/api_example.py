@@ -1,13 +1,16 @@
-"""Hands in a job by HTTP, follows it and fetches its result: `python examples/api_example.py [http://127.0.0.1:8000 [API-KEY]]`.
+"""Hands in a job by HTTP, follows it and fetches its result.
 
-It needs nothing but Python. The server is started by `avatar server start`.
+`python examples/api_example.py [http://127.0.0.1:8000 [API-KEY]]` needs nothing but Python. The server is started by
+`avatar server start`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,28 @@ def call(url: str, key: str, body: bytes | None = None, **headers: str) -> tuple
 
 
 def main() -> int:
-    """Hand in the job; returns the exit code."""
-    base = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/")
-    key = sys.argv[2] if len(sys.argv) > 2 else ""
+    """Hand in the job, and say what the server refuses; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Hands in a job by HTTP, follows it and fetches its result.")
+    parser.add_argument("server", nargs="?", default="http://127.0.0.1:8000", help="address of the server")
+    parser.add_argument("key", nargs="?", default="", help="API key, where the server asks for one")
+    given = parser.parse_args()
+    if not given.server.startswith(("http://", "https://")):
+        parser.error(f"{given.server} is no address such as http://127.0.0.1:8000")
+    try:
+        return make_video(given.server.rstrip("/"), given.key)
+    except urllib.error.HTTPError as exc:
+        if exc.headers.get_content_type() != "application/problem+json":
+            print(exc, file=sys.stderr)
+            return 1
+        problem = json.loads(exc.read())
+        print(f"{problem['code']}: {problem['detail']} {problem['hint']}", file=sys.stderr)
+    except urllib.error.URLError as exc:
+        print(f"{given.server}: {exc.reason}. `avatar server start` starts the server.", file=sys.stderr)
+    return 1
+
+
+def make_video(base: str, key: str) -> int:
+    """Hand in the job, follow it and fetch the video; returns the exit code."""
     portrait = Path(__file__).parent / "portrait.png"
     # The portrait first, then as many jobs with it as are wanted.
     told, _ = call(f"{base}/uploads?filename=portrait.png", key, portrait.read_bytes())

@@ -5,10 +5,11 @@ Ctrl-C ends it; called again, it goes on where it was.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
-from daemon.client import JobStatus, render
+from daemon.client import AvatarError, JobStatus, render
 
 
 def show(status: JobStatus) -> None:
@@ -18,9 +19,15 @@ def show(status: JobStatus) -> None:
 
 def main() -> int:
     """Make the video; returns the exit code."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "hello.mp4")
+    parser = argparse.ArgumentParser(description="Makes one video in the foreground, without a service.")
+    parser.add_argument("out", nargs="?", type=Path, default=Path("hello.mp4"), help="the file to write")
+    out = parser.parse_args().out
     portrait = Path(__file__).parent / "portrait.png"
-    result = render("Hello there.", portrait, out, quality="draft", progress=show)
+    try:
+        result = render("Hello there.", portrait, out, quality="draft", progress=show)
+    except (AvatarError, OSError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
     if result.error is not None:
         print(f"{result.error.code}: {result.error.message} {result.error.hint}", file=sys.stderr)
         return 1

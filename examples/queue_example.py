@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
-from daemon.client import Client
+from daemon.client import AvatarError, Client
 
 
 def main() -> int:
-    """Hand in the jobs; returns the exit code."""
-    client = Client(sys.argv[1] if len(sys.argv) > 1 else None)
+    """Make the jobs, and say what is refused; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="Hands in two jobs to the service, follows them, and lists what there is."
+    )
+    parser.add_argument("config", nargs="?", help="its configuration; by default the one at the usual places")
+    try:
+        return make_jobs(Client(parser.parse_args().config))
+    except AvatarError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+def make_jobs(client: Client) -> int:
+    """Hand in the jobs and wait for them; returns the exit code."""
     portrait = Path(__file__).parent / "portrait.png"
     # The key makes it safe to run this again: the same key is the same job.
     video = client.submit(text="Hello there.", image=portrait, quality="draft", key="example-video")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import AvatarError, RefusedError, UnavailableError
+from daemon.errors import AvatarError, RefusedError
 from daemon.intake.inbox_names import KEYS
 from daemon.jobs.record import JOB_ID
 from daemon.system import fs
@@ -112,7 +112,7 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
 
 
 def _blocked(path: Path) -> AvatarError:
-    return UnavailableError(
+    return RefusedError(
         "key-blocked",
         f"Somebody else put something in the place of this key: {path}.",
         "Use another key, and have it removed.",

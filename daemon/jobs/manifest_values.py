@@ -36,6 +36,7 @@ PRIORITY_WORDS = {"low": -10, "normal": 0, "high": 10}
 #: The rate of a drawn video whose manifest names none.
 USUAL_RATE = "25"
 MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
+MAX_PATH_CHARS = 1024  # of a name with its folders; the patterns below take long for a longer one
 MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
 #: A file name and another one, or the comma or semicolon that other formats have at the end of a line.
 _LISTED = re.compile(r"\.\w{2,5}\s*[,;](\s|$)")
@@ -112,6 +113,8 @@ def _face(value: object) -> str:
 def _file_name(value: object) -> str:
     """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
     text = str(value).strip()
+    if len(text) > MAX_PATH_CHARS:
+        raise ValueError(f"must be at most {MAX_PATH_CHARS} characters long")
     parts = text.replace("\\", "/").split("/")
     if not text or "\0" in text or text.casefold() in NO_FILES or _SENTENCE.fullmatch(text) or _NO_NAME.fullmatch(text):
         raise ValueError("must name a file")

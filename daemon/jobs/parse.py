@@ -108,6 +108,12 @@ def parse_manifest(
         JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
     """
     text = decode(data)
+    if (count := yaml_positions.count_documents(text)) > max_documents:  # before each is read
+        raise JobError(
+            "manifest-too-many",
+            f"The manifest holds {count} documents; {max_documents} are allowed.",
+            "Split the file.",
+        )
     documents = [
         document
         for document in yaml_positions.load_documents(text, explain_mistake)
@@ -115,7 +121,7 @@ def parse_manifest(
     ]
     if not documents:
         raise JobError("manifest-empty", "The manifest is empty.", "Write at least `text:` and `image:`.")
-    if len(documents) > max_documents:
+    if len(documents) > max_documents:  # a line ... ends one, too
         raise JobError(
             "manifest-too-many",
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",

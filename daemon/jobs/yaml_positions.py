@@ -18,6 +18,7 @@ from daemon.errors import JobError
 
 MAX_DEPTH = 16  # levels of nesting
 MAX_NODES = 20_000  # scalars and collections in one file
+MAX_LINES_READ = 10_000_000  # lines that are read for all documents of a file: for each also those before it
 
 Path = tuple[str | int, ...]
 
@@ -27,6 +28,7 @@ Explain = Callable[[Sequence[str], int, int], tuple[str, str] | None]
 #: What begins a document, wherever it stands: also inside a quoted or a block text.
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _COMMENT = re.compile(r"\s+(#.*?)\s*")
+_COMMENT_LINE = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,20 @@ def _position(node: Any) -> Position:
 
 
 class _Budget:
-    """Counts the nodes of a whole file."""
+    """Counts the nodes of a whole file, and the lines that are read for them."""
 
     def __init__(self) -> None:
-        self.nodes = 0
+        self.nodes = self.lines = 0
+
+    def read(self, lines: int) -> None:
+        """Refuse a file of many documents behind many lines, since each is read behind all the lines before it."""
+        self.lines += lines
+        if self.lines > MAX_LINES_READ:
+            raise JobError(
+                "yaml-too-large",
+                f"The manifest has too many jobs behind too many lines (line {lines}).",
+                "Split the file, and remove empty lines.",
+            )
 
     def check(self, text: str) -> None:
         """Refuse aliases, and what is nested too deeply or too long, before anything is built."""
@@ -146,7 +158,12 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
         JobError: `yaml-too-large`.
     """
     budget = _Budget()
-    for part in document_texts(text):
+    for lines_before, part in document_parts(text):
+        if _is_blank(part):
+            yield YamlDocument()
+            continue
+        budget.read(lines_before + part.count("\n"))
+        part = "\n" * lines_before + part  # so that its positions are the file's
         lines = part.splitlines()
         try:
             budget.check(part)
@@ -191,9 +208,14 @@ def _unreadable_character(text: str) -> JobError | None:
     )
 
 
-def document_texts(text: str) -> Iterator[str]:
-    """Yield the documents' texts, each behind as many empty lines as stand before it, so that its positions are the file's."""
-    return ("\n" * lines + part for lines, part in document_parts(text))
+def count_documents(text: str) -> int:
+    """Return how many documents a text has that are not empty, without reading them."""
+    return sum(not _is_blank(part) for _, part in document_parts(text))
+
+
+def _is_blank(part: str) -> bool:
+    """Return whether a document's text has nothing but its separator and comments."""
+    return not _SEPARATOR.sub("", _COMMENT_LINE.sub("", part), count=1).strip()
 
 
 def document_parts(text: str) -> Iterator[tuple[int, str]]:

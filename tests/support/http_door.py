@@ -40,6 +40,7 @@ class Answer:
         assert self.headers["content-type"] == "application/problem+json", (self.status, self.body)
         assert self.json["status"] == self.status
         assert (self.json["fault"] == "unknown") == (self.status == 500), self.body
+        assert (self.json["fault"] == "machine") == (self.status > 500), self.body
         return str(self.json["code"])
 
 

@@ -24,6 +24,7 @@ from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.jobs.together import HandInGroups
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
+from daemon.doors.voice_list import with_voice_list
 from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Longest time that a request waits for a job, s.
@@ -122,7 +123,7 @@ def to_root(request: Request) -> str:
 
 
 def with_links(status: Mapping[str, Any], root: str) -> dict[str, Any]:
-    """Return a status with its id under the name that clients of the older system know, and with links.
+    """Return a status with its id under the name that clients of the older system know, with links, and in words of this door.
 
     Args:
         root: as `to_root`.
@@ -131,7 +132,7 @@ def with_links(status: Mapping[str, Any], root: str) -> dict[str, Any]:
     links = {"self": job, "events": f"{job}/events", "cancel": job}
     if status["state"] == "done" and status.get("outputs", True):
         links["result"] = f"{job}/result"
-    return {**status, "job_id": status["job"], "links": links}
+    return {**with_voice_list(status), "job_id": status["job"], "links": links}
 
 
 def wait_wanted(request: Request, wait: float | None) -> float:

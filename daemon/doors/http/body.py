@@ -18,7 +18,7 @@ from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
 from daemon.jobs.parse import decode
-from daemon.jobs.yaml_positions import load_documents
+from daemon.jobs.yaml_positions import count_documents, load_documents
 
 JSON_TYPES: Final = ("application/json",)
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
@@ -90,7 +90,7 @@ async def received(
             with own_folder(inbox) as folder:
                 got = Received(folder)
                 await _read_multipart(request, got, bounds, inbox)
-                yield _manifest_of(got), got
+                yield await run_in_threadpool(_manifest_of, got), got
         return
     if may_be_empty and not kind and not length and "transfer-encoding" not in request.headers:
         yield {}, Received(inbox)
@@ -102,7 +102,9 @@ async def received(
             f"Send {JSON_TYPES[0]}, {YAML_TYPES[0]}, or {MULTIPART} with the files.",
         )
     data = await small_body(request, bounds.manifest_bytes)
-    yield (_json(data) if kind in JSON_TYPES else _yaml(data)), Received(inbox)
+    # YAML takes long enough to keep all others waiting who are answered by this loop.
+    manifest = _json(data) if kind in JSON_TYPES else await run_in_threadpool(_yaml, data)
+    yield manifest, Received(inbox)
 
 
 def media_type(request: Request) -> str:
@@ -171,14 +173,16 @@ def _manifest_of(got: Received) -> dict[str, Any]:
 
 
 def _yaml(data: bytes) -> dict[str, Any]:
-    documents = [
-        one
-        for one in load_documents(decode(data), explain_mistake)
-        if isinstance(one, JobError) or one.value is not None
-    ]
-    if len(documents) != 1:
+    text = decode(data)
+    count, documents = count_documents(text), []
+    if count == 1:  # others are not read
+        documents = [
+            one for one in load_documents(text, explain_mistake) if isinstance(one, JobError) or one.value is not None
+        ]
+        count = len(documents)
+    if count != 1:
         raise JobError(
-            "manifest-invalid", f"The manifest holds {len(documents)} documents.", "Hand in one job with each request."
+            "manifest-invalid", f"The manifest holds {count} documents.", "Hand in one job with each request."
         )
     (document,) = documents
     if isinstance(document, JobError):
@@ -191,11 +195,21 @@ def _json(data: bytes) -> dict[str, Any]:
         value = json.loads(data, object_pairs_hook=once_each, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
-        why = "it holds half a sign" if isinstance(exc, UnicodeEncodeError) else str(exc) or "it is nested too deeply"
         raise RequestError(
-            "request-invalid", f"The body is no JSON: {why}.", 'Send an object of JSON, such as {"text": "Hello."}.'
+            "request-invalid",
+            f"The body is no JSON: {_why_no_json(exc)}.",
+            'Send an object of JSON, such as {"text": "Hello."}.',
         ) from exc
     return _mapping(value)
+
+
+def _why_no_json(exc: Exception) -> str:
+    """Return what is wrong, in words that are not Python's own where these tell of its settings."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(exc, UnicodeEncodeError):
+        return "it holds half a sign"
+    return "a number has too many digits" if "set_int_max_str_digits" in str(exc) else str(exc)
 
 
 def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

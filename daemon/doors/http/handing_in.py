@@ -22,8 +22,9 @@ from daemon.doors.http.jobs.together import PlainJob
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import is_counted
 from daemon.doors.http.problems import RequestError
-from daemon.doors.job_names import made_up_name
+from daemon.doors.job_names import check_name, made_up_name
 from daemon.doors.submission import HandedIn
+from daemon.errors import JobError
 from daemon.jobs.record import FINISHED
 
 #: When a client should look again, s.
@@ -66,8 +67,8 @@ async def make_job(
         await run_in_threadpool(door.ledger.check, caller, content_length(request))
     async with received(request, inbox, door.bounds, door.uploads, may_be_empty=may_be_empty) as (manifest, got):
         name = manifest.pop("name", None)
-        if name is not None and not isinstance(name, str):
-            raise RequestError("manifest-invalid", "`name` is no text.", "Give a name for the results, or none.")
+        if name is not None:
+            _check_name(name)
         chosen = name is None and bool(called)
         if chosen:
             name = made_up_name(os.path.basename(called))
@@ -98,6 +99,21 @@ async def make_job(
             # One hop to another thread: each waits for a processor, which a daemon that renders has.
             done = await run_in_threadpool(hand_in)
     return await answer(request, door, caller, done, wait)
+
+
+def _check_name(name: object) -> None:
+    """Refuse what cannot be what the results are called.
+
+    Raises:
+        RequestError: `manifest-invalid`, which points at the name.
+    """
+    try:
+        if not isinstance(name, str):
+            raise JobError("manifest-invalid", "`name` is no text.", "Give a name for the results, or none.")
+        check_name(name)
+    except JobError as exc:
+        wrong = [{"pointer": "#/name", "detail": exc.message}]
+        raise RequestError(exc.code, exc.message, exc.hint, errors=wrong) from exc
 
 
 async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, wait: float | None) -> JSONResponse:

@@ -15,17 +15,20 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from daemon.doors.value_errors import in_words
+from daemon.doors.voice_list import name_voice_list
 from daemon.errors import (
     AvatarError,
     ConfigError,
     JobError,
     MachineError,
+    UnavailableError,
     UnknownError,
     escape_unprintable,
     from_exception,
     traceback_of,
 )
 from daemon.jobs.yaml_positions import DocumentError
+from daemon.system.permissions import NOT_ALLOWED
 
 log = structlog.get_logger()
 
@@ -35,7 +38,8 @@ _OPENAI_NAMES: Final = {"text": "input", "format": "response_format"}
 MEDIA_TYPE: Final = "application/problem+json"
 #: Begins the type of a problem; docs/errors.md describes each.
 TYPES: Final = "urn:avatard:error:"
-#: Status of a code. Others: 422 where the job is at fault, 503 where the machine is, 409 where it cannot be done now.
+#: Status of a code. Others: 422 where the job is at fault, 503 where the machine is, 409 where it cannot be done now. Where the
+#: machine is at fault, it is never one of 400 to 499, which blame the request.
 STATUS: Final[Mapping[str, int]] = {
     "answer-late": 503,
     "batch-unknown": 404,
@@ -109,12 +113,13 @@ class RequestError(AvatarError):
 
 def status_of(error: AvatarError) -> int:
     """Return the HTTP status that says what kind of error it is."""
-    if error.code in STATUS:
-        return STATUS[error.code]
+    known = STATUS.get(error.code)
+    if isinstance(error, MachineError | UnavailableError | ConfigError):
+        return known if known is not None and known >= 500 else 503
+    if known is not None:
+        return known
     if isinstance(error, JobError | RequestError):
         return 422
-    if isinstance(error, MachineError | ConfigError):
-        return 503
     return (
         500 if isinstance(error, UnknownError) else 409
     )  # what the daemon refuses, as the job is not in the state for it
@@ -134,7 +139,7 @@ def _openai_error(error: AvatarError) -> JSONResponse:
     status = 400 if found == 422 else found  # what OpenAI's clients take for a fault of the request
     errors = _wrong_parts(error)
     wrong = errors[0]["pointer"].rpartition("/")[2] if errors else ""
-    message = " ".join(filter(None, (error.message, error.hint)))
+    message = name_voice_list(" ".join(filter(None, (error.message, error.hint))))
     if (param := _OPENAI_NAMES.get(wrong)) is not None:
         message = message.replace(f"`{wrong}`", f"`{param}`")
     content = {
@@ -152,9 +157,9 @@ def _problem(error: AvatarError, instance: str) -> JSONResponse:
         "type": f"{TYPES}{error.code}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": error.message,
+        "detail": name_voice_list(error.message),
         "code": error.code,
-        "hint": error.hint,
+        "hint": name_voice_list(error.hint),
         "fault": "machine" if isinstance(error, ConfigError) else error.fault,
     }
     if instance:
@@ -198,7 +203,7 @@ async def answer_exception(request: Request, exc: Exception) -> Response:
 
 
 async def _known(request: Request, exc: Exception) -> JSONResponse:
-    return answer_error(from_exception(exc), request.scope)
+    return answer_error(told_of(exc, request), request.scope)
 
 
 async def _gone(request: Request, exc: Exception) -> Response:
@@ -213,7 +218,20 @@ async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
 def told_of(exc: Exception, request: Request) -> AvatarError:
     """Return what a caller is told of an exception that was not expected; what went wrong within is the log's business."""
     error = from_exception(exc)
-    if isinstance(error, JobError | MachineError | ConfigError):
+    if isinstance(exc, PermissionError) or (isinstance(error, UnavailableError) and error.code == NOT_ALLOWED):
+        log.error("not allowed", path=escape_unprintable(request.url.path), error=str(error))  # which names our folders
+        return UnavailableError(
+            NOT_ALLOWED,
+            "This server lacks the right to use a folder of its installation.",
+            "Whoever runs the server finds the folder in its log, and by `avatar doctor`.",
+        )
+    if isinstance(exc, OSError) and isinstance(error, MachineError):
+        log.error(
+            "the disk failed", path=escape_unprintable(request.url.path), error=error.message
+        )  # which names our folders
+        why = "The disk is full." if error.code == "disk-full" else f"{exc.strerror or 'The disk failed'}."
+        return MachineError(error.code, why, "Send it again later; whoever runs the server looks at the disk.")
+    if isinstance(exc, AvatarError) or isinstance(error, JobError | MachineError | ConfigError):
         return error
     log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
     return UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")

@@ -24,6 +24,7 @@ from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import chosen_output, serve
+from daemon.doors.voice_list import name_voice_list
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
 from daemon.jobs.kinds import KINDS
@@ -282,15 +283,16 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
             files, found, amount = await run_in_threadpool(_checked, door, caller, manifest, got.files)
             await run_in_threadpool(door.jobs.check_amounts, amount, caller)
         except JobError as exc:
-            return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
+            return _wrong(exc)
         except RequestError as exc:
             if status_of(exc) != 422:
                 raise
-            return JSONResponse({"ok": False, "errors": [exc.to_dict()]})
+            return _wrong(exc)
+        warnings = [*found.warnings, *await run_in_threadpool(text_warnings, found, door.settings)]
         told: dict[str, Any] = {
             "ok": True,
             "errors": [],
-            "warnings": [*found.warnings, *await run_in_threadpool(text_warnings, found, door.settings)],
+            "warnings": [name_voice_list(one) for one in warnings],
             "manifest": found.model_dump(mode="json"),
         }
         if found.kind_of_job.makes_jobs:
@@ -298,6 +300,11 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         elif found.base is None:
             told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
         return JSONResponse(told)
+
+
+def _wrong(error: AvatarError) -> JSONResponse:
+    told = {key: name_voice_list(str(text)) for key, text in error.to_dict().items()}
+    return JSONResponse({"ok": False, "errors": [told]})
 
 
 def _checked(

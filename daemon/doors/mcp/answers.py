@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from mcp_types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel, Field
 
 from daemon.doors.mcp.desk import Desk
+from daemon.doors.voice_list import with_voice_list
 from daemon.jobs.record import FINISHED
+
+#: The tool that lists the voices.
+BY_TOOL: Final = "`list_voices`"
 
 
 class Failure(BaseModel):
@@ -75,6 +79,7 @@ JobAnswer = Annotated[CallToolResult, JobView]
 def job_view(desk: Desk, status: Mapping[str, Any]) -> JobView:
     """Return a job from its status."""
     job = str(status["job"])
+    status = with_voice_list(status, BY_TOOL)
     failure = status.get("error")
     results = [
         Output(file=str(one["file"]), url=desk.link(job, str(one["file"])), bytes=int(one.get("bytes") or 0))

@@ -15,11 +15,11 @@ from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from daemon import __version__
-from daemon.doors.mcp.answers import JobAnswer, JobList, Verdict, Voices, job_answer, job_view
+from daemon.doors.mcp.answers import BY_TOOL, JobAnswer, JobList, Verdict, Voices, job_answer, job_view
 from daemon.doors.mcp.arguments import StrictServer
 from daemon.doors.mcp.desk import Desk, files_of
 from daemon.doors.reports import read_report
-from daemon.doors.voice_list import published_voices
+from daemon.doors.voice_list import name_voice_list, published_voices
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
 
@@ -212,7 +212,7 @@ def _told() -> Iterator[None]:
         yield
     except AvatarError as exc:
         hint = "list_jobs lists those there are." if exc.code == "job-unknown" else exc.hint
-        raise ToolError(f"{exc.code}: {exc.message} {hint}".strip()) from exc
+        raise ToolError(name_voice_list(f"{exc.code}: {exc.message} {hint}".strip(), BY_TOOL)) from exc
     except OSError as exc:
         raise ToolError(f"io-error: {exc.strerror or exc}: {str(exc.filename or '')[:200]}".rstrip(": ")) from exc
 

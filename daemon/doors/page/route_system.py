@@ -17,6 +17,7 @@ from daemon.doors.page.service_state import PAUSED
 from daemon.doors.page.signed_in import Looking, form_of
 from daemon.doors.page.system_state import busy_slots, examine, last_hour_svg, percent, system_state
 from daemon.doors.requests import ask
+from daemon.errors import MachineError
 from daemon.queue.pauses import SCOPES
 from daemon.queue.spool import Spool
 
@@ -121,6 +122,6 @@ def _ask(door: Door, caller: Caller, op: str, **data: Any) -> str:
     try:
         return str(ask(Spool(door.jobs.paths.spool), door.jobs.may_run, op, by=caller.name, **data)["message"])
     except OSError as exc:
-        raise RequestError(
+        raise MachineError(
             "not-allowed", "This server may not ask the daemon for that.", f"Use `avatar {op}` in a terminal."
         ) from exc

@@ -10,7 +10,9 @@ from daemon.jobs.mistakes.proposals import is_allowed
 #: Keys whose value may be any words.
 FREE_TEXTS = ("text", "prompt", "negative", "title")
 _NAMES = "|".join(sorted(Manifest.model_fields, key=len, reverse=True))
-_KEY = re.compile(rf"""(?P<before>^|[,;]\s*|\s+)(?P<sign>["']?)(?P<key>{_NAMES})(?P=sign)\s*[:=]\s*""", re.IGNORECASE)
+_KEY = re.compile(
+    rf"""(?P<before>^|[,;]\s*+|(?<!\s)\s++)(?P<sign>["']?)(?P<key>{_NAMES})(?P=sign)\s*[:=]\s*""", re.IGNORECASE
+)
 _FILE = re.compile(r"[^\s,;]+\.\w{2,5}")
 #: A key, and a value behind a blank or a sign that is no colon.
 _NO_COLON = re.compile(rf"(?P<key>{_NAMES})(?:\s*(?:[-=]>|[-–—>|~])\s*|\s+)(?P<value>\S.*)", re.IGNORECASE)

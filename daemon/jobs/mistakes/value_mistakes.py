@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from daemon.config.flow import as_flow
 from daemon.jobs.batch.table import TABLE_ENDINGS
@@ -27,6 +27,8 @@ from daemon.jobs.mistakes.values.rough_values import (
 )
 from daemon.jobs.mistakes.values.written_days import advice_for_day
 
+#: Longest value that is looked at. What people mistype is shorter, and some of the patterns here take long for a long value.
+LONGEST_EXPLAINED: Final = 500
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 #: A number that is near none which is meant.
 _ENDLESS = re.compile(r"\d{100}")
@@ -157,6 +159,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_number: the key expects a number.
         is_file: the key expects the name of a file.
     """
+    if isinstance(value, str) and len(value) > LONGEST_EXPLAINED:
+        return None
     if re.fullmatch(r"expressions(\.\d+)?", key) and (advice := advice_for_expressions(value)):
         return advice
     word = str(value).strip().casefold()

@@ -124,10 +124,12 @@ def _goes_on(lines: Sequence[str], number: int) -> bool:
 
 def _colon_below(lines: Sequence[str], line: int) -> Explanation | None:
     """Recognise a colon in a further line of a text, which YAML takes for a key there."""
+    keys = [number for number in range(min(line + 1, len(lines))) if is_key(lines[number])]
     for number in range(min(line, len(lines) - 1), 0, -1):
-        if is_key(lines[number]):
+        if keys and keys[-1] == number:
+            keys.pop()
             continue
-        before = next((LINE.match(lines[above]) for above in range(number - 1, -1, -1) if is_key(lines[above])), None)
+        before = LINE.match(lines[keys[-1]]) if keys else None
         if before and before["value"] and not BLOCK.fullmatch(before["value"]) and re.search(r":(\s|$)", lines[number]):
             what = f"`{before['key']}` goes on in a line with a colon and a blank, which YAML takes for another key"
             if before["key"].casefold() not in LONG_TEXTS:
@@ -140,7 +142,9 @@ def _colon_below(lines: Sequence[str], line: int) -> Explanation | None:
 def _heading(lines: Sequence[str], line: int) -> Explanation | None:
     """Recognise the heading of a part of a TOML or INI file."""
     for number, text in enumerate(lines[: line + 1]):
-        if _HEADING.fullmatch(text.rstrip()) and any(LINE.match(one) for one in lines[number + 1 :]):
+        if _HEADING.fullmatch(text.rstrip()):
+            if not any(LINE.match(one) for one in lines[number + 1 :]):
+                return None  # nor is there one below the headings that follow
             what = f"The line {shown(text.strip())} is the heading of a TOML or INI file (line {number + 1})"
             return what, "Remove it, and write a colon and a blank in place of each = after a key."
     return None
@@ -227,7 +231,7 @@ def _json_entry(lines: Sequence[str], line: int) -> Explanation | None:
 def _json(lines: Sequence[str], line: int) -> Explanation | None:
     """Recognise JSON whose signs are wrong."""
     objects = [number for number, text in enumerate(lines) if re.fullmatch(r"\s*\{.*\}\s*,?\s*", text)]
-    if len(objects) > 1 and all(not text.strip() or number in objects for number, text in enumerate(lines)):
+    if len(objects) > 1 and len(objects) == sum(bool(text.strip()) for text in lines):
         what = f"Several objects of JSON follow each other (line {objects[1] + 1})"
         return what, "Write a line --- between two jobs, and no comma."
     if not next((text.lstrip() for text in lines if text.strip()), "").startswith(("{", "[{")):

@@ -37,6 +37,26 @@ def test_the_pipeline_example_needs_no_service(tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[-1].endswith("face, tts, lipsync, encode, deliver")
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "says"),
+    [
+        *((name, ["--help"], 0, "usage: ") for name in ("api", "pipeline", "queue")),
+        ("api", ["127.0.0.1:8000"], 2, "127.0.0.1:8000 is no address such as http"),
+        ("api", ["http://127.0.0.1:9"], 1, "`avatar server start` starts the server."),
+        ("pipeline", ["no/folder/own.mp4"], 1, "no/folder"),
+        ("queue", ["none.yaml"], 1, "none.yaml"),
+    ],
+)
+def test_the_examples_tell_of_their_arguments_and_end_in_no_traceback(
+    tmp_path: Path, name: str, arguments: list[str], code: int, says: str
+) -> None:
+    command = [sys.executable, str(ROOT / "examples" / f"{name}_example.py"), *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False), ran.stderr
+    assert says in ran.stdout + ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("processes")
 def test_another_packages_daemon_is_told_by_the_command_and_by_the_doctor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -345,3 +346,33 @@ def test_a_number_of_thousands_of_digits_is_explained_as_any_wrong_value(key: st
     assert isinstance(found, JobError)
     assert f"`{key}` must be" in found.message
     assert "integer string" not in found.message
+
+
+#: Manifests of 256 KiB, the largest that are read, that took from seconds to hours.
+LONG = 2**18
+SLOW = {
+    "lines that are no keys": "ab: v\n" * (LONG // 6) + "a: [\n",
+    "a quote without end": 'text: "' + "hello 'there'\n" * (LONG // 14),
+    "blanks before a mistake": " " * LONG + "a: [\n",
+    "jobs that are no YAML": "a: [\n---\n" * (LONG // 9),
+    "jobs behind empty lines": "\n" * (LONG // 2) + "text: a\n---\n" * 999,
+    "objects of JSON": '{"a": 1},\n' * (LONG // 10),
+    "documents without a job": "---\n" * (LONG // 4),
+    "a file name of words": f"text: Hello.\nimage: {'a ' * (LONG // 2)}\n",
+    "a file name of brackets": f"text: Hello.\nimage: '{'[' * LONG}'\n",
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_the_largest_manifest_is_refused_in_seconds(name: str) -> None:
+    began = time.process_time()
+    with contextlib.suppress(JobError):
+        assert isinstance(parse_manifest(SLOW[name].encode(), 1000)[0], JobError | Manifest)
+    assert time.process_time() - began < 5
+
+
+def test_documents_are_counted_before_they_are_read() -> None:
+    text = "text: Hello.\n---\n# nothing\n---\n" * 3 + "text: Hello.\n...\n---\n"
+    assert len(parse_manifest(text.encode(), 4)) == 4
+    with pytest.raises(JobError, match="holds 4 documents; 3 are allowed"):
+        parse_manifest(text.encode(), 3)

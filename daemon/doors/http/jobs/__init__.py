@@ -14,11 +14,10 @@ from daemon.doors.http.jobs.found import FoundJobs, waiting_status
 from daemon.doors.http.jobs.row_uploads import NO_ROW_FILES, RowFiles
 from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
-from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask, put_request_file
 from daemon.doors.submission import HandedIn
-from daemon.errors import RefusedError
+from daemon.errors import MachineError, RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.manifest import Manifest
@@ -156,8 +155,10 @@ class Jobs(FoundJobs):
     def _put_request(self, op: str, name: str) -> str:
         """Ask by an empty file in the inbox, as people without a shell do."""
         if op == "priority":
-            raise RequestError(
-                "not-allowed", "This server may not change priorities.", "Let it write the spool's requests."
+            raise MachineError(
+                "not-allowed",
+                "This server may not change priorities.",
+                "Whoever runs it lets it write the spool's folder `control`.",
             )
         put_request_file(self.paths.inbox, name, op)
         return f"{name} will be seen to; its status shows what became of it."

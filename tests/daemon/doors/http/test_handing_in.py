@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
+import re
 import socket
 import threading
 from pathlib import Path
@@ -13,12 +16,14 @@ import pytest
 import yaml
 
 from daemon.config import Settings
+from daemon.doors import hand_in
 from daemon.doors.http.body import once_each
 from daemon.doors.http.jobs import wanted
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import JOB_ID, new_job_id
 from daemon.outbox.outbox import Outbox
+from daemon.system.permissions import explain_refusal
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import Answer, multipart
@@ -332,3 +337,59 @@ def test_a_name_that_waits_in_the_inbox_is_taken_whatever_the_key(door: Door) ->
     assert door.open.post("/jobs", other, Idempotency_Key="two").code == "name-taken"
     assert [one["job"] for one in door.open.get("/jobs").json["jobs"]] == [first.json["job"]]
     assert door.open.post("/jobs", {**other, "name": "yours"}, Idempotency_Key="two").status == 202
+
+
+def test_a_right_that_the_server_lacks_is_the_machines_fault_and_is_told_without_its_folders(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a server whose user may not write into the inbox
+    refused = PermissionError(errno.EACCES, "", str(door.inbox))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise explain_refusal(refused, "write into")
+
+    def refuse_folder(*_: object, **__: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(hand_in, "check_right", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse_folder)
+    # When somebody hands in by each of its ways
+    answers = (
+        door.open.post("/jobs", SPEECH),
+        door.open.post("/jobs", SPEECH, Idempotency_Key="k1"),
+        door.open.post_parts("/jobs", ("image", "anna.png", PORTRAIT.read_bytes()), ("text", None, b"Hello.")),
+        door.open.send("POST", "/uploads?filename=anna.png", PORTRAIT.read_bytes()),
+    )
+    # Then each is told that the request was right, and no place of this machine
+    for answer in answers:
+        assert (answer.status, answer.code) == (503, "not-allowed"), answer.body
+        assert str(door.root) not in answer.body.decode()
+        assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("name", [5, "../hello", "_defaults", ""])
+def test_a_name_that_can_be_none_is_pointed_at(door: Door, name: object) -> None:
+    answer = door.open.post("/jobs", {**SPEECH, "name": name})
+    assert (answer.status, answer.code) == (422, "manifest-invalid")
+    assert [one["pointer"] for one in answer.json["errors"]] == ["#/name"]
+    assert door.manifests == []
+
+
+@pytest.mark.parametrize("wrong", [b"[" * 50_000, b'{"a":' * 20_000, b'{"priority": ' + b"9" * 5000 + b"}"])
+def test_json_that_is_too_much_for_python_is_refused_without_its_settings(door: Door, wrong: bytes) -> None:
+    answer = door.open.send("POST", "/jobs", wrong, {"Content-Type": "application/json"})
+    assert answer.code == "request-invalid"
+    assert re.search("nested too deeply|too many digits", answer.json["detail"])
+
+
+def test_a_disk_that_fails_is_told_without_its_folders_and_that_nothing_was_taken(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(door.inbox / "job.yaml"))
+
+    monkeypatch.setattr("daemon.doors.submission.write_readable", fail)
+    for answer in (door.open.post("/jobs", SPEECH), door.open.post("/jobs", SPEECH, Idempotency_Key="k1")):
+        assert (answer.status, answer.code) == (507, "disk-full")
+        assert str(door.root) not in answer.body.decode()
+        assert answer.json["hint"].startswith("Send it again later")

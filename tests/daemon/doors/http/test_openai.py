@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from daemon.config import Settings
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
+from daemon.doors.voice_list import BY_HTTP, name_voice_list
 from stages.media.loudness import measure_loudness
+from stages.tts.engines.voice_hints import all_voices, where_all_are
 from stages.tts.live_speech import LiveSpeech, bent, loudness
 from tests.daemon.doors.http.conftest import Door
 
@@ -149,3 +152,10 @@ def test_the_loudness_of_a_sentence_is_that_of_the_standard(tmp_path: Path) -> N
     noise[24_000:36_000] = 0.0  # a pause does not count
     assert loudness(noise, 24_000) == pytest.approx(measure_loudness([noise], 24_000, tmp_path), abs=0.5)
     assert np.abs(bent(noise * 40)).max() <= 10 ** (-1.5 / 20) + 1e-6
+
+
+@pytest.mark.parametrize("has_page", [True, False])
+def test_what_the_stages_call_the_list_of_voices_is_named_as_callers_see_it(has_page: bool) -> None:
+    settings = Settings.parse({"intake": {"voices_page": has_page}}, Path("config.yaml"))
+    assert name_voice_list(f"All are listed {where_all_are(settings)}.") == f"All are listed by {BY_HTTP}."
+    assert name_voice_list(f"{all_voices(settings)} lists those there are.", "`list_voices`")[:13] == "`list_voices`"

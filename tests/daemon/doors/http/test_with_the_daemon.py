@@ -296,6 +296,12 @@ def test_openais_clients_get_speech_in_every_form_by_a_job_of_their_own(house: H
     wrong = house.anna.post("/v1/audio/speech", wanted | {"voice": "hart"})
     assert (wrong.status, wrong.json["error"]["code"]) == (400, "voice-unknown")
     assert "'heart'" in wrong.json["error"]["message"]
+    # And a name that is like none is answered with what lists them here: nobody sees the outbox
+    job = {"kind": "speech", "text": TEXT, "voice": "quux"}
+    told = house.anna.post("/v1/audio/speech", wanted | {"voice": "quux"}).json["error"]["message"]
+    hint = house.anna.post("/jobs?wait=60", job).json["error"]["hint"]
+    for text in (told, hint):
+        assert "All are listed by `GET /v1/audio/voices`." in text
 
 
 def test_openais_own_client_speaks_streams_lists_and_raises_its_own_errors(house: House) -> None:

@@ -143,12 +143,14 @@ def test_a_file_outside_the_folders_that_may_be_read_is_refused_and_no_job_is_ma
 
 
 def test_a_failure_is_seen_through_the_tools_with_what_to_do(house: House) -> None:
-    async def ask(client: Client) -> tuple[CallToolResult, CallToolResult, CallToolResult]:
+    async def ask(client: Client) -> tuple[CallToolResult, ...]:
         wrong = await client.call_tool("speak", {"text": "Hi.", "voice": "hart"})
+        unlike = await finished(client, await client.call_tool("speak", {"text": "Hi.", "voice": "quux", "wait_s": 30}))
         empty = await finished(client, await client.call_tool("speak", {"text": "[pause 1s]", "wait_s": 30}))
-        return wrong, empty, await client.call_tool("list_jobs", {"state": "failed"})
+        return wrong, unlike, empty, await client.call_tool("list_jobs", {"state": "failed"})
 
-    wrong, empty, listed = house.local(ask)
+    wrong, unlike, empty, listed = house.local(ask)
+    assert "All are listed by `list_voices`." in words(unlike)
     assert wrong.is_error
     assert "Did you mean 'heart'?" in words(wrong)
     assert empty.is_error
