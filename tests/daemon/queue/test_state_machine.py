@@ -191,10 +191,18 @@ def test_each_attempt_notes_when_the_next_one_is_due(room: QueueRoom) -> None:
     room.set(retry={"crashes": 9, "attempts": 9, "first_delay_s": 100.0})
     job, machine = room.accept(), room.state_machine
 
+    async def fail(end: str) -> None:
+        taken, directory = await room.take(job)
+        if end == "error":
+            await machine.fail_attempt(taken, directory, UNKNOWN)
+        elif end == "crash":
+            await machine.record_crash(taken, directory, DEATH)
+        else:
+            await machine.put_back(taken, directory)
+
     async def live() -> None:
-        for end in (lambda *one: machine.fail_attempt(*one, UNKNOWN), lambda *one: machine.record_crash(*one, DEATH),
-                    machine.put_back):  # fmt: skip
-            await end(*await room.take(job))
+        for end in ("error", "crash", "fault of the machine"):
+            await fail(end)
             record = room.on_disk(job)
             assert record.not_before > time.time()
             assert record.runs[-1].again == pytest.approx(record.not_before, abs=0.001)
