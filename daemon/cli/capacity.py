@@ -31,8 +31,8 @@ class Made:
         stages: run time of each stage, s.
         a_day: results in a day.
         limit: field of `LaneWork` that bounds it.
-        measured: part of the run times that was measured here, at about this size, 0 to 1; `alike`: that was measured here, at
-            another size. The rest are first guesses.
+        measured: part of the run times that was measured here, at about this length and size, 0 to 1; `alike`: that was measured
+            here, at another one. The rest are first guesses.
     """
 
     kind: str
@@ -137,7 +137,7 @@ def made(
         fields[(in_field := field_of(stage, engine))] += stages[stage]
         if in_field == "gpu":
             gpu[stage] = stages[stage]
-        if found.jobs and learned.is_known(where):
+        if found.jobs and learned.is_known(where, work.size(stage)):
             known += stages[stage]
         elif found.jobs:
             alike += stages[stage]

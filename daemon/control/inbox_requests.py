@@ -8,6 +8,7 @@ A successful request shows in the job's status; a refused one is answered by a t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Hashable, Iterator
@@ -73,6 +74,8 @@ class InboxRequests:
         self._since: dict[str, float] = {}
         #: Requests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
+        #: Requests for one row of a batch.
+        self._for_rows: set[str] = set()
         #: Whether the last turn ended before all of them were looked at and answered.
         self.unfinished = False
 
@@ -99,6 +102,7 @@ class InboxRequests:
         requests = self._admission.inbox.requests
         present = set(requests)
         self._stuck &= present
+        self._for_rows &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
         self._queue.keep(sorted(present - self._stuck, key=self._arrival))
         turn = Turn(self._admission.inbox.clock)
@@ -223,7 +227,10 @@ class InboxRequests:
 
     def _job(self, request: str, stem: str) -> str | None:
         """Return the id of the job that a request file means. Capitals count only where two results differ in nothing else."""
-        return self._job_from_folder(request, stem) or self._row(request, stem)
+        job = self._job_from_folder(request, stem)
+        if job is None and (job := self._row(request, stem)) is not None:
+            self._for_rows.add(request)
+        return job
 
     def _row(self, request: str, stem: str) -> str | None:
         """Return the id of the job of a row whose result is called as the request file, folders included: it came from the
@@ -275,8 +282,15 @@ class InboxRequests:
         try:
             with path_by_descriptor(self._admission.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)
+                if name in self._for_rows:
+                    self._remove_empty(os.path.dirname(name))
         except FileNotFoundError:
             return
         except OSError as exc:
             self._stuck.add(name)  # answered once is enough
             log.warning("request file cannot be removed", name=os.path.basename(name), error=str(exc))
+
+    def _remove_empty(self, folder: str) -> None:
+        """Remove the folder that was made for requests for the rows of a batch, when its last one was taken away."""
+        with contextlib.suppress(OSError), path_by_descriptor(self._admission.settings.paths.inbox, folder) as path:
+            path.rmdir()  # refused where anything lies in it

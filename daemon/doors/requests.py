@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from daemon.control.spool_requests import send_request
 from daemon.errors import UnavailableError, stated_error
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.permissions import current_user, make_folder
+from daemon.system.permissions import NOT_ALLOWED, current_user, make_folder
+from daemon.system.subfolders import INBOX_DEPTH, is_looked_into
 
 ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
+TRIES = 3  # to put a request file into a folder that the daemon removes at that moment
 
 
 def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **data: Any) -> dict[str, Any]:
@@ -60,9 +63,29 @@ def put_request_file(inbox: Path, name: str, op: str) -> None:
         name: of the job's result, below the outbox.
 
     Raises:
+        AvatarError: `not-allowed`: the inbox is not looked into where the file would lie.
         OSError: the inbox refuses it.
     """
+    if not is_looked_into(os.path.dirname(name)):
+        raise UnavailableError(
+            NOT_ALLOWED,
+            f"There is no request file for {name}: the inbox is looked into {INBOX_DEPTH} folders deep, and this row of a batch "
+            "would have its file in a deeper one.",
+            f"Ask for its whole batch, or run `avatar jobs {op}` as a user who may write into the spool.",
+        )
     path = inbox / f"{name}.{op}"
+    for again in reversed(range(TRIES)):
+        try:
+            _put_empty_file(path)
+        except FileNotFoundError:  # the daemon removed the folder, with the last request that was in it
+            if not again:
+                raise
+        else:
+            return
+
+
+def _put_empty_file(path: Path) -> None:
+    """Make an empty file, where it is not there, and the folder for it."""
     if not path.parent.exists():  # the result of a row lies in a folder that is called like its batch
         path.parent.mkdir(exist_ok=True)
         # The daemon, of the same group, takes the file away when it has done what was asked.

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 from daemon.system.safe_open import open_below, opened_root
+from daemon.system.subfolders import INBOX_DEPTH
 
-#: So many folders below the inbox are looked into.
-MAX_DEPTH = 4
 MANIFESTS = (".yaml", ".yml")
 #: Names of the file that holds the defaults of the manifests in its folder and below, in small letters.
 DEFAULTS = tuple(f"_defaults{ending}" for ending in MANIFESTS)
@@ -110,5 +109,5 @@ def _has_manifests(root: int, folder: str, depth: int) -> bool:
     return any(
         name.lower().endswith(MANIFESTS) and not is_dir and not is_defaults(name) for name, is_dir in names
     ) or any(
-        is_dir and depth < MAX_DEPTH and _has_manifests(root, f"{folder}/{name}", depth + 1) for name, is_dir in names
+        is_dir and depth < INBOX_DEPTH and _has_manifests(root, f"{folder}/{name}", depth + 1) for name, is_dir in names
     )

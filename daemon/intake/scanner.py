@@ -27,7 +27,6 @@ from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
 from daemon.intake.inbox_names import (
     MANIFESTS,
-    MAX_DEPTH,
     REQUEST_ENDINGS,
     is_conflict_copy,
     is_defaults,
@@ -36,6 +35,7 @@ from daemon.intake.inbox_names import (
 )
 from daemon.jobs.hand_in_record import job_of
 from daemon.system.safe_open import open_below, opened_root
+from daemon.system.subfolders import INBOX_DEPTH
 from daemon.system.writers import is_written_below
 
 log = structlog.get_logger()
@@ -150,7 +150,7 @@ class InboxScanner:
                 try:
                     if not entry.is_dir(follow_symlinks=False):
                         yield name, Look.of(entry.stat(follow_symlinks=False))
-                    elif depth < MAX_DEPTH:
+                    elif depth < INBOX_DEPTH:
                         yield from self._folder(root, name, depth, closed)
                     else:
                         self.too_deep.add(name)

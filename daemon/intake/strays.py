@@ -20,7 +20,6 @@ from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import (
     HAVE_IT_BROUGHT,
     MANIFESTS,
-    MAX_DEPTH,
     PLACEHOLDER,
     REQUEST_ENDINGS,
     is_conflict_copy,
@@ -34,6 +33,7 @@ from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.system.json_files import replace_json
 from daemon.system.safe_open import open_below, opened_root
+from daemon.system.subfolders import INBOX_DEPTH
 
 log = structlog.get_logger()
 
@@ -216,7 +216,7 @@ def _stem(stem: str) -> str:
 
 def _too_deep(name: str) -> str:
     return (
-        f"The folder {printable(name)} was not looked into, because it lies more than {MAX_DEPTH} folders deep in the inbox. "
+        f"The folder {printable(name)} was not looked into, because it lies more than {INBOX_DEPTH} folders deep in the inbox. "
         "Move its files up."
     )
 

@@ -142,6 +142,7 @@ class StageRun:
         slot: of a lane, which ran it: `gpu`, `cpu-2`.
         began: seconds since the epoch; `seconds`: how long it took.
         result: as in `Subscriber.stage_ended`.
+        again: from when on the stage could be tried again, seconds since the epoch; 0 where no delay was set.
     """
 
     stage: Stage
@@ -149,6 +150,7 @@ class StageRun:
     began: float
     seconds: float
     result: str
+    again: float = 0.0
 
 
 @dataclass(slots=True)

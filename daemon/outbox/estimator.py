@@ -11,7 +11,7 @@ from daemon.jobs.manifest_values import FRAME_RATES, USUAL_RATE
 from daemon.jobs.record import Job
 from daemon.jobs.speech_length import estimated_s
 from daemon.jobs.stages import BY_NAME, CHECK, Stage
-from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes
+from daemon.outbox.estimates.learned_times import Conditions, LearnedTimes, Size
 
 #: Sides of a video whose size is not known yet, px; length of one that is to be converted, s.
 USUAL_SIDE_PX = 1080
@@ -68,6 +68,12 @@ class Work:
         row = BY_NAME[stage]
         return row.start_s + self.speech_s * (row.per_speech_s + row.per_megapixel_s * self.megapixels_per_s)
 
+    def size(self, stage: Stage) -> Size:
+        """Return what the run time of a stage follows from."""
+        row = BY_NAME[stage]
+        has_length = row.per_speech_s > 0.0 or row.per_megapixel_s > 0.0
+        return Size(self.speech_s if has_length else 0.0, self.megapixels_per_s if row.per_megapixel_s > 0.0 else 0.0)
+
 
 class Estimator(Subscriber):
     """Expects how long stages take by what it has learned from those before.
@@ -88,9 +94,10 @@ class Estimator(Subscriber):
         facts = job.facts.of(stage)
         # What was taken over took no time, and the check of a batch takes as long as its table.
         if result == "done" and not (facts.get("taken_over") or "rows" in facts):
-            guess_s = Work.of_job(job).first_guess_s(stage)
+            work = Work.of_job(job)
+            guess_s = work.first_guess_s(stage)
             found = Conditions.of(stage, guess_s, self.engine_of(job, stage), str(facts.get("device") or ""))
-            self.learned.observe(found, seconds / max(1e-3, guess_s))
+            self.learned.observe(found, seconds / max(1e-3, guess_s), work.size(stage))
 
     def engine_of(self, job: Job, stage: Stage) -> str:
         """Return the engine that did a stage of a job, or that is expected to; empty where that is not known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,9 @@ OPERATOR_CAN_HELP = frozenset(
 #: Errors of a file in which no line can be marked: it comes back as it was.
 COMES_BACK_AS_IT_WAS = frozenset({"manifest-not-text", "manifest-empty"})
 
+#: Errors of a table in which nothing is wrong; what they say is all that is to be done.
+NOTHING_TO_MEND = frozenset({"batch-running", "rows-done"})
+
 #: Key of a manifest → how the codes of errors about it begin, where that is not the key.
 _CODES = {
     "image": ("image-", "face-", "no-face", "mouth-", "several-faces"),
@@ -51,6 +55,8 @@ def put_request(job: Job, op: str) -> str:
     """Return the request for an operation on a job, for people without a shell, as the end of a sentence."""
     folder, name = os.path.split(printable(job.name))
     if job.facts.row is not None:
+        if not subfolders.is_looked_into(folder):
+            return f"run `avatar jobs {op} {shlex.quote(job.name)}`"
         return f"put an empty file {name}.{op} into the folder {folder} of the inbox (make it, if it is not there)"
     return f"put an empty file {name}.{op} into {inbox_folder(job)}"
 
@@ -102,8 +108,11 @@ def how_to_go_on(job: Job) -> str:
             f"again with an empty file {name}.retry in {inbox_folder(job)}; what is to be mended in the table, mend in the "
             "report, and put that into the inbox: rows that are done are left out."
         )
-    if is_table(job.source):
-        return f"Mend {printable(os.path.basename(job.source))}, and put it into {inbox_folder(job)} again."
+    table = printable(os.path.basename(job.source))
+    if job.state == "failed" and job.error is not None and job.error.get("code") in NOTHING_TO_MEND:
+        return f"Nothing is to be mended in {table}. {job.error.get('hint', '')}"
+    if is_table(job.source) and job.state == "failed" and not _runs_as_it_is(job):
+        return f"Mend {table}, and put it into {inbox_folder(job)} again."
     if (row := job.facts.row) is not None:
         report = f"{os.path.basename(row.name)}.report.csv"
         return (
@@ -124,7 +133,8 @@ def how_to_go_on(job: Job) -> str:
 
 def how_to_release(job: Job) -> str:
     """Return what makes a held job go on."""
-    return f"It waits until it is released: {put_request(job, 'release')}, or run `avatar jobs release`."
+    way = put_request(job, "release")
+    return f"It waits until it is released: {way}{'' if '`avatar jobs release' in way else ', or run `avatar jobs release`'}."
 
 
 def _in_defaults(job: Job) -> bool:

@@ -39,16 +39,20 @@ class Attempts:
         self._over[job_id] = time.monotonic()
 
     def end(self, job: Job, stage: Stage, result: str) -> float:
-        """Record how an attempt ended. Returns the seconds that it took; 0 for one that had not begun.
+        """Record how an attempt ended, and from when on the next one may begin (`not_before` of the job).
 
         Args:
             result: as in `Subscriber.stage_ended`.
+
+        Returns:
+            The seconds that it took; 0 for one that had not begun.
         """
         now = time.monotonic()
         ended = self._over.pop(job.id, now)
         began, slot = self._running.pop(job.id, (ended, ""))
         seconds = ended - began
         job.timings.setdefault(stage, {"wait": 0.0, "run": 0.0})["run"] += seconds
-        run = StageRun(stage, slot, round(time.time() - (now - began), 3), round(seconds, 3), result)
+        started, again = round(time.time() - (now - began), 3), round(job.not_before, 3)
+        run = StageRun(stage, slot, started, round(seconds, 3), result, again)
         job.runs = [*job.runs, run][-HISTORY:]
         return seconds

@@ -257,15 +257,15 @@ class StateMachine:
             if check.wait_s:
                 self._sources.note_wait(job, check, error.code)
                 job.attempts[job.stage] = max(0, tries - 1)
-                self._record_attempt(job, "retried")
                 job.not_before = time.time() + check.wait_s
+                self._record_attempt(job, "retried")
                 await self.enqueue(job, directory)
                 return
             self._record_attempt(job, "failed")
             await self.finish(job, directory, "failed", error)
             return
-        self._record_attempt(job, "retried")
         job.not_before = time.time() + self._backoff(tries)
+        self._record_attempt(job, "retried")
         await self.enqueue(job, directory)
 
     async def record_crash(self, job: Job, directory: Path, death: WorkerDied) -> None:
@@ -273,12 +273,13 @@ class StateMachine:
         assert job.stage is not None
         job.crashes += 1
         job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
+        is_last = job.crashes >= self.settings.retry.crashes
+        job.not_before = 0.0 if is_last else time.time() + self._backoff(job.crashes)
         self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
-        if job.crashes >= self.settings.retry.crashes:
+        if is_last:
             reason = f"The job crashed its worker {job.crashes} times and is quarantined. Last: {death.reason}"
             await self.finish(job, directory, "failed", quarantine_error(reason))
             return
-        job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
 
     async def record_loss(self, job: Job, directory: Path, loss: WorkerLost) -> None:

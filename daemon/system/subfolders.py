@@ -26,12 +26,19 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _LIKE_PARENT = stat.S_ISGID | stat.S_ISVTX | stat.S_IRWXG
 #: Begins the temporary name of a new folder, as of everything that the next start removes from the outbox.
 TEMPORARY_FOLDER = ".job-folder."
-#: Folders below folders that are listed.
-MAX_DEPTH = 4
+#: So many folders below the inbox are looked into.
+INBOX_DEPTH = 4
+#: So many folders below the outbox are listed: results lie in folders called as those of the inbox, rows of a batch one deeper.
+OUTBOX_DEPTH = INBOX_DEPTH + 1
 
 
 class UnusableFolderError(OSError):
     """A folder below the outbox is missing, something else stands in its place, or it refuses what is put into it."""
+
+
+def is_looked_into(folder: str) -> bool:
+    """Return whether a folder of this path below the inbox is looked into, by its depth."""
+    return folder.count("/") < INBOX_DEPTH
 
 
 def split(name: str) -> tuple[str, str]:
@@ -238,7 +245,7 @@ def names_below(root: Path, ending: str) -> Iterator[str]:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if prefix.count("/") < MAX_DEPTH:
+                    if prefix.count("/") < OUTBOX_DEPTH:
                         todo.append(prefix + entry.name)
                 elif entry.name.endswith(ending):
                     yield prefix + entry.name

@@ -13,7 +13,6 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop
 from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
-from daemon.intake.inbox_names import MAX_DEPTH
 from daemon.intake.jobs.claimed import WITHDRAWN, Claimed
 from daemon.jobs.batch.alone import batch_of, is_table
 from daemon.jobs.defaults import FolderDefaults
@@ -23,6 +22,7 @@ from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.system import fs
 from daemon.system.json_files import dump_json
 from daemon.system.permissions import owner_name
+from daemon.system.subfolders import INBOX_DEPTH
 
 #: The path that the manifest had in the inbox.
 SOURCE = "source"
@@ -126,7 +126,7 @@ class ClaimReader:
             return []
         limit = self._settings.intake.max_manifest_bytes
         try:
-            files = from_bytes(read_manifest(directory, DEFAULTS, (limit * 2 + MAX_NAME_BYTES) * (MAX_DEPTH + 1) * 2))
+            files = from_bytes(read_manifest(directory, DEFAULTS, (limit * 2 + MAX_NAME_BYTES) * (INBOX_DEPTH + 1) * 2))
         except ValueError as exc:
             raise JobError(
                 "defaults-wrong", "The copy of the folder's defaults is damaged.", "Drop the manifest again."

@@ -18,6 +18,10 @@ GAIN: Final = 0.3
 LEAST, MOST = 0.05, 20.0
 #: Sizes that differ by more than so many doublings say nothing of each other.
 DOUBLINGS: Final = 20
+#: Works are of about one size where neither their lengths nor their pixels differ by more than this factor.
+NEAR: Final = 1.5
+#: Most sizes that are remembered of the works under the same conditions, the last ones.
+MET: Final = 16
 #: Most conditions that are remembered; those that were met longest ago go first.
 REMEMBERED: Final = 500
 
@@ -44,6 +48,19 @@ class Conditions(NamedTuple):
     def broader(self) -> tuple[Conditions, Conditions, Conditions]:
         """Return these conditions, those of any size, and those of any engine and device, too."""
         return self, Conditions(self.stage, self.engine, 0, self.device), Conditions(self.stage)
+
+
+class Size(NamedTuple):
+    """How large the work of a stage is: its length in s and its megapixels a second, each 0 where the run time of the stage does
+    not follow from it.
+    """
+
+    length_s: float
+    megapixels_per_s: float
+
+    def is_near(self, other: Size) -> bool:
+        """Return whether another work is about as large."""
+        return all(max(pair) <= NEAR * min(pair) for pair in zip(self, other, strict=True))
 
 
 class Learned(NamedTuple):
@@ -74,16 +91,21 @@ class LearnedTimes:
 
     def __init__(self, stored: Any = None) -> None:
         self._known: dict[Conditions, Learned] = {}
+        #: Sizes of the works that were measured under some conditions, those left out that are near to another one.
+        self._met: dict[Conditions, list[Size]] = {}
         #: Engine and device that did a stage last: of all engines (empty), and of each.
         self._last: dict[tuple[Stage, str], tuple[str, str]] = {}
         for one in stored if isinstance(stored, list) else ():
             found = _parsed(one)
             if found is not None:
                 self._known[found[0]] = found[1]
+                self._met[found[0]] = _parsed_sizes(one)
                 self._note_last(found[0])
 
-    def observe(self, found: Conditions, ratio: float) -> None:
-        """Learn from a stage that took `ratio` times its first guess."""
+    def observe(self, found: Conditions, ratio: float, size: Size | None = None) -> None:
+        """Learn from a stage that took `ratio` times its first guess. `size`: of its work."""
+        if size is not None and not self.is_known(found, size):
+            self._met[found] = [*self._met.get(found, ()), size][-MET:]
         measured = min(max(ratio, LEAST), MOST)
         self._note_last(found)
         expected = {one: self.expect(one).factor for one in reversed(found.broader())}
@@ -91,7 +113,9 @@ class LearnedTimes:
             known = self._known.pop(one, None)
             self._known[one] = Learned(before + GAIN * (measured - before), known.jobs + 1 if known else 1)
         while len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._met.pop(oldest, None)
 
     def expect(self, wanted: Conditions) -> Learned:
         """Return the factor under some conditions, and how many jobs it was learned from: 0 for a first guess. What is known of
@@ -110,9 +134,9 @@ class LearnedTimes:
         near = (1 << other for step in range(1, DOUBLINGS) for other in (at - step, at + step) if other >= 0)
         return next((size_s for size_s in near if wanted._replace(size_s=size_s) in self._known), 0)
 
-    def is_known(self, where: Conditions) -> bool:
-        """Return whether a job was measured under just these conditions."""
-        return where in self._known
+    def is_known(self, where: Conditions, size: Size) -> bool:
+        """Return whether work of about this size was measured under just these conditions."""
+        return any(size.is_near(one) for one in self._met.get(where, ()))
 
     def usual(self, stage: Stage, engine: str = "") -> tuple[str, str]:
         """Return engine and device that did a stage last; empty where none has. `engine`: only that one."""
@@ -129,6 +153,7 @@ class LearnedTimes:
         """Return what is stored."""
         return [
             {**one._asdict(), "factor": round(known.factor, 4), "jobs": known.jobs}
+            | ({"met": [[round(value, 3) for value in size] for size in met]} if (met := self._met.get(one)) else {})
             for one, known in self._known.items()
         ]
 
@@ -146,3 +171,11 @@ def _parsed(stored: Any) -> tuple[Conditions, Learned] | None:
         return (where, known) if valid and isinstance(where.engine + where.device, str) else None
     except (TypeError, KeyError, AttributeError):
         return None
+
+
+def _parsed_sizes(stored: dict[str, Any]) -> list[Size]:
+    """Return the sizes of works that are stored; none where they are not valid, or an earlier version noted none."""
+    try:
+        return [Size(float(length), float(pixels)) for length, pixels in stored.get("met", ())][-MET:]
+    except (TypeError, ValueError):
+        return []

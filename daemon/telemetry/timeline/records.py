@@ -6,13 +6,15 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daemon.jobs.record import Job, StageRun
 from daemon.jobs.stages import BY_NAME
+from daemon.jobs.waits import AWAITED
+from daemon.queue.awaited_files import COPIED_AGAIN
 from daemon.queue.spool import Spool
 from daemon.telemetry.lane_log import ALIVE_S, LANE_LOG, read_lane_log
 from daemon.telemetry.timeline.intervals import Interval, without
@@ -105,7 +107,7 @@ def _read_job(past: Past, job: Job) -> Iterator[Span]:
     runs = list(job.runs)
     if job.state == "running" and job.stage:
         runs.append(StageRun(job.stage, BY_NAME[job.stage].lanes[0], job.since, past.ended - job.since, "running"))
-    end, away = job.accepted, _away(job)
+    end, away = job.accepted, [*_away(job), *_delays(job, runs)]
     for run in runs:
         lane = lane_of(run.slot)
         if lane:
@@ -113,8 +115,9 @@ def _read_job(past: Past, job: Job) -> Iterator[Span]:
             past.coming[lane] += without([(job.accepted, end)], away)[1]
         end = run.began + run.seconds
         yield Span(run.slot, run.stage, job.id, job.name, run.began, end, run.result)
-    if job.state == "queued" and job.stage and not job.not_before > time.time():
-        _ready_for(past, job.stage)[BY_NAME[job.stage].lanes[0]].append((job.since, past.ended))
+    if job.state == "queued" and job.stage:
+        waits = without([(max(job.since, job.not_before), past.ended)], away)[1]
+        _ready_for(past, job.stage)[BY_NAME[job.stage].lanes[0]] += waits
 
 
 def _away(job: Job) -> list[Interval]:
@@ -132,6 +135,23 @@ def _away(job: Job) -> list[Interval]:
                 found.append((began, at))
             began = None
     return found if began is None else [*found, (began, math.inf)]
+
+
+def _delays(job: Job, runs: Sequence[StageRun]) -> list[Interval]:
+    """Return when a job was in a queue and could not start: an attempt had failed and the next one was not due yet, or the rest
+    of one of its files was waited for.
+    """
+    found: list[Interval] = []
+    for run in runs:
+        ended = run.began + run.seconds
+        retried = (entry["at"] for entry in job.history if entry["event"] == "retry" and entry["at"] >= ended)
+        found.append((ended, min(run.again, next(retried, math.inf))))
+    for number, entry in enumerate(job.history):
+        if entry["event"] == AWAITED:
+            copied = (later["at"] for later in job.history[number + 1 :] if later["event"] == COPIED_AGAIN)
+            started = (run.began for run in runs if run.began >= entry["at"])
+            found.append((entry["at"], min(next(copied, math.inf), next(started, math.inf))))
+    return found
 
 
 def _ready_for(past: Past, stage: str) -> dict[str, list[Interval]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import pytest
@@ -14,13 +15,13 @@ SLOTS = slots_here({}, 3)
 SIZE = (512, 512)
 
 
-def measured(*engines: tuple[str, str, float]) -> LearnedTimes:
-    """Times of a video of 30 s: stage, engine, seconds."""
-    times, work = LearnedTimes(), Work.of_video(30.0, SIZE, Fraction(25))
+def measured(*engines: tuple[str, str, float], length_s: float = 30.0, size: tuple[int, int] = SIZE) -> LearnedTimes:
+    """Times of a video: stage, engine, seconds."""
+    times, work = LearnedTimes(), Work.of_video(length_s, size, Fraction(25))
     for stage, engine, seconds in engines:
         guess_s = work.first_guess_s(stage)
         for _ in range(60):
-            times.observe(Conditions.of(stage, guess_s, engine, ""), seconds / guess_s)
+            times.observe(Conditions.of(stage, guess_s, engine, ""), seconds / guess_s, work.size(stage))
     return times
 
 
@@ -51,6 +52,25 @@ def test_what_was_not_measured_is_said_to_be_guessed() -> None:
     assert 0.3 < partly.measured < 0.9
     (other,) = capacity(measured(("encode", "libx264", 10.0)), SLOTS, [300.0], [SIZE])
     assert (other.measured, other.alike > 0.5) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "measured_part"), [((128, 128), 1.0), ((144, 128), 1.0), ((512, 512), 0.4), ((720, 720), 0.35)]
+)
+def test_what_was_measured_at_another_size_only_is_said_to_be_scaled(
+    size: tuple[int, int], measured_part: float
+) -> None:
+    # Given short videos of 128 px, which take about as long as large ones
+    times = measured(("check", "", 0.1), ("face", "mediapipe", 0.5), ("tts", "kokoro", 1.0), ("lipsync", "warp", 0.5),
+                     ("encode", "libx264", 2.0), ("deliver", "", 0.1), length_s=3.0, size=(128, 128))  # fmt: skip
+    # Then what depends on the pixels is measured at this size alone, also after a start of the daemon
+    for known in (times, LearnedTimes(json.loads(json.dumps(times.to_json())))):
+        (row,) = capacity(known, SLOTS, [3.0], [size])
+        assert row.measured == pytest.approx(measured_part, abs=0.15)
+        assert row.measured + row.alike == pytest.approx(1.0)
+    # And what depends on the length at this length
+    (long,) = capacity(times, SLOTS, [6.0], [size])
+    assert long.measured < 0.3
 
 
 def test_each_pair_of_engines_has_a_row() -> None:

@@ -19,8 +19,10 @@ from daemon.client import AvatarError, Client, JobError, JobStatus, render
 from daemon.config import Settings
 from daemon.doors import render as rendering
 from daemon.doors import standstill as standing
+from daemon.doors.http.app import create_app
 from daemon.doors.job_names import check_name
-from tests.conftest import Installation, wait_for
+from tests.conftest import PORTRAIT, Installation, wait_for
+from tests.support.http_door import serving
 from tests.support.machine.people import ANNA
 
 SPEECH = {"kind": "speech", "text": "Hello."}
@@ -219,6 +221,37 @@ def test_whoever_may_not_use_the_spool_asks_by_a_file_in_the_inbox(
     job.cancel()
     assert job.wait().state == "cancelled"
     shared.avatar("resume")
+
+
+@pytest.mark.parametrize("door", ["client", "http"])
+def test_a_row_of_a_batch_of_the_client_starts_again_without_the_right_to_use_the_spool(
+    shared: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    # Given a batch that the client hands in, with the files that its rows name, one of which is no picture
+    (tmp_path / f"{door}.csv").write_text("name,picture\ngood,good.png\nbad,bad.png\n")
+    (tmp_path / "good.png").write_bytes(PORTRAIT.read_bytes())
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    template = {"kind": "info", "image": "{{picture}}", "output": "{{name}}"}
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump({"kind": "batch", "rows": f"{door}.csv", "template": template}))
+    client = Client(shared.config)
+    batch = client.submit(tmp_path / "t.yaml", name=door)
+    assert batch.wait().success
+    first = shared.finished(door)
+    assert (first["batch"]["done"], first["batch"]["failed"]) == (1, 1)
+    # When somebody starts the failed row again who may write into the inbox alone
+    row = client.get(f"{door}/bad")
+    for module in ("client.client", "http.jobs"):
+        monkeypatch.setattr(f"daemon.doors.{module}.access_error", lambda folder: PermissionError(13, "no", str(ANNA)))
+    if door == "client":
+        assert "client/bad.retry lies in the inbox" in row.retry()
+    else:
+        with serving(create_app(Settings.load(shared.config))) as caller:
+            told = caller.post(f"/jobs/{row.id}/retry")
+        assert (told.status, "will be seen to" in told.json["message"]) == (202, True)
+    # Then it runs, its batch ends again, and nothing of the request is left in the inbox
+    wait_for("the batch to end again", lambda: shared.finished(door)["finished"] != first["finished"])
+    assert [job["name"] for job in shared.events("job finished")].count(f"{door}/bad") == 2
+    wait_for("the folder of the request to go", lambda: not (shared.inbox / door).exists())
 
 
 class InterruptError(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import MachineError
+from daemon.errors import AvatarError, JobError, MachineError
 from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
@@ -100,6 +100,25 @@ def test_a_delayed_job_says_when_it_is_tried_again() -> None:
     due = time.time() + 1000.0
     assert status_of(job("queued", not_before=due))["next"] == f"It is retried after {iso(due)}."
     assert status_of(job("queued", not_before=1.0))["next"] == NEXT["queued"]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "says"),
+    [
+        (
+            "failed",
+            JobError("rows-wrong", "2 of 3 rows are wrong."),
+            "Mend people.csv, and put it into the inbox again.",
+        ),
+        ("failed", JobError("rows-done", "No row is left.", "Wait."), "Nothing is to be mended in people.csv. Wait."),
+        ("failed", MachineError("disk-full", "No room.", "Make some."), "Run `avatar jobs retry` to try it again, or "),
+        ("cancelled", JobError("cancelled", "By anna."), "Drop it again if you still want it, or "),
+    ],
+)
+def test_a_table_is_to_be_mended_only_where_it_is_wrong(state: State, error: AvatarError, says: str) -> None:
+    one = job(state, source="people.csv")
+    one.set_error(error, "check")
+    assert status_of(one)["next"].startswith(says)
 
 
 def test_a_job_that_comes_while_the_queue_is_paused_says_by_whom_and_why(desk: Desk) -> None:

@@ -187,6 +187,31 @@ def test_the_delay_doubles_up_to_its_limit_with_up_to_half_as_much_of_chance(
     asyncio.run(live())
 
 
+def test_each_attempt_notes_when_the_next_one_is_due(room: QueueRoom) -> None:
+    room.set(retry={"crashes": 9, "attempts": 9, "first_delay_s": 100.0})
+    job, machine = room.accept(), room.state_machine
+
+    async def fail(end: str) -> None:
+        taken, directory = await room.take(job)
+        if end == "error":
+            await machine.fail_attempt(taken, directory, UNKNOWN)
+        elif end == "crash":
+            await machine.record_crash(taken, directory, DEATH)
+        else:
+            await machine.put_back(taken, directory)
+
+    async def live() -> None:
+        for end in ("error", "crash", "fault of the machine"):
+            await fail(end)
+            record = room.on_disk(job)
+            assert record.not_before > time.time()
+            assert record.runs[-1].again == pytest.approx(record.not_before, abs=0.001)
+        await machine.put_back(*await room.take(job), "returned")
+        assert room.on_disk(job).runs[-1].again == 0.0
+
+    asyncio.run(live())
+
+
 def test_a_job_that_ends_its_processes_is_quarantined_with_its_last_lines(room: QueueRoom) -> None:
     room.set(retry={"crashes": 2, "attempts": 9})
     job = room.accept()

@@ -170,6 +170,27 @@ def test_a_table_that_a_manifest_was_taken_with_is_no_batch_of_its_own(room: Roo
     assert later(again) == ["named-v2"]
 
 
+def test_a_table_is_taken_when_its_spreadsheet_program_has_written_it_and_lock_files_are_passed_over(
+    room: Room,
+) -> None:
+    # Given a table that is open in LibreOffice, and a workbook in Excel, each with a lock file beside it
+    for lock in (".~lock.people.csv#", "~$people.xlsx", "~$people.csv"):
+        room.put(lock, b",anna,desk,30.11.2026 07:00,file:///home/anna/.config/libreoffice/4;")
+    written = "text\nHello.\n"
+    with room.put("people.csv", written).open("a") as file:
+        # When the program goes on writing / Then the table is no batch while it does
+        for row in range(3):
+            file.write(f"Row {row}.\n")
+            file.flush()
+            assert room.look(2 * ALONE_S) == []
+    # But when it is closed, with all its rows; and nothing is made or told of the lock files
+    jobs = [job for _ in range(3) for job in room.look(2 * ALONE_S)]
+    assert [job.name for job in jobs] == ["people"]
+    assert room.copy_of(jobs[0], "source.rows").decode() == f"{written}Row 0.\nRow 1.\nRow 2.\n"
+    room.admission.strays.answer()
+    assert [path.name for path in room.outbox.glob("*.txt")] == []
+
+
 def test_a_table_whose_door_died_before_its_manifest_is_no_batch_of_its_own(room: Room) -> None:
     record = HandInRecord(new_job_id(), "rows.yaml", digest_of(b""), files={"brought.csv": 11})
     (room.inbox / record.name).write_bytes(record.to_bytes())

@@ -79,11 +79,64 @@ def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(
     put_request_file(room.inbox, "talk/N3.info.json", "release")
     look(room)
     assert state(room, "talk/n3") == "queued"
-    assert list((room.inbox / "talk").iterdir()) == []
     # And a file beside the manifest of the batch means no row
     put_request_file(room.inbox, "n3", "hold")
     look(room)
     assert state(room, "talk/n3") == "queued"
+
+
+def test_the_folder_of_requests_for_rows_goes_with_the_last_of_them_and_never_before(room: Room) -> None:
+    # Given a folder called like a batch, and a request for a job that came from there: it is left as it is
+    with_jobs(room)
+    room.put("talk/own.yaml")
+    room.settle()
+    room.put("talk/own.hold", "")
+    look(room)
+    assert (state(room, "talk/own"), list((room.inbox / "talk").iterdir())) == ("held", [])
+    # When a request for a row lies in it beside something else, it stays; with the last request it goes
+    put_request_file(room.inbox, "talk/n3", "hold")
+    note = room.put("talk/note.txt", "Mine.")
+    look(room)
+    assert list((room.inbox / "talk").iterdir()) == [note]
+    note.unlink()
+    put_request_file(room.inbox, "talk/n3", "release")
+    look(room)
+    assert state(room, "talk/n3") == "queued"
+    assert not (room.inbox / "talk").exists()
+
+
+def test_a_request_survives_that_its_folder_is_removed_at_that_moment(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch, times = Path.touch, iter([True, False])
+
+    def late(path: Path, **keys: Any) -> None:
+        if next(times):
+            path.parent.rmdir()
+        touch(path, **keys)
+
+    monkeypatch.setattr(Path, "touch", late)
+    put_request_file(room.inbox, "talk/n3", "hold")
+    assert (room.inbox / "talk" / "n3.hold").exists()
+
+
+def test_a_row_whose_request_would_lie_too_deep_says_another_way(room: Room) -> None:
+    # Given a batch in the last folder that is looked into
+    folder = "a/b/c/d/"
+    batch = begun(room, folder=folder)
+    asyncio.run(carry_on(room))
+    ask(room, "hold", row_id(batch.id, 4))
+    # Then the status of a held row names the command, its request file is refused, and the outbox lists it
+    said = room.status(f"{folder}talk/n3")["next"]
+    assert said == "It waits until it is released: run `avatar jobs release a/b/c/d/talk/n3`."
+    with pytest.raises(AvatarError) as refused:
+        put_request_file(room.inbox, f"{folder}talk/n3", "release")
+    assert (refused.value.code, "`avatar jobs release`" in refused.value.hint) == ("not-allowed", True)
+    assert f"{folder}talk/n3" in room.service.outbox.names()
+    # And the batch itself is asked by a file
+    put_request_file(room.inbox, f"{folder}talk", "hold")
+    look(room)
+    assert room.status(f"{folder}talk")["held"]
 
 
 def test_a_row_that_is_started_again_alone_is_told_of_by_its_batch(room: Room) -> None:
@@ -169,6 +222,7 @@ def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> N
     refused = handed_in()
     assert (refused["state"], refused["error"]["code"]) == ("failed", "batch-running")
     assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
+    assert refused["next"] == f"Nothing is to be mended in talk.report.csv. {refused['error']['hint']}"
     ask(room, "cancel", batch.id)
     assert handed_in()["state"] == "queued"
 

@@ -28,12 +28,13 @@ def begun(
     template: str = '{kind: info, image: p.png, output: "{{name}}"}',
     more: str = "dedupe: false",
     table: str = TABLE,
+    folder: str = "",
 ) -> Job:
-    """A batch whose rows are checked."""
-    room.put("p.png", b"picture")
-    room.put("talk.csv", table)
+    """A batch whose rows are checked. `folder`: of the inbox, with a slash at its end."""
+    room.put(f"{folder}p.png", b"picture")
+    room.put(f"{folder}talk.csv", table)
     room.put(
-        "talk.yaml",
+        f"{folder}talk.yaml",
         f"kind: batch\nrows: talk.csv\ntemplate: {template}\n{more}\n",
     )
     (job,) = room.settle()

@@ -15,6 +15,8 @@ from PIL import Image
 
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, StageRun
+from daemon.jobs.waits import AWAITED
+from daemon.queue.awaited_files import COPIED_AGAIN
 from daemon.queue.spool import Spool
 from daemon.telemetry.lane_log import LANE_LOG
 from daemon.telemetry.timeline.idle import (
@@ -51,8 +53,9 @@ class Night:
         *runs: tuple[str, str, float, float],
         result: str = "done",
         history: Sequence[tuple[float, str]] = (),
+        again: float = 0.0,
     ) -> None:
-        """Write the record of a job that has ended. `runs`: stage, slot, begin, end."""
+        """Write the record of a job that has ended. `runs`: stage, slot, begin, end; `again`: when the second one was due."""
         self.number += 1
         one = Job(
             f"job-20260101T000000Z-{self.number:08x}", f"night/n{self.number} <&>", "n.yaml", state="done",
@@ -60,6 +63,8 @@ class Night:
             runs=[StageRun(stage, slot, T + began, ended - began, result) for stage, slot, began, ended in runs],
             history=[{"at": T + at, "event": event} for at, event in history],
         )  # fmt: skip
+        if again:
+            one.runs[0].again = T + again
         place = self.spool.resting("done") / one.id
         place.mkdir()
         self.spool.save_job(one, place, durable=False)
@@ -107,6 +112,28 @@ def test_a_job_that_is_held_or_has_ended_waits_for_no_lane(night: Night, history
         (70.0, 90.0, NO_WORK),
         (90.0, 100.0, STOPPED),
     ]
+
+
+@pytest.mark.parametrize(
+    ("again", "history", "due"),
+    [
+        (50.0, [], 50.0),
+        (70.0, [(55.0, "cancelled"), (60.0, "retry")], 60.0),  # somebody did not wait for it
+        (0.0, [(20.0, AWAITED)], 62.0),
+        (0.0, [(20.0, AWAITED), (40.0, COPIED_AGAIN)], 40.0),
+        (0.0, [], 20.0),  # a record of a version that did not note it
+    ],
+)
+def test_a_job_that_cannot_start_yet_waits_for_no_lane(
+    night: Night, again: float, history: list[tuple[float, str]], due: float
+) -> None:
+    # Given a job whose first attempt failed, and the second one is due later
+    night.log((0.0, BEGAN), (70.0, {"event": "ended"}))
+    night.job(10.0, ("tts", "voice", 10.0, 20.0), ("tts", "voice", 62.0, 70.0), history=history, again=again)
+    # Then it is to be done from then on
+    told = reasons(night.past(until=70.0), "voice")
+    assert [one for one in told if one[2] == NEXT_JOB] == ([(due, 62.0, NEXT_JOB)] if due < 62.0 else [])
+    assert (20.0, due, NO_WORK) in told or due == 20.0
 
 
 def test_each_time_in_which_nothing_ran_has_its_reason(night: Night) -> None:
