@@ -12,8 +12,9 @@ _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 _BEGINS, _SETTLES = 8.0, 1.5
 #: How fast the skin beside lips is painted as they are puckered, and as the jaw drops behind rounded ones.
 _PUCKER_DRAWS, _ROUND_DRAWS = 1.5, 0.5
-#: How fast an upper lip that hangs down covers the teeth: at half of an upper lip's way they are covered.
-_HANGING_COVERS = 2.0
+#: How fast an upper lip that hangs down covers the teeth: as far as it hangs in a breath they are covered, and not sooner, since
+#: teeth would else light up at once as speech begins.
+_HANGING_COVERS = 1.7
 #: The line at which lips touch is weaker beside a round opening by this part.
 _LINE_FADES = 0.7
 
