@@ -392,4 +392,6 @@ class Composer:
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
         rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         moved = self._head_at_mouth.matrix(head, self._coarse, 2 * self._rig.step)
-        return self._interior.paint(opening, moved, (drop, rise), parameters["tongue"], state.rounded, state.as_shown)
+        return self._interior.paint(
+            opening, moved, (drop, rise), parameters["tongue"], state.covers_teeth, state.as_shown
+        )

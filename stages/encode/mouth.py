@@ -193,7 +193,7 @@ class InteriorPainter:
         head: FloatArray,
         jaw: tuple[float, float],
         tongue: float,
-        rounded: float,
+        covered: float,
         as_shown: float = 0.0,
     ) -> FloatArray:
         """Draw what is visible through the opening, float32 [height, width, 3].
@@ -203,7 +203,7 @@ class InteriorPainter:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
             tongue: how far the tongue is raised, 0 to 1.
-            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
+            covered: how far the lips cover the teeth, 0 to 1: rounded lips stand forward, or the upper lip hangs down.
             as_shown: share of what the picture shows between the lips, 0 to 1, which stays with the skull.
         """
         unit = self._frame.unit
@@ -213,18 +213,18 @@ class InteriorPainter:
         wide = min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0)
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
-        self._over(seen, "jaw", opening, head, drop - rise + _HIDES_LOWER * unit * rounded)
-        seen *= _shade_of(shade * np.float32(1 - _ROUND_DIM * rounded), self._warm)
-        light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
+        self._over(seen, "jaw", opening, head, drop - rise + _HIDES_LOWER * unit * covered)
+        seen *= _shade_of(shade * np.float32(1 - _ROUND_DIM * covered), self._warm)
+        light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * covered * (1 - _LIT * wide))
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
         light = light * _shade_of(np.broadcast_to(slit.astype(np.float32), shade.shape), self._warm)
-        if rounded > 0:
+        if covered > 0:
             strip = np.clip((opening.rows() - opening.upper) / np.float32(_STRIP * unit), 0, 1)
             strip *= strip
             left = _STRIP_LIGHT + wide * (_STRIP_LIGHT_WIDE - _STRIP_LIGHT)
-            light *= _shade_of(1 - np.float32(rounded * (1 - left)) * (1 - strip), self._beside_lips)
-        self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * rounded * (1 - wide), light)
+            light *= _shade_of(1 - np.float32(covered * (1 - left)) * (1 - strip), self._beside_lips)
+        self._over(seen, "skull", opening, head, -_HIDES_UPPER * unit * covered * (1 - wide), light)
         if as_shown > 0:
             painted = seen.copy()
             self._over(seen, "shown", opening, head, 0.0)

@@ -12,6 +12,9 @@ _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 _BEGINS, _SETTLES = 8.0, 1.5
 #: How fast the skin beside lips is painted as they are puckered, and as the jaw drops behind rounded ones.
 _PUCKER_DRAWS, _ROUND_DRAWS = 1.5, 0.5
+#: How fast an upper lip that hangs down covers the teeth: as far as it hangs in a breath they are covered, and not sooner, since
+#: teeth would else light up at once as speech begins.
+_HANGING_COVERS = 1.7
 #: The line at which lips touch is weaker beside a round opening by this part.
 _LINE_FADES = 0.7
 
@@ -22,7 +25,8 @@ class MouthState:
 
     Attributes:
         speaking: how far the inside of the mouth is painted.
-        rounded: how far the lips are rounded. Lips that stand forward cover the teeth, unless they are drawn apart.
+        rounded: how far the lips are rounded. Lips that are drawn apart are not.
+        covers_teeth: how far the lips cover and shade the teeth: lips that are rounded, and an upper lip that hangs down.
         drawn_in: how far the skin beside the lips is painted, which covers where their corners were.
         as_shown: how much is left of what the picture shows between the lips.
         bare: how far the lips are drawn without what is between them.
@@ -31,6 +35,7 @@ class MouthState:
 
     speaking: float
     rounded: float
+    covers_teeth: float
     drawn_in: float
     as_shown: float
     bare: float
@@ -43,8 +48,10 @@ class MouthState:
         speaking = min(1.0, max(_BEGINS * strongest, 0.0))
         apart = max(parameters["upper_lip"], 0.0) + parameters["lower_lip"]
         rounded = min(max(2.7 * parameters["pucker"] - 1.5 * apart, 0.0), 1.0)
+        covers_teeth = max(rounded, min(_HANGING_COVERS * max(-parameters["upper_lip"], 0.0), 1.0))
         drawn_in = min(_PUCKER_DRAWS * parameters["pucker"] + _ROUND_DRAWS * parameters["round"], rounded)
         if not is_open:
-            return cls(speaking, rounded, drawn_in, 0.0, rounded * speaking, 0.0)
+            return cls(speaking, rounded, covers_teeth, drawn_in, 0.0, rounded * speaking, 0.0)
         settled = min(1.0, max(_SETTLES * strongest, 0.0))
-        return cls(speaking, rounded, drawn_in, 1 - settled, settled, parameters["close"] * (1 - _LINE_FADES * rounded))
+        touching = parameters["close"] * (1 - _LINE_FADES * rounded)
+        return cls(speaking, rounded, covers_teeth, drawn_in, 1 - settled, settled, touching)

@@ -37,9 +37,9 @@ _REST_S = 0.20
 #: Minimum pause with a breath before the first sound: lips that are open in the picture are shut in a shorter one. s
 _FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
-#: lips part for it and meet again (s), and their shape meanwhile: the upper lip hangs over the teeth.
+#: lips part for it and meet again (s), and their shape meanwhile: they keep their width, and the upper one hangs over the teeth.
 _BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.07, 0.60, 0.10, 0.08
-_BREATH_SHAPE = {"jaw": 0.15, "round": 0.125, "pucker": 0.35, "upper_lip": -0.35}
+_BREATH_SHAPE = {"jaw": 0.27, "round": 0.07, "upper_lip": -0.70}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
