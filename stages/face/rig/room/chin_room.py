@@ -40,8 +40,9 @@ def chin_above_border(
     fps: float,
     room: FloatArray | None = None,
 ) -> FloatArray:
-    """A track whose head rises where the chin would leave the picture, and whose jaw opens less where that is not enough; the lower
-    lip then goes down for a part of it.
+    """A track whose head rises where the chin would leave the picture, and whose jaw opens less where that is not enough.
+
+    The lower lip goes down for a part of that.
 
     The head rises no farther than it moves in the track anyhow.
 
@@ -79,8 +80,9 @@ def chin_above_border(
     if rise.any():
         raised[:, heads] = parts * reached
     raised[:, [faces[index] for index in opens + shuts]] *= kept[:, None]
-    jaw, lip = (faces[rig.face_names.index(name)] for name in ("jaw", "lower_lip"))
-    raised[:, lip] += _LIP_GOES * JAW / LOWER_LIP * (values[:, jaw] - raised[:, jaw])
+    jaw, seal, lip = (faces[rig.face_names.index(name)] for name in ("jaw", "seal", "lower_lip"))
+    apart = np.maximum(values[:, jaw] - values[:, seal], 0.0)  # lips that are shut stay shut
+    raised[:, lip] += _LIP_GOES * JAW / LOWER_LIP * apart * (1 - kept)
     return raised
 
 
