@@ -46,6 +46,9 @@ _JOINED_ABOVE, _JOINED_UNDER, _MOST_JOINED = 0.8, 0.6, (0.45, 1.2)
 _TINT_JOINED = 0.05
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
+#: What is less red than the skin by more than this part is the eyeball: red over green, as a logarithm; less than so much of that
+#: is seen in grey pictures, too.
+_LESS_RED, _GREY = 0.4, 0.05
 #: The eyeball under the lid: its radius in eye widths, how far its middle is below the eye's upper edge, in parts of the opening,
 #: the light from the front and from above, and how strongly a lid shows it; and the cornea's bulge: its strength and radius.
 _BALL, _BALL_MIDDLE, _LIGHT, _SHOWS, _CORNEA, _CORNEA_SIZE = 0.62, 0.4, (0.8, 0.42), 0.5, 0.05, 0.2
@@ -261,10 +264,16 @@ def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[
     """
     width = eye.width
     rows = np.arange(0, round((_UNFOLDS + 0.1) * width) + 1, dtype=np.float64)
-    level = strip.read(blur(shown.mean(axis=-1), max(0.01 * width, 0.4)), strip.upper, -rows)  # upward from the edge
+    soft = max(0.01 * width, 0.4)
+    level = strip.read(blur(shown.mean(axis=-1), soft), strip.upper, -rows)  # upward from the edge
     wide = cv2.getStructuringElement(cv2.MORPH_RECT, (max(round(0.12 * width), 2) | 1, 1))
     level = np.asarray(cv2.morphologyEx(level, cv2.MORPH_CLOSE, wide), np.float32)  # without single lashes
-    lid = np.maximum.accumulate(level, axis=0)
+    # Where the mesh's edge is too low, the eyeball lies below the lashes, as bright as a lid, but less red.
+    red, green = (strip.read(blur(shown[..., i], soft), strip.upper, -rows) + 1 for i in (0, 1))
+    redness = np.log(red / green)
+    usual = float(np.median(redness[round(0.1 * width) :]))
+    skin = redness >= usual - max(_LESS_RED * abs(usual), _GREY)
+    lid = np.maximum.accumulate(np.where(skin, level, 0.0), axis=0)
     reach = max(round(0.14 * width), 2)
     window = cv2.getStructuringElement(cv2.MORPH_RECT, (1, reach))
     over = cv2.dilate(level, window, anchor=(0, 0))  # brightest within `reach` rows farther up

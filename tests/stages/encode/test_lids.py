@@ -70,6 +70,33 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
         assert np.ptp(lit / brown) < 0.055
 
 
+def _within(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.bool_]:
+    return (values > low) & (values < high)
+
+
+def test_a_crease_is_found_where_white_of_the_eye_lies_above_the_edge_of_the_mesh(ready: Context) -> None:
+    # Given eyes with a crease, whose white reaches above the mesh's edge on the side of the nose, up to dark lashes
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        plain = lid_of(portrait, landmarks, side)
+        (x, y), (rows, columns) = plain.origin, plain.below.shape
+        height = -plain.below / eye.width
+        bare = np.where((height > -0.02)[..., None], plain.skin, portrait[y : y + rows, x : x + columns])
+        bare *= (1 - 0.2 * np.exp(-np.square((height - 0.2) / 0.02)))[..., None]
+        bare[_within(height, -0.02, 0.03)] = (50, 40, 40)
+        along = eye.local((x, y, x + columns, y + rows))[0] / eye.width
+        inner = along > 0.55 if side == 0 else along < 0.45
+        bare[inner & _within(height, -0.02, 0.06)] = (215, 205, 205)
+        bare[inner & _within(height, 0.06, 0.09)] = (50, 40, 40)
+        picture = portrait.copy()
+        picture[y : y + rows, x : x + columns] = bare
+        # When their lids are prepared
+        lid = lid_of(picture, landmarks, side)
+        # Then the crease is where it is drawn, and not at the lashes
+        over = _within(along, 0.1, 0.9)
+        assert np.abs(lid.fold[over] / eye.width - 0.2).max() < 0.05
+
+
 def test_a_lid_has_grain_where_no_bare_skin_is_above_it_too(ready: Context) -> None:
     # Given a picture with grain, and a mesh whose brows are low over the eyes
     landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 import stages.face
+from stages.context import Context
 from stages.face.mesh import CHIN, FloatArray
 from stages.face.rig.head_bounds import REACH
 from stages.face.rig.rig import Rig, load_rig
@@ -41,12 +42,7 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
     nod = np.interp(np.arange(len(values)), [FPS / 2, FPS, 3 * FPS, 3.5 * FPS], [0.0, 0.5, 0.5, 0.0])
     values[:, PARAMETERS.index("head_y")] = nod * REACH["head_y"]
     values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
-    wide = job(tmp_path / "wide", encoded(drawn(640)))
-    stages.face.run(wide)
-    scale = 640 / face_of(wide)["width"]
-    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
-    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.12 * (chin - forehead))))))
-    stages.face.run(close)
+    wide, close = wide_and_close(tmp_path, 0.12)
     for ctx, tight in ((wide, False), (close, True)):
         rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
         heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
@@ -65,24 +61,52 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
         assert np.abs(moved[:, PARAMETERS.index("head_y")]).max() <= REACH["head_y"] + 1e-6
 
 
-def test_a_jaw_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path) -> None:
-    # Given a close crop, and somebody who opens the mouth soon after the start and holds the head still
+@pytest.mark.parametrize("opens", ["jaw", "round"])
+def test_a_mouth_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path, opens: str) -> None:
+    # Given a close crop, and somebody who opens the mouth soon after the start, shuts the lips and holds the head still
     values = np.zeros((2 * FPS, len(PARAMETERS)), np.float32)
-    values[8:14, PARAMETERS.index("jaw")] = 0.8
-    wide = job(tmp_path / "wide", encoded(drawn(640)))
-    stages.face.run(wide)
-    scale = 640 / face_of(wide)["width"]
-    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
-    close = job(tmp_path / "close", encoded(drawn(640).crop((0, 0, 640, round(chin + 0.1 * (chin - forehead))))))
-    stages.face.run(close)
+    jaw, lip, shut = (PARAMETERS.index(name) for name in (opens, "lower_lip", "seal"))
+    values[8:14, jaw] = 0.8
+    values[13, shut] = 0.8
+    _, close = wide_and_close(tmp_path, 0.1)
     rig = load_rig(close.settings.paths.cache, portrait_of(close), np.array(face_of(close)["landmarks"], np.float32))
     heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
     height = portrait_of(close).shape[0]
     # When the track is drawn
     moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
-    # Then the chin stays in the picture, and the mouth still opens
+    # Then the chin stays in the picture, the mouth still opens, by the lower lip instead of the jaw, and shut lips are shut
     assert lowest(rig, values).max() > height + 3
     assert lowest(rig, moved).max() <= height + 0.5
-    jaw = PARAMETERS.index("jaw")
     assert moved[8:14, jaw].min() > 0.4 * 0.8
+    assert (moved[8:14, lip].max() > 0) == (opens == "jaw")
+    assert moved[13, shut] == pytest.approx(moved[13, jaw])
     assert not moved[[0, -1]].any()
+
+
+def test_a_jaw_takes_the_chin_down_less_where_there_is_little_room_below_it(tmp_path: Path) -> None:
+    # Given the same face with much and with little room below the chin
+    ways = []
+    for ctx in wide_and_close(tmp_path, 0.05):
+        # When its rig is built
+        rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+        # Then the jaw takes the lower lip down as far, and the chin less
+        opened = np.zeros((2, len(PARAMETERS)), np.float32)
+        opened[1, PARAMETERS.index("jaw")] = 1.0
+        chin = float(np.diff(lowest(rig, opened))[0])
+        ways.append(
+            (chin / rig.frame.unit, float(rig.lower[rig.face_names.index("jaw")][..., 1].max()) / rig.frame.unit)
+        )
+    (far, lip), (near, same) = ways
+    assert near < 0.85 * far
+    assert same == pytest.approx(lip, rel=0.03)
+
+
+def wide_and_close(folder: Path, room: float) -> tuple[Context, Context]:
+    """Measure a face with much room below the chin, and with so little: in parts of the face's height."""
+    wide, close = job(folder / "wide", encoded(drawn(640))), folder / "close"
+    stages.face.run(wide)
+    scale = 640 / face_of(wide)["width"]
+    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
+    crop = job(close, encoded(drawn(640).crop((0, 0, 640, round(chin + room * (chin - forehead))))))
+    stages.face.run(crop)
+    return wide, crop

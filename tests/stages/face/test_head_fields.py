@@ -74,9 +74,11 @@ class RandomHead:
             0.3 * self.frame.face_width
         )
         drop = 0.25 * self.frame.face_width * np.exp(-(apart**2).sum(axis=-1))
-        lower = (drop[..., None] * self.frame.down)[None].astype(np.float32)
+        names = ("jaw", "round", "seal", "lower_lip")  # all but the jaw move nothing
+        lower = np.zeros((len(names), *drop.shape, 2), np.float32)
+        lower[0] = drop[..., None] * self.frame.down
         return replace(
-            any_rig, step=self.step, face_names=("jaw",), face_cells=self.cells, lower=lower, upper=0 * lower, frame=self.frame,
+            any_rig, step=self.step, face_names=names, face_cells=self.cells, lower=lower, upper=0 * lower, frame=self.frame,
             head_names=self.names, head_cells=self.cells, head=self.fields, zoom=self.zoom, matte=self.cut_out,
         )  # fmt: skip
 

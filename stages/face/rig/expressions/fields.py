@@ -67,8 +67,9 @@ _CORNER = 0.36
 _CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
-#: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
-_CHIN = 0.86
+#: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera; and by the
+#: second where there is little room below it: by the one from so much room on, by the other up to so much, in ways of the jaw.
+_CHIN, _CHIN_AT_BORDER, _ROOMY, _CLOSE = 0.86, 0.64, 0.75, 0.45
 
 
 def lower_closes(gap: float, unit: float) -> float:
@@ -108,6 +109,7 @@ class ExpressionFields:
         curves: tuple[FloatArray, FloatArray],
         points: Grid,
         rim: float | None = None,
+        below: float = np.inf,
     ) -> None:
         """Prepare the fields.
 
@@ -116,7 +118,10 @@ class ExpressionFields:
             curves: the upper and the lower lip's edge, px, [n, 2] each.
             points: where the fields are computed.
             rim: how low glasses reach, as of `find_glasses`; None without any.
+            below: room between the chin and the picture's lower border, px.
         """
+        #: Part of the lower lip's way by which the chin moves.
+        self._chin_moves = float(np.interp(below / (JAW * frame.unit), (_CLOSE, _ROOMY), (_CHIN_AT_BORDER, _CHIN)))
         self._glasses = rim
         self._frame = frame
         self._landmarks = frame.local(landmarks[:, :2])
@@ -215,7 +220,7 @@ class ExpressionFields:
         frame = self._frame
         skin = corner * (1.0 - lens) * (1.0 - smoothstep(self._beyond / 1.15))
         side = np.where(self._x < 0, frame.half_face[0], frame.half_face[1])
-        rigid = _CHIN * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
+        rigid = self._chin_moves * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
         ends = 1.0 - smoothstep((self._y - frame.chin) / (1.3 * frame.unit))
         lower = ((1 - to_chin) * (skin + lens) + to_chin * rigid) * ends

@@ -1,7 +1,7 @@
 """Raises a head slowly where its chin would go down over the picture's lower border while it speaks.
 
 In a close crop there is less room below the chin than an open mouth takes, and nothing is known of what is below. Where the head
-cannot rise as far, since the picture's lower border rises with it, the jaw opens less.
+cannot rise as far, since the picture's lower border rises with it, the jaw opens less, and the lower lip goes down more.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.rig.expressions.fields import JAW, LOWER_LIP
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom
 from stages.face.rig.rig import Rig
@@ -22,6 +23,10 @@ _ROOM = 0.03
 #: The head rises before what needs it, and stays up after it, by so many seconds; sigma of how it moves there, and the time in
 #: which that begins and ends with the video.
 _AROUND_S, _SOFT_S, _ENDS_S = 0.5, 0.2, 0.4
+#: The parameters that lower the jaw, and the one that shuts lips by as much.
+_OPENS, _SHUTS = ("jaw", "round"), ("seal",)
+#: The part of what the jaw opens less that the lower lip goes down instead.
+_LIP_GOES = 0.6
 #: The least part of its opening that the jaw keeps, and sigma of how that changes, seconds.
 _LEAST_OPEN, _JAW_SOFT_S = 0.45, 0.03
 
@@ -36,6 +41,8 @@ def chin_above_border(
     room: FloatArray | None = None,
 ) -> FloatArray:
     """A track whose head rises where the chin would leave the picture, and whose jaw opens less where that is not enough.
+
+    The lower lip goes down for a part of that.
 
     The head rises no farther than it moves in the track anyhow.
 
@@ -66,12 +73,16 @@ def chin_above_border(
         parts[:, column] -= rise / by_reach
         parts *= np.minimum(1.0, np.maximum(length, most) / np.maximum(np.linalg.norm(parts, axis=1), 1e-6))[:, None]
     over = chin[1] + down + (parts * reached - values[:, heads]) @ per_head - height
-    jaw = rig.face_names.index("jaw")
-    kept = _jaw_kept(np.asarray(over, np.float32), values[:, faces[jaw]] * per_face[jaw], fps)
+    opens, shuts = ([rig.face_names.index(name) for name in names] for names in (_OPENS, _SHUTS))
+    opened = values[:, [faces[index] for index in opens]] @ per_face[opens]
+    kept = _jaw_kept(np.asarray(over, np.float32), np.asarray(opened, np.float32), fps)
     raised = values.copy()
     if rise.any():
         raised[:, heads] = parts * reached
-    raised[:, faces[jaw]] *= kept
+    raised[:, [faces[index] for index in opens + shuts]] *= kept[:, None]
+    jaw, seal, lip = (faces[rig.face_names.index(name)] for name in ("jaw", "seal", "lower_lip"))
+    apart = np.maximum(values[:, jaw] - values[:, seal], 0.0)  # lips that are shut stay shut
+    raised[:, lip] += _LIP_GOES * JAW / LOWER_LIP * apart * (1 - kept)
     return raised
 
 
