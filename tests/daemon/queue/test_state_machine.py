@@ -188,7 +188,7 @@ def test_the_delay_doubles_up_to_its_limit_with_up_to_half_as_much_of_chance(
 
 
 def test_each_attempt_notes_when_the_next_one_is_due(room: QueueRoom) -> None:
-    room.set(retry={"crashes": 9, "attempts": 9, "first_delay_s": 100.0})
+    room.set(retry={"crashes": 9, "attempts": 9, "first_delay_s": 100.0}, lanes={"pause_s": 100.0})
     job, machine = room.accept(), room.state_machine
 
     async def fail(end: str) -> None:
