@@ -223,6 +223,10 @@ def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> N
     assert (refused["state"], refused["error"]["code"]) == ("failed", "batch-running")
     assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
     assert refused["next"] == f"Nothing is to be mended in talk.report.csv. {refused['error']['hint']}"
+    # And what its sender may have mended in it is not lost: it comes back
+    while room.service.returner.give_back_next():
+        pass
+    assert (room.outbox / "talk-v2.csv").read_bytes() == table
     ask(room, "cancel", batch.id)
     assert handed_in()["state"] == "queued"
 
