@@ -22,7 +22,6 @@ from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.outcomes import Outcome, Outcomes
-from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.batches.running_batch import RunningBatch
@@ -69,7 +68,6 @@ class BatchKeeper(Subscriber):
     ) -> None:
         self._settings = settings
         self._spool = spool
-        self._outbox = outbox
         self._state_machine = state_machine
         self._builder = builder
         self._disk = disk
@@ -375,26 +373,21 @@ class BatchKeeper(Subscriber):
         now = time.monotonic()
         if not ended and (not batch.changed or now < batch.report_due):
             return max(0.0, batch.report_due - now) if batch.changed else REPORT_S
-        written = await self._disk.run(self._write_report, batch, batch.rows)
+        written = await self._disk.run(self._results.publish_tables, batch, batch.rows)
         batch.report_due = time.monotonic() + max(REPORT_S, (time.monotonic() - now) / REPORT_SHARE)
         batch.changed = False
-        counts.report = str(written["file"])
+        counts.report = str(written[-1]["file"])
         if ended:
             await self._finish(batch, written)
             return REPORT_S
         await self._state_machine.save(batch.job, batch.place)
         return REPORT_S
 
-    def _write_report(self, batch: RunningBatch, rows: ResolvedRows) -> Output:
-        taken = {number: row_id(batch.job.id, number) for number in rows.numbers[: batch.counts.taken]}
-        lines = report(batch.job.id, batch.manifest, batch.place, batch.outcomes, taken)
-        return self._outbox.publish_table(batch.job.name, batch.job.id, ".report.csv", lines)
-
-    async def _finish(self, batch: RunningBatch, written: Output) -> None:
+    async def _finish(self, batch: RunningBatch, written: list[Output]) -> None:
         job = batch.job
-        ending = ending_of(batch.counts, written["file"].rpartition("/")[2])
-        if written["file"]:
-            job.outputs = {"outputs": [written]}
+        ending = ending_of(batch.counts, written[-1]["file"].rpartition("/")[2])
+        if given := [table for table in written if table["file"]]:
+            job.outputs = {"outputs": given}
         if ending.warning:
             job.warnings = [*job.warnings, ending.warning]
         await self._state_machine.finish(job, batch.place, ending.state, ending.error)

@@ -1,12 +1,19 @@
-"""Finds how the jobs of rows have ended, and gives equal rows a copy of the results of the one that was made."""
+"""Finds how the jobs of rows have ended, writes the tables that tell of them, and gives equal rows a copy of the results of the
+one that was made.
+"""
 
 from __future__ import annotations
 
+import contextlib
+
 from daemon.errors import MACHINE_ERRNOS
 from daemon.intake.batches.outcomes import Outcome
+from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.jobs.new_records import rows_folder
+from daemon.jobs.batch.files import ERRORS
+from daemon.jobs.facts import Output
 from daemon.jobs.record import row_id
 from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
@@ -32,6 +39,24 @@ class RowResults:
             return Outcome.of_job(self._spool.load_job(place))
         except ValueError as exc:
             return Outcome("failed", job_id, code="job-unreadable", error=f"The job's record cannot be read: {exc}.")
+
+    def publish_tables(self, batch: RunningBatch, rows: ResolvedRows) -> list[Output]:
+        """Write what is wrong with rows that got no job, where some are and that is not written yet, and the report. Returns both
+        as entries of `outputs`, the report last.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: the last table is not written.
+        """
+        job = batch.job
+        if batch.errors is None:
+            with contextlib.suppress(FileNotFoundError):
+                text = (batch.place / ERRORS).read_text("utf-8-sig")
+                batch.errors = self._outbox.publish_table(job.name, job.id, ".errors.csv", [text])
+        taken = {number: row_id(job.id, number) for number in rows.numbers[: batch.counts.taken]}
+        lines = report(job.id, batch.manifest, batch.place, batch.outcomes, taken)
+        written = self._outbox.publish_table(job.name, job.id, ".report.csv", lines)
+        return [written] if batch.errors is None else [batch.errors, written]
 
     def copy_for(self, batch: RunningBatch, rows: ResolvedRows, first: int, at: int, outcome: Outcome) -> Outcome:
         """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""

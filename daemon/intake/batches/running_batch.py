@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.intake.batches.outcomes import Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.jobs.claimed import Claimed
-from daemon.jobs.facts import BatchCounts
+from daemon.jobs.facts import BatchCounts, Output
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 
@@ -30,6 +30,8 @@ class RunningBatch:
     #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
     slice: tuple[Claimed, int] | None = None
     slice_since: float = 0.0
+    #: The table of its wrong rows in the outbox, once it is written.
+    errors: Output | None = None
     changed: bool = True
     report_due: float = 0.0
     retry_due: float = 0.0

@@ -99,7 +99,7 @@ class ClaimReader:
             items = (exc,)
             data = table or data  # it is given back to its author
         if cancelled:
-            items = (WITHDRAWN,)
+            items, data = (WITHDRAWN,), table or data
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
         owner, ours = _owner(directory / "manifest.yaml")

@@ -221,12 +221,16 @@ class JobBuilder:
                 raise with_missing_files(
                     build.item, root, os.path.dirname(claimed.source), facts.spelled, facts.resembling
                 )
+            if claimed.table is not None:  # first: it comes back where the job is refused
+                check_room(self._settings, told, len(claimed.table))
+                copies.append(building / copy_name("rows"))
+                fs.OPS.write(copies[0], claimed.table, sync=False)
             manifest = self._complete(build, build.item)
             check_text_length(manifest, self._settings)
             check_notify(manifest.notify, self._settings.hooks)
             if spoken := bytes_while_spoken(manifest):
                 check_room(self._settings, f"The speech of {told}", spoken)
-            copies = self._copy_companions(build, manifest, building)
+            copies += self._copy_companions(build, manifest, building)
             if manifest.kind_of_job.makes_jobs:
                 copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
             if build.completed is not None:
@@ -306,14 +310,11 @@ class JobBuilder:
         copies = []
         folder = os.path.dirname(build.claimed.source)
         for field, path in manifest.companion_paths(folder).items():
+            if field == "rows" and build.claimed.table is not None:
+                continue  # it is written already
             target, name = copy_name(field), os.path.basename(path)
             if build.completed is not None and field in build.completed.files:
                 self._bases.link_file(build.completed, field, building / target)
-                copies.append(building / target)
-                continue
-            if field == "rows" and build.claimed.table is not None:
-                check_room(self._settings, name, len(build.claimed.table))
-                fs.OPS.write(building / target, build.claimed.table, sync=False)
                 copies.append(building / target)
                 continue
             found = self._facts().spelled(path, field)

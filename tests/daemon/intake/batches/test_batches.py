@@ -100,6 +100,12 @@ def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(sh
     assert shared.finished("partial")["batch"]["rows"] == 1
     assert states(shared, "partial") == ["done", "wrong", "wrong", "wrong"]
     assert any("partial.errors.csv" in warning for warning in shared.finished("partial")["warnings"])
+    # And the table that the warning names lies there, too
+    assert [(row["row"], row["code"]) for row in report(shared, "partial", "errors")] == [
+        (row["row"], row["code"]) for row in found
+    ]
+    outputs = [one["file"] for one in shared.finished("partial")["outputs"]]
+    assert outputs == ["partial.errors.csv", "partial.report.csv"]
 
 
 def test_a_batch_that_failed_is_not_told_the_rows_of_the_next_one_of_its_name(shared: Installation) -> None:

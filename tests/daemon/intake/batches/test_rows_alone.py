@@ -223,8 +223,28 @@ def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> N
     assert (refused["state"], refused["error"]["code"]) == ("failed", "batch-running")
     assert "when talk.json says that the batch has ended" in refused["error"]["hint"]
     assert refused["next"] == f"Nothing is to be mended in talk.report.csv. {refused['error']['hint']}"
+    # And what its sender may have mended in it is not lost: it comes back
+    while room.service.returner.give_back_next():
+        pass
+    assert (room.outbox / "talk-v2.csv").read_bytes() == table
     ask(room, "cancel", batch.id)
     assert handed_in()["state"] == "queued"
+
+
+def test_a_table_that_is_cancelled_while_it_waits_for_a_file_comes_back(room: Room) -> None:
+    # Given a table that names a picture which is not there
+    table = b"text,image\nHello.,gone.png\n"
+    room.put("two.csv", table)
+    for _ in range(6):
+        room.look(SETTLE_S)
+    # When it is cancelled / Then it comes back as it was
+    room.put("two.cancel", "")
+    look(room)
+    room.look(SETTLE_S)
+    while room.service.returner.give_back_next():
+        pass
+    assert room.status("two")["state"] == "cancelled"
+    assert (room.outbox / "two.csv").read_bytes() == table
 
 
 def test_a_request_that_came_before_its_row_is_heard_when_the_row_is_made(room: Room) -> None:
