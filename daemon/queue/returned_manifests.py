@@ -28,7 +28,13 @@ from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
-from daemon.outbox.way_back import COMES_BACK_AS_IT_WAS, how_to_mend, inbox_folder, returned_manifest
+from daemon.outbox.way_back import (
+    COMES_BACK_AS_IT_WAS,
+    NOTHING_TO_MEND,
+    how_to_mend,
+    inbox_folder,
+    returned_manifest,
+)
 from daemon.queue.spool import Spool
 from daemon.system.disk_thread import in_thread
 from daemon.system.wakeup import Wakeup
@@ -184,10 +190,10 @@ class ManifestReturner(Subscriber):
         ending = os.path.splitext(job.source)[1]
         file = self._outbox.publish_manifest(job.name, job.id, data, ending)
         if file is not None:
-            said = (
-                f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your table. Mend it, and move "
-                f"it into {inbox_folder(job)}: it runs again."
-            )
+            todo = f"Mend it, and move it into {inbox_folder(job)}: it runs again."
+            if job.error is not None and job.error.get("code") in NOTHING_TO_MEND:
+                todo = f"Nothing is to be mended in it. {job.error.get('hint', '')}"
+            said = f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your table. {todo}"
             self._outbox.amend_status(job.name, {**status_of(job), "next": said})
 
     def _present(self, job: Job, marked: bytes, limit: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import stat
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,8 @@ def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> N
     while room.service.returner.give_back_next():
         pass
     assert (room.outbox / "talk-v2.csv").read_bytes() == table
+    told = json.loads((room.outbox / "talk-v2.json").read_bytes())["next"]
+    assert told.endswith(f"is your table. Nothing is to be mended in it. {refused['error']['hint']}")
     ask(room, "cancel", batch.id)
     assert handed_in()["state"] == "queued"
 
