@@ -53,12 +53,13 @@ class CheckFacts(TypedDict, total=False):
         voice: the chosen voice, and `why` it was chosen; absent where a recording is heard, or the machine lacks the voice.
         engines: the engine that will do a later stage, by stage.
         rows: of a batch: rows of which jobs are made; `wrong_rows`: rows that are wrong; `equal_rows`: of `rows`, those that get
-            the result of another one.
+            the result of another one; `done_rows`: rows of a report that are left out, since they are done.
     """
 
     rows: int
     wrong_rows: int
     equal_rows: int
+    done_rows: int
     speech_s: float
     voice: str
     why: str

@@ -20,7 +20,7 @@ from daemon.jobs.defaults import merge_values
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.manifest_conflicts import ConflictsError
 from daemon.jobs.mistakes.unused_keys import unused_keys
-from daemon.jobs.record import DRAWN, FINISHED, HEARD, JOB_ID, MOVED, SAID, Job, seed_of
+from daemon.jobs.record import DRAWN, HEARD, JOB_ID, MOVED, SAID, Job, seed_of
 from daemon.outbox.names import without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
@@ -50,7 +50,6 @@ class Completed:
         name: of its result.
         files: keys whose files are the earlier job's.
         rows_folder: where that is a batch: the folder of the outbox in which the results of its rows lie.
-        is_running: whether that is a batch of which not all rows have ended.
     """
 
     manifest: Manifest
@@ -58,7 +57,6 @@ class Completed:
     name: str
     files: tuple[str, ...]
     rows_folder: str = ""
-    is_running: bool = False
 
 
 class BaseJobs:
@@ -101,7 +99,6 @@ class BaseJobs:
             base.name,
             files,
             base.facts.rows_folder or base.name,
-            base.facts.batch is not None and base.state not in FINISHED,
         )
 
     def link_file(self, completed: Completed, key: str, target: Path) -> None:

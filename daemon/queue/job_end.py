@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.errors import AvatarError, JobError
-from daemon.jobs.batch.files import ERRORS, INPUT, OUTCOMES, RESOLVED
+from daemon.jobs.batch.files import DONE, ERRORS, INPUT, OUTCOMES, RELATED, RESOLVED
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.record import REUSED
@@ -16,8 +16,8 @@ from daemon.system import fs
 SOURCES = frozenset(map(copy_name, COMPANIONS))
 #: What a finished job is known by.
 RECORDS = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
-#: What a batch is carried on from, where its failed rows are tried again.
-BATCH = frozenset({INPUT, RESOLVED, OUTCOMES, ERRORS})
+#: What a batch is carried on from, where its failed rows are tried again or its report comes back.
+BATCH = frozenset({INPUT, RESOLVED, OUTCOMES, ERRORS, DONE, RELATED})
 #: Files that a finished job keeps: also those that a job which is based on it needs. Its results are in the outbox; the rest can
 #: be computed again.
 KEPT = RECORDS | SOURCES | REUSED | BATCH

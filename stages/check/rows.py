@@ -17,12 +17,14 @@ from typing import NamedTuple
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError
+from daemon.jobs.batch.done_rows import DoneRows
 from daemon.jobs.batch.files import ERRORS, RESOLVED
 from daemon.jobs.batch.rows import ERROR_COLUMNS, BatchInput, BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.system.fs import artifact
 from daemon.system.spelling import folded
+from stages.check.done_warnings import DoneWarnings
 from stages.check.portraits import MOST_PICTURES, PortraitChecks
 from stages.context import Context
 from stages.facts import CheckFacts
@@ -44,13 +46,14 @@ def check_rows(ctx: Context) -> CheckFacts:
             `rows-column-unknown`, `rows-not-text`, `rows-empty`, `rows-invalid`: the table as a whole cannot be used.
     """
     given = BatchInput.read(ctx.job_dir)
-    rows = BatchRows(ctx.manifest, ctx.source("rows"), given.inherited)
+    rows = BatchRows(ctx.manifest, ctx.source("rows"), given.inherited, DoneRows(ctx.job_dir))
     ctx.warnings.extend(rows.check_columns())
     right: list[_Line] = []
     wrong: list[RowMistake] = []
     portraits = PortraitChecks(ctx, given.folder)
     checks = RowChecks(ctx.settings, given, rows, portraits)
-    for row in rows.rows():
+    done = DoneWarnings(rows.table.name)
+    for row in rows.rows(done.note):
         found = checks.check(rows.resolve(row))
         if isinstance(found, ResolvedRow):
             right.append(_Line.of(found))
@@ -64,9 +67,12 @@ def check_rows(ctx: Context) -> CheckFacts:
             f"Of the portraits that {name} names, {MOST_PICTURES} were looked at before a job was made. Whether the others can "
             "be animated is found out when the turn of their rows comes."
         )
+    ctx.warnings.extend(done.warnings())
     if not right and not wrong:
         raise JobError(
-            "rows-done", f"No row of {name} is left: all are done.", "To make them again, remove the column `_state`."
+            "rows-done",
+            f"No row of {name} is left: all are done.",
+            "To make rows again, empty their cells in the column `_state`.",
         )
     if wrong:
         _write_errors(ctx, wrong)
@@ -79,7 +85,7 @@ def check_rows(ctx: Context) -> CheckFacts:
         )
     equal = _write_rows(ctx, right)
     ctx.progress(1.0)
-    facts: CheckFacts = {"rows": len(right), "wrong_rows": len(wrong), "equal_rows": equal}
+    facts: CheckFacts = {"rows": len(right), "wrong_rows": len(wrong), "equal_rows": equal, "done_rows": done.left_out}
     return facts
 
 

@@ -52,6 +52,11 @@ class Outcome(NamedTuple):
             outputs[-1].get("sha256", "") if outputs else "",
         )
 
+    def report_cells(self, row: int, batch: str) -> tuple[str, ...]:
+        """Return the columns that a report adds (`REPORT_COLUMNS`). `batch`: id of the batch's job."""
+        seconds = f"{self.seconds:g}" if self.seconds else ""
+        return str(row), self.state, self.job, self.file, seconds, self.code, self.error, self.sha256, batch
+
 
 class Outcomes:
     """The outcomes of one batch, by the number of the row.

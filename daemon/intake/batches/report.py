@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from daemon.intake.batches.outcomes import Outcome, Outcomes
+from daemon.jobs.batch.done_rows import LEFT_OUT, DoneRows, Standing
 from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.batch.rows import BatchInput, BatchRows
-from daemon.jobs.batch.table import REPORT_COLUMNS, for_report
+from daemon.jobs.batch.table import REPORT_COLUMNS, Row, for_report
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import Manifest
 
@@ -28,31 +29,33 @@ def report(batch: str, manifest: Manifest, folder: Path, outcomes: Outcomes, tak
         outcomes: of its rows.
         taken: ids of the jobs of rows that have one, by the row's number.
     """
-    rows = BatchRows(manifest, folder / copy_name("rows"), BatchInput.read(folder).inherited)
+    rows = BatchRows(manifest, folder / copy_name("rows"), BatchInput.read(folder).inherited, DoneRows(folder))
     keys = rows.table.columns or _keys(rows)
     headers = dict(zip(keys, rows.table.headers or keys, strict=True))
     columns = [column for column in keys if column and column not in REPORT_COLUMNS]
     wrong = _wrong_rows(folder)
     yield _line([*(headers[column] for column in columns), *REPORT_COLUMNS], rows.table.delimiter)
     for row in rows.table.rows():
-        if row.cells.get("_state") == "done":  # of the report that was handed in
-            ours = tuple(str(row.cells.get(column, "")) for column in REPORT_COLUMNS)
-            yield _line([*(_text(row.cells.get(column, "")) for column in columns), *ours], rows.table.delimiter)
-            continue
-        outcome = outcomes.get(row.number) or wrong.get(row.number)
-        state = outcome.state if outcome else "waiting" if row.number in taken else "not taken"
-        ours = (
-            str(row.number),
-            state,
-            outcome.job if outcome else taken.get(row.number, ""),
-            outcome.file if outcome else "",
-            f"{outcome.seconds:g}" if outcome and outcome.seconds else "",
-            outcome.code if outcome else "",
-            outcome.error if outcome else "",
-            outcome.sha256 if outcome else "",
-            batch,
+        yield _line(
+            [
+                *(_text(row.cells.get(column, "")) for column in columns),
+                *_ours(batch, row, rows, outcomes.get(row.number) or wrong.get(row.number), taken),
+            ],
+            rows.table.delimiter,
         )
-        yield _line([*(_text(row.cells.get(column, "")) for column in columns), *ours], rows.table.delimiter)
+
+
+def _ours(batch: str, row: Row, rows: BatchRows, outcome: Outcome | None, taken: Mapping[int, str]) -> tuple[str, ...]:
+    """Return what the report adds to a row."""
+    standing = rows.standing(row)
+    if standing is Standing.DONE_SINCE:
+        return rows.done_cells(row)
+    if standing in LEFT_OUT:  # as the report says that was handed in
+        return tuple(str(row.cells.get(column, "")) for column in REPORT_COLUMNS)
+    if outcome is None:
+        job = taken.get(row.number, "")
+        outcome = Outcome("waiting" if job else "not taken", job)
+    return outcome.report_cells(row.number, batch)
 
 
 def _wrong_rows(folder: Path) -> dict[int, Outcome]:

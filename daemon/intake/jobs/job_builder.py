@@ -20,6 +20,7 @@ from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
+from daemon.intake.batches.earlier_batches import EarlierBatches
 from daemon.intake.batches.input_file import write_input
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.drop import Look
@@ -91,6 +92,7 @@ class JobBuilder:
         self._events = events
         self._companion_files = CompanionFiles()
         self._bases = BaseJobs(spool, outbox)
+        self._earlier = EarlierBatches(spool)
         self._records = NewRecords(spool, outbox)
         self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
@@ -131,20 +133,13 @@ class JobBuilder:
         """Return the whole manifest of a job, by its base where it names one.
 
         Raises:
-            JobError: `batch-running`: it is the report of a batch that makes the rows itself that are left; what
-                `BaseJobs.complete` raises.
+            JobError: what `BaseJobs.complete` and `EarlierBatches.check_ended` raise.
         """
         if item.base is None:
             return item
         build.completed = self._bases.complete(item, build.job.by, build.job.source)
-        if build.completed.is_running:
-            name = build.completed.name
-            raise JobError(
-                "batch-running",
-                f"{name} still runs, so that rows which are not done in its report would be made twice.",
-                f"Put the report into the inbox when {os.path.basename(name)}.json says that the batch has ended, or cancel it "
-                "first.",
-            )
+        if build.completed.manifest.kind_of_job.makes_jobs:
+            self._earlier.check_ended(build.completed.base)
         describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
         if build.claimed.table is not None:  # only a report names a base
@@ -233,6 +228,8 @@ class JobBuilder:
             copies += self._copy_companions(build, manifest, building)
             if manifest.kind_of_job.makes_jobs:
                 copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
+                if build.completed is not None:
+                    copies += self._earlier.write(build.completed.base, job.id, building)
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)

@@ -4,6 +4,7 @@ the reports of batches.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -58,6 +59,10 @@ def _columns(table: Table) -> set[str]:
 
 
 def _batch_of_report(table: Table) -> str:
-    """Return the id of the batch that a report is of; empty where it names none."""
-    found = (str(row.cells.get(REPORT_COLUMNS[-1], "")) for row in table.rows())
-    return next((one for one in found if JOB_ID.fullmatch(one)), "")
+    """Return the id of the batch that a report is of; empty where it names none. Rows that were done before name earlier ones."""
+    newest = ""
+    with contextlib.suppress(JobError):  # the rest cannot be read, which the check of the batch says
+        for row in table.rows():
+            batch = str(row.cells.get(REPORT_COLUMNS[-1], ""))
+            newest = max(newest, batch) if JOB_ID.fullmatch(batch) else newest
+    return newest

@@ -12,3 +12,7 @@ INPUT: Final = "batch.json"
 ERRORS: Final = "errors.csv"
 #: What became of the rows, as JSON Lines; the last line of a row holds.
 OUTCOMES: Final = "outcomes.jsonl"
+#: Of a batch that is made of a report: the rows that earlier batches have made (`daemon.jobs.batch.done_rows`), as JSON Lines.
+DONE: Final = "done.jsonl"
+#: Ids of the batches that were made of one table and its reports.
+RELATED: Final = "batches.json"

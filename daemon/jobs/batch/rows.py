@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import JobError
+from daemon.jobs.batch.done_rows import LEFT_OUT, DoneRows, Standing, digest_of
 from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
 from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values, unfinished_placeholders
@@ -27,6 +28,7 @@ from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.manifest_values import KEYS_BELOW, FileName
 from daemon.jobs.mistakes.key_names import meant_key
 from daemon.jobs.parse import parse_values
+from daemon.jobs.record import JOB_ID
 from daemon.jobs.yaml_positions import DocumentError
 
 #: Keys that a row may give.
@@ -35,8 +37,8 @@ ROW_KEYS: Final = frozenset({*Manifest.model_fields, *KEYS_BELOW} - {*BATCH_KEYS
 NOT_RENDERED: Final = frozenset({"output", "priority", "metadata", "stream"})
 ERROR_COLUMNS: Final = ("row", "line", "column", "code", "message", "hint", "_batch")
 
-#: Columns of a report: the number of the row, and the id of the batch's job.
-_ROW_NUMBER, _BATCH = REPORT_COLUMNS[0], REPORT_COLUMNS[-1]
+#: Columns of a report: the number of the row, what became of it, and the id of the batch's job.
+_ROW_NUMBER, _STATE, _BATCH = REPORT_COLUMNS[0], REPORT_COLUMNS[1], REPORT_COLUMNS[-1]
 _MAKE_JOBS: Final = frozenset(kind.name for kind in KINDS.values() if kind.makes_jobs)
 #: Columns that a sentence names.
 SHOWN: Final = 20
@@ -125,13 +127,17 @@ class BatchRows:
         manifest: of the batch; its template has the defaults of its folder in it already.
         path: of the table, or of a copy of it.
         inherited: keys that only folder defaults give: key → file, below the inbox.
+        done: rows that earlier batches have made; None where that is not known.
 
     Raises:
         JobError: what `open_table` raises.
     """
 
-    def __init__(self, manifest: Manifest, path: Path, inherited: Mapping[str, str]) -> None:
+    def __init__(
+        self, manifest: Manifest, path: Path, inherited: Mapping[str, str], done: DoneRows | None = None
+    ) -> None:
         self._manifest = manifest
+        self._done = done
         self._inherited = inherited
         self.table: Table = open_table(path, _own_name(os.path.basename(manifest.rows or ""), path))
         #: The template; None where the columns are the keys of a manifest themselves.
@@ -207,8 +213,11 @@ class BatchRows:
             "sorted, filtered and mended.",
         )
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, note: Callable[[Row, Standing], None] = lambda row, standing: None) -> Iterator[Row]:
         """Yield the rows that jobs are made of: the first `limit` ones, and of a report those that are not done.
+
+        Args:
+            note: is told of each row, also of those that are left out.
 
         Raises:
             JobError: `rows-invalid`: the rest of the table cannot be read.
@@ -218,10 +227,32 @@ class BatchRows:
             # A report is of all rows: `limit` was for the trial that it came from.
             if self._manifest.limit is not None and taken >= self._manifest.limit and not self.table.is_report:
                 return
-            if row.cells.get("_state") == "done":
+            note(row, standing := self.standing(row))
+            if standing in LEFT_OUT:
                 continue
             taken += 1
             yield row
+
+    def standing(self, row: Row) -> Standing:
+        """Return whether a row is made. An empty `_state` asks for it, whatever earlier batches have made."""
+        state = row.cells.get(_STATE, "")
+        done = self._done if self.table.is_report and not row.error else None
+        if not state or done is None or not done.has_made(row.number):
+            return Standing.DONE if state == "done" else Standing.TO_MAKE
+        as_made = self._digest(row) in done
+        if state == "done":
+            return Standing.DONE if as_made else Standing.DONE_OTHERWISE
+        return Standing.DONE_SINCE if as_made else Standing.MENDED
+
+    def done_cells(self, row: Row) -> tuple[str, ...]:
+        """Return the report columns of a row that is `DONE_SINCE`, as the batch that made it has them."""
+        return self._done.cells(self._digest(row)) if self._done is not None else ()
+
+    def _digest(self, row: Row) -> str:
+        try:
+            return digest_of(row.number, self._values(row))
+        except EmptyCellError:
+            return ""  # it cannot have been made from these cells
 
     def resolve(self, row: Row) -> ResolvedRow | RowMistake:
         """Return the manifest that a row asks for, or what is wrong with it."""
@@ -229,6 +260,11 @@ class BatchRows:
             return RowMistake(
                 row, "", "row-invalid", f"Row {row.number} cannot be read: {row.error}.", "Mend the table there."
             )
+        batch, related = str(row.cells.get(_BATCH, "")), self._done.related if self._done is not None else ()
+        if related and batch not in related and JOB_ID.fullmatch(batch):
+            what = f"Row {row.number} is of another batch than other rows of {self.table.name}."
+            hint = "Put the report of each batch into the inbox on its own."
+            return RowMistake(row, _BATCH, "row-invalid", what, hint)
         try:
             values = self._values(row)
         except EmptyCellError as exc:

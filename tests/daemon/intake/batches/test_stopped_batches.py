@@ -39,6 +39,17 @@ def begun(
     )
     (job,) = room.settle()
 
+    assert checked(room).id == job.id
+    return job
+
+
+def checked(room: Room) -> Job:
+    """Check the rows of the batch that waits for that, and let it begin.
+
+    Raises:
+        JobError: what `check_rows` raises; the batch has failed by it.
+    """
+
     async def check() -> Job:
         machine = room.service.state_machine
         ticket = room.service.ready_queue.head("check", 2e9)
@@ -46,13 +57,16 @@ def begun(
         taken = await machine.start_attempt(ticket)
         assert taken is not None
         begun, folder = taken
-        manifest = Manifest.model_validate(begun.manifest)
-        facts = check_rows(Context(begun.id, begun.name, folder, manifest, room.settings))
-        await machine.advance(begun, folder, {"rows": facts["rows"]}, [])
+        ctx = Context(begun.id, begun.name, folder, Manifest.model_validate(begun.manifest), room.settings)
+        try:
+            facts = check_rows(ctx)
+        except JobError as exc:
+            await machine.finish(begun, folder, "failed", exc)
+            raise
+        await machine.advance(begun, folder, facts, ctx.warnings)
         return begun
 
-    assert asyncio.run(check()).id == job.id
-    return job
+    return asyncio.run(check())
 
 
 @pytest.mark.parametrize("restart", [False, True])

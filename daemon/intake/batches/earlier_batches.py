@@ -1,0 +1,117 @@
+"""Finds the batches that were made of one table and its reports, and what they have made, so that no report makes a row twice.
+
+A report may come back at any time: a copy of it from the middle of a night, the same one twice, or that of an earlier batch. So
+each of these batches knows all others by `RELATED`, and keeps in `DONE` what was made before it: retention may remove these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from daemon.errors import JobError
+from daemon.intake.batches.outcomes import Outcomes
+from daemon.jobs.batch.done_rows import DoneRow, DoneRows, digest_of, related_ids, write_done_rows
+from daemon.jobs.batch.files import RELATED, RESOLVED
+from daemon.jobs.record import FINISHED, Job
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.json_files import dump_json, replace_json
+
+
+class EarlierBatches:
+    """Finds related batches; to be called in the thread that makes jobs."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def check_ended(self, base: str) -> None:
+        """Check that neither a batch nor a related one still makes rows.
+
+        Args:
+            base: id of the batch.
+
+        Raises:
+            JobError: `batch-running`.
+        """
+        for job, _ in self._kept(self._related(base)):
+            if job.state not in FINISHED:
+                raise JobError(
+                    "batch-running",
+                    f"{job.name} still runs, so that rows which are not done in its report would be made twice.",
+                    f"Put the report into the inbox when {os.path.basename(job.name)}.json says that the batch has ended, or "
+                    "cancel it first.",
+                )
+
+    def write(self, base: str, batch: str, folder: Path) -> list[Path]:
+        """Write `RELATED` and `DONE` into the folder of a batch that is made of a report; returns both, which are not flushed.
+
+        Args:
+            base: id of the batch that the report is of.
+            batch: id of the new one.
+
+        Raises:
+            OSError: it cannot be written, or the related batches cannot be told of the new one.
+        """
+        related = self._related(base)
+        everyone = {"batches": sorted({*related, batch})}
+        for place in related.values():
+            with contextlib.suppress(FileNotFoundError):  # retention removes it at this moment
+                if place is not None:
+                    replace_json(place / RELATED, everyone)
+        fs.OPS.write(folder / RELATED, dump_json(everyone), sync=False)
+        return [folder / RELATED, write_done_rows(folder, self._done(related))]
+
+    def _related(self, base: str) -> dict[str, Path | None]:
+        """Return the ids of a batch and of all related ones; None in place of the folder of one that is gone."""
+        found: dict[str, Path | None] = {}
+        left = {base}
+        while left:
+            one = left.pop()
+            found[one] = place = self._place(one)
+            if place is not None:
+                left |= related_ids(place) - found.keys()
+        return found
+
+    def _place(self, batch: str) -> Path | None:
+        """Return the folder of a batch, also of one that is made in this moment."""
+        if (place := self._spool.find_job(batch)) is not None:
+            return place
+        building = self._spool.tmp / batch
+        return building if (building / "job.json").exists() else None
+
+    def _kept(self, related: Mapping[str, Path | None]) -> Iterator[tuple[Job, Path]]:
+        """Yield the batches that are kept, the oldest first."""
+        for _, place in sorted(related.items()):
+            with contextlib.suppress(OSError, ValueError):  # gone, or unreadable: it runs no more
+                if place is not None:
+                    yield self._job(place), place
+
+    def _job(self, place: Path) -> Job:
+        """Return the record of a batch. That of one that is made in this moment is in no folder that says its state."""
+        if place.parent == self._spool.tmp:
+            return Job.from_bytes((place / "job.json").read_bytes())
+        return self._spool.load_job(place)
+
+    def _done(self, related: Mapping[str, Path | None]) -> Iterator[DoneRow]:
+        """Yield the rows that are done, each once for the cells that it was made from."""
+        seen: set[str] = set()
+        for job, place in self._kept(related):
+            for row in (*DoneRows(place), *_done_by(job.id, place)):
+                if row.digest not in seen:
+                    seen.add(row.digest)
+                    yield row
+
+
+def _done_by(batch: str, place: Path) -> Iterator[DoneRow]:
+    """Yield the rows that a batch has made itself."""
+    outcomes = Outcomes(place)
+    with contextlib.suppress(FileNotFoundError), (place / RESOLVED).open("rb") as file:
+        for line in file:
+            checked = json.loads(line)
+            number = checked["row"]
+            if (outcome := outcomes.get(number)) is not None and outcome.state == "done":
+                yield DoneRow(number, digest_of(number, checked["values"]), outcome.report_cells(number, batch))
