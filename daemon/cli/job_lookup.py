@@ -11,6 +11,7 @@ from pathlib import Path
 
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError, RefusedError
+from daemon.intake.batches.rows_without_jobs import row_without_job
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, record_name
@@ -76,7 +77,7 @@ def find(shell: Shell, wanted: str) -> Job:
     one of its files, also with the folder that it is in.
 
     Raises:
-        AvatarError: `job-unknown`.
+        AvatarError: `job-unknown`, `row-without-job`.
     """
     if JOB_ID.fullmatch(wanted):
         job = _by_id(shell.spool, wanted) or _handed_in(shell, wanted) or _being_taken_in(shell, wanted)
@@ -89,6 +90,8 @@ def find(shell: Shell, wanted: str) -> Job:
     if job is None and (name := _of_file(shell, wanted)) != wanted:
         return find(shell, name)
     if job is None:
+        if (error := row_without_job(shell.spool, Outbox(shell.settings.paths.outbox), wanted)) is not None:
+            raise error
         raise RefusedError(
             "job-unknown", f"There is no job {wanted}.", which_is_meant(wanted, (job.name for job in all_jobs(shell)))
         )

@@ -19,6 +19,7 @@ import structlog
 from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.intake.admission import Admission
+from daemon.intake.batches.rows_without_jobs import row_without_job
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.inbox_names import REQUEST_ENDINGS
 from daemon.jobs.untrusted import printable
@@ -76,6 +77,8 @@ class InboxRequests:
         self._stuck: set[str] = set()
         #: Requests for one row of a batch.
         self._for_rows: set[str] = set()
+        #: Requests that match no row of the batch whose folder they lie in, and that batch.
+        self._no_row: dict[str, str] = {}
         #: Whether the last turn ended before all of them were looked at and answered.
         self.unfinished = False
 
@@ -103,6 +106,7 @@ class InboxRequests:
         present = set(requests)
         self._stuck &= present
         self._for_rows &= present
+        self._no_row = {name: batch for name, batch in self._no_row.items() if name in present}
         self._since = {name: since for name, since in self._since.items() if name in present}
         self._queue.keep(sorted(present - self._stuck, key=self._arrival))
         turn = Turn(self._admission.inbox.clock)
@@ -188,6 +192,7 @@ class InboxRequests:
             return None
         if job is not None:
             return {"op": op, "job": job, "by": self._by(name)}
+        self._refuse_for_row_without_job(name, stem)
         now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
         since = self._since.setdefault(name, now)
         # What came later than that does not count, so that an inbox that is never at rest delays no answer.
@@ -219,6 +224,22 @@ class InboxRequests:
             f"{printable(os.path.basename(request))}: {file} waits for its files, and its jobs are made when these are there.",
             f"{every}For {stem} alone, put the request there again when {stem}.json is in the outbox.",
         )
+
+    def _refuse_for_row_without_job(self, request: str, stem: str) -> None:
+        """Refuse a request for a row of a batch of which no job is made.
+
+        Raises:
+            JobError: `row-without-job`.
+        """
+        place = clean_path(request, stem)
+        batch = self._outbox.read_head(os.path.dirname(place)) if "/" in place else None
+        known = str(batch and (batch.get("job"), batch.get("state")))
+        if batch is None or self._no_row.get(request) == known:  # the table is read once for each state of the batch
+            return
+        self._no_row[request] = known
+        if (error := row_without_job(self._admission.spool, self._outbox, place)) is not None:
+            self._for_rows.add(request)
+            raise JobError(error.code, f"{printable(os.path.basename(request))}: {error.message}", error.hint)
 
     def _by(self, name: str) -> str:
         """Return who owns a request file, as far as it is known. On a share that forces a user, everybody is that user."""

@@ -24,6 +24,7 @@ from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.history.entry import Entry
 from daemon.history.query import Query
+from daemon.intake.batches.rows_without_jobs import row_without_job
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.batch.alone import is_table
 from daemon.jobs.defaults import FolderDefaults
@@ -145,14 +146,14 @@ class Client:
         """Return a job by its id or by the name of its results.
 
         Raises:
-            AvatarError: `job-unknown`.
+            AvatarError: `job-unknown`, `row-without-job`.
         """
         if not isinstance(job, str):
             raise self._unknown(repr(job))
         if not JOB_ID.fullmatch(job):
             status = self._read(job)
             if status is None:
-                raise self._unknown(job)
+                raise row_without_job(self._spool, self._outbox, job) or self._unknown(job)
             return Job(self, status.job, job)
         found = Job(self, job, "")
         found.name = found.status.name

@@ -11,11 +11,10 @@ from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.running_batch import RunningBatch
-from daemon.intake.jobs.new_records import rows_folder
+from daemon.intake.jobs.new_records import row_name
 from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.facts import Output
 from daemon.jobs.record import row_id
-from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 
@@ -68,8 +67,7 @@ class RowResults:
                 raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
             job = self._spool.load_job(place)
             row = next(rows.from_index(at))
-            stem = row.values.get("output") or f"{batch.job.name.rpartition('/')[2]}-{row.number}"
-            name = f"{rows_folder(batch.job)}/{clean_stem(str(stem))}"
+            name = row_name(batch.job, row.number, row.values.get("output"))
             last = outcome.file
             for output in job.outputs.get("outputs", ()):
                 file = str(output["file"])

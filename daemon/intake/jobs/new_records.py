@@ -71,10 +71,9 @@ class NewRecords:
 
     def _begin_row(self, claimed: Claimed, rows: Rows, number: int) -> Build:
         now, item, batch, row = time.time(), claimed.items[number], rows.batch, rows.numbers[number]
-        stem = item.output if isinstance(item, Manifest) and item.output else f"{os.path.basename(batch.name)}-{row}"
         job = Job(
             id=row_id(batch.id, row),
-            name=f"{rows_folder(batch)}/{clean_stem(stem)}",
+            name=row_name(batch, row, item.output if isinstance(item, Manifest) else None),
             source=batch.source,
             document=batch.document,
             by=batch.by,
@@ -108,6 +107,11 @@ class NewRecords:
 def rows_folder(batch: Job) -> str:
     """Return the folder of the outbox in which the results of a batch's rows lie."""
     return batch.facts.rows_folder or batch.name
+
+
+def row_name(batch: Job, number: int, output: str | None) -> str:
+    """Return the name of the result of a row, below the outbox. `output`: as its manifest says."""
+    return f"{rows_folder(batch)}/{clean_stem(str(output or f'{os.path.basename(batch.name)}-{number}'))}"
 
 
 def describe(job: Job, manifest: Manifest) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from daemon.client import Client
 from daemon.doors.requests import put_request_file
 from daemon.errors import AvatarError, JobError
+from daemon.intake import fair_queue
+from daemon.intake.jobs import job_builder
 from daemon.jobs.record import Job, row_id
 from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
 from tests.support.daemon.inbox_requests import look, state
@@ -205,6 +208,37 @@ def test_a_row_of_a_batch_that_would_stop_it_again_is_refused(room: Room) -> Non
     assert refused.value.code == "rows-together"
     assert "talk.retry into the inbox" in refused.value.hint
     assert state(room, "talk/n4") == "cancelled"
+
+
+def test_a_request_for_a_row_that_never_had_a_job_is_answered_at_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that was stopped before all its rows had jobs
+    begun(room, more="dedupe: false\non_error: stop")
+    for module in (fair_queue, job_builder):
+        monkeypatch.setattr(module, "TURN_JOBS", 2, raising=False)
+    asyncio.run(room.service.batches.carry_on())
+    end_next(room, "failed")
+    assert (state(room, "talk"), state(room, "talk/n7")) == ("failed", None)
+    # When one of those rows is started again, by a file or by a program
+    put_request_file(room.inbox, "talk/N7", "retry")
+    look(room)
+    with pytest.raises(AvatarError) as refused:
+        Client(room.settings).get("talk/n7")
+    # Then the answer says at once what is to be done
+    answer = (room.outbox / "talk" / "N7.retry.txt").read_text()
+    for said in (answer, f"{refused.value.message} {refused.value.hint}"):
+        assert "talk/n7 has no job: talk was stopped before one was made of row 8." in said
+        assert "put an empty file talk.retry into the inbox" in said
+    assert not (room.inbox / "talk").exists()
+
+
+def test_a_request_for_a_row_that_gets_the_result_of_another_names_that_one(room: Room) -> None:
+    begun(room, template='{kind: info, image: p.png, output: "{{name}}"}', more="")
+    put_request_file(room.inbox, "talk/n3", "hold")
+    look(room)
+    answer = (room.outbox / "talk" / "n3.hold.txt").read_text()
+    assert "row 4 of talk is equal to row 1, and gets the same result. Ask for talk/n0 instead." in answer
 
 
 def test_a_report_makes_no_row_twice_that_its_batch_still_makes(room: Room) -> None:

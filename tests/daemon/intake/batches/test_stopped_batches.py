@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from daemon.intake.batches import keeper
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.jobs import job_builder
+from daemon.jobs.facts import StageFacts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from stages.check.rows import check_rows
@@ -63,7 +65,7 @@ def checked(room: Room) -> Job:
         except JobError as exc:
             await machine.finish(begun, folder, "failed", exc)
             raise
-        await machine.advance(begun, folder, facts, ctx.warnings)
+        await machine.advance(begun, folder, cast(StageFacts, facts), ctx.warnings)
         return begun
 
     return asyncio.run(check())
