@@ -22,6 +22,7 @@ from daemon.intake.admission import Admission
 from daemon.intake.batches.rows_without_jobs import row_without_job
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.inbox_names import REQUEST_ENDINGS
+from daemon.jobs.record import JOB_ID
 from daemon.jobs.untrusted import printable
 from daemon.outbox.names import clean_path, clean_stem, without_ending
 from daemon.outbox.outbox import Outbox
@@ -313,5 +314,10 @@ class InboxRequests:
 
     def _remove_empty(self, folder: str) -> None:
         """Remove the folder that was made for requests for the rows of a batch, when its last one was taken away."""
+        spool, batch = self._admission.spool, self._outbox.owner_of(printable(folder))
+        with contextlib.suppress(OSError, ValueError):  # the batch is gone, or unreadable
+            place = spool.find_job(batch) if batch is not None and JOB_ID.fullmatch(batch) else None
+            if place is not None and spool.load_job(place).facts.folder_was_there:
+                return  # people have it for something else
         with contextlib.suppress(OSError), path_by_descriptor(self._admission.settings.paths.inbox, folder) as path:
             path.rmdir()  # refused where anything lies in it

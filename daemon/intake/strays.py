@@ -214,10 +214,15 @@ def _stem(stem: str) -> str:
     return os.path.splitext(stem)[0] if stem.lower().endswith(MANIFESTS) else stem
 
 
-def _too_deep(name: str) -> str:
+def _too_deep(name: str, *, is_batch: bool) -> str:
+    folder = printable(name)
+    why = f"The folder {folder} was not looked into, because it lies more than {INBOX_DEPTH} folders deep in the inbox."
+    if not is_batch:
+        return f"{why} Move its files up."
+    above, batch = os.path.split(folder)
     return (
-        f"The folder {printable(name)} was not looked into, because it lies more than {INBOX_DEPTH} folders deep in the inbox. "
-        "Move its files up."
+        f"{why} It is called like a batch. One row of that is asked for by a command, such as `avatar jobs hold {folder}/ROW`, the "
+        f"whole batch by a file {batch}.hold in {above}. Move other files up."
     )
 
 
@@ -304,7 +309,8 @@ class Strays:
         for name in names:
             base = os.path.basename(name)
             if name in inbox.too_deep:
-                said: str | None = _too_deep(name)
+                status = self._outbox.read_status(printable(name)) or {}
+                said: str | None = _too_deep(name, is_batch=status.get("kind") == "batch")
             elif name in folders:
                 said = remark_on_folder(base)
             else:

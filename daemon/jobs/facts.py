@@ -129,6 +129,7 @@ class JobFacts:
         given: keys that the manifest and the folder defaults give; the others have the values of an avatar profile or usual ones.
         base: id of the earlier job whose values and files the manifest takes; empty where it names none.
         rows_folder: of the outbox, in which the results of a batch's rows lie; empty where it is called like the batch.
+        folder_was_there: whether the inbox had a folder called like a batch before that: it is not made for requests for rows.
         row: the batch that the job belongs to; None for one of its own.
         batch: of a batch whose rows have become jobs, or do: how far it has come.
     """
@@ -144,6 +145,7 @@ class JobFacts:
     given: list[str] = field(default_factory=list)
     base: str = ""
     rows_folder: str = ""
+    folder_was_there: bool = False
     row: RowOf | None = None
     batch: BatchCounts | None = None
 
@@ -162,6 +164,7 @@ class JobFacts:
             "given": self.given,
             "base": self.base,
             "rows_folder": self.rows_folder,
+            "folder_was_there": self.folder_was_there,
             "row": dataclasses.asdict(self.row) if self.row else None,
             "batch": dataclasses.asdict(self.batch) if self.batch else None,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
@@ -194,6 +197,7 @@ class JobFacts:
                 given=list(map(str, data.get("given", ()))),
                 base=str(data.get("base", "")),
                 rows_folder=str(data.get("rows_folder", "")),
+                folder_was_there=bool(data.get("folder_was_there")),
                 row=RowOf(**data["row"]) if data.get("row") else None,
                 batch=BatchCounts(**data["batch"]) if data.get("batch") else None,
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,

@@ -248,6 +248,8 @@ class JobBuilder:
                 exc = JobError(exc.code, exc.message, f"{exc.hint} {name}".strip())
             job.set_error(exc, REFUSED)
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
+        if isinstance(build.item, Manifest) and build.item.kind_of_job.makes_jobs:
+            job.facts.folder_was_there = (self._settings.paths.inbox / job.name).is_dir()
         record = dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status
             check_room(self._settings, told, JOB_BYTES + 3 * len(record))

@@ -109,6 +109,16 @@ def test_the_folder_of_requests_for_rows_goes_with_the_last_of_them_and_never_be
     assert not (room.inbox / "talk").exists()
 
 
+def test_a_folder_that_was_there_before_its_batch_stays(room: Room) -> None:
+    # Given an empty folder of somebody's, and a batch that is called like it later
+    (room.inbox / "talk").mkdir()
+    with_jobs(room)
+    # When the last request for a row is taken out of it / Then it is left
+    put_request_file(room.inbox, "talk/n3", "hold")
+    look(room)
+    assert (state(room, "talk/n3"), list((room.inbox / "talk").iterdir())) == ("held", [])
+
+
 def test_a_request_survives_that_its_folder_is_removed_at_that_moment(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +147,11 @@ def test_a_row_whose_request_would_lie_too_deep_says_another_way(room: Room) -> 
         put_request_file(room.inbox, f"{folder}talk/n3", "release")
     assert (refused.value.code, "`avatar jobs release`" in refused.value.hint) == ("not-allowed", True)
     assert f"{folder}talk/n3" in room.service.outbox.names()
+    # And a request file that somebody puts there is answered with the command, too
+    room.put(f"{folder}talk/n3.release", "")
+    look(room)
+    room.admission.strays.answer()
+    assert f"`avatar jobs hold {folder}talk/ROW`" in (room.outbox / f"{folder}talk.txt").read_text()
     # And the batch itself is asked by a file
     put_request_file(room.inbox, f"{folder}talk", "hold")
     look(room)
