@@ -221,8 +221,8 @@ def _too_deep(name: str, *, is_batch: bool) -> str:
         return f"{why} Move its files up."
     above, batch = os.path.split(folder)
     return (
-        f"{why} It is called like a batch. One row of that is asked for by a command, such as `avatar jobs hold {folder}/ROW`, the "
-        f"whole batch by a file {batch}.hold in {above}. Move other files up."
+        f"{why} It is called like a batch. One row of that is asked for by a command, such as `avatar jobs hold {folder}/ROW`, "
+        f"the whole batch by a file {batch}.hold in {above}. Move other files up."
     )
 
 

@@ -101,6 +101,13 @@ class BaseJobs:
             base.facts.rows_folder or base.name,
         )
 
+    def may_name(self, job_id: str, by: str, source: str) -> bool:
+        """Return whether somebody may name a job as `base`. Arguments: as for `complete`."""
+        try:
+            return self._find(job_id, by, source).id == job_id
+        except JobError:
+            return False
+
     def link_file(self, completed: Completed, key: str, target: Path) -> None:
         """Give a job a file of its base: another name in the spool, or a copy where the file can have no other name.
 

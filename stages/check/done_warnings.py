@@ -32,6 +32,12 @@ class DoneWarnings:
         if standing not in (Standing.TO_MAKE, Standing.DONE):
             self._numbers.setdefault(standing, []).append(row.number)
 
+    def all_done(self) -> str:
+        """Return the sentence for a report of which no row is left."""
+        since = len(self._numbers.get(Standing.DONE_SINCE, ()))
+        late = f", {since} of them since that report was written" if since else ""
+        return f"No row of {self._name} is left: all {self.left_out} are done{late}."
+
     def warnings(self) -> list[str]:
         """Return a sentence for each kind of row that people may not expect."""
         told = []
@@ -41,14 +47,15 @@ class DoneWarnings:
         if mended := self._numbers.get(Standing.MENDED):
             were = f"{_rows(mended)} of {self._name} {'were' if len(mended) > 1 else 'was'}"
             told.append(
-                f"{were} done after that report was written, and {_are(mended)} made again, since the cells are not the same "
-                "any more."
+                f"{were} done after that report was written, and {_are(mended)} made again, since what "
+                f"{'they ask' if len(mended) > 1 else 'it asks'} for is not the same any more."
             )
         if otherwise := self._numbers.get(Standing.DONE_OTHERWISE):
+            them = "them" if len(otherwise) > 1 else "it"
             told.append(
-                f"{_rows(otherwise)} of {self._name} {_are(otherwise)} left out as done, although the cells are not those that "
-                f"the result was made from. To make {'them' if len(otherwise) > 1 else 'it'} again, empty `_state` there, and "
-                "put the report into the inbox again."
+                f"{_rows(otherwise)} of {self._name} {_are(otherwise)} left out as done, although the result was made from "
+                f"other cells or another template. To make {them} again, empty `_state` there, and put the "
+                "report into the inbox again."
             )
         return told
 

@@ -71,7 +71,7 @@ def check_rows(ctx: Context) -> CheckFacts:
     if not right and not wrong:
         raise JobError(
             "rows-done",
-            f"No row of {name} is left: all are done.",
+            done.all_done(),
             "To make rows again, empty their cells in the column `_state`.",
         )
     if wrong:

@@ -31,6 +31,7 @@ from daemon.intake.jobs.claimed import WITHDRAWN, Claimed, NextTurn
 from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.intake.jobs.file_facts import FileFacts
 from daemon.intake.jobs.new_records import Build, NewRecords, describe
+from daemon.jobs.batch.alone import batch_of_report
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
@@ -133,18 +134,25 @@ class JobBuilder:
         """Return the whole manifest of a job, by its base where it names one.
 
         Raises:
-            JobError: what `BaseJobs.complete` and `EarlierBatches.check_ended` raise.
+            JobError: what `BaseJobs.complete` raises.
         """
         if item.base is None:
             return item
         build.completed = self._bases.complete(item, build.job.by, build.job.source)
-        if build.completed.manifest.kind_of_job.makes_jobs:
-            self._earlier.check_ended(build.completed.base)
         describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
         if build.claimed.table is not None:  # only a report names a base
             build.job.facts.rows_folder = build.completed.rows_folder
         return build.completed.manifest
+
+    def _earlier_batch(self, build: Build, manifest: Manifest, building: Path) -> str:
+        """Return the id of the batch whose rows a new one has: that of its report, also where its manifest names no `base`, as
+        those that are handed in at a door. Empty where there is none.
+        """
+        job, found = build.job, batch_of_report(building / copy_name("rows"), manifest.rows or "")
+        if build.completed is not None and (not found or build.claimed.table is not None):
+            return build.completed.base
+        return found if found and self._bases.may_name(found, job.by, job.source) else ""
 
     def _size(self, claimed: Claimed) -> int:
         """Return bytes of the files that a manifest names, each counted once."""
@@ -228,8 +236,9 @@ class JobBuilder:
             copies += self._copy_companions(build, manifest, building)
             if manifest.kind_of_job.makes_jobs:
                 copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
-                if build.completed is not None:
-                    copies += self._earlier.write(build.completed.base, job.id, building)
+                if earlier := self._earlier_batch(build, manifest, building):
+                    self._earlier.check_ended(earlier)
+                    copies += self._earlier.write(earlier, job.id, building)
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)

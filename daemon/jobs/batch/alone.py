@@ -52,6 +52,19 @@ def batch_of(path: Path, name: str) -> bytes | None:
     return f"kind: batch\nrows: {json.dumps(name, ensure_ascii=False)}\n{base}".encode()
 
 
+def batch_of_report(path: Path, name: str) -> str:
+    """Return the id of the batch that a table is the report of; empty where it is no report, or names no batch.
+
+    Args:
+        name: of the table; its ending counts.
+    """
+    try:
+        table = open_table(path, name)
+    except JobError:
+        return ""
+    return _batch_of_report(table) if table.is_report else ""
+
+
 def _columns(table: Table) -> set[str]:
     if table.columns:
         return {column for column in table.columns if column}

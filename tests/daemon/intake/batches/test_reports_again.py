@@ -76,6 +76,9 @@ def test_a_report_from_the_middle_of_a_batch_makes_only_what_is_not_done(room: R
     hand_in(room, early)
     with pytest.raises(JobError) as told:
         checked(room)
+    assert told.value.message == (
+        "No row of talk.report.csv is left: all 3 are done, 3 of them since that report was written."
+    )
     assert (told.value.code, "empty their cells in the column `_state`" in told.value.hint) == ("rows-done", True)
 
 
@@ -136,6 +139,19 @@ def test_what_earlier_batches_made_is_known_when_they_are_gone(room: Room, monke
         row["_state"] = "waiting"
     # Then what both have made is left out
     assert made_of(room, rows)[:2] == (1, 2)
+
+
+def test_a_report_that_a_manifest_names_makes_no_row_again_either(room: Room) -> None:
+    # Given an early report that comes with a manifest, as a door or a person writes one
+    early = begin(room)
+    manifest = f"kind: batch\nrows: talk.report.csv\ntemplate: {TEMPLATE}\ndedupe: false\n"
+    room.put("more.yaml", manifest)
+    (refused,) = hand_in(room, early)
+    assert refused.error["code"] == "batch-running"  # type: ignore[index]
+    end(room, "done", "failed", "done")
+    # When its batch has ended / Then what that has made is left out
+    room.put("more.yaml", manifest)
+    assert made_of(room, early)[:2] == (1, 2)
 
 
 def test_a_row_of_another_batch_is_wrong(room: Room) -> None:
