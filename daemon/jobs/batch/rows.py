@@ -192,6 +192,13 @@ class BatchRows:
         if not unknown:
             return
         if self.table.is_report and {*(self._manifest.template or {})} <= {*self._inherited}:
+            if any(JOB_ID.fullmatch(str(row.cells.get(_BATCH, ""))) for row in self.table.rows()):
+                raise JobError(
+                    "report-incomplete",
+                    f"{self.table.name} is the report of a batch, and the template of that does not come with it.",
+                    "Put the report itself into the inbox: its rows go through the template of its batch again. Or hand the "
+                    "template in with it.",
+                )
             raise self._incomplete("no row says of which batch it is", _BATCH)
         what = f"The column “{unknown[0]}” of {self.table.name} is no key of a manifest"
         why = "the template has no placeholder" if self._manifest.template else "there is no template"

@@ -141,6 +141,12 @@ def test_a_report_that_lost_a_column_is_told_which_one(tmp_path: Path, table: st
     assert caught.value.code == "report-incomplete"
 
 
+def test_a_report_without_its_template_says_the_way_that_knows_it(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="the template of that does not come with it") as caught:
+        batch(tmp_path, f"name,_row,_state,_batch\nA,1,failed,{JOB}\n").check_columns()
+    assert "Put the report itself into the inbox" in caught.value.hint
+
+
 def test_a_report_whose_columns_are_keys_needs_no_batch(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("text,_row,_state\nHello.,7,failed\nBye.,8,done\n")
     data = batch_of(tmp_path / "people.csv", "people.report.csv")
