@@ -44,7 +44,8 @@ class DoneRow(NamedTuple):
 
 
 def digest_of(number: int, values: Mapping[str, Any]) -> str:
-    """Return a digest of a row and what it asks for, which is the same where numbers are text, as in a CSV report of JSON Lines.
+    """Return a digest of a row and what it asks for. It is the same for a table and its report, which has numbers of JSON Lines
+    as text, no outer blanks, and the line ends of a spreadsheet program.
 
     Args:
         values: its manifest, as written and filled in.
@@ -130,4 +131,4 @@ def _as_text(value: Any) -> Any:
         return {key: _as_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_as_text(item) for item in value]
-    return value if isinstance(value, str) else json.dumps(value)
+    return value.replace("\r\n", "\n").strip() if isinstance(value, str) else json.dumps(value)

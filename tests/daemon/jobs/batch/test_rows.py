@@ -11,6 +11,7 @@ import pytest
 
 from daemon.errors import JobError
 from daemon.jobs.batch.alone import batch_of
+from daemon.jobs.batch.done_rows import digest_of
 from daemon.jobs.batch.rows import BatchRows, ResolvedRow, RowMistake
 from daemon.jobs.batch.table import Row
 from daemon.jobs.batch.template import fill, has_placeholder
@@ -139,6 +140,13 @@ def test_a_report_that_lost_a_column_is_told_which_one(tmp_path: Path, table: st
     with pytest.raises(JobError, match=says) as caught:
         BatchRows(manifest, tmp_path / "people.csv", {}).check_columns()
     assert caught.value.code == "report-incomplete"
+
+
+def test_a_row_asks_for_the_same_in_a_table_and_in_its_report() -> None:
+    as_made = {"text": "Hello.\r\nBye. ", "speed": 1.5, "metadata": {"new": True}, "priority": 5}
+    in_report = {"text": "Hello.\nBye.", "speed": "1.5", "metadata": {"new": "true"}}
+    assert digest_of(3, as_made) == digest_of(3, in_report)
+    assert digest_of(3, {**in_report, "speed": "1.6"}) != digest_of(3, in_report) != digest_of(4, in_report)
 
 
 def test_a_report_without_its_template_says_the_way_that_knows_it(tmp_path: Path) -> None:
