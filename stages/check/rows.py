@@ -1,6 +1,7 @@
 """Checks all rows of a batch before a job is made of the first.
 
-Writes `rows.jsonl`, the manifests of the rows, and `errors.csv`, where rows are wrong.
+Writes `rows.jsonl`, the manifests of the rows, and `errors.csv`, where rows are wrong. Reads `done.jsonl`, the rows that earlier
+batches have made, where the table is a report.
 """
 
 from __future__ import annotations
