@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.musetalk import speed
 from daemon.errors import MachineError
+from stages.musetalk.device import Placement
 from stages.musetalk.painter import Painter
 
 pytestmark = pytest.mark.usefixtures("models", "one_thread")
@@ -58,10 +59,10 @@ def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
     # Given a GPU that holds the networks with a batch of two, and not of three, and with a batch of four not even the networks
     load = Painter.load
 
-    def lacking(*args: Any, batch: int, **kwargs: Any) -> Painter:
+    def lacking(engine: str, root: Path, placement: Placement, budget_mb: int, batch: int) -> Painter:
         if batch > 3:
             raise MachineError("gpu-memory", "There is not enough memory.", "")
-        return load(*args, batch=min(batch, 2), **kwargs)
+        return load(engine, root, placement, budget_mb, min(batch, 2))
 
     monkeypatch.setattr(Painter, "load", lacking)
     monkeypatch.setattr(speed, "shapes", speed.shapes)

@@ -18,7 +18,6 @@ from tests.support.cuda.driver import Driver
 from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 
-
 needs_stand_in = pytest.mark.skipif(
     torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none"
 )
