@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,12 +99,16 @@ def _ended(now: dict[str, Any]) -> Table:
     return table
 
 
+def _gpu(card: dict[str, Any]) -> str:
+    """Return what is known of a GPU: not all tell their memory, and slices (MIG) not how busy they are."""
+    known = [] if card["used"] is None else [f"{card['used'] / 1e9:.1f} of {card['total'] / 1e9:.1f} GB"]
+    known += [] if math.isnan(card["busy"]) else [f"{card['busy']:.0%} at work"]
+    return f"GPU {card['index']}: {', '.join(known) or 'it tells nothing of itself'}"
+
+
 def _machine(now: dict[str, Any]) -> Text:
     parts = [
         f"{name}: {room['free'] / 1e9:.1f} GB free" if room else f"{name}: away" for name, room in now["disk"].items()
     ]
-    parts += [
-        f"GPU {card['index']}: {card['used'] / 1e9:.1f} of {card['total'] / 1e9:.1f} GB, {card['busy']:.0%} at work"
-        for card in now["gpus"]
-    ] or ["no GPU"]
+    parts += [_gpu(card) for card in now["gpus"]] or ["no GPU"]
     return Text("   ".join(parts), style="dim")

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pynvml
+
+#: What NVML answers where it tells no memory: of a GPU that has none of its own, such as GB10; to all but root, of one in slices.
+_NOT_TOLD = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU. `used`, `total`: memory of all programs together, in bytes. `busy`: utilization, 0 to 1, or NaN."""
+    """One GPU, or one slice of a GPU (MIG).
+
+    Attributes:
+        index: its number, as in `nvidia-smi`; of a slice, that of its GPU, a dot, and its own.
+        uuid: by which CUDA and NVML know it.
+        name: of its model.
+        used, total: memory of all programs together, in bytes; None where NVML does not tell.
+        busy: utilization, 0 to 1, or NaN.
+        celsius: temperature, or NaN.
+    """
 
     index: str
     uuid: str
     name: str
-    used: int
-    total: int
+    used: int | None
+    total: int | None
     busy: float
     celsius: float
 
+    @property
+    def free(self) -> int | None:
+        """Memory that no program holds, in bytes; None where NVML does not tell."""
+        return None if self.used is None or self.total is None else self.total - self.used
+
 
 def read_cards() -> list[Card]:
-    """Return the GPUs that respond; an empty list without driver or GPU.
+    """Return the GPUs that respond; an empty list without driver or GPU. In place of a GPU in slices (MIG), each of its slices.
 
     NVML is initialised and shut down each time, since an open one stays invalid after a driver update or the loss of a GPU.
     """
@@ -34,7 +53,7 @@ def read_cards() -> list[Card]:
     try:
         for index in range(pynvml.nvmlDeviceGetCount()):
             with contextlib.suppress(pynvml.NVMLError):
-                cards.append(_card(index))
+                cards += cards_of(index)
     except pynvml.NVMLError:
         pass
     finally:
@@ -43,13 +62,39 @@ def read_cards() -> list[Card]:
     return cards
 
 
-def _card(index: int) -> Card:
+def cards_of(index: int) -> list[Card]:
+    """Return a GPU, or its slices. NVML is initialised.
+
+    Raises:
+        pynvml.NVMLError: it does not respond.
+    """
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    slices = [_card(f"{index}.{number}", handle) for number, handle in enumerate(_slices(handle))]
+    return slices or [_card(str(index), handle)]
+
+
+def _slices(handle: Any) -> Iterator[Any]:
+    """Yield the handles of a GPU's slices, in the order of `nvidia-smi -L`."""
+    places = 0
+    with contextlib.suppress(pynvml.NVMLError):  # a driver from before there were slices
+        places = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    for place in range(places):
+        with contextlib.suppress(pynvml.NVMLError):  # a place without a slice
+            yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+
+
+def _card(index: str, handle: Any) -> Card:
+    used = total = None
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        used, total = int(memory.used), int(memory.total)
+    except pynvml.NVMLError as exc:
+        if exc.value not in _NOT_TOLD:
+            raise
     busy = celsius = float("nan")
-    with contextlib.suppress(pynvml.NVMLError):  # not all GPUs and MIG slices report these
+    with contextlib.suppress(pynvml.NVMLError):  # not all GPUs and no slices report these
         busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
     with contextlib.suppress(pynvml.NVMLError):
         celsius = float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
     uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
-    return Card(str(index), str(uuid), str(name), int(memory.used), int(memory.total), busy, celsius)
+    return Card(index, str(uuid), str(name), used, total, busy, celsius)

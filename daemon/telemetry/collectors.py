@@ -108,8 +108,9 @@ class GpuCollector(Collector):
         heat = GaugeMetricFamily("avatar_gpu_temperature_celsius", "Temperature of the GPU.", labels=["gpu"])
         for card in cards:
             info.add_metric([card.index, card.uuid, card.name], 1)
-            memory.add_metric([card.index, "used"], card.used)
-            memory.add_metric([card.index, "total"], card.total)
+            for kind, value in (("used", card.used), ("total", card.total)):
+                if value is not None:
+                    memory.add_metric([card.index, kind], value)
             busy.add_metric([card.index], card.busy)
             heat.add_metric([card.index], card.celsius)
         return count, info, memory, busy, heat

@@ -82,11 +82,15 @@ def find_devices(wanted: GpuDevices, environment: Mapping[str, str], cards: Sequ
 
 
 def _named(name: str, stages: frozenset[Stage], cards: Sequence[Card]) -> Device:
-    if name.startswith("MIG-"):  # a slice of a GPU, which NVML does not list among the GPUs
-        return Device(name, name, stages=stages)
     for card in cards:
-        if card.index == name or (not name.isdigit() and card.uuid.startswith(name)):
+        if name.isdigit():
+            # Of a GPU in slices, its first one, as CUDA would open.
+            if card.index.partition(".")[0] == name:
+                return _bound(card, stages)
+        elif card.uuid.startswith(name):
             return _bound(card, stages)
+    if name.startswith("MIG-"):  # a slice by the name that drivers before 470 gave it: MIG-GPU-UUID/number/number
+        return Device(name, name, stages=stages)
     here = "; ".join(f"{card.index}: {card.name}, {card.uuid}" for card in cards)
     raise ConfigError(
         "gpu-missing",
@@ -167,7 +171,7 @@ class DeviceWatch:
             cards = []
         for card in cards:
             if card.uuid == self.device.uuid:
-                return card.total - card.used
+                return card.free
         raise MachineError(
             "gpu-lost",
             f"{self.device} does not answer.",

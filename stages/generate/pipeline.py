@@ -19,7 +19,7 @@ from stages.generate.memory_plan import ON_PROCESSOR, MemoryPlan, plan_memory
 from stages.generate.model_files import FOLDER
 from stages.generate.words import PromptWords
 from stages.gpu import errors as gpu_errors
-from stages.gpu.memory import lift_memory_limit, limit_gpu_memory, memory_report, read_gpu_memory
+from stages.gpu.memory import lift_memory_limit, memory_limited, memory_report, read_gpu_memory
 from stages.gpu.torchaudio_import import import_torchaudio
 
 Picture: TypeAlias = npt.NDArray[np.uint8]
@@ -70,17 +70,17 @@ class SdxlPipeline:
             memory = read_gpu_memory(device)
             budget = budget_mb * 10**6
             plan = plan_memory(networks, memory, budget)
-            limit_gpu_memory(device, budget or memory.free)
-            if plan.tiles:
-                pipeline.vae.enable_tiling()
-                pipeline.vae.tile_sample_min_size = _TILE_PX
-                pipeline.vae.tile_latent_min_size = _TILE_PX // pipeline.vae_scale_factor
-            if plan.offload == "networks":
-                pipeline.enable_model_cpu_offload(device=device)
-            elif plan.offload == "layers":
-                pipeline.enable_sequential_cpu_offload(device=device)
-            else:
-                pipeline.to(device)
+            with memory_limited(device, budget or memory.free):
+                if plan.tiles:
+                    pipeline.vae.enable_tiling()
+                    pipeline.vae.tile_sample_min_size = _TILE_PX
+                    pipeline.vae.tile_latent_min_size = _TILE_PX // pipeline.vae_scale_factor
+                if plan.offload == "networks":
+                    pipeline.enable_model_cpu_offload(device=device)
+                elif plan.offload == "layers":
+                    pipeline.enable_sequential_cpu_offload(device=device)
+                else:
+                    pipeline.to(device)
             return cls(pipeline, device, plan)
 
     def words_left_out(self, text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,11 +61,23 @@ def _ask_nvml(device: torch.device, question: Callable[[Any], Answer]) -> Answer
     return None
 
 
-def limit_gpu_memory(device: torch.device, budget: int) -> None:
-    """Limit PyTorch to `budget` bytes of the GPU in addition to what this process holds already.
+@contextlib.contextmanager
+def memory_limited(device: torch.device, budget: int) -> Iterator[None]:
+    """Limit PyTorch, from the block on, to `budget` bytes of the GPU in addition to what this process holds already.
 
-    Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved.
+    Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved. The block loads
+    the networks; where it fails, there is nothing to unload later, and the limit ends with it.
     """
+    _limit_memory(device, budget)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(RuntimeError):  # a GPU that was lost has no limit
+            lift_memory_limit(device)
+        raise
+
+
+def _limit_memory(device: torch.device, budget: int) -> None:
     if device.type == "cuda":
         # The driver's total is what PyTorch multiplies the fraction by.
         total = read_gpu_memory(device).total
@@ -75,7 +87,7 @@ def limit_gpu_memory(device: torch.device, budget: int) -> None:
 
 
 def lift_memory_limit(device: torch.device) -> None:
-    """Undo `limit_gpu_memory`: the other networks of this process may use the GPU's memory again."""
+    """Undo `memory_limited`: the other networks of this process may use the GPU's memory again."""
     if device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(1.0, device)
 

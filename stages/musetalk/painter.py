@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
-from stages.gpu.memory import lift_memory_limit, limit_gpu_memory, memory_report, read_gpu_memory
+from stages.gpu.memory import lift_memory_limit, memory_limited, memory_report, read_gpu_memory
 from stages.musetalk import gpu_memory
 from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.blend import SIDE
 from stages.musetalk.device import Placement, choose_placement, device_errors, network_switches
 from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks import weights
+from stages.musetalk.networks.number_type import convert_weights
 from stages.musetalk.networks.unet import UNet
 from stages.musetalk.networks.vae import Vae
 from stages.musetalk.norm_choice import choose_norm
@@ -113,10 +114,10 @@ class Painter:
         with device_errors():
             memory = read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
             budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
-            limit_gpu_memory(placement.device, budget)
-            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
-            audio_encoder = AudioEncoder(encoder, placement.device)
-            return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm, cache=cache)
+            with memory_limited(placement.device, budget):
+                batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
+                audio_encoder = AudioEncoder(encoder, placement.device)
+                return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm, cache=cache)
 
     def norm_in_use(self) -> contextlib.AbstractContextManager[None]:
         """Remember whether the block, in which a whole video is painted, loses the GPU: see `NormRecord.in_use`."""
@@ -152,13 +153,11 @@ class Painter:
     def _exact_encoder(self) -> Iterator[None]:
         """Have the encoder in float32 in the block."""
         parts = self._vae.encoder, self._vae.quant_conv
-        for part in parts:
-            part.float()
+        convert_weights(parts, torch.float32)
         try:
             yield
         finally:
-            for part in parts:
-                part.to(self.placement.dtype)
+            convert_weights(parts, self.placement.dtype)
 
     def _encode_both(self, masked: Tensor, whole: Tensor, seed: int | None) -> Tensor:
         chance = None if seed is None else torch.Generator().manual_seed(seed)
@@ -252,8 +251,9 @@ class Painter:
 
     def _to_float32(self) -> None:
         self._discard_pipeline()
+        with device_errors():
+            convert_weights((self._unet, self._vae), torch.float32)
         self.placement = Placement(self.placement.device, torch.float32)
-        self._unet, self._vae = self._unet.float(), self._vae.float()
 
     def _discard_pipeline(self) -> None:
         cuda = self.placement.device.type == "cuda"

@@ -17,6 +17,7 @@ from daemon.cli.doctor.engine_imports import TIMEOUT_S
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
 from daemon.errors import ConfigError
+from daemon.system.gpu import cards_of
 from daemon.workers.devices import NOTHING, Device, cards_that_answer, find_devices
 from daemon.workers.process import VISIBLE
 
@@ -96,13 +97,15 @@ def _is_nvidia_gpu(device: Path) -> bool:
 
 
 def _look_at(index: int) -> Iterator[Finding]:
-    """Yield what the driver knows of one GPU; one that fell off the bus keeps the others from nothing."""
+    """Yield what the driver knows of one GPU or its slices; one that fell off the bus keeps the others from nothing."""
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        uuid = pynvml.nvmlDeviceGetUUID(handle)
-        free = f"{memory.free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
-        yield Finding(f"gpu {index}", "good", f"{pynvml.nvmlDeviceGetName(handle)}, {uuid}, {free}")
+        for card in cards_of(index):
+            free = (
+                "it does not tell its memory"
+                if card.free is None or card.total is None
+                else f"{card.free / 1e9:.1f} of {card.total / 1e9:.1f} GB free"
+            )
+            yield Finding(f"gpu {card.index}", "good", f"{card.name}, {card.uuid}, {free}")
     except pynvml.NVMLError as exc:
         yield Finding(f"gpu {index}", "bad", f"it does not answer: {exc}", _SEE_DRIVER)
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.musetalk import speed
+from daemon.errors import MachineError
+from stages.musetalk.device import Placement
 from stages.musetalk.painter import Painter
 
 pytestmark = pytest.mark.usefixtures("models", "one_thread")
@@ -49,3 +51,26 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
     # And each network came in by the door that jobs take
     assert set(loads) == {"musetalk"}
     assert len(loads) >= 3
+
+
+def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a GPU that holds the networks with a batch of two, and not of three, and with a batch of four not even the networks
+    load = Painter.load
+
+    def lacking(engine: str, root: Path, placement: Placement, budget_mb: int, batch: int) -> Painter:
+        if batch > 3:
+            raise MachineError("gpu-memory", "There is not enough memory.", "")
+        return load(engine, root, placement, budget_mb, min(batch, 2))
+
+    monkeypatch.setattr(Painter, "load", lacking)
+    monkeypatch.setattr(speed, "shapes", speed.shapes)
+    out = tmp_path / "lines"
+    options = "--tiny --device cpu --parts network --batches 4,3 --precisions float32 --seconds 0"
+    monkeypatch.setattr(sys, "argv", ["speed", *options.split(), "--out", str(out)])
+    # When both are asked for, then one is said to find no memory, and the other has the batch that was painted
+    speed.main()
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert "There is not enough memory." in [line.get("no memory") for line in lines]
+    assert (lines[-1]["measured"], lines[-1]["batch"]) == ("ours", 2)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import nn
 
 from daemon.errors import MachineError, UnknownError
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks import number_type
 from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_last
 from stages.musetalk.networks.layers import attend
 from stages.musetalk.networks.vae import Vae
@@ -233,6 +235,49 @@ def test_latents_that_overflow_are_made_again_in_float32(driver: Driver) -> None
     assert torch.allclose(got.float().cpu(), made, atol=0.05 * float(want.abs().max()))
     assert painter.placement.dtype == torch.float16
     assert painter._vae.encoder.conv_out.weight.dtype == torch.float16
+
+
+@pytest.mark.parametrize("part", ["latents", "patches"])
+def test_memory_that_ends_on_the_way_to_float32_leaves_one_number_type_and_a_second_try_works(
+    driver: Driver, part: str
+) -> None:
+    # Given an engine whose float16 overflows, on a GPU whose memory others have taken meanwhile
+    painter, memory = load("float16"), driver.card.memory
+    spoilt = painter._vae.encoder.conv_norm_out if part == "latents" else painter._vae.decoder.conv_norm_out
+    spoilt.weight.fill_(60_000)
+    latents = None if part == "latents" else painter.latents(crop())
+
+    def work() -> None:
+        list(painter.patches(latents if latents is not None else painter.latents(crop()), [tokens()]))
+
+    to_float32 = number_type.convert_weights
+
+    def convert(networks: Sequence[nn.Module], dtype: torch.dtype) -> None:
+        torch.cuda.empty_cache()
+        memory.others = (
+            memory.total - memory.reserved - sum(weight.numel() for net in networks for weight in net.parameters())
+        )
+        to_float32(networks, dtype)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("stages.musetalk.painter.convert_weights", convert)
+        # When it goes over to float32, then the lack is told as the machine's
+        with pytest.raises(MachineError) as error:
+            work()
+    assert error.value.code == "gpu-memory"
+    # And all weights have one type, so that it paints when there is memory again
+    assert {weight.dtype for net in (painter._unet, painter._vae) for weight in net.parameters()} == {torch.float16}
+    memory.others = 0
+    with torch.inference_mode():  # in which they were converted
+        spoilt.weight.fill_(1)
+    work()
+
+
+def test_a_load_that_fails_leaves_no_limit_to_the_other_networks_of_the_process(driver: Driver) -> None:
+    driver.card.memory.others = driver.card.memory.total - (1 << 20)
+    with pytest.raises(MachineError) as error:
+        load()
+    assert (error.value.code, driver.card.memory.fraction) == ("gpu-memory", 1.0)
 
 
 def test_latents_that_are_not_finite_in_float32_either_are_an_error(driver: Driver) -> None:

@@ -140,7 +140,7 @@ def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
 
     Raises:
         MachineError: `licence-not-accepted`, `model-missing`, `model-damaged`, `model-altered`, `model-foreign`,
-            `engine-not-installed`, `engine-version`.
+            `engine-not-installed`, `engine-version`, `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`.
     """
     check_licence(settings)
     options = settings.stages.tts.xtts

@@ -44,7 +44,8 @@ class XttsNetwork:
     """The XTTS model in memory. Not thread-safe: it stores the sentence in progress.
 
     Raises:
-        MachineError: `engine-not-installed`, `engine-version`, `model-damaged`, `model-foreign`.
+        MachineError: `engine-not-installed`, `engine-version`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`,
+            `gpu-unusable`, `out-of-memory`.
     """
 
     def __init__(self, files: XttsFiles, settings: XttsSettings) -> None:
@@ -66,20 +67,27 @@ class XttsNetwork:
             ) from exc
         network.gpt.init_gpt_for_inference(kv_cache=True)
         torch.nn.Module.eval(network)  # the class's own eval() would prepare the network a second time
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: Any = network.requires_grad_(False).to(self.device)
+        on_gpu = torch.cuda.is_available()
+        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+        with _device_errors(self.device):
+            self.model: Any = network.requires_grad_(False).to(self.device)
         self.sample_rate = int(config.model_args.output_sample_rate)
         self._most_tokens = int(config.model_args.gpt_max_text_tokens) - _TOKEN_ROOM
         release_free_memory()
 
     def condition(self, reference: Samples) -> SpeakerLatents:
-        """Encode the speaker of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
+        """Encode the speaker of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second.
+
+        Raises:
+            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`.
+        """
         sound = torch.from_numpy(np.ascontiguousarray(reference, np.float32))[None]
-        gpt = self.model.get_gpt_cond_latents(
-            sound, REFERENCE_RATE, length=_REFERENCE_S, chunk_length=_REFERENCE_CHUNK_S
-        )
-        speaker = self.model.get_speaker_embedding(sound[:, : REFERENCE_RATE * _REFERENCE_S], REFERENCE_RATE)
-        return SpeakerLatents(gpt.float().cpu(), speaker.float().cpu())
+        with _device_errors(self.device):
+            gpt = self.model.get_gpt_cond_latents(
+                sound, REFERENCE_RATE, length=_REFERENCE_S, chunk_length=_REFERENCE_CHUNK_S
+            )
+            speaker = self.model.get_speaker_embedding(sound[:, : REFERENCE_RATE * _REFERENCE_S], REFERENCE_RATE)
+            return SpeakerLatents(gpt.float().cpu(), speaker.float().cpu())
 
     def spelled(self, text: str, language: str) -> str:
         """Return the text as the network reads it: numbers in words, some scripts in Latin letters."""

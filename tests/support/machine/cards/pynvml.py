@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 NVML_TEMPERATURE_GPU = 0
 NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_DRIVER_NOT_LOADED = 12, 9
+NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_NO_PERMISSION = 3, 4
 #: Cards that the machine has, lost ones included.
 COUNT = 2
 
@@ -36,6 +37,10 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     if "TEST_CARDS" in os.environ and str(index) not in Path(os.environ["TEST_CARDS"]).read_text().split():
         raise NVMLError("GPU is lost")
     return index
+
+
+def nvmlDeviceGetMaxMigDeviceCount(handle: int) -> int:
+    return 0
 
 
 def nvmlDeviceGetMemoryInfo(handle: int) -> SimpleNamespace:

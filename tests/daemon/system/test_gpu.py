@@ -1,0 +1,108 @@
+"""What is known of GPUs that do not tell everything: slices of one (MIG), and one without memory of its own."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+from rich.console import Console
+
+from daemon.cli.doctor.checks import CHECKS
+from daemon.cli.status_view import _machine
+from daemon.config import Settings
+from daemon.system.gpu import read_cards
+from daemon.telemetry.collectors import GpuCollector
+from daemon.workers.devices import DeviceWatch, find_devices
+
+GB = 10**9
+
+
+class Nvml:
+    """NVIDIA's library for one GPU.
+
+    Args:
+        memory: what it answers when the GPU's memory is asked for: an error's number.
+        slices: the GPU's places for slices, with the UUID of the slice that is there.
+    """
+
+    def __init__(self, memory: int, slices: tuple[str | None, ...] = ()) -> None:
+        self._memory, self._slices = memory, slices
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answers: dict[str, Any] = {
+            "nvmlInit": lambda: None,
+            "nvmlShutdown": lambda: None,
+            "nvmlDeviceGetCount": lambda: 1,
+            "nvmlDeviceGetHandleByIndex": lambda index: "GPU-whole",
+            "nvmlDeviceGetMaxMigDeviceCount": lambda handle: len(self._slices),
+            "nvmlDeviceGetMigDeviceHandleByIndex": self._slice,
+            "nvmlDeviceGetMemoryInfo": self._memory_of,
+            "nvmlDeviceGetUtilizationRates": _not_supported,
+            "nvmlDeviceGetTemperature": _not_supported,
+            "nvmlDeviceGetUUID": lambda handle: handle,
+            "nvmlDeviceGetName": lambda handle: "A GPU",
+        }
+        for name, answer in answers.items():
+            monkeypatch.setattr(pynvml, name, answer)
+
+    def _slice(self, handle: str, place: int) -> str:
+        if (there := self._slices[place]) is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return there
+
+    def _memory_of(self, handle: str) -> SimpleNamespace:
+        if handle == "GPU-whole":
+            # nvml.h, nvmlDeviceGetMemoryInfo: "In MIG mode, if device handle is provided, the API returns aggregate information,
+            # only if the caller has appropriate privileges."
+            raise pynvml.NVMLError(self._memory)
+        return SimpleNamespace(used=1 * GB, free=19 * GB, total=20 * GB)
+
+
+def _not_supported(*_: object) -> None:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+
+def test_each_slice_of_a_gpu_has_a_slot_and_its_own_memory_also_where_the_whole_tells_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a GPU with two slices, of whose whole only root may know the memory
+    Nvml(pynvml.NVML_ERROR_NO_PERMISSION, ("MIG-a", None, "MIG-b")).install(monkeypatch)
+    cards = read_cards()
+    assert [(card.index, card.uuid, card.free) for card in cards] == [
+        ("0.0", "MIG-a", 19 * GB),
+        ("0.1", "MIG-b", 19 * GB),
+    ]
+    # Then each has a slot, whose process sees it alone
+    devices = find_devices("all", {}, cards)
+    assert [(device.label, device.visible) for device in devices] == [("0.0", "MIG-a"), ("0.1", "MIG-b")]
+    assert DeviceWatch(devices[1]).free_bytes() == 19 * GB
+    # And the number of the GPU means its first slice, as to CUDA
+    assert [device.visible for device in find_devices({"0": ()}, {}, cards)] == ["MIG-a"]
+    assert [device.uuid for device in find_devices({"MIG-b": ()}, {}, cards)] == ["MIG-b"]
+
+
+def test_a_gpu_that_does_not_tell_its_memory_works_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a GPU that uses the machine's memory
+    Nvml(pynvml.NVML_ERROR_NOT_SUPPORTED).install(monkeypatch)
+    (card,) = read_cards()
+    assert (card.used, card.total, card.free, math.isnan(card.busy)) == (None, None, None, True)
+    # Then it has its slot and counts as one that answers
+    (device,) = find_devices({"0": ()}, {}, [card])
+    assert DeviceWatch(device).free_bytes() is None
+    # And everybody says what is known
+    assert next(iter(CHECKS["gpu"](Settings()))).found == "A GPU, GPU-whole, it does not tell its memory"
+    families = {family.name: family.samples for family in GpuCollector(lambda: [card]).collect()}
+    assert [sample.value for sample in families["avatar_gpu_devices"]] == [1]
+    assert families["avatar_gpu_memory_bytes"] == []
+    console = Console(width=200)
+    with console.capture() as said:
+        console.print(_machine({"disk": {}, "gpus": [vars(card)]}))
+    assert "GPU 0: it tells nothing of itself" in said.get()
+
+
+def test_a_gpu_that_is_lost_is_not_one_that_tells_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    Nvml(pynvml.NVML_ERROR_GPU_IS_LOST).install(monkeypatch)
+    assert read_cards() == []
