@@ -261,10 +261,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     layers.note_imports(session.config)
     note_environment()
     gc.freeze()  # modules and tests stay to the end: each search for garbage, as of a network that goes, would look at them all
+    gc.set_threshold(20_000)  # Python's own 700 searches a hundred times a second where trees of syntax or jobs are built
 
 
-#: What was configured before any test: commands that a test calls in its own process log as they like, and would go on doing so.
-_STRUCTLOG = structlog.get_config()
+#: Before any test. Commands that a test calls in its own process log as they like, and would go on doing so. Exceptions are logged as
+#: Python prints them: rich, which structlog uses otherwise, shows all local variables, for which it takes a second.
+_STRUCTLOG = {
+    **structlog.get_config(),
+    "processors": [
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ],
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
