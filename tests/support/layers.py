@@ -56,8 +56,8 @@ TORCH = (
 )
 #: A file that says so of all its tests is not collected for `make quick` either.
 NONE_QUICK = re.compile(r'^pytestmark = (?:\[\n *)?.*usefixtures\("(models|processes)"', re.MULTILINE)
-#: Functions of Python that start a process, in the modules that call them. Python's audit events tell of them, too, but an audit hook
-#: is called at every import, opened file and compiled text: four of a hundred seconds.
+#: Functions of Python that start a process, in the modules that call them. Python's audit events tell of them, too, but an audit
+#: hook is called at every import and opened file, which took four of a hundred seconds.
 STARTS: tuple[tuple[ModuleType, str], ...] = (
     (subprocess, "_fork_exec"),
     (_posixsubprocess, "fork_exec"),  # multiprocessing calls it here

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs.record import Job
-from daemon.queue.job_end import CANCELLED
 from daemon.queue import source_files
+from daemon.queue.job_end import CANCELLED
 from daemon.queue.source_files import LOOK_S, SHARE
 from tests.support.daemon.growing_source import NAME, Case
 
