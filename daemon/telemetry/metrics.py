@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from daemon import __version__
 from daemon.errors import AvatarError
@@ -51,6 +54,22 @@ PAUSES = {
 }
 
 
+class _BeforeOthers(Collector):
+    """Calls a function when metrics are first asked for. The registry collects in the order of registration."""
+
+    def __init__(self, prepare: Callable[[], None]) -> None:
+        self._prepare = prepare
+
+    def collect(self) -> Iterable[Metric]:
+        self._prepare()
+        self._prepare = _nothing
+        return ()
+
+
+def _nothing() -> None:
+    """All is prepared."""
+
+
 class Metrics(Subscriber):
     """Counts job events. Expected label sets are exported from the start, at zero.
 
@@ -61,6 +80,7 @@ class Metrics(Subscriber):
     def __init__(self, ready_queue: ReadyQueue, folders: dict[str, Path]) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
+        registry.register(_BeforeOthers(self._create_label_sets))
         self.accepted = Counter("avatar_jobs_accepted", "Jobs taken into the spool.", registry=registry)
         self.finished = Counter(
             "avatar_jobs_finished", "Jobs that came to an end, by result.", ["result"], registry=registry
@@ -166,7 +186,6 @@ class Metrics(Subscriber):
         Gauge("avatar_build_info", "Always 1.", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
-        self._create_label_sets()
         self.config_read(None, [], [])
         self.pauses_now = PauseCollector()
         for collector in (QueueCollector(ready_queue), DiskCollector(folders), GpuCollector(), self.pauses_now):

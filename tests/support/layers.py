@@ -6,9 +6,16 @@ disk of its own. `models` loads a voice, a face model or a network, or imports t
 
 from __future__ import annotations
 
+import _posixsubprocess
+import functools
+import os
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -49,8 +56,13 @@ TORCH = (
 )
 #: A file that says so of all its tests is not collected for `make quick` either.
 NONE_QUICK = re.compile(r'^pytestmark = (?:\[\n *)?.*usefixtures\("(models|processes)"', re.MULTILINE)
-#: What Python reports when a process is started. `multiprocessing` reports nothing.
-STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
+#: Functions of Python that start a process, in the modules that call them. Python's audit events tell of them, too, but an audit
+#: hook is called at every import and opened file, which took four of a hundred seconds.
+STARTS: tuple[tuple[ModuleType, str], ...] = (
+    (subprocess, "_fork_exec"),
+    (_posixsubprocess, "fork_exec"),  # multiprocessing calls it here
+    *((os, name) for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system")),
+)
 _TORCH_IMPORTED = pytest.StashKey[bool]()
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
@@ -137,7 +149,17 @@ _started: list[str] = []
 
 def note_processes() -> None:
     """Note each process that is started from here on; to be called once."""
-    sys.addaudithook(lambda event, args: _started.append(f"{event} {args[:1]}") if event in STARTS else None)
+    for module, name in STARTS:
+        setattr(module, name, _noting(name, getattr(module, name)))
+
+
+def _noting(name: str, start: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(start)
+    def noted(*args: Any, **options: Any) -> Any:
+        _started.append(f"{name} {args[:1]}")
+        return start(*args, **options)
+
+    return noted
 
 
 def forget_processes() -> None:

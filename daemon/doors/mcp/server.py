@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib.util
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from daemon.doors.http.answers import Door
 from daemon.doors.http.callers import Caller
@@ -22,6 +27,7 @@ from daemon.history.query import Query
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 PATH: Final = "/mcp"
 _UPLOAD: Final = "upload:"
@@ -89,6 +95,9 @@ class ServerDesk:
 class Tools:
     """Serves the tools to callers with a key, as an ASGI app.
 
+    They are made when they are first asked for: their packages take half a second and 25 MB of each process of the server, also
+    where nobody uses an assistant.
+
     Args:
         door: what the routes work with.
 
@@ -97,28 +106,50 @@ class Tools:
     """
 
     def __init__(self, door: Door) -> None:
-        from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+        if importlib.util.find_spec("mcp") is None:
+            raise ImportError("The extra `mcp` is not installed.")
+        self._door = door
+        self._app: ASGIApp | None = None
+        self._first = asyncio.Lock()
+        self._sessions: TaskGroup | None = None
+        self.route = Route(PATH, endpoint=self, methods=["POST"], include_in_schema=False)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve while this lasts."""
+        async with anyio.create_task_group() as self._sessions:
+            try:
+                yield
+            finally:
+                self._sessions.cancel_scope.cancel()
+
+    async def _make(self) -> ASGIApp:
+        """Make the tools, and begin to keep their sessions."""
+        manager = await run_in_threadpool(self._make_manager)
+
+        async def keep_sessions(*, task_status: TaskStatus[None]) -> None:
+            async with manager.run():
+                task_status.started()
+                await anyio.sleep_forever()
+
+        assert self._sessions is not None  # requests come while the app runs
+        await self._sessions.start(keep_sessions)
+        return manager.asgi_app
+
+    def _make_manager(self) -> StreamableHTTPSessionManager:
         from mcp.server.transport_security import TransportSecuritySettings
 
         from daemon.doors.mcp.tools import build_server
 
-        self._door = door
-        self._server = build_server(self._desk)
-        self._server.streamable_http_app(  # makes the manager of sessions
+        server = build_server(self._desk)
+        server.streamable_http_app(  # makes the manager of sessions
             json_response=True,
             stateless_http=True,
             max_request_body_size=_MAX_BODY_BYTES,
             # The guard has looked at the host and the origin before.
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
-        self._app = StreamableHTTPASGIApp(self._server.session_manager)
-        self.route = Route(PATH, endpoint=self, methods=["POST"], include_in_schema=False)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Serve while this lasts."""
-        async with self._server.session_manager.run():
-            yield
+        return server.session_manager
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of a caller who may ask."""
@@ -129,6 +160,8 @@ class Tools:
             await answer_error(exc, scope)(scope, receive, send)
             return
         scope.setdefault("state", {}).update(caller=caller.name, mcp_caller=caller)
+        async with self._first:
+            self._app = self._app or await self._make()
         await self._app(scope, receive, send)
 
     def _desk(self, ctx: Context[Any, Any]) -> ServerDesk:

@@ -128,7 +128,7 @@ class LearnedTimes:
 
     def _nearest_size(self, wanted: Conditions) -> int:
         """Return the size nearest to the wanted one of which something is known, under the same conditions; 0 for none."""
-        if not wanted.size_s:
+        if not (wanted.size_s and self._known):
             return 0
         at = wanted.size_s.bit_length() - 1
         near = (1 << other for step in range(1, DOUBLINGS) for other in (at - step, at + step) if other >= 0)

@@ -61,11 +61,12 @@ def test_a_burst_that_overflows_the_notifications_is_found_whole(installation: C
 def test_a_burst_is_taken_with_a_few_flushes_for_each_batch(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a burst of four batches, whose flushes are counted
     flushes: list[Path] = []
+    monkeypatch.setattr("daemon.intake.admission.BATCH", 16)
     monkeypatch.setattr(file_calls, "_sync", lambda path, flags: flushes.append(path))
     monkeypatch.setattr(file_calls, "_sync_filesystem", flushes.append)
     room.put("p.png", PORTRAIT.read_bytes())
-    for number in range(256):
+    for number in range(64):
         room.put(f"j{number}.yaml", DETECT)
     # Then the flushes go with the batches, not with the jobs
-    assert len(room.settle()) == 256
+    assert len(room.settle()) == 64
     assert len(flushes) <= 4 * 9

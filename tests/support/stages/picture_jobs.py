@@ -130,7 +130,7 @@ def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, m
     time = np.arange(round(duration * RATE)) / RATE
     voice = np.zeros_like(time)
     for _, start, end in phones:
-        voice[(time >= start) & (time < end)] = 0.3
+        voice[slice(*np.searchsorted(time, (start, end)))] = 0.3
     voice *= np.random.default_rng(0).normal(size=len(time))
     write_sound(ctx.path("speech.wav"), voice)
     timed = tuple(Phone(phone, start, end, 0, 1) for phone, start, end in phones) if method != "energy" else ()

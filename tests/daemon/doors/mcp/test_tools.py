@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
 from daemon.doors.mcp.desk import MAX_DATA_BYTES
-from tests.conftest import PATIENCE_S, PORTRAIT, Installation
+from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation
 from tests.support.http_door import Caller, serving
 
 if TYPE_CHECKING:
@@ -263,3 +265,31 @@ def test_the_resource_of_a_job_that_is_not_there_says_so(house: House) -> None:
             await client.read_resource("avatard://jobs/job-20260101T000000Z-00000000")
 
     house.remote(house.anna, ask)
+
+
+#: Asks a server of its own: first something else, then for the list of tools, by several clients at once.
+_FIRST_REQUESTS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from daemon.config import Settings
+from daemon.doors.http.app import create_app
+from tests.support.http_door import serving
+
+asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+said = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+with serving(create_app(Settings.load(Path(sys.argv[1])))) as caller:
+    before = [caller.get("/docs").status, "mcp" in sys.modules]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: caller.send("POST", "/mcp", asked, said), range(4)))
+print(json.dumps([before, [len(answer.json["result"]["tools"]) for answer in answers]]))
+"""
+
+
+def test_the_tools_of_a_server_are_made_when_the_first_clients_ask_for_them(tmp_path: Path) -> None:
+    config = Installation(tmp_path).config
+    result = subprocess.run(
+        [sys.executable, "-c", _FIRST_REQUESTS, str(config)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == [[200, False], [len(TOOLS)] * 4]

@@ -17,15 +17,15 @@ from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEE
 
 STRANGER = 65534
 #: A quarter of the real one, as are the batches.
-TURN_JOBS = 64
+TURN_JOBS = 32
 
 
 @pytest.fixture(autouse=True)
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.intake.admission.TURN_JOBS", TURN_JOBS)
     monkeypatch.setattr("daemon.intake.fair_queue.TURN_JOBS", TURN_JOBS)
-    monkeypatch.setattr("daemon.intake.admission.BATCH", 16)
-    monkeypatch.setattr("daemon.intake.jobs.job_builder.BATCH", 25)
+    monkeypatch.setattr("daemon.intake.admission.BATCH", 8)
+    monkeypatch.setattr("daemon.intake.jobs.job_builder.BATCH", 13)
 
 
 def names(room: Room, after_s: float = 0.0) -> list[str]:
@@ -44,7 +44,7 @@ def slow(room: Room, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_who_rewrites_manifests_all_the_time_keeps_nobody_waiting(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given many manifests that take a turn each to be read, that pretend to be old, and of which half are new at each look
-    half, patient = 70, DETECT.replace("p.png", "gone.png")
+    half, patient = 35, DETECT.replace("p.png", "gone.png")
     monkeypatch.setattr(room.admission._contents, "_documents", slow(room, room.admission._contents._documents))
 
     def rewrite(group: str) -> None:
@@ -71,7 +71,7 @@ def test_each_owner_has_a_turn_of_their_own(room: Room, monkeypatch: pytest.Monk
         pytest.skip("only root can give files to another user")
     # Given manifests that take a turn each, of another member and there first
     monkeypatch.setattr(room.admission._contents, "_documents", slow(room, room.admission._contents._documents))
-    for number in range(200):
+    for number in range(100):
         os.chown(room.put(f"theirs{number}.yaml"), STRANGER, STRANGER)
     room.look()
     room.put("mine.yaml")

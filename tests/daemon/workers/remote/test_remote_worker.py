@@ -182,7 +182,7 @@ def test_a_result_of_an_earlier_start_is_refused_and_counted_and_changes_nothing
             first = late[0]
             pool.hand_in(first, pool.made(first.epoch, speech__wav="old"), first.epoch)
             folder = pool.made(frame.epoch, speech__wav="new")
-            asyncio.get_running_loop().call_later(0.05, pool.hand_in, frame, folder)
+            pool.task.add_done_callback(lambda _: pool.hand_in(frame, folder))
 
     pool.answer = answer
     with pytest.raises(WorkerLost) as lost:
