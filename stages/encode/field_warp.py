@@ -33,7 +33,7 @@ _BEYOND_SQUARE = 2
 #: Quads of Y and alpha and samples of chroma without a figure, as one number each: numpy copies these several times as fast.
 _EMPTY = (0, 0, int(NO_CHROMA.view(np.uint32)[0]))
 #: Pixels of a band: so many stay in the processor's cache.
-_BAND_PIXELS = 100_000
+_BAND_PIXELS = 200_000
 
 
 class FieldSum:
