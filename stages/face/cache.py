@@ -57,7 +57,7 @@ def _read_array(file: BinaryIO, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
     kind, shape, by_columns = _parsed(header)
     values = np.empty(entry.file_size - len(start) - len(header), np.uint8)
     file.readinto(values)  # type: ignore[attr-defined]
-    checksum = zlib.crc32(values, zlib.crc32(header, zlib.crc32(start)))
+    checksum = zlib.crc32(values.data, zlib.crc32(header, zlib.crc32(start)))
     if (mark, array_mark, checksum) != (_ENTRY_MARK, _ARRAY_MARK, entry.CRC):
         raise ValueError(f"{entry.filename} is damaged")
     return values.view(kind).reshape(shape, order="F" if by_columns else "C")
