@@ -1,7 +1,8 @@
 """What a lecture costs: `python -m benchmarks.speed.lecture [--minutes 5 60] [--size 128x128]`.
 
-One daemon makes a video of each length with the default voice. Prints for each the seconds of work of every stage for each second
-of speech, which must not grow with the length, and the largest memory of each process.
+One daemon makes a video of each length with the default voice. Prints for each the seconds of work of every stage, and the
+processor time of all processes, for each second of speech, which must not grow with the length, and the largest memory of each
+process. Processor time is what other work on the machine changes least.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from benchmarks import PORTRAIT, ROOT
 from benchmarks.speed.checkout_daemon import CheckoutDaemon
 from benchmarks.speed.memory import Peaks
+from benchmarks.speed.whole_job import processor_s
 
 #: Characters that the default voice says in a minute of this text.
 CHARS_PER_MINUTE = 960
@@ -43,13 +45,15 @@ def main() -> None:
         try:
             for minutes in args.minutes:
                 name, text = f"minutes-{minutes:g}", lecture(minutes)
-                peaks = Peaks(daemon.process.pid)
+                peaks, before = Peaks(daemon.process.pid), processor_s(daemon.process.pid)
                 try:
                     took, stages = daemon.video(name, PORTRAIT.read_bytes(), text=text, quality="low", captions="srt")
                 finally:
                     peaks.stop()
                 speech = float(daemon.status(name)["stages"]["tts"]["audio_s"])
+                spent = (processor_s(daemon.process.pid) - before) / speech
                 print(f"{len(text):,} characters, {speech:.0f} s of speech, {took:.0f} s in all")
+                print(f"  {1000 * spent:.1f} ms of processor time for each second of speech")
                 for stage, seconds in stages.items():
                     print(f"  {stage}: {seconds:.1f} s, {seconds / speech:.4f} s for each second of speech")
                 for (role, pid), (highest, share) in sorted(peaks.found.items()):

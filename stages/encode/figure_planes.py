@@ -281,8 +281,8 @@ def read_ahead(plane: Picture, places: npt.NDArray[np.float32]) -> None:
     four fifths of the time of sampling alone.
     """
     height, width = places.shape[:2]
-    corners = places[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 2).T.tolist()
-    left, top, right, bottom = (max(int(end), 0) for choose in (min, max) for end in map(choose, corners))
+    x, y = places[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 2).T.tolist()
+    left, top, right, bottom = max(int(min(x)), 0), max(int(min(y)), 0), max(int(max(x)), 0), max(int(max(y)), 0)
     quads = _LINE_BYTES // _QUAD_BYTES
     columns = slice(left // quads * _LINE_BYTES, (right // quads + 2) * _LINE_BYTES, _LINE_BYTES)
     plane.reshape(len(plane), -1)[top : bottom + 2, columns].copy()  # takes less time than their maximum

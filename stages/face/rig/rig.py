@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from daemon.errors import TRIED_AGAIN, ResultError
 from daemon.system.memory import release_free_memory
-from stages.face.cache import cache_file
+from stages.face.cache import cache_file, read_arrays
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
@@ -236,9 +236,9 @@ def load_rig(
     """
     path = rig_path(cache, portrait, landmarks, inner)
     try:
-        with np.load(path, allow_pickle=False) as data:
-            if str(data["of"]) == path.stem:
-                return _unpack(data)
+        data = read_arrays(path)
+        if str(data["of"]) == path.stem:
+            return _unpack(data)
     except FileNotFoundError:
         pass
     except OSError:
@@ -278,7 +278,7 @@ def _pack(rig: Rig) -> dict[str, Any]:
     return flat
 
 
-def _unpack(data: Any) -> Rig:
+def _unpack(data: dict[str, npt.NDArray[Any]]) -> Rig:
     def part(kind: type[Any], name: str) -> Any:
         return kind(**{field.name: _plain(data[f"{name}.{field.name}"]) for field in fields(kind)})
 
