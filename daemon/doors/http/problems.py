@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from daemon.doors.submission import NameTakenError
 from daemon.doors.value_errors import in_words
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import (
@@ -173,7 +174,7 @@ def _wrong_parts(error: AvatarError) -> Sequence[Mapping[str, str]]:
     """Return the parts of the body that an error is about, each as a JSON Pointer with what is wrong there."""
     if isinstance(error, RequestError):
         return error.errors
-    if isinstance(error, DocumentError) and error.key:
+    if isinstance(error, DocumentError | NameTakenError) and error.key:
         key = escape_unprintable(error.key).replace("~", "~0").replace("/", "~1")
         return [{"pointer": f"#/{key}", "detail": error.message}]
     return []

@@ -220,8 +220,8 @@ def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Res
 async def rerun_job(request: Request, job: str, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
     """Make a job again: a new one with the same files and seeds, but for what the body says."""
     before = await run_in_threadpool(door.jobs.status, job, caller)
-    fixed, called = {"base": job}, str(before["name"])
-    return await make_job(request, door, caller, kept(door), fixed, wait, called=called, may_be_empty=True)
+    fixed, again = {"base": job}, str(before["name"])
+    return await make_job(request, door, caller, kept(door), fixed, wait, again=again, may_be_empty=True)
 
 
 @router.get(

@@ -32,7 +32,7 @@ class PlainJob(NamedTuple):
     Attributes:
         manifest: its keys.
         caller: who hands it in.
-        name: what its results are to be called; None: a new name.
+        name: what its results are to be called, as the caller says; None: a new name.
     """
 
     manifest: Mapping[str, Any]
