@@ -142,12 +142,23 @@ def hand_in(
 
 
 def plain_submission(
-    manifest: Mapping[str, Any], by: str, *, paths: Paths, outbox: Outbox, name: str | None, checked: Manifest
+    manifest: Mapping[str, Any],
+    by: str,
+    *,
+    paths: Paths,
+    outbox: Outbox,
+    name: str | None,
+    checked: Manifest,
+    data: bytes,
 ) -> Submission:
-    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`."""
+    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`.
+
+    Args:
+        data: the manifest as it was checked.
+    """
     _check_call(name, by, "")
     _check_rights(paths)
-    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output)
+    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output, data=data)
 
 
 def _with_key(submission: Submission, register: KeyFile) -> HandedIn:
@@ -175,9 +186,14 @@ def check(
     Raises:
         JobError: what is wrong with the manifest.
     """
+    return check_dumped(dump(manifest), defaults, wording)
+
+
+def check_dumped(data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None) -> Manifest:
+    """As `check`, for the manifest as it is written into the inbox."""
     wording = wording or Wording()
     try:
-        checked = parse_manifest(dump(manifest), 1, defaults, wording.place)[0]
+        checked = parse_manifest(data, 1, defaults, wording.place)[0]
     except JobError as exc:
         checked = exc
     if isinstance(checked, JobError):

@@ -146,6 +146,7 @@ class Submission:
         take: the files are moved into the inbox instead of copied.
         chosen: the door chose `stem`, and takes the next version where it is taken.
         renamed: called with such a version, before anything is written under it.
+        data: the manifest as it is written, where that is known and it names no file of `files`.
         sizes: key of the manifest → bytes of the file for it.
     """
 
@@ -163,6 +164,7 @@ class Submission:
     take: bool = False
     chosen: bool = False
     renamed: Callable[[str], None] = lambda stem: None
+    data: bytes | None = None
     sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -194,13 +196,15 @@ class Submission:
         result = self._result(stem)
         self.paths.inbox.mkdir(parents=True, exist_ok=True)
         if self.stem is None and self.output is None:
-            return self._write(stem, result, None) if self._may_have(result) else None
+            # Of a name with random characters only the status is looked for: each of the other looks, one for each ending of
+            # results, costs as much.
+            return self._write(stem, result, None, None) if self.outbox.read_head(result) is None else None
         reserved = reserve_name(self.paths.inbox, result, self.job)
         if reserved is not None:
             with contextlib.ExitStack() as at_end:
                 at_end.callback(reserved.close)
                 if self._may_have(result):
-                    written = self._write(stem, result, reserved)
+                    written = self._write(stem, result, reserved, self.outbox.owner_of(result))
                     at_end.pop_all()
                     return written
         if not self.chosen or self.output is not None or self.resumed:
@@ -209,9 +213,8 @@ class Submission:
         self.renamed(self.stem)
         return None
 
-    def _write(self, stem: str, result: str, reserved: ReservedName | None) -> WrittenJob:
+    def _write(self, stem: str, result: str, reserved: ReservedName | None, replaced: str | None) -> WrittenJob:
         inbox = self.paths.inbox
-        replaced = self.outbox.owner_of(result)
         names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
         data, record = self._contents(stem, names)
         is_recorded = False
@@ -250,14 +253,10 @@ class Submission:
         return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
 
     def _may_have(self, result: str) -> bool:
-        """Return whether the results may have a name. Of one that was made up, with random characters, only the status is looked
-        for: each of the other looks, one for each ending of results, costs as much.
-        """
-        if self.resumed:
-            return True
-        if self.stem is None and self.output is None:
-            return self.outbox.read_head(result) is None
-        return self.outbox.is_free(result) and not os.path.lexists(self.paths.inbox / f"{self.stem}.yaml")
+        """Return whether the results may have a name that was chosen."""
+        return self.resumed or (
+            self.outbox.is_free(result) and not os.path.lexists(self.paths.inbox / f"{self.stem}.yaml")
+        )
 
     def _taken(self, name: str) -> NameTakenError:
         return NameTakenError(name, "output" if self.output is not None else "name" if self.stem is not None else "")
@@ -287,7 +286,7 @@ class Submission:
 
     def _contents(self, stem: str, names: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return the content of the manifest and of the record. `names`: those of the files."""
-        data = dump(with_files(self.manifest, names))
+        data = self.data or dump(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
         return data, HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes).to_bytes()
 

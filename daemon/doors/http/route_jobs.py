@@ -317,7 +317,7 @@ def _checked(
 
     files = {**sent, **take_all_uploads(manifest, find)}
     with row_files(door.jobs.paths.inbox, files, find) as (found, of_rows):
-        _, job, amount = door.jobs.checked(manifest, found, caller, of_rows)
+        _, job, amount, _ = door.jobs.checked(manifest, found, caller, of_rows)
     return files, job, amount
 
 

@@ -119,9 +119,9 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
     for index, (manifest, caller, name) in enumerate(wanted):
         try:
             caller.check_may_submit()
-            complete, checked, _ = check_wanted(jobs, manifest, {}, caller, defaults=defaults)
+            complete, checked, _, data = check_wanted(jobs, manifest, {}, caller, defaults=defaults)
             submission = plain_submission(
-                complete, caller.name, paths=jobs.paths, outbox=jobs.outbox, name=name, checked=checked
+                complete, caller.name, paths=jobs.paths, outbox=jobs.outbox, name=name, checked=checked, data=data
             )
             job = submission.write()
             results.append(submission.hand_in() if job is None else None)
