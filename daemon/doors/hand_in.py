@@ -134,7 +134,7 @@ def hand_in(
             register.begin(new_job_id(), stem, request)
         submission = Submission(
             dict(manifest), files, digests, by, key, paths, outbox, register.stem, register.job, output, resumed, take,
-            chosen, lambda stem: register.begin(register.job, stem, request),
+            chosen, lambda stem: register.begin(register.job, stem, request), made_up=name is None,
         )  # fmt: skip
         if register.published or submission.is_known():
             return submission.as_known()

@@ -120,8 +120,8 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
 def _blocked(path: Path) -> AvatarError:
     return RefusedError(
         "key-blocked",
-        f"Somebody else put something in the place of this key: {path}.",
-        "Use another key, and have it removed.",
+        f"Somebody else put something in the place of this key: {KEYS}/{path.name} in the inbox.",
+        "Use another key, and have that file removed.",
     )
 
 

@@ -146,6 +146,7 @@ class Submission:
         take: the files are moved into the inbox instead of copied.
         chosen: the door chose `stem`, and takes the next version where it is taken.
         renamed: called with such a version, before anything is written under it.
+        made_up: `stem` has random characters.
         data: the manifest as it is written, where that is known and it names no file of `files`.
         sizes: key of the manifest → bytes of the file for it.
     """
@@ -164,6 +165,7 @@ class Submission:
     take: bool = False
     chosen: bool = False
     renamed: Callable[[str], None] = lambda stem: None
+    made_up: bool = False
     data: bytes | None = None
     sizes: dict[str, int] = field(init=False)
 
@@ -195,10 +197,11 @@ class Submission:
         stem = self.stem or made_up_name(subject_of(self.manifest, self.files))
         result = self._result(stem)
         self.paths.inbox.mkdir(parents=True, exist_ok=True)
-        if self.stem is None and self.output is None:
+        if self.output is None and (self.stem is None or self.made_up):
             # Of a name with random characters only the status is looked for: each of the other looks, one for each ending of
             # results, costs as much.
-            return self._write(stem, result, None, None) if self.outbox.read_head(result) is None else None
+            is_free = self.resumed or self.outbox.read_head(result) is None
+            return self._write(stem, result, None, None) if is_free else None
         reserved = reserve_name(self.paths.inbox, result, self.job)
         if reserved is not None:
             with contextlib.ExitStack() as at_end:
@@ -259,7 +262,9 @@ class Submission:
         )
 
     def _taken(self, name: str) -> NameTakenError:
-        return NameTakenError(name, "output" if self.output is not None else "name" if self.stem is not None else "")
+        return NameTakenError(
+            name, "output" if self.output is not None else "" if self.stem is None or self.made_up else "name"
+        )
 
     def _bring_files(self, names: dict[str, str]) -> list[str]:
         """Bring the files in, and set the names that they got; returns sentences on those that are not the usual ones."""

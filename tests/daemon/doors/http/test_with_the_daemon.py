@@ -144,6 +144,7 @@ def test_a_job_is_held_moved_released_cancelled_and_started_again(house: House) 
         assert house.ben.send("DELETE", path).code == "job-unknown"
         assert house.anna.send("DELETE", path).status == 202
         reaches("cancelled")
+        assert "cancel" not in house.anna.get(path).json["links"]
         assert house.anna.send("DELETE", path).code == "job-finished"
         assert house.anna.get(f"{path}/result").code == "cleared"
         assert house.anna.post(f"{path}/retry").status == 202
