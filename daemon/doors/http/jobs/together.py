@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from daemon.doors.hand_in import plain_submission
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs
-from daemon.doors.http.jobs.wanted import check_wanted, inbox_defaults
+from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.submission import HandedIn, Submission, WrittenJob, place_jobs
 
 #: While one group waits for the disk, another one is checked.
@@ -113,7 +113,7 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
     Raises:
         OSError: the disk failed, so that nobody can tell which of them are there.
     """
-    defaults = functools.cache(lambda: inbox_defaults(jobs))
+    defaults = functools.cache(jobs.defaults.read)
     results: list[HandedIn | Exception | None] = []
     written: list[tuple[int, Submission, WrittenJob]] = []
     for index, (manifest, caller, name) in enumerate(wanted):

@@ -18,7 +18,6 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.shared_files import usual_name
 from daemon.doors.submission import dump, with_files
-from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
@@ -74,7 +73,7 @@ def check_wanted(
     given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     brought = names_brought(files)
-    read = inbox_defaults(jobs) if defaults is None else defaults()
+    read = jobs.defaults.read() if defaults is None else defaults()
     data = dump(with_files(wanted, brought))
     found = check_dumped(data, read, Wording("in the request"))
     makes_jobs = found.kind_of_job.makes_jobs
@@ -106,15 +105,6 @@ def check_wanted(
         of_rows,
     )
     return Wanted(wanted, found, amount, data)
-
-
-def inbox_defaults(jobs: FoundJobs) -> list[FolderDefaults]:
-    """Read the defaults that hold for what is handed in.
-
-    Raises:
-        JobError: `defaults-wrong`.
-    """
-    return read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
 
 
 def names_brought(files: Mapping[str, Path]) -> dict[str, str]:
