@@ -1,6 +1,7 @@
 """Builds the app of the HTTP door, for `avatar server start` and for every other ASGI server.
 
-gunicorn serves it by `daemon/doors/gunicorn_worker.py`. The configuration is that of `$AVATAR_CONFIG`, or of the usual places.
+gunicorn serves it by `daemon/doors/serving/gunicorn_worker.py`. The configuration is that of `$AVATAR_CONFIG`, or of the usual
+places.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The worker class with which gunicorn serves the HTTP door as `avatar server start` does.
 
-`gunicorn -k daemon.doors.gunicorn_worker.BoundedWorker 'daemon.doors.served_app:create_served_app()'`. With another class the
-app is the same, but nothing bounds the headers and the pace of a connection (`daemon/doors/http/connections.py`), and the app
-does not know where it listens.
+docs/http.md says how it is started. With another class the app is the same, but nothing bounds the headers and the pace of a
+connection (`daemon/doors/http/connections.py`), and the app does not know where it listens.
 """
 
 from __future__ import annotations
