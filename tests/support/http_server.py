@@ -17,7 +17,11 @@ from tests.support.machine.server_process import server_process
 #: How docs/http.md says that gunicorn serves the door, but for where, and for its socket in the home folder.
 GUNICORN = [
     *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
-    *("-k", "daemon.doors.serving.gunicorn_worker.BoundedWorker", "daemon.doors.serving.served_app:create_served_app()"),
+    *(
+        "-k",
+        "daemon.doors.serving.gunicorn_worker.BoundedWorker",
+        "daemon.doors.serving.served_app:create_served_app()",
+    ),
 ]
 
 
