@@ -79,7 +79,8 @@ def hand_in(
         key: idempotency key. The same key of the same user is the same job, until retention has removed that.
         paths: the folders of the installation.
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
-        chosen: whether the door chose `name`; another one then does not make it another job of its key.
+        chosen: whether the door chose `name`; another one then does not make it another job of its key, and where it is taken
+            the job gets its next version.
         defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
         checked: what `check` returned for the manifest and the files; by default it is checked here.
         complete: nothing comes later: a file that the manifest names is among `files`, or lies in the inbox.
@@ -116,7 +117,7 @@ def hand_in(
     if not key:
         begin()
         return Submission(
-            dict(manifest), files, digests, by, key, paths, outbox, name, new_job_id(), output, take=take
+            dict(manifest), files, digests, by, key, paths, outbox, name, new_job_id(), output, take=take, chosen=chosen
         ).hand_in()
     with opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
@@ -132,20 +133,32 @@ def hand_in(
             stem = name or made_up_name(subject_of(manifest, files))
             register.begin(new_job_id(), stem, request)
         submission = Submission(
-            dict(manifest), files, digests, by, key, paths, outbox, register.stem, register.job, output, resumed, take
-        )
+            dict(manifest), files, digests, by, key, paths, outbox, register.stem, register.job, output, resumed, take,
+            chosen, lambda stem: register.begin(register.job, stem, request), made_up=name is None,
+        )  # fmt: skip
         if register.published or submission.is_known():
             return submission.as_known()
         return _with_key(submission, register)
 
 
 def plain_submission(
-    manifest: Mapping[str, Any], by: str, *, paths: Paths, outbox: Outbox, name: str | None, checked: Manifest
+    manifest: Mapping[str, Any],
+    by: str,
+    *,
+    paths: Paths,
+    outbox: Outbox,
+    name: str | None,
+    checked: Manifest,
+    data: bytes,
 ) -> Submission:
-    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`."""
+    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`.
+
+    Args:
+        data: the manifest as it was checked.
+    """
     _check_call(name, by, "")
     _check_rights(paths)
-    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output)
+    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output, data=data)
 
 
 def _with_key(submission: Submission, register: KeyFile) -> HandedIn:
@@ -173,9 +186,14 @@ def check(
     Raises:
         JobError: what is wrong with the manifest.
     """
+    return check_dumped(dump(manifest), defaults, wording)
+
+
+def check_dumped(data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None) -> Manifest:
+    """As `check`, for the manifest as it is written into the inbox."""
     wording = wording or Wording()
     try:
-        checked = parse_manifest(dump(manifest), 1, defaults, wording.place)[0]
+        checked = parse_manifest(data, 1, defaults, wording.place)[0]
     except JobError as exc:
         checked = exc
     if isinstance(checked, JobError):

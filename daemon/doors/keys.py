@@ -67,6 +67,18 @@ class KeyFile:
         os.fsync(self._fd)
 
 
+def keys_folder(inbox: Path) -> Path:
+    """Return the folder of the doors in the inbox, which is made where it is missing."""
+    folder = inbox / KEYS
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(parents=True)
+        with contextlib.suppress(
+            PermissionError
+        ):  # a unit may forbid such modes; the installation makes the folder then
+            folder.chmod(0o3770)  # who made a file alone may remove it
+    return folder
+
+
 @contextlib.contextmanager
 def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator[KeyFile]:
     """Yield the file of a key of the present user, locked.
@@ -77,13 +89,7 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
     Raises:
         AvatarError: `key-blocked`; `key-busy`: somebody else has it, and is not to be waited for.
     """
-    folder = inbox / KEYS
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(parents=True)
-        with contextlib.suppress(
-            PermissionError
-        ):  # a unit may forbid such modes; the installation makes the folder then
-            folder.chmod(0o3770)  # who made a file alone may remove it
+    folder = keys_folder(inbox)
     digest = hashlib.sha256("\0".join((str(os.geteuid()), by, key)).encode()).hexdigest()
     path = folder / digest[:40]
     try:
@@ -114,8 +120,8 @@ def opened_key(inbox: Path, by: str, key: str, *, wait: bool = True) -> Iterator
 def _blocked(path: Path) -> AvatarError:
     return RefusedError(
         "key-blocked",
-        f"Somebody else put something in the place of this key: {path}.",
-        "Use another key, and have it removed.",
+        f"Somebody else put something in the place of this key: {KEYS}/{path.name} in the inbox.",
+        "Use another key, and have that file removed.",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,30 @@ import yaml
 
 from daemon.config.paths import Paths
 from daemon.doors.job_names import made_up_name
+from daemon.doors.reserved_names import ReservedName, reserve_name
 from daemon.doors.row_files import ROWS
 from daemon.doors.shared_files import replace_readable, share, temporary_name, usual_name, write_readable
-from daemon.errors import AvatarError, RefusedError
+from daemon.errors import RefusedError
 from daemon.jobs.hand_in_record import HandInRecord, digest_of, record_name
-from daemon.outbox.names import clean_stem
+from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 
 #: Names that are tried for a manifest whose caller names none.
 TRIES = 5
+
+
+class NameTakenError(RefusedError):
+    """`name-taken`: another job has the name, or gets it.
+
+    Args:
+        name: of the results.
+        key: what the caller named them by, such as `output`; empty where the door chose the name.
+    """
+
+    def __init__(self, name: str, key: str) -> None:
+        super().__init__("name-taken", f"{name} is in use already.", "Choose another name.")
+        self.key = key
 
 
 @dataclass(frozen=True)
@@ -53,12 +69,14 @@ class WrittenJob:
         manifest: the file that becomes `done.manifest`.
         record: the file that becomes its record; None where that is in its place.
         in_turn: the record must be durable before the manifest has its name.
+        reserved: the name that somebody chose for its results; None: a random one.
     """
 
     done: HandedIn
     manifest: Path
     record: Path | None
     in_turn: bool
+    reserved: ReservedName | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -105,6 +123,8 @@ def place_jobs(jobs: Sequence[WrittenJob], inbox: Path) -> list[bool | OSError]:
         for index, job in enumerate(jobs):
             if index >= len(placed) or placed[index] is not True:
                 job.give_up()
+            if job.reserved is not None:
+                job.reserved.close()
     return placed
 
 
@@ -124,6 +144,10 @@ class Submission:
         resumed: an earlier try with its key was cut short, maybe after the manifest was taken in. The daemon makes nothing of the
             manifest then, as the job has its id.
         take: the files are moved into the inbox instead of copied.
+        chosen: the door chose `stem`, and takes the next version where it is taken.
+        renamed: called with such a version, before anything is written under it.
+        made_up: `stem` has random characters.
+        data: the manifest as it is written, where that is known and it names no file of `files`.
         sizes: key of the manifest → bytes of the file for it.
     """
 
@@ -139,6 +163,10 @@ class Submission:
     output: str | None
     resumed: bool = False
     take: bool = False
+    chosen: bool = False
+    renamed: Callable[[str], None] = lambda stem: None
+    made_up: bool = False
+    data: bytes | None = None
     sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +179,7 @@ class Submission:
             AvatarError: `name-taken`.
             OSError: the inbox cannot be written, or a file not be read.
         """
-        for _ in range(TRIES if self.stem is None else 1):
+        for _ in range(TRIES if self.stem is None or self.chosen else 1):
             written = self.write()
             if written is None:
                 continue
@@ -163,16 +191,33 @@ class Submission:
         raise self._taken(self.stem or "Each name that was tried")
 
     def write(self) -> WrittenJob | None:
-        """Write the job without placing it; None where the name that was made up for it is taken. Errors as `hand_in`."""
-        inbox = self.paths.inbox
+        """Write the job without placing it; None where the name that the door chose for it is taken: then the next try has
+        another one. Errors as `hand_in`.
+        """
         stem = self.stem or made_up_name(subject_of(self.manifest, self.files))
         result = self._result(stem)
-        if not self._may_have(result):
-            if self.stem is None and self.output is None:
-                return None
+        self.paths.inbox.mkdir(parents=True, exist_ok=True)
+        if self.output is None and (self.stem is None or self.made_up):
+            # Of a name with random characters only the status is looked for: each of the other looks, one for each ending of
+            # results, costs as much.
+            is_free = self.resumed or self.outbox.read_head(result) is None
+            return self._write(stem, result, None, None) if is_free else None
+        reserved = reserve_name(self.paths.inbox, result, self.job)
+        if reserved is not None:
+            with contextlib.ExitStack() as at_end:
+                at_end.callback(reserved.close)
+                if self._may_have(result):
+                    written = self._write(stem, result, reserved, self.outbox.owner_of(result))
+                    at_end.pop_all()
+                    return written
+        if not self.chosen or self.output is not None or self.resumed:
             raise self._taken(result)
-        inbox.mkdir(parents=True, exist_ok=True)
-        replaced = self.outbox.owner_of(result)
+        self.stem = next_version(stem)
+        self.renamed(self.stem)
+        return None
+
+    def _write(self, stem: str, result: str, reserved: ReservedName | None, replaced: str | None) -> WrittenJob:
+        inbox = self.paths.inbox
         names = {key: usual_name(path, key, self.digests[key]) for key, path in self.files.items()}
         data, record = self._contents(stem, names)
         is_recorded = False
@@ -188,6 +233,7 @@ class Submission:
             temporary_name(inbox),
             None if is_recorded else temporary_name(inbox),
             in_turn=bool(self.key or self.files),
+            reserved=reserved,
         )
         try:
             if written.record is not None:
@@ -210,17 +256,15 @@ class Submission:
         return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
 
     def _may_have(self, result: str) -> bool:
-        """Return whether the results may have a name. Of one that was made up, with random characters, only the status is looked
-        for: each of the other looks, one for each ending of results, costs as much.
-        """
-        if self.resumed:
-            return True
-        if self.stem is None and self.output is None:
-            return self.outbox.read_head(result) is None
-        return self.outbox.is_free(result)
+        """Return whether the results may have a name that was chosen."""
+        return self.resumed or (
+            self.outbox.is_free(result) and not os.path.lexists(self.paths.inbox / f"{self.stem}.yaml")
+        )
 
-    def _taken(self, name: str) -> AvatarError:
-        return RefusedError("name-taken", f"{name} is in use already.", "Choose another name.")
+    def _taken(self, name: str) -> NameTakenError:
+        return NameTakenError(
+            name, "output" if self.output is not None else "" if self.stem is None or self.made_up else "name"
+        )
 
     def _bring_files(self, names: dict[str, str]) -> list[str]:
         """Bring the files in, and set the names that they got; returns sentences on those that are not the usual ones."""
@@ -247,7 +291,7 @@ class Submission:
 
     def _contents(self, stem: str, names: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return the content of the manifest and of the record. `names`: those of the files."""
-        data = dump(with_files(self.manifest, names))
+        data = self.data or dump(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
         return data, HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes).to_bytes()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -184,12 +184,19 @@ TABLE: Final[tuple[Kind, ...]] = (
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}
 
 
-def keys_without_use(kind: Kind) -> list[str]:
-    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
+def _keys_without_use(kind: Kind) -> tuple[str, ...]:
     used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
     if kind.makes_profile:
         used -= set(VOICE_KEYS)
     used |= set(kind.keeps)
     # What shapes the result comes first, as people look for that.
     known = (*(key for row in reversed(STAGE_TABLE) for key in row.uses), *(key for one in TABLE for key in one.keeps))
-    return [key for key in dict.fromkeys(known) if key not in used]
+    return tuple(key for key in dict.fromkeys(known) if key not in used)
+
+
+_WITHOUT_USE: Final = {name: _keys_without_use(kind) for name, kind in KINDS.items()}
+
+
+def keys_without_use(kind: Kind) -> Sequence[str]:
+    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
+    return _WITHOUT_USE[kind.name]

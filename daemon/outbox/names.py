@@ -17,12 +17,16 @@ MAX_STEM_BYTES = 180  # leaves room for a version, a job id and an ending within
 LAST_VERSION = 10**6 - 1
 #: Names that are devices to Windows, with any ending: it cannot open such a file.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+#: Most names, of which nothing is to be changed unless they are those of devices.
+_CLEAN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_STEM_BYTES}}}")
 _VERSION = re.compile(r"(.+)-v([1-9]\d{0,5})")
 _LONGEST_FIRST = sorted(ENDINGS, key=len, reverse=True)
 
 
 def clean_stem(name: str) -> str:
     """Return a file name that is valid on every filesystem: composed Unicode, no control characters, bounded length."""
+    if _CLEAN.fullmatch(name) and name.upper() not in _DEVICES:
+        return name
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in text).strip(" .") or "job"
     if text.split(".")[0].rstrip().upper() in _DEVICES:

@@ -14,6 +14,16 @@ from tests.conftest import ROOT, wait_for
 from tests.support.http_door import PATIENCE_S, Caller
 from tests.support.machine.server_process import server_process
 
+#: How docs/http.md says that gunicorn serves the door, but for where, and for its socket in the home folder.
+GUNICORN = [
+    *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
+    *(
+        "-k",
+        "daemon.doors.serving.gunicorn_worker.BoundedWorker",
+        "daemon.doors.serving.served_app:create_served_app()",
+    ),
+]
+
 
 class Server:
     """`avatar server start` in front of folders without a daemon.
@@ -21,6 +31,7 @@ class Server:
     Args:
         root: an empty folder for its own.
         options: more of its command line.
+        gunicorn: gunicorn serves the door in place of that command, and has the options.
 
     Attributes:
         inbox: the folder of the manifests.
@@ -28,7 +39,7 @@ class Server:
         client: asks it.
     """
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, gunicorn: bool = False) -> None:
         self.inbox = root / "inbox"
         for name in ("inbox", "outbox", "spool"):
             (root / name).mkdir()
@@ -40,11 +51,20 @@ class Server:
             "intake": {"reserve_mb": 1},
             "server": {"user": str(os.geteuid())},
         }
-        (root / "config.yaml").write_text(yaml.safe_dump(raw))
-        command = [sys.executable, "-m", "daemon.cli", "--config", str(root / "config.yaml"), "server", "start"]
+        config = root / "config.yaml"
+        config.write_text(yaml.safe_dump(raw))
+        command = (
+            [*GUNICORN, "--bind", f"127.0.0.1:{port}"]
+            if gunicorn
+            else [sys.executable, "-m", "daemon.cli", "--config", str(config), "server", "start", "--port", str(port)]
+        )
         with (root / "log").open("wb") as log:
             self.process = server_process(
-                [*command, "--port", str(port), *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+                [*command, *options],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "AVATAR_CONFIG": str(config)},
             )
         self.client = Caller(port)
         wait_for("the server", self._listens)

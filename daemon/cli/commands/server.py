@@ -18,7 +18,7 @@ from daemon.jobs.iso_time import iso
 DAY_S: Final = 86_400.0
 #: Longest life of a key, in days: a hundred years.
 _DAYS: Final = 36_500.0
-_APP: Final = "daemon.doors.served_app:create_served_app"
+_APP: Final = "daemon.doors.serving.served_app:create_served_app"
 _NONE_LEFT: Final = (
     "No API key is left, so the server lets nobody in. Make one by `avatar key add NAME`; or, for a server that asks "
     "for none, remove {path} and start the server again."

@@ -25,6 +25,7 @@ from daemon.doors.http.jobs.together import HandInGroups
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 from daemon.doors.voice_list import with_voice_list
+from daemon.jobs.record import FINISHED
 from daemon.telemetry.door_metrics import DoorMetrics
 
 #: Longest time that a request waits for a job, s.
@@ -129,7 +130,9 @@ def with_links(status: Mapping[str, Any], root: str) -> dict[str, Any]:
         root: as `to_root`.
     """
     job = f"{root}jobs/{status['job']}"
-    links = {"self": job, "events": f"{job}/events", "cancel": job}
+    links = {"self": job, "events": f"{job}/events"}
+    if status["state"] not in FINISHED:
+        links["cancel"] = job
     if status["state"] == "done" and status.get("outputs", True):
         links["result"] = f"{job}/result"
     return {**with_voice_list(status), "job_id": status["job"], "links": links}

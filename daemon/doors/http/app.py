@@ -1,7 +1,7 @@
 """Builds the app of the HTTP door, for `avatar server start` and for every other ASGI server.
 
-`uvicorn --factory daemon.doors.http.app:create_app` and `gunicorn -k uvicorn_worker.UvicornWorker` serve it as well. The
-configuration is that of `$AVATAR_CONFIG`, or of the usual places.
+gunicorn serves it by `daemon/doors/serving/gunicorn_worker.py`. The configuration is that of `$AVATAR_CONFIG`, or of the usual
+places.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ class Uploads:
         """
         if self.now >= self._most:
             raise MachineError(
-                "too-many-uploads", f"{self.now} uploads come in just now.", "Send it again in a moment."
+                "too-many-uploads",
+                f"As many files come in just now as are taken at a time ({self._most}).",
+                "Send it again in a moment.",
             )
         self.now += 1
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from daemon.doors.http.problems import RequestError, answer_error
+from daemon.doors.http.problems import RequestError, answer_error, in_bytes
 from daemon.errors import MachineError
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class SteadyBody:
         self._is_whole = True  # what comes yet is not waited for
         return RequestError(
             "request-slow",
-            f"{self._came} bytes of the body came within {SLOW_S:g} s, and at least {LEAST_BYTES} are expected.",
+            f"{in_bytes(self._came)} of the body came within {SLOW_S:g} s, and at least {LEAST_BYTES} are expected.",
             "Send it again, by a faster connection.",
             headers={"Connection": "close"},
         )

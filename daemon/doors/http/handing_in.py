@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from daemon.doors.http.jobs.together import PlainJob
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import is_counted
 from daemon.doors.http.problems import RequestError
-from daemon.doors.job_names import check_name, made_up_name
+from daemon.doors.job_names import check_name, next_name
 from daemon.doors.submission import HandedIn
 from daemon.errors import JobError
 from daemon.jobs.record import FINISHED
@@ -43,7 +42,7 @@ async def make_job(
     fixed: Mapping[str, Any] | None = None,
     wait: float | None = None,
     *,
-    called: str = "",
+    again: str = "",
     may_be_empty: bool = False,
 ) -> JSONResponse:
     """Hand in the job that a request describes.
@@ -51,7 +50,7 @@ async def make_job(
     Args:
         fixed: keys of the manifest that the route says.
         wait: how long the client wants to wait for the end, s.
-        called: what the results are named after where the request names none; by default what the job is about.
+        again: name of the earlier job that is made again: the next version of it is the name where the request names none.
         may_be_empty: the request need not have a body.
 
     Returns:
@@ -69,9 +68,9 @@ async def make_job(
         name = manifest.pop("name", None)
         if name is not None:
             _check_name(name)
-        chosen = name is None and bool(called)
+        chosen = name is None and bool(again)
         if chosen:
-            name = made_up_name(os.path.basename(called))
+            name = await run_in_threadpool(next_name, door.jobs.paths.outbox, again)
         for field, value in (fixed or {}).items():
             if manifest.setdefault(field, value) != value:
                 raise RequestError(
@@ -93,7 +92,7 @@ async def make_job(
                 )
 
         is_small = 0 < content_length(request) <= MOST_TOGETHER
-        if is_small and not (key or got.files or names_uploads(manifest) or is_counted(caller)):
+        if is_small and not (key or got.files or chosen or names_uploads(manifest) or is_counted(caller)):
             done = await door.groups.hand_in(PlainJob(manifest, caller, name))
         else:
             # One hop to another thread: each waits for a processor, which a daemon that renders has.

@@ -21,7 +21,7 @@ from typing import IO, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from daemon.doors.http.problems import RequestError
+from daemon.doors.http.problems import RequestError, in_bytes
 from daemon.doors.http.sniff import SNIFF_BYTES, may_be_picture, what_it_is
 from daemon.doors.shared_files import MEDIA_ENDINGS
 from daemon.errors import MachineError, escape_unprintable
@@ -92,7 +92,7 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
     if wanted > bounds.request_bytes:
         raise RequestError(
             "too-large",
-            f"The request has {wanted} bytes, and at most {bounds.request_bytes} are taken.",
+            f"The request has {in_bytes(wanted)}, and at most {bounds.request_bytes} are taken.",
             "Send smaller files; whoever runs the server can raise `server.max_upload_bytes`.",
         )
     if shutil.disk_usage(inbox).free - wanted < bounds.reserve_bytes:

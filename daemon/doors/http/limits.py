@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from daemon.doors.http.api_keys import Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER
-from daemon.doors.http.problems import RequestError
+from daemon.doors.http.problems import RequestError, in_bytes
 from daemon.history.query import STATES, Row
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, spoken_text
@@ -241,7 +241,7 @@ class UploadLedger:
         if most is not None and sent + wanted > most:
             raise RequestError(
                 "limit-reached",
-                f"{caller.name} has sent {sent} bytes within a day, and with {wanted} more it would be over {most}.",
+                f"{caller.name} has sent {in_bytes(sent)} within a day, and with {wanted} more it would be over {most}.",
                 "Wait, or send smaller files.",
             )
 

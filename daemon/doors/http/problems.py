@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from daemon.doors.submission import NameTakenError
 from daemon.doors.value_errors import in_words
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import (
@@ -48,6 +49,7 @@ STATUS: Final[Mapping[str, int]] = {
     "disk-full": 507,
     "file-unknown": 404,
     "headers-too-large": 431,
+    "history-unavailable": 503,
     "host-unknown": 421,
     "job-finished": 409,
     "job-not-accepted": 409,
@@ -78,6 +80,17 @@ STATUS: Final[Mapping[str, int]] = {
     "too-large": 413,
     "too-many-uploads": 503,
     "upload-unknown": 404,
+}
+#: What callers are told of errors whose messages name files of the server, which stand in its log: code → message and hint.
+_WITHOUT_FOLDERS: Final[Mapping[str, tuple[str, str]]] = {
+    "history-unavailable": (
+        "The index of jobs cannot be read now.",
+        "The daemon makes it again: ask again in a moment. A job whose id is known is found without it.",
+    ),
+    "keys-unreadable": (
+        "The API keys cannot be read, and as long as that is so nobody is let in.",
+        "Whoever runs the server finds the file in its log.",
+    ),
 }
 #: Status in the log of a request whose client went before it had an answer.
 GONE: Final = 499
@@ -173,7 +186,7 @@ def _wrong_parts(error: AvatarError) -> Sequence[Mapping[str, str]]:
     """Return the parts of the body that an error is about, each as a JSON Pointer with what is wrong there."""
     if isinstance(error, RequestError):
         return error.errors
-    if isinstance(error, DocumentError) and error.key:
+    if isinstance(error, DocumentError | NameTakenError) and error.key:
         key = escape_unprintable(error.key).replace("~", "~0").replace("/", "~1")
         return [{"pointer": f"#/{key}", "detail": error.message}]
     return []
@@ -215,6 +228,11 @@ async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
     return answer_error(told_of(exc, request), request.scope)
 
 
+def in_bytes(number: int) -> str:
+    """Return a number of bytes in words."""
+    return "1 byte" if number == 1 else f"{number} bytes"
+
+
 def told_of(exc: Exception, request: Request) -> AvatarError:
     """Return what a caller is told of an exception that was not expected; what went wrong within is the log's business."""
     error = from_exception(exc)
@@ -231,6 +249,9 @@ def told_of(exc: Exception, request: Request) -> AvatarError:
         )  # which names our folders
         why = "The disk is full." if error.code == "disk-full" else f"{exc.strerror or 'The disk failed'}."
         return MachineError(error.code, why, "Send it again later; whoever runs the server looks at the disk.")
+    if isinstance(exc, AvatarError) and exc.code in _WITHOUT_FOLDERS:
+        log.error("request failed", path=escape_unprintable(request.url.path), code=exc.code, error=exc.message)
+        return MachineError(exc.code, *_WITHOUT_FOLDERS[exc.code])
     if isinstance(exc, AvatarError) or isinstance(error, JobError | MachineError | ConfigError):
         return error
     log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))

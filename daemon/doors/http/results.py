@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 
 from daemon.doors.http.answers import is_known
-from daemon.doors.http.problems import RequestError
+from daemon.doors.http.problems import RequestError, in_bytes
 from daemon.errors import JobError
 from daemon.jobs.record import FINISHED
 from daemon.system.safe_open import open_inside
@@ -156,7 +156,7 @@ class RangedFileResponse(FileResponse):
         if not found:
             raise RequestError(
                 "range-beyond",
-                f"The result has {size} bytes, and the range begins behind them.",
+                f"The result has {in_bytes(size)}, and the range begins behind them.",
                 "Ask for a range within it, or for all of it.",
                 headers={"Content-Range": f"bytes */{size}"},
             )

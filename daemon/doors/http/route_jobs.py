@@ -43,6 +43,8 @@ Wait = Annotated[
     float | None,
     Query(ge=0, le=60, allow_inf_nan=False, description="Wait so many seconds for the end, as `Prefer: wait=N` does."),
 ]
+#: What the value of a text may be: without quotes YAML holds 2026 and no for a number and a boolean, and they are read as texts.
+_SCALAR = ["string", "number", "boolean", "null"]
 _TEXT = {"kind": "speech", "text": "Good morning."}
 
 
@@ -57,12 +59,16 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
     """
     kinds = list(KINDS)
     properties: dict[str, Any] = {"kind": {"const": kind} if kind else {"type": "string", "enum": kinds}}
-    manifest = {
-        "type": "object",
-        "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called.",
-        "properties": {**properties, "name": {"type": "string"}, "text": {"type": "string"}},
-        "additionalProperties": True,
-    }
+
+    def manifest(name: list[str]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "description": "The keys of a manifest (docs/manifest.md), and `name`, what the results are to be called. A key "
+            "whose value is null is left out, and a text may be written as a number.",
+            "properties": {**properties, "name": {"type": name}, "text": {"type": _SCALAR}},
+            "additionalProperties": True,
+        }
+
     files = {key: {"type": "string", "format": "binary"} for key in COMPANIONS}
     parts = {
         "type": "object",
@@ -74,8 +80,8 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
         "requestBody": {
             "required": required,
             "content": {
-                "application/json": {"schema": manifest, "example": example},
-                "application/yaml": {"schema": manifest, "example": example},
+                "application/json": {"schema": manifest(["string", "null"]), "example": example},
+                "application/yaml": {"schema": manifest(_SCALAR), "example": example},
                 "multipart/form-data": {"schema": parts},
             },
         },
@@ -220,8 +226,8 @@ def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Res
 async def rerun_job(request: Request, job: str, door: TheDoor, caller: Calling, wait: Wait = None) -> Response:
     """Make a job again: a new one with the same files and seeds, but for what the body says."""
     before = await run_in_threadpool(door.jobs.status, job, caller)
-    fixed, called = {"base": job}, str(before["name"])
-    return await make_job(request, door, caller, kept(door), fixed, wait, called=called, may_be_empty=True)
+    fixed, again = {"base": job}, str(before["name"])
+    return await make_job(request, door, caller, kept(door), fixed, wait, again=again, may_be_empty=True)
 
 
 @router.get(
@@ -317,7 +323,7 @@ def _checked(
 
     files = {**sent, **take_all_uploads(manifest, find)}
     with row_files(door.jobs.paths.inbox, files, find) as (found, of_rows):
-        _, job, amount = door.jobs.checked(manifest, found, caller, of_rows)
+        _, job, amount, _ = door.jobs.checked(manifest, found, caller, of_rows)
     return files, job, amount
 
 

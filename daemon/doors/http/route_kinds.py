@@ -12,6 +12,7 @@ from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
 from daemon.doors.http.handing_in import answer, make_job
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.route_jobs import MAKES_JOB, Wait, body, kept
+from daemon.jobs.companions import PICTURE_ENDINGS
 
 router = APIRouter()
 
@@ -42,8 +43,8 @@ async def upload_info(
 ) -> Response:
     """Say what is in a file that was uploaded before: a job of `kind: info`, as POST /video/info makes one."""
     path = await run_in_threadpool(kept(door).find, upload, caller)
-    manifest = {"kind": "info"}
-    done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {"video": path}, caller, take=False))
+    manifest, key = {"kind": "info"}, "image" if path.suffix.lower() in PICTURE_ENDINGS else "video"
+    done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {key: path}, caller, take=False))
     return await answer(request, door, caller, done, wait)
 
 

@@ -80,13 +80,13 @@ def test_a_key_is_not_taken_for_that_of_another_job_which_waits_under_the_same_n
 ) -> None:
     # Given a manifest that nobody has looked at yet
     paths = room.settings.paths
-    first = hand_in(HELLO, key="k1", name="mine", paths=paths)
     other = {**HELLO, "text": "Another one."}
     if died:  # before it could publish its own
         monkeypatch.setattr(fs, "publish", power_cut)
         with pytest.raises(KeyboardInterrupt):
             hand_in(other, key="k2", name="mine", paths=paths)
         monkeypatch.undo()
+    first = hand_in(HELLO, key="k1", name="mine", paths=paths)
     # When another job is handed in under its name, then it is refused: nothing of it would be made
     with pytest.raises(AvatarError) as refused:
         hand_in(other, key="k2", name="mine", paths=paths)

@@ -12,7 +12,7 @@ from daemon.doors.hand_in import hand_in
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs, waiting_status
 from daemon.doors.http.jobs.row_uploads import NO_ROW_FILES, RowFiles
-from daemon.doors.http.jobs.wanted import check_wanted
+from daemon.doors.http.jobs.wanted import Wanted, check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask, put_request_file
@@ -20,7 +20,6 @@ from daemon.doors.submission import HandedIn
 from daemon.errors import MachineError, RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
-from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED
 from daemon.queue.lock import lock_holder
 from daemon.system.permissions import access_error
@@ -31,8 +30,8 @@ class Jobs(FoundJobs):
 
     def checked(
         self, manifest: Mapping[str, Any], files: Mapping[str, Path], caller: Caller, of_rows: RowFiles = NO_ROW_FILES
-    ) -> tuple[dict[str, Any], Manifest, Amount]:
-        """Return a manifest as it may be handed in, as the daemon would read it, and what it takes; errors as `check_wanted`."""
+    ) -> Wanted:
+        """As `check_wanted`, with the files that rows bring."""
         return check_wanted(self, manifest, files, caller, frozenset(of_rows.names))
 
     def check_amounts(self, wanted: Amount, caller: Caller, ledger: JobLedger | None = None) -> None:
@@ -83,7 +82,7 @@ class Jobs(FoundJobs):
             AvatarError: as `daemon.doors.hand_in.hand_in`.
         """
         caller.check_may_submit()
-        wanted, found, amount = self.checked(manifest, files, caller, of_rows)
+        wanted, found, amount, _ = self.checked(manifest, files, caller, of_rows)
         stem = None if name is None else check_name(name)
         with job_ledger(self.paths.inbox, caller) as ledger:
 

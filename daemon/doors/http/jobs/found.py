@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from daemon.config import Settings
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.jobs.inbox_defaults import InboxDefaults
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
@@ -44,6 +45,7 @@ class FoundJobs:
         self.outbox = Outbox(self.paths.outbox)
         self.spool = Spool(self.paths.spool)
         self.history = History(self.paths.history)
+        self.defaults = InboxDefaults(settings)
         self._names: dict[str, str] = {}
 
     def remember(self, job: str, name: str) -> None:

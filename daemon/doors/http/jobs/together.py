@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from daemon.doors.hand_in import plain_submission
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs
-from daemon.doors.http.jobs.wanted import check_wanted, inbox_defaults
+from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.submission import HandedIn, Submission, WrittenJob, place_jobs
 
 #: While one group waits for the disk, another one is checked.
@@ -32,7 +32,7 @@ class PlainJob(NamedTuple):
     Attributes:
         manifest: its keys.
         caller: who hands it in.
-        name: what its results are to be called; None: a new name.
+        name: what its results are to be called, as the caller says; None: a new name.
     """
 
     manifest: Mapping[str, Any]
@@ -113,15 +113,15 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
     Raises:
         OSError: the disk failed, so that nobody can tell which of them are there.
     """
-    defaults = functools.cache(lambda: inbox_defaults(jobs))
+    defaults = functools.cache(jobs.defaults.read)
     results: list[HandedIn | Exception | None] = []
     written: list[tuple[int, Submission, WrittenJob]] = []
     for index, (manifest, caller, name) in enumerate(wanted):
         try:
             caller.check_may_submit()
-            complete, checked, _ = check_wanted(jobs, manifest, {}, caller, defaults=defaults)
+            complete, checked, _, data = check_wanted(jobs, manifest, {}, caller, defaults=defaults)
             submission = plain_submission(
-                complete, caller.name, paths=jobs.paths, outbox=jobs.outbox, name=name, checked=checked
+                complete, caller.name, paths=jobs.paths, outbox=jobs.outbox, name=name, checked=checked, data=data
             )
             job = submission.write()
             results.append(submission.hand_in() if job is None else None)

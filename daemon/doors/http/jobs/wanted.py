@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.config.hooks import check_notify
-from daemon.doors.hand_in import Wording, check
+from daemon.doors.hand_in import Wording, check_dumped
 from daemon.doors.http.body import older_keys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import ROWS, batch_refused
@@ -17,11 +17,26 @@ from daemon.doors.http.limits import Amount, check_manifest, check_priority, spe
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.shared_files import usual_name
-from daemon.doors.submission import with_files
-from daemon.intake.folder_defaults import read_defaults
+from daemon.doors.submission import dump, with_files
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
+
+
+class Wanted(NamedTuple):
+    """What a request wants made.
+
+    Attributes:
+        manifest: as it may be handed in.
+        found: as the daemon would read it.
+        amount: what it takes.
+        data: the manifest as it was checked, with the names that its files had for that.
+    """
+
+    manifest: dict[str, Any]
+    found: Manifest
+    amount: Amount
+    data: bytes
 
 
 def check_wanted(
@@ -31,8 +46,8 @@ def check_wanted(
     caller: Caller,
     of_rows: Collection[str] = (),
     defaults: Callable[[], Sequence[FolderDefaults]] | None = None,
-) -> tuple[dict[str, Any], Manifest, Amount]:
-    """Return a manifest as it may be handed in, as the daemon would read it, and what it takes.
+) -> Wanted:
+    """Check a manifest.
 
     Args:
         jobs: those that its `base` may be among.
@@ -58,8 +73,9 @@ def check_wanted(
     given = {key: wanted[key] for key in COMPANIONS if isinstance(wanted.get(key), str)}
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     brought = names_brought(files)
-    read = inbox_defaults(jobs) if defaults is None else defaults()
-    found = check(with_files(wanted, brought), read, Wording("in the request"))
+    read = jobs.defaults.read() if defaults is None else defaults()
+    data = dump(with_files(wanted, brought))
+    found = check_dumped(data, read, Wording("in the request"))
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
@@ -74,7 +90,7 @@ def check_wanted(
     if not makes_jobs:
         profiles.check(found)
         check_manifest(caller.limits, caller.name, found)
-        return wanted, found, Amount(1, speech_s(found))
+        return Wanted(wanted, found, Amount(1, speech_s(found)), data)
     from daemon.doors.http.batches.wanted_rows import check_rows
 
     check_priority(caller.limits, caller.name, found)
@@ -88,16 +104,7 @@ def check_wanted(
         brought,
         of_rows,
     )
-    return wanted, found, amount
-
-
-def inbox_defaults(jobs: FoundJobs) -> list[FolderDefaults]:
-    """Read the defaults that hold for what is handed in.
-
-    Raises:
-        JobError: `defaults-wrong`.
-    """
-    return read_defaults(jobs.paths.inbox, "job.yaml", jobs.settings.intake.max_manifest_bytes)
+    return Wanted(wanted, found, amount, data)
 
 
 def names_brought(files: Mapping[str, Path]) -> dict[str, str]:

@@ -86,7 +86,9 @@ def test_with_a_key_there_is_no_way_in_without_one(door: Door) -> None:
     assert door.open.get("/jobs", X_API_Key=anna.key).status == 200
     # Not even where the file is spoilt
     door.settings.server.keys.write_text("{")
-    assert door.open.get("/jobs").code == "keys-unreadable"
+    refused = door.open.get("/jobs")
+    assert (refused.status, refused.code) == (503, "keys-unreadable")
+    assert str(door.root) not in refused.body.decode()  # to somebody who has no key
     assert anna.get("/health").status == 503
 
 

@@ -220,6 +220,12 @@ def test_a_body_that_comes_a_byte_now_and_then_is_given_up_and_its_place_is_free
     assert door.left_over == []
 
 
+def test_a_number_of_bytes_is_told_in_words() -> None:
+    body = connections.SteadyBody(lambda: asyncio.sleep(0, {}))
+    body._came = 1
+    assert str(body._too_slow()).startswith("1 byte of the body came")
+
+
 def test_only_the_wait_for_the_client_counts_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now))

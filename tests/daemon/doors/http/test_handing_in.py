@@ -334,7 +334,11 @@ def test_a_record_whose_manifest_is_another_jobs_is_nobodys_job(door: Door) -> N
 def test_a_name_that_waits_in_the_inbox_is_taken_whatever_the_key(door: Door) -> None:
     first = door.open.post("/jobs", {**SPEECH, "name": "mine"}, Idempotency_Key="one")
     other = {**SPEECH, "text": "Another one.", "name": "mine"}
-    assert door.open.post("/jobs", other, Idempotency_Key="two").code == "name-taken"
+    refused = door.open.post("/jobs", other, Idempotency_Key="two")
+    assert (refused.code, refused.json["errors"][0]["pointer"]) == ("name-taken", "#/name")
+    # Also where results of another manifest are to be called so
+    results = door.open.post("/jobs", {**SPEECH, "output": "Mine"})
+    assert (results.code, results.json["errors"][0]["pointer"]) == ("name-taken", "#/output")
     assert [one["job"] for one in door.open.get("/jobs").json["jobs"]] == [first.json["job"]]
     assert door.open.post("/jobs", {**other, "name": "yours"}, Idempotency_Key="two").status == 202
 

@@ -12,9 +12,10 @@ import pytest
 
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.jobs.inbox_defaults import LIST_S, InboxDefaults
 from daemon.doors.http.jobs.together import MOST, HandInGroups, PlainJob, hand_in_together
 from daemon.doors.submission import HandedIn
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, JobError
 from daemon.system import fs
 from tests.support.daemon.intake import Room
 
@@ -150,3 +151,29 @@ def test_a_client_that_goes_does_not_keep_the_others_waiting(room: Room) -> None
             return await groups.hand_in(plain(name="there"))
 
     assert asyncio.run(hand_in_some()).name == "there"
+
+
+def test_the_defaults_of_the_inbox_hold_at_once_and_it_is_not_listed_for_every_job(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, listed, listdir = 0.0, [], os.listdir
+
+    def watched(path: Any = ".") -> list[str]:
+        listed.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", watched)
+    defaults = InboxDefaults(room.settings, lambda: now)
+    assert defaults.read() == []
+    room.put("_defaults.yml", "voice: heart\n")
+    assert [one.values for one in defaults.read()] == [{"voice": "heart"}]
+    assert listed == [room.inbox]
+    # Those whose name is written otherwise follow
+    (room.inbox / "_defaults.yml").rename(room.inbox / "_Defaults.YAML")
+    now = LIST_S
+    assert [one.path for one in defaults.read()] == ["_Defaults.YAML"]
+    assert listed == [room.inbox] * 2
+    # And two are refused
+    room.put("_defaults.yaml", "speed: 1\n")
+    with pytest.raises(JobError, match="two files of defaults"):
+        defaults.read()

@@ -1,0 +1,42 @@
+"""Answers of the door tell nothing of the server's folders, and blame the one who is at fault."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.conftest import PORTRAIT
+from tests.daemon.doors.http.conftest import Door
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+def test_an_index_that_is_damaged_is_the_machines_fault_and_is_told_without_its_folder(door: Door) -> None:
+    job = door.open.post("/jobs", SPEECH).json["job"]
+    door.settings.paths.history.mkdir(parents=True)
+    (door.settings.paths.history / "jobs.db").write_bytes(b"This is no index. " * 100)
+    for page in ("/jobs", "/jobs/stats"):
+        refused = door.open.get(page)
+        assert (refused.status, refused.code, refused.json["fault"]) == (503, "history-unavailable", "machine")
+        assert str(door.root) not in refused.body.decode()
+    assert door.open.get(f"/jobs/{job}").status == 200
+
+
+@pytest.mark.parametrize(("name", "key"), [("anna.PNG", "image"), ("anna.mp4", "video"), ("anna.wav", "video")])
+def test_what_is_in_an_upload_is_asked_by_the_key_that_takes_such_a_file(door: Door, name: str, key: str) -> None:
+    sent = door.open.send("POST", f"/uploads?filename={name}", PORTRAIT.read_bytes(), {"Content-Type": "image/png"})
+    made = door.open.get(f"/video/info?upload={sent.json['id']}")
+    assert made.status == 202
+    (manifest,) = (yaml.safe_load((door.inbox / one).read_text()) for one in door.manifests)
+    assert set(manifest) == {"kind", key}
+
+
+def test_what_lies_in_the_place_of_a_key_is_told_by_its_name_in_the_inbox(door: Door) -> None:
+    door.open.post("/jobs", SPEECH, Idempotency_Key="one")
+    (key,) = (door.inbox / ".keys").iterdir()
+    key.unlink()
+    key.mkdir()
+    refused = door.open.post("/jobs", SPEECH, Idempotency_Key="one")
+    assert (refused.status, refused.code) == (409, "key-blocked")
+    assert f".keys/{key.name}" in refused.json["detail"]
+    assert str(door.root) not in refused.body.decode()
