@@ -20,6 +20,8 @@ from stages.face.rig.glasses import share_behind, usual_rim
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
+#: At least and at most this part of "wide" is left in a mouth that is broader or narrower than a usual one at rest.
+_WIDE_LEFT = 0.5, 1.15
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
@@ -27,7 +29,7 @@ _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least. Lips that are together thicker than the third part of the mouth's width make a wider ring: by so many times
 #: what they are thicker, and at most by the last part.
-_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.60, 0.26, 0.9, 0.08
+_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.61, 0.26, 0.9, 0.08
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -67,9 +69,9 @@ _CORNER = 0.36
 _CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
-#: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera; and by the
-#: second where there is little room below it: by the one from so much room on, by the other up to so much, in ways of the jaw.
-_CHIN, _CHIN_AT_BORDER, _ROOMY, _CLOSE = 0.86, 0.64, 0.75, 0.45
+#: The chin moves by at most and at least these parts of the lower lip's way: with the second, skin below the lip is stretched. It
+#: moves by the least with room below it of so many ways of the jaw, and for each more by the last number more.
+_CHIN, _CHIN_LEAST, _CLOSE, _CHIN_BY_ROOM = 1.0, 0.64, 0.45, 0.73
 
 
 def lower_closes(gap: float, unit: float) -> float:
@@ -121,7 +123,8 @@ class ExpressionFields:
             below: room between the chin and the picture's lower border, px.
         """
         #: Part of the lower lip's way by which the chin moves.
-        self._chin_moves = float(np.interp(below / (JAW * frame.unit), (_CLOSE, _ROOMY), (_CHIN_AT_BORDER, _CHIN)))
+        room = below / (JAW * frame.unit) - _CLOSE
+        self._chin_moves = min(_CHIN_LEAST + _CHIN_BY_ROOM * max(room, 0.0), _CHIN)
         self._glasses = rim
         self._frame = frame
         self._landmarks = frame.local(landmarks[:, :2])
@@ -276,10 +279,12 @@ class ExpressionFields:
         return self._vertical(self._zero()[..., 0], -raised * left * self._lens * fade)
 
     def _wide(self) -> ExpressionField:
-        unit = self._frame.unit
+        """The corners move outward: those of a mouth that smiles in the picture, which are out already, less far."""
+        unit, half = self._frame.unit, sum(self._frame.half_mouth) / 2
+        left = float(np.clip((_USUAL_HALF * self._frame.face_width / half) ** 2, *_WIDE_LEFT))
         spread = self._spread(0.85)
         shift = self._zero()
-        shift[..., 0] = _WIDE * unit * self._sideways() * spread
+        shift[..., 0] = _WIDE * left * unit * self._sideways() * spread
         shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * spread
         return ExpressionField(shift, shift.copy())
 
