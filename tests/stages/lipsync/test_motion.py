@@ -140,7 +140,7 @@ def test_lips_are_rounded_before_they_part_for_an_oo(tmp_path: Path) -> None:
     # When the last frame with shut lips is looked at
     shut = int(np.flatnonzero(opening(track)[: round(1.0 * 60)] < 1e-3)[-1])
     pucker = track.column("pucker")
-    # Then much of the way to the "oo" is done: a smile's corners would else jump as the lips part
+    # Then much of the way to the "oo" is done
     assert 0.8 < shut / 60 < 0.9
     assert pucker[shut] > 0.4 * pucker.max()
 

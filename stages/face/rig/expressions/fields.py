@@ -20,8 +20,6 @@ from stages.face.rig.glasses import share_behind, usual_rim
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
-#: At least and at most this part of "wide" is left in a mouth that is broader or narrower than a usual one at rest.
-_WIDE_LEFT = 0.5, 1.15
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
@@ -279,12 +277,10 @@ class ExpressionFields:
         return self._vertical(self._zero()[..., 0], -raised * left * self._lens * fade)
 
     def _wide(self) -> ExpressionField:
-        """The corners move outward: those of a mouth that smiles in the picture, which are out already, less far."""
-        unit, half = self._frame.unit, sum(self._frame.half_mouth) / 2
-        left = float(np.clip((_USUAL_HALF * self._frame.face_width / half) ** 2, *_WIDE_LEFT))
+        unit = self._frame.unit
         spread = self._spread(0.85)
         shift = self._zero()
-        shift[..., 0] = _WIDE * left * unit * self._sideways() * spread
+        shift[..., 0] = _WIDE * unit * self._sideways() * spread
         shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * spread
         return ExpressionField(shift, shift.copy())
 
