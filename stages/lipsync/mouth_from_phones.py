@@ -38,7 +38,9 @@ _REST_S = 0.20
 _FIRST_BREATH_LEAST_S = 0.6
 #: Minimum pause with a breath at its end, time for which the lips are shut before it, duration of the breath, time in which the
 #: lips part for it and meet again (s), and their shape meanwhile: they keep their width, and the upper one hangs over the teeth.
-_BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.07, 0.60, 0.10, 0.08
+#: The upper lip rises from the teeth over the last so many s, since teeth that light up within a frame or two flash.
+_BREATH_LEAST_S, _BREATH_AFTER_S, _BREATH_S, _BREATH_PART_S, _BREATH_MEET_S = 0.22, 0.07, 0.60, 0.10, 0.10
+_BREATH_LIP_RISES_S = 0.24
 _BREATH_SHAPE = {"jaw": 0.27, "round": 0.07, "upper_lip": -0.70}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
@@ -50,6 +52,9 @@ _RING = 0.34
 _FULL, _OPENED, _SOONER = 0.85, 0.25, 0.4
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
+#: A touch takes this part of the lips' rounding: before an "oo" they are rounded while they touch. A smile's corners have a long
+#: way there, and little time as the lips part.
+_TOUCH_UNROUNDS = 0.30
 #: A mouth that is open in the picture is shut so long before the first sound, and takes so long for it, or as long as there is. s
 _SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it, s: nine tenths of an opening close in about 70 ms. They move
@@ -194,10 +199,9 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
             continue
         start = max(segment.start + _BREATH_AFTER_S, segment.end - _BREATH_S)
         inside = slice(*(int(at) for at in np.searchsorted(time, (segment.start, segment.end), "left")))
-        held = _course(
-            time[inside], start + _BREATH_PART_S, segment.end - _BREATH_MEET_S, _BREATH_PART_S, _BREATH_MEET_S
-        )
         for name, size in _BREATH_SHAPE.items():
+            ends_s = _BREATH_LIP_RISES_S if name == "upper_lip" else _BREATH_MEET_S
+            held = _course(time[inside], start + _BREATH_PART_S, segment.end - ends_s, _BREATH_PART_S, ends_s)
             column = frames[inside, MOUTH.index(name)]
             # Speech that begins opens the mouth as it would without a breath.
             column += held * (np.maximum(amount * size - column, 0) if size > 0 else amount * size)
@@ -245,7 +249,7 @@ def _touch(frames: FloatArray, contact: FloatArray, target: FloatArray, kind: st
     jaw = frames[:, _JAW] + contact * frames[:, _ROUND_JAW]  # the lips of a round opening meet along their whole line
     frames[:, _ROUND_JAW] *= 1 - contact
     lips = frames + contact[:, None] * (target[None] - frames)
-    lips[:, _ROUND] = frames[:, _ROUND] + 0.5 * contact[:, None] * (target[_ROUND] - frames[:, _ROUND])
+    lips[:, _ROUND] = frames[:, _ROUND] + _TOUCH_UNROUNDS * contact[:, None] * (target[_ROUND] - frames[:, _ROUND])
     lips[:, _CLOSE] = frames[:, _CLOSE] + contact * (_TOUCH_CLOSE[kind] - frames[:, _CLOSE])
     gap = _TEETH_GAP if kind == "teeth" else 0.0
     lips[:, _SEAL] = np.maximum(frames[:, _SEAL], contact * np.maximum(jaw - gap, 0.0))

@@ -40,7 +40,7 @@ _AA = Viseme({"jaw": 0.93, "lower_lip": 0.22, "upper_lip": 0.30, "tongue": 0.05}
 _AE = Viseme({"jaw": 0.76, "wide": 0.24, "lower_lip": 0.38, "upper_lip": 0.34, "tongue": 0.25})
 _AH = Viseme({"jaw": 0.60, "lower_lip": 0.26, "upper_lip": 0.20, "tongue": 0.15})
 _SCHWA = Viseme({"jaw": 0.28, "lower_lip": 0.28, "upper_lip": 0.12, "tongue": 0.25}, jaw=0.7, lips=0.7, rounding=0.4)
-_AO = Viseme({"round": 0.70, "pucker": 0.34, "upper_lip": -0.10}, rounding=1.1)
+_AO = Viseme({"round": 0.70, "pucker": 0.20, "upper_lip": -0.10}, rounding=1.1)
 _EH = Viseme({"jaw": 0.56, "wide": 0.24, "lower_lip": 0.40, "upper_lip": 0.28, "tongue": 0.40})
 _OE = Viseme(
     {"round": 0.46, "jaw": 0.06, "pucker": 0.52, "upper_lip": 0.20, "tongue": 0.3}, rounding=1.2, spread_s=0.055
@@ -56,7 +56,7 @@ _UM = Viseme(
     {"jaw": 0.10, "round": 0.14, "pucker": 0.28, "lower_lip": 0.16, "upper_lip": 0.06, "tongue": 0.3}, rounding=0.8
 )
 _UW = Viseme({"round": 0.33, "pucker": 1.0}, jaw=1.3, rounding=1.6, spread_s=0.06)
-_OH = Viseme({"round": 0.52, "pucker": 0.44, "upper_lip": -0.20}, rounding=1.3, spread_s=0.055)
+_OH = Viseme({"round": 0.52, "pucker": 0.30, "upper_lip": -0.20}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75, "jaw": 0.16}, jaw=1.2, lips=1.6, rounding=0.3, seal="lips")
 #: Spanish b and v between vowels, Japanese f: the lips come near, and do not touch.
 _BV = Viseme({"jaw": 0.06, "press": 0.10, "lower_lip": 0.10}, jaw=1.4, lips=1.4, rounding=0.3)

@@ -62,3 +62,23 @@ def test_an_upper_lip_that_hangs_down_keeps_light_off_the_teeth(ready: Context, 
     # Then teeth that are bright in the second lie in the shade in the first
     assert brightest_inside(raised) > 130
     assert brightest_inside(hanging) < 0.5 * brightest_inside(raised)
+
+
+@pytest.mark.parametrize("length", [0.36, 1.5])
+def test_teeth_come_into_the_light_by_degrees_as_a_breath_ends(length: float) -> None:
+    # Given a breath before a vowel
+    frames = np.zeros((75, len(MOUTH)), np.float32)
+    add_breaths(
+        frames,
+        [VisemeSegment(0.5, 0.5 + length, REST), VisemeSegment(0.5 + length, 3.0, PHONES["ɑ"][0])],
+        Fraction(25),
+        1.0,
+    )
+    # When it is looked at how far the lips cover the teeth in each frame
+    covered = np.array(
+        [MouthState.of(dict(zip(MOUTH, frame, strict=True)), is_open=True).covers_teeth for frame in frames]
+    )
+    # Then they are covered, and no frame uncovers much of them at once
+    assert covered.max() > 0.8
+    assert covered[-1] == 0
+    assert -np.diff(covered).min() < 0.4

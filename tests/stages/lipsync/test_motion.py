@@ -134,6 +134,17 @@ def test_between_oo_and_another_vowel_the_lips_stay_a_ring(tmp_path: Path) -> No
     assert track.column("jaw")[puckered].max() < 0.06
 
 
+def test_lips_are_rounded_before_they_part_for_an_oo(tmp_path: Path) -> None:
+    # Given "aboo"
+    track = spoken(tmp_path / "job", [("ɑ", 0.5, 0.8), ("b", 0.8, 0.88), ("u", 0.88, 1.3)], fps="60")
+    # When the last frame with shut lips is looked at
+    shut = int(np.flatnonzero(opening(track)[: round(1.0 * 60)] < 1e-3)[-1])
+    pucker = track.column("pucker")
+    # Then much of the way to the "oo" is done
+    assert 0.8 < shut / 60 < 0.9
+    assert pucker[shut] > 0.4 * pucker.max()
+
+
 def test_a_breath_in_a_short_pause_parts_the_lips_for_a_tenth_of_a_second(tmp_path: Path) -> None:
     # Given a pause of 0.35 s, as between sentences, before a sound for which the lips shut
     track = spoken(tmp_path / "job", [("ə", 0.4, 0.7), ("b", 1.05, 1.1), ("ɑ", 1.1, 1.3)], fps="60")

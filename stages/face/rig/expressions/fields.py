@@ -27,7 +27,7 @@ _HIDDEN = 0.9
 #: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
 #: down to the least. Lips that are together thicker than the third part of the mouth's width make a wider ring: by so many times
 #: what they are thicker, and at most by the last part.
-_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.60, 0.26, 0.9, 0.08
+_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.61, 0.26, 0.9, 0.08
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -67,9 +67,9 @@ _CORNER = 0.36
 _CHEEK_MOVES, _LEAST_WAY = 0.3, 0.13
 #: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
 _OVERLAP = 0.010
-#: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera; and by the
-#: second where there is little room below it: by the one from so much room on, by the other up to so much, in ways of the jaw.
-_CHIN, _CHIN_AT_BORDER, _ROOMY, _CLOSE = 0.86, 0.64, 0.75, 0.45
+#: The chin moves by at most and at least these parts of the lower lip's way: with the second, skin below the lip is stretched. It
+#: moves by the least with room below it of so many ways of the jaw, and for each more by the last number more.
+_CHIN, _CHIN_LEAST, _CLOSE, _CHIN_BY_ROOM = 1.0, 0.64, 0.45, 0.73
 
 
 def lower_closes(gap: float, unit: float) -> float:
@@ -121,7 +121,8 @@ class ExpressionFields:
             below: room between the chin and the picture's lower border, px.
         """
         #: Part of the lower lip's way by which the chin moves.
-        self._chin_moves = float(np.interp(below / (JAW * frame.unit), (_CLOSE, _ROOMY), (_CHIN_AT_BORDER, _CHIN)))
+        room = below / (JAW * frame.unit) - _CLOSE
+        self._chin_moves = min(_CHIN_LEAST + _CHIN_BY_ROOM * max(room, 0.0), _CHIN)
         self._glasses = rim
         self._frame = frame
         self._landmarks = frame.local(landmarks[:, :2])
