@@ -25,7 +25,7 @@ import structlog
 
 _MODULE = "stages.worker"
 #: What most workers import before their first job is done. None of it starts a thread, which a copy would not have.
-_IMPORTED = (
+IMPORTED = (
     _MODULE,
     "numpy",
     "soundfile",
@@ -38,13 +38,18 @@ _IMPORTED = (
     "stages.tts.synthesize",
     "stages.tts.phonemes.reading",
     "stages.face.detect",
+    "stages.face.measure",
+    "stages.lipsync.motion",
+    "stages.encode.compose",
+    "stages.encode.ffmpeg_command",
 )
 
 
 def prepare() -> None:
     """Import what workers import, and let this process and its copies start them as copies; for the process that is copied."""
-    for name in _IMPORTED:
+    for name in IMPORTED:
         importlib.import_module(name)
+    sys.modules["stages.face.landmarker"].import_mediapipe()
     subprocess.Popen = _Popen  # type: ignore[misc]
 
 
