@@ -27,7 +27,7 @@ from tests.support.machine.server_process import server_process
 _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 1 << 16
 #: What `avatar run` imports when it runs.
-IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
+_IMPORTED = ("daemon.service", "daemon.cli.commands.run", "daemon.telemetry.logs")
 #: What changes in the environment by itself: pytest names each test, and libraries set the others when a test uses them. Daemons
 #: set what they need of these themselves.
 _BY_ITSELF = (
@@ -218,7 +218,7 @@ def _become(request: dict[str, Any], log: int, source: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    for name in IMPORTED:
+    for name in _IMPORTED:
         importlib.import_module(name)
     prepare()
     from daemon.cli import main

@@ -25,7 +25,7 @@ import structlog
 
 _MODULE = "stages.worker"
 #: What most workers import before their first job is done. None of it starts a thread, which a copy would not have.
-IMPORTED = (
+_IMPORTED = (
     _MODULE,
     "numpy",
     "soundfile",
@@ -47,7 +47,7 @@ IMPORTED = (
 
 def prepare() -> None:
     """Import what workers import, and let this process and its copies start them as copies; for the process that is copied."""
-    for name in IMPORTED:
+    for name in _IMPORTED:
         importlib.import_module(name)
     sys.modules["stages.face.landmarker"].import_mediapipe()
     subprocess.Popen = _Popen  # type: ignore[misc]
