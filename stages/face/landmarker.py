@@ -128,7 +128,8 @@ class Landmarker:
 
 
 def import_mediapipe() -> ModuleType:
-    """Import mediapipe without what only its plots need (35 MB), and silence its C++ code, which writes to stderr at each start."""
+    """Import mediapipe without what only its plots need (35 MB)."""
+    # Otherwise its C++ code writes to stderr at each start.
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _left_out("matplotlib", "matplotlib.pyplot"):
