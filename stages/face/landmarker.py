@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -61,12 +61,7 @@ class Landmarker:
     """The loaded detector, mesh and segmentation models. Not thread-safe."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")  # otherwise its C++ code writes to stderr at each start
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with _left_out("matplotlib", "matplotlib.pyplot"):  # which only its plots need: 35 MB
-            import mediapipe
-
-        solutions: Any = mediapipe.solutions
+        solutions: Any = import_mediapipe().solutions
         self._detector = solutions.face_detection.FaceDetection(
             model_selection=_FULL_RANGE, min_detection_confidence=_MIN_SCORE
         )
@@ -130,6 +125,16 @@ class Landmarker:
 
     def _segment(self, picture: cv2.typing.MatLike) -> FloatArray:
         return np.asarray(self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask, np.float32)
+
+
+def import_mediapipe() -> ModuleType:
+    """Import mediapipe without what only its plots need (35 MB)."""
+    # Otherwise its C++ code writes to stderr at each start.
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _left_out("matplotlib", "matplotlib.pyplot"):
+        import mediapipe
+    return cast(ModuleType, mediapipe)
 
 
 @contextmanager

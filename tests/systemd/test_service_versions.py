@@ -12,6 +12,7 @@ from tests.support.machine.nspawn import SOURCE, Machine
 from tests.support.machine.service import (
     CONFIG,
     bring_rsync,
+    doctor,
     drop,
     finished,
     smaller_source,
@@ -96,7 +97,7 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
     record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
     assert record["options"] == ["--languages", "--api", "--hooks", "--no-voices"]
-    assert "--languages --api --hooks --no-voices" in machine.run("avatar", "doctor", check=False).stdout
+    assert "--languages --api --hooks --no-voices" in doctor(machine)
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:

@@ -121,20 +121,23 @@ def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray
         np.concatenate([corner.squares(where) for corner in corners], axis=1)
         for where in (inside & (whole > _USUAL**2), whole > (_LARGEST / MOST) ** 2)
     )
+    most_usual, most_worst = usual.max(axis=1), worst.max(axis=1)  # in any direction, [k, places]
     factors = np.ones(len(fields), np.float32)
     while True:
-        over = _beyond(usual, factors, _USUAL)
-        torn = _beyond(worst, factors, _LARGEST / MOST)
-        if over.sum() <= allowed and not torn.any():
+        # Places that may tear come first: they are few, and all others are looked at only when none is left.
+        if (torn := _beyond(worst, factors, _LARGEST / MOST)).any():
+            concerned = most_worst.compress(torn, axis=1)
+        elif (over := _beyond(usual, factors, _USUAL)).sum() > allowed:
+            concerned = most_usual.compress(over, axis=1)
+        else:
             return np.asarray(fields * factors[:, None, None, None], np.float32)
-        concerned = worst[..., torn] if torn.any() else usual[..., over]
-        factors[(factors**2 * concerned.max(axis=1).sum(axis=1)).argmax()] *= _STEP
+        factors[(factors**2 * concerned.sum(axis=1)).argmax()] *= _STEP
 
 
 def _beyond(squares: FloatArray, factors: FloatArray, limit: float) -> npt.NDArray[np.bool_]:
-    """In which cells fields that are reduced by factors may strain more than the limit: [cells]."""
+    """In which places fields that are reduced by factors may strain more than the limit: [places]."""
     total = factors**2 @ squares.reshape(len(factors), -1)
-    return np.asarray((total.reshape(squares.shape[1:]) > limit**2).any(axis=0))
+    return np.asarray(total.reshape(squares.shape[1:]).max(axis=0, initial=0.0) > limit**2)
 
 
 def hide_border(

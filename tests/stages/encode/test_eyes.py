@@ -42,13 +42,24 @@ def outlines(ctx: Context) -> list[EyeOutline]:
     return [EyeOutline.of(landmarks, side) for side in (0, 1)]
 
 
-def column(frame: Picture, eye: EyeOutline, place: float, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Luma at `place` of the eye's width, and at `rows` of the opening there: 0 at the upper lid, 1 at the lower one."""
+def softened(frame: Picture, eye: EyeOutline) -> npt.NDArray[np.float32]:
+    """A frame in which what is finer than an eye's lines is blurred away."""
+    return np.asarray(blur(frame.astype(np.float32), 0.03 * eye.width), np.float32)
+
+
+def column_of(
+    soft: npt.NDArray[np.float32], eye: EyeOutline, place: float, rows: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Luma of a softened frame at `place` of the eye's width, and at `rows` of the opening there: 0 at its top, 1 at its end."""
     upper, lower = (float(edge[0]) for edge in eye.edges(np.array([place * eye.width])))
     down = upper + rows * (lower - upper)
     points = eye.corner + place * eye.width * eye.across + down[:, None] * eye.down
-    picture = blur(frame.astype(np.float32), 0.03 * eye.width)
-    return np.asarray(sample(picture, points[None].astype(np.float32))[0] @ LUMA, np.float64)
+    return np.asarray(sample(soft, points[None].astype(np.float32))[0] @ LUMA, np.float64)
+
+
+def column(frame: Picture, eye: EyeOutline, place: float, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """`column_of` a frame."""
+    return column_of(softened(frame, eye), eye, place, rows)
 
 
 #: Places along an eye, in its widths.
@@ -57,7 +68,8 @@ ALONG = np.linspace(0.0, 1.0, 101)
 
 def profile(frame: Picture, eye: EyeOutline) -> npt.NDArray[np.float64]:
     """Luma along the middle of the opening."""
-    return np.array([column(frame, eye, place, np.linspace(0.35, 0.65, 5)).mean() for place in ALONG])
+    soft = softened(frame, eye)
+    return np.array([column_of(soft, eye, place, np.linspace(0.35, 0.65, 5)).mean() for place in ALONG])
 
 
 def test_nothing_of_the_open_eyes_outline_stays_above_a_closed_lid(ready: Context) -> None:

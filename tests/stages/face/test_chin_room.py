@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,15 +36,40 @@ def lowest(rig: Rig, values: FloatArray) -> npt.NDArray[np.float64]:
     return total
 
 
-def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A face with much room below the chin, measured."""
+    measured = job(tmp_path_factory.mktemp("wide"), encoded(drawn(640)))
+    stages.face.run(measured)
+    return measured
+
+
+@pytest.fixture(scope="module")
+def close(wide: Context, tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Context]:
+    """Measures the same face with so little room below the chin: in parts of the face's height."""
+
+    @functools.cache
+    def measured(room: float) -> Context:
+        scale = 640 / face_of(wide)["width"]
+        chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
+        crop = encoded(drawn(640).crop((0, 0, 640, round(chin + room * (chin - forehead)))))
+        found = job(tmp_path_factory.mktemp("close"), crop)
+        stages.face.run(found)
+        return found
+
+    return measured
+
+
+def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not(
+    wide: Context, close: Callable[[float], Context]
+) -> None:
     # Given the same face with little and with much room below the chin, and somebody who nods and opens the mouth for 2 seconds
     values = np.zeros((4 * FPS, len(PARAMETERS)), np.float32)
     values[FPS : 3 * FPS : 5, PARAMETERS.index("jaw")] = 0.7
     nod = np.interp(np.arange(len(values)), [FPS / 2, FPS, 3 * FPS, 3.5 * FPS], [0.0, 0.5, 0.5, 0.0])
     values[:, PARAMETERS.index("head_y")] = nod * REACH["head_y"]
     values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
-    wide, close = wide_and_close(tmp_path, 0.12)
-    for ctx, tight in ((wide, False), (close, True)):
+    for ctx, tight in ((wide, False), (close(0.12), True)):
         rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
         heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
         height = portrait_of(ctx).shape[0]
@@ -62,16 +88,16 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
 
 
 @pytest.mark.parametrize("opens", ["jaw", "round"])
-def test_a_mouth_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path, opens: str) -> None:
+def test_a_mouth_opens_less_where_the_head_cannot_rise_enough(close: Callable[[float], Context], opens: str) -> None:
     # Given a close crop, and somebody who opens the mouth soon after the start, shuts the lips and holds the head still
     values = np.zeros((2 * FPS, len(PARAMETERS)), np.float32)
     jaw, lip, shut = (PARAMETERS.index(name) for name in (opens, "lower_lip", "seal"))
     values[8:14, jaw] = 0.8
     values[13, shut] = 0.8
-    _, close = wide_and_close(tmp_path, 0.1)
-    rig = load_rig(close.settings.paths.cache, portrait_of(close), np.array(face_of(close)["landmarks"], np.float32))
+    crop = close(0.1)
+    rig = load_rig(crop.settings.paths.cache, portrait_of(crop), np.array(face_of(crop)["landmarks"], np.float32))
     heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
-    height = portrait_of(close).shape[0]
+    height = portrait_of(crop).shape[0]
     # When the track is drawn
     moved = chin_above_border(values, (heads, faces), rig, rig.zoom, height, FPS)
     # Then the chin stays in the picture, the mouth still opens, by the lower lip instead of the jaw, and shut lips are shut
@@ -83,10 +109,12 @@ def test_a_mouth_opens_less_where_the_head_cannot_rise_enough(tmp_path: Path, op
     assert not moved[[0, -1]].any()
 
 
-def test_a_jaw_takes_the_chin_down_less_where_there_is_little_room_below_it(tmp_path: Path) -> None:
+def test_a_jaw_takes_the_chin_down_less_where_there_is_little_room_below_it(
+    wide: Context, close: Callable[[float], Context]
+) -> None:
     # Given the same face with much and with little room below the chin
     ways = []
-    for ctx in wide_and_close(tmp_path, 0.05):
+    for ctx in (wide, close(0.05)):
         # When its rig is built
         rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
         # Then the jaw takes the lower lip down as far, and the chin less
@@ -100,14 +128,3 @@ def test_a_jaw_takes_the_chin_down_less_where_there_is_little_room_below_it(tmp_
     assert near < 0.85 * far
     assert far > 0.93 * lip  # with room, the chin goes as far as the lower lip, since the jaw is one bone
     assert same == pytest.approx(lip, rel=0.03)
-
-
-def wide_and_close(folder: Path, room: float) -> tuple[Context, Context]:
-    """Measure a face with much room below the chin, and with so little: in parts of the face's height."""
-    wide, close = job(folder / "wide", encoded(drawn(640))), folder / "close"
-    stages.face.run(wide)
-    scale = 640 / face_of(wide)["width"]
-    chin, forehead = (scale * face_of(wide)["landmarks"][index][1] for index in (CHIN, 10))
-    crop = job(close, encoded(drawn(640).crop((0, 0, 640, round(chin + room * (chin - forehead))))))
-    stages.face.run(crop)
-    return wide, crop

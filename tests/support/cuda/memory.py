@@ -23,7 +23,7 @@ class CardMemory:
         self.total, self.others = total, others
         self.fraction = 1.0
         self.held = self.cached = self.peak = 0
-        self._known: set[int] = set()
+        self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     @property
     def reserved(self) -> int:
@@ -51,13 +51,12 @@ class CardMemory:
                 f"CUDA out of memory. Tried to allocate {size / 2**20:.2f} MiB. GPU 0 has a total capacity of "
                 f"{self.total / 2**30:.2f} GiB of which {self.free / 2**20:.2f} MiB is free."
             )
-        self._known.add(key)
         self.cached = max(0, self.cached - size)
         self.held += size
         self.peak = max(self.peak, self.reserved)
-        weakref.finalize(storage, self._release, key, size)
+        self._known[key] = weakref.ref(storage, lambda _: self._release(key, size))
 
     def _release(self, key: int, size: int) -> None:
-        self._known.discard(key)
+        del self._known[key]
         self.held -= size
         self.cached += size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import sys
 import weakref
@@ -87,16 +86,16 @@ class CardTensor(Tensor):
         if func in _WITHOUT_GUARD:
             return _WITHOUT_GUARD[func](*args, **(kwargs or {}))
         if func in (Tensor.__getitem__, Tensor.__setitem__):
-            card = next(leaf.card for leaf in tree_leaves(args) if isinstance(leaf, CardTensor))
+            card = next(leaf.card for leaf in leaves(args) if isinstance(leaf, CardTensor))
             return card.index(func, args)
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        leaves = tree_leaves((args, kwargs or {}))
-        card = next(leaf.card for leaf in leaves if isinstance(leaf, CardTensor))
-        return card.run(func, args, kwargs or {}, leaves)
+        found = leaves((args, kwargs or {}))
+        card = next(leaf.card for leaf in found if isinstance(leaf, CardTensor))
+        return card.run(func, args, kwargs or {}, found)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"CardTensor({tuple(self.shape)}, {self.dtype})"
@@ -158,23 +157,24 @@ class Card:
     def index(self, func: Any, args: Any) -> Any:
         """Read or write a part of a tensor on the GPU."""
         self.check()
-        inner = tree_map(_inner, args)
+        inside = inner(args)
         if func is Tensor.__setitem__:
-            func(*inner)
-            self._record(lambda: func(*inner))
+            func(*inside)
+            self._record(lambda: func(*inside))
             return None
-        made = func(*inner)
-        self._record(lambda: _write([made], func(*inner)))
+        made = func(*inside)
+        self._record(lambda: _write([made], func(*inside)))
         return self._put(made)
 
-    def run(self, func: Any, args: Any, kwargs: dict[str, Any], leaves: list[Any]) -> Any:
-        """Run one operator, some of whose arguments are on the GPU or whose result shall be. `leaves`: of its arguments."""
+    def run(self, func: Any, args: Any, kwargs: dict[str, Any], found: list[Any]) -> Any:
+        """Run one operator, some of whose arguments are on the GPU or whose result shall be. `found`: all of its arguments."""
         self.check()
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        operator = operator_of(func)
+        tensors = [leaf for leaf in found if isinstance(leaf, Tensor)]
         here = [leaf for leaf in tensors if isinstance(leaf, CardTensor)]
         on_card = bool(here)
-        name: str = func._schema.name
-        args, kwargs = named_devices(func, args, kwargs)
+        name = operator.name
+        args, kwargs = operator.named_devices(args, kwargs)
         asked = kwargs.get("device")
         target = on_card if asked is None else torch.device(asked).type == "cuda"
         if on_card and len(here) < len(tensors):
@@ -188,20 +188,22 @@ class Card:
             there = [tensor for tensor in tensors if not isinstance(tensor, CardTensor)]
             self.uploads += sum(not self._goes_on(tensor, args, kwargs) for tensor in there)
         self.kernels += on_card or target
-        inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
+        inner_args, inner_kwargs = inner(args), inner(kwargs)
         if asked is not None:
             inner_kwargs["device"] = torch.device("cpu")
         if target and not on_card:
             torch.cuda._lazy_init()  # torch/csrc/utils/device_lazy_init.cpp, device_lazy_init: by the first tensor on the GPU
         inner_kwargs.pop("pin_memory", None)  # memory that the GPU can read; the processor's own is nothing else here
         made = self._compute(func, name, inner_args, inner_kwargs)
-        if func._schema.is_mutable:
+        if operator.writes:
             self._record(lambda: self._compute(func, name, inner_args, inner_kwargs))
             return self._same(func, args, kwargs, made)
         if target:
-            results = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
+            if type(made) is Tensor and self.recording is None:
+                return self._put(made)
+            results = [leaf for leaf in leaves(made) if isinstance(leaf, Tensor)]
             self._record(lambda: _write(results, self._compute(func, name, inner_args, inner_kwargs)))
-            return tree_map(self._put, made)
+            return self._put_all(made)
         return made
 
     def _compute(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
@@ -251,6 +253,9 @@ class Card:
         self.memory.hold(made.untyped_storage())
         return tensor
 
+    def _put_all(self, made: Any) -> Any:
+        return type(made)([self._put(one) for one in made]) if isinstance(made, (tuple, list)) else self._put(made)
+
     def _same(self, func: Any, args: Any, kwargs: Any, made: Any) -> Any:
         """What an operator that writes into its arguments returns: those arguments."""
         written = [
@@ -273,71 +278,94 @@ class CardMode(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._card = card
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # no compiler looks at it here, and to skip it takes as long as all else that is done for most operators
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = named_devices(func, args, kwargs or {})
+        args, kwargs = operator_of(func).named_devices(args, kwargs or {})
         asked = kwargs.get("device")
-        leaves = tree_leaves((args, kwargs))
-        touched = any(isinstance(leaf, CardTensor) for leaf in leaves)
+        found = leaves((args, kwargs))
+        touched = any(isinstance(leaf, CardTensor) for leaf in found)
         if not touched and (asked is None or torch.device(asked).type != "cuda"):
             pinned = kwargs.pop("pin_memory", None)
             made = func(*args, **kwargs)
             if pinned:
                 self._card.pin(made.untyped_storage())
             return made
-        return self._card.run(func, args, kwargs, leaves)
+        return self._card.run(func, args, kwargs, found)
 
 
-@functools.cache
-def _names(func: Any) -> tuple[list[str], int]:
-    """The names of an operator's arguments, and the place of `device` among them, or a large number."""
-    names = [argument.name for argument in func._schema.arguments]
-    return names, names.index("device") if "device" in names else sys.maxsize
+class Operator:
+    """What is asked of an operator whenever it runs: torch answers each question slowly.
+
+    Attributes:
+        name: as `aten::add`.
+        writes: whether it writes into an argument.
+    """
+
+    def __init__(self, func: Any) -> None:
+        self.name: str = func._schema.name
+        self.writes: bool = func._schema.is_mutable
+        self._names = [argument.name for argument in func._schema.arguments]
+        self._device = self._names.index("device") if "device" in self._names else sys.maxsize
+
+    def named_devices(self, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Pass `device`, and all that follow it, by name: `Tensor.to` takes it by position."""
+        if (place := self._device) < len(args):
+            return args[:place], {**dict(zip(self._names[place:], args[place:], strict=False)), **kwargs}
+        return args, dict(kwargs)
 
 
-def named_devices(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Pass an operator's `device`, and all that follow it, by name: `Tensor.to` takes it by position."""
-    names, place = _names(func)
-    if place < len(args):
-        return args[:place], {**dict(zip(names[place:], args[place:], strict=False)), **kwargs}
-    return args, dict(kwargs)
+#: By the operator's `id`, as torch computes a hash in Python. Operators stay as long as torch.
+_operators: dict[int, Operator] = {}
 
 
-def tree_leaves(value: Any) -> list[Any]:
-    """All values in nested tuples, lists and dictionaries; torch's own function knows more, and takes five times as long."""
-    leaves: list[Any] = []
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, (tuple, list)):
-            waiting.extend(reversed(part))
-        elif isinstance(part, dict):
-            waiting.extend(reversed(part.values()))
+def operator_of(func: Any) -> Operator:
+    """Return what is known of an operator of torch."""
+    if (known := _operators.get(id(func))) is None:
+        known = _operators[id(func)] = Operator(func)
+    return known
+
+
+def leaves(value: Any) -> list[Any]:
+    """All values in nested tuples, lists and dictionaries; torch's own function knows more, and takes ten times as long."""
+    found: list[Any] = []
+    _gather((value,), found)
+    return found
+
+
+def _gather(parts: Iterable[Any], found: list[Any]) -> None:
+    for part in parts:
+        kind = type(part)
+        if kind is tuple or kind is list:
+            _gather(part, found)
+        elif kind is dict:
+            _gather(part.values(), found)
         else:
-            leaves.append(part)
-    return leaves
+            found.append(part)
 
 
-def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
-    """The same tuples, lists and dictionaries with every value changed."""
-    if isinstance(value, tuple):
-        return tuple([tree_map(change, part) for part in value])
-    if isinstance(value, list):
-        return [tree_map(change, part) for part in value]
-    if isinstance(value, dict):
-        return {key: tree_map(change, part) for key, part in value.items()}
-    return change(value)
+def inner(value: Any) -> Any:
+    """The same with the processor's tensors in place of those on the GPU."""
+    kind = type(value)
+    if kind is CardTensor:
+        return value.numbers
+    if kind is tuple:
+        return tuple([inner(part) for part in value])
+    if kind is list:
+        return [inner(part) for part in value]
+    if kind is dict:
+        return {key: inner(part) for key, part in value.items()}
+    return value
 
 
 def _compute_in_float32(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Compute an operator in float32 and round once, as matrix units do; a processor's own float16 takes seven times as long."""
     if args[0].dtype != torch.float16:
         return func(*args, **kwargs)
-    wide = tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, args)
+    wide = [value.float() if isinstance(value, Tensor) else value for value in args]
     return func(*wide, **kwargs).half()
-
-
-def _inner(value: Any) -> Any:
-    return value.numbers if isinstance(value, CardTensor) else value
 
 
 def _is_later(args: Any, kwargs: dict[str, Any]) -> bool:
@@ -346,6 +374,6 @@ def _is_later(args: Any, kwargs: dict[str, Any]) -> bool:
 
 
 def _write(into: list[Tensor], made: Any) -> None:
-    for old, new in zip(into, (leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)), strict=True):
+    for old, new in zip(into, (leaf for leaf in leaves(made) if isinstance(leaf, Tensor)), strict=True):
         if old.data_ptr() != new.data_ptr():  # a view of what the graph holds is up to date already
             old.copy_(new)

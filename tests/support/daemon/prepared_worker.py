@@ -38,6 +38,10 @@ _IMPORTED = (
     "stages.tts.synthesize",
     "stages.tts.phonemes.reading",
     "stages.face.detect",
+    "stages.face.measure",
+    "stages.lipsync.motion",
+    "stages.encode.compose",
+    "stages.encode.ffmpeg_command",
 )
 
 
@@ -45,6 +49,7 @@ def prepare() -> None:
     """Import what workers import, and let this process and its copies start them as copies; for the process that is copied."""
     for name in _IMPORTED:
         importlib.import_module(name)
+    sys.modules["stages.face.landmarker"].import_mediapipe()
     subprocess.Popen = _Popen  # type: ignore[misc]
 
 

@@ -102,3 +102,12 @@ def children(machine: Machine) -> list[str]:
     """The workers, by their pid in the machine."""
     main = machine.property("MainPID")
     return machine.run("pgrep", "--parent", main, check=False).stdout.split()
+
+
+def doctor(machine: Machine, user: str | None = None) -> str:
+    """Return what the doctor tells somebody: sentences that fit this installation, and nothing bad."""
+    told = machine.run("avatar", "doctor", user=user, check=False)
+    for wrong in ("Errno", "Traceback", "pip install", "make setup"):
+        assert wrong not in told.stdout + told.stderr, told.stdout
+    assert "bad " not in told.stdout, told.stdout
+    return told.stdout

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.errors import JobError
-from daemon.jobs.batch.table import MAX_COLUMNS, for_report, from_report, open_table
+from daemon.jobs.batch.table import MAX_COLUMNS, MAX_LINE, for_report, from_report, open_table
 
 PLAIN = [{"name": "Anna", "course": "Physics, advanced"}, {"name": "Ben"}]
 
@@ -17,6 +17,11 @@ PLAIN = [{"name": "Anna", "course": "Physics, advanced"}, {"name": "Ben"}]
 def rows_of(folder: Path, data: bytes, name: str = "people.csv") -> list[dict[str, object]]:
     (folder / name).write_bytes(data)
     return [dict(row.cells) for row in open_table(folder / name, name).rows()]
+
+
+def open_table_of(folder: Path, data: bytes) -> None:
+    (folder / "people.csv").write_bytes(data)
+    open_table(folder / "people.csv", "people.csv")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,29 @@ def test_a_table_that_cannot_be_read_is_refused_with_a_remedy(
     assert caught.value.code == code
     assert says in f"{caught.value.message} {caught.value.hint}"
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "says"),
+    [
+        ("Müller".encode("cp1252"), "rows-not-text", "line 200002 reads “Müller”"),
+        (b"a\0b", "rows-not-text", "line 200002"),
+        (b"x" * MAX_LINE, "rows-invalid", "Line 200002"),
+        ("é".encode()[:1], "rows-not-text", "line 200002"),
+    ],
+)
+def test_what_is_wrong_far_down_in_a_large_table_is_told_with_its_line(
+    tmp_path: Path, wrong: bytes, code: str, says: str
+) -> None:
+    # Given a large table with letters of two and three bytes, wherever the blocks end in which it is read
+    large = "näme\n".encode() + "Łucja €\n".encode() * 200_000
+    assert len(large) > 2 * MAX_LINE
+    open_table_of(tmp_path, large)
+    # When something below is wrong
+    with pytest.raises(JobError) as caught:
+        open_table_of(tmp_path, large + wrong)
+    # Then it is told where
+    assert (caught.value.code, says in caught.value.message) == (code, True), caught.value.message
 
 
 def test_three_hundred_columns_are_no_fault(tmp_path: Path) -> None:
