@@ -44,8 +44,9 @@ _CHEEK_FROM = 0.75
 _BRIGHTER = 0.6
 
 
-def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> Rgba:
-    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced.
+def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> tuple[Rgba, float]:
+    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced. And return the part
+    of this skin that hair covers, which stays as it is.
 
     `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
     """
@@ -64,8 +65,9 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
         away = np.minimum(away, np.hypot(across, from_edges / (_DOWN * unit)))
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
-    cover = _without_hair(seen, skin, unit) * on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
-    cover *= smoothstep(_outside_round(x, y, outline, curves, frame) / (_BESIDE * unit) + 0.5)
+    beside = on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
+    beside *= smoothstep(_outside_round(x, y, outline, curves, frame) / (_BESIDE * unit) + 0.5)
+    cover = _without_hair(seen, skin, unit) * beside
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
@@ -78,7 +80,8 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
     even = _meeting(box, soft + change, (top, bottom))
-    return np.clip(np.dstack([even + grain[..., None], 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    painted = np.clip(np.dstack([even + grain[..., None], 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
+    return painted, 1.0 - float(cover.sum() / max(float(beside.sum()), 1e-9))
 
 
 def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:

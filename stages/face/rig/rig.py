@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 61
+VERSION = 62
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -109,10 +109,11 @@ def build_rig(
         head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
         rim = find_glasses(portrait, landmarks, frame)
         below = size[1] - float(frame.picture(np.array([0.0, frame.chin]))[1])
-        expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step), rim, below).all()
+        oral = paint_mouth_interior(portrait, frame, landmarks, curves, tones)
+        points = face_cells.points(step)
+        expressions = ExpressionFields(frame, landmarks, curves, points, rim, below, oral.hair_beside).all()
         lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
         upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
-        oral = paint_mouth_interior(portrait, frame, landmarks, curves, tones)
         crease = find_creases(landmarks, size)
         eyes = (0, 1) if judge_eyes(portrait, landmarks) is Eyes.OPEN else ()
         lids = tuple(paint_lid(portrait, landmarks, side, tones) for side in eyes)

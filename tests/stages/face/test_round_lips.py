@@ -155,6 +155,39 @@ def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measur
     assert 1.33 < 1 + np.diff(down)[0] / np.diff(at_rest[:, 1])[0] < 1.75
 
 
+def inward(frame: FaceFrame, landmarks: FloatArray, rig: Rig, name: str, hair: float = 0.0) -> float:
+    """How far both corners come in together by an expression, in widths of the mouth at rest."""
+    cells, curves, (left, right) = rig.face_cells, (rig.curve_upper, rig.curve_lower), frame.half_mouth
+    fields = ExpressionFields(frame, landmarks, curves, cells.points(rig.step), hair=hair).all()
+    corners = frame.picture(np.array([[-left, 0.0], [right, 0.0]])).astype(np.float32)
+    moved = field_at_points(fields[name].upper.astype(np.float32), cells, rig.step, corners)[:, 0]
+    return float(moved[0] - moved[1]) / (left + right)
+
+
+def test_a_smile_is_narrower_while_it_speaks(smile: Measured) -> None:
+    # Given lips that are apart in the picture, of a mouth as broad as at rest, and a quarter broader
+    _, landmarks, rig = smile
+    usual = 0.165 * rig.frame.face_width
+    at_rest, broad = (replace(rig.frame, half_mouth=(part * usual, part * usual)) for part in (1.0, 1.25))
+    # When they close for speech / Then the corners of the broad one come in by a part of that, and the others stay
+    assert abs(inward(at_rest, landmarks, rig, "close")) < 0.002
+    assert 0.04 < inward(broad, landmarks, rig, "close") < 0.12
+    # And as they are rounded, they come in no farther than the others
+    assert inward(broad, landmarks, rig, "pucker") < 1.02 * inward(at_rest, landmarks, rig, "pucker")
+
+
+def test_puckered_corners_in_hair_come_in_farther(closed: Measured) -> None:
+    # Given lips beside bare skin, and beside hair, over which no skin is painted
+    picture, landmarks, rig = closed
+    noise = np.random.default_rng(7).normal(0, 22, picture.shape[:2])[..., None]
+    hairy = painted(np.clip(picture + noise, 0, 255).astype(np.uint8), landmarks, rig)
+    assert rig.oral.hair_beside < 0.1
+    assert hairy.hair_beside > 0.9
+    # When they are puckered / Then the corners come in farther than those that skin is painted over, and no line is left there
+    bare, hair = (inward(rig.frame, landmarks, rig, "pucker", part) for part in (0.0, hairy.hair_beside))
+    assert 1.5 * bare < hair < 0.3
+
+
 def test_a_tooth_at_the_edge_of_a_lip_is_no_part_of_moving_lips(smile: Measured) -> None:
     # Given teeth that show above the lower lip, where the lips' edge was found above them
     picture, landmarks, rig = smile
