@@ -64,7 +64,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         if portrait.warning:
             ctx.warnings.append(portrait.warning)
         before = painter.repainted
-        watched = _PaintingProgress(ctx, frames, float(audio.duration))
+        watched = _PaintingProgress(ctx, painter, frames, float(audio.duration))
         tokens = watched.begun(
             painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
         )
@@ -139,12 +139,18 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
 
 
 class _PaintingProgress:
-    """Reports progress and remaining time, and raises an error if painting is slower than the settings accept."""
+    """Reports progress and remaining time, and raises an error if painting is slower than the settings accept.
 
-    def __init__(self, ctx: Context, frames: int, duration: float) -> None:
-        self._ctx, self._frames, self._duration = ctx, frames, duration
-        self._started, self._begun = time.monotonic(), 0
+    Preparing a pass does not count: with a small batch, the first frames would look a hundred times slower than the others.
+    """
+
+    def __init__(self, ctx: Context, painter: Painter, frames: int, duration: float) -> None:
+        self._ctx, self._painter, self._frames, self._duration = ctx, painter, frames, duration
+        self._started, self._begun = self._worked_s(), 0
         self.per_frame_s = 0.0
+
+    def _worked_s(self) -> float:
+        return time.monotonic() - self._painter.preparing_s
 
     def begun(self, tokens: Iterable[Tensor]) -> Iterator[Tensor]:
         """Count the frames whose painting has begun: one group more than is done; on a CPU that group is finished, too."""
@@ -158,7 +164,7 @@ class _PaintingProgress:
         for group in groups:
             yield group
             first, finished = not finished, finished + len(group)
-            self.per_frame_s = (time.monotonic() - self._started) / self._begun
+            self.per_frame_s = (self._worked_s() - self._started) / self._begun
             if first:
                 self._check()
             self._ctx.progress(0.1 + 0.9 * finished / self._frames)

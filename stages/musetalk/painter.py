@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -50,6 +51,8 @@ class Painter:
         batch: frames per pass; halved when memory does not suffice, until the next video.
         repainted: number of incorrect patches that were painted again in float32.
         norm: how each GroupNorm is computed, see `norm_choice.choose_norm`.
+        preparing_s: seconds spent so far on passes before their first frame: on a GPU convolutions are tried out, and the pass is
+            recorded. It is done once for many videos.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Painter:
         """
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
+        self.preparing_s = 0.0
         self._whole_batch = batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -207,18 +211,20 @@ class Painter:
         """Start a group in parts of `batch` frames, or of fewer if memory runs out."""
         while True:
             try:
-                with device_errors():
-                    pipeline = self._prepared_pipeline(latents)
-                    return [
-                        pipeline.put(part)
-                        for part in tokens.to(self.placement.device).split(pipeline.forward_pass.batch)
-                    ]
+                return self._put(latents, tokens)
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
             # After the clause: its error holds the tensors of this try.
             self.batch //= 2
             self._discard_pipeline()
+
+    def _put(self, latents: Tensor, tokens: Tensor) -> list[PendingResult]:
+        """Start a group in parts of `batch` frames. Its frame ends with a failed try, and holds no pipeline beyond it."""
+        with device_errors():
+            pipeline = self._prepared_pipeline(latents)
+            parts = tokens.to(self.placement.device).split(pipeline.forward_pass.batch)
+            return [pipeline.put(part) for part in parts]
 
     def _finish(self, latents: Tensor, tokens: Tensor, parts: list[PendingResult]) -> Patches:
         with device_errors():
@@ -243,7 +249,11 @@ class Painter:
         typed = latents.to(self.placement.dtype)
         if self._pipeline is None or not self._pipeline.forward_pass.serves(self.batch, self._first_row):
             self._discard_pipeline()
-            self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
+            began = time.monotonic()
+            try:
+                self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
+            finally:
+                self.preparing_s += time.monotonic() - began
         if self._portrait is not latents:
             self._pipeline.forward_pass.set_portrait(typed)
             self._portrait = latents

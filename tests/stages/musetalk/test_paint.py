@@ -32,6 +32,7 @@ from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
+from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
 from tests.support.stages import picture_jobs
@@ -59,7 +60,7 @@ def unloaded() -> Iterator[None]:
     ("asked", "availability", "engine", "why"),
     [
         ("auto", READY, "musetalk", "an RTX 3080"),
-        ("auto", EngineAvailability(True, CudaProbe("busy", "900 MB free"), ""), "musetalk", "900 MB free"),
+        ("musetalk", EngineAvailability(True, CudaProbe("busy", "900 MB free"), ""), "musetalk", "config.yaml asks"),
         ("auto", EngineAvailability(True, CudaProbe("unusable", "kernels for sm_90"), ""), "warp", "kernels for sm_90"),
         ("auto", EngineAvailability(True, NO_GPU, ""), "warp", "there is no GPU"),
         ("auto", EngineAvailability(True, None, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
@@ -104,7 +105,7 @@ def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
         raise MachineError("gpu-unusable", "PyTorch cannot use this GPU: no kernel image is available.")
 
     monkeypatch.setattr(paint, "_load_engine", no_kernel)
-    monkeypatch.setattr("stages.lipsync.choose.check_availability", lambda engine, settings: READY)
+    monkeypatch.setattr("stages.lipsync.choose.check_availability", lambda *_: READY)
     # When a job leaves the choice to the program / Then it is done with the other engine, and the status says why
     ctx, facts = speaking(tmp_path / "auto", engine="auto")
     assert facts["engine"] == "warp"
@@ -269,6 +270,36 @@ def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(t
     assert "minutes for this speech" in error.value.message
     assert "stages.lipsync.musetalk.patience" in error.value.hint
     assert not ctx.path(painted_mouth.PIXELS_FILE).exists()
+
+
+def test_the_time_to_prepare_a_pass_is_not_taken_for_the_speed_of_painting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a pass that takes an hour to prepare, as one whose kernels are compiled takes minutes, and a second a frame
+    clock = [0.0]
+    begin, run = ForwardPass.__init__, ForwardPass.run
+
+    def slowly(self: ForwardPass, *args: Any) -> None:
+        clock[0] += 3600
+        begin(self, *args)
+
+    def frame_by_frame(self: ForwardPass, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        clock[0] += len(tokens)
+        return run(self, tokens)
+
+    monkeypatch.setattr(ForwardPass, "__init__", slowly)
+    monkeypatch.setattr(ForwardPass, "run", frame_by_frame)
+    ctx = portrayed(tmp_path / "job")
+    picture_jobs.say(ctx, [("A", 0.0, 0.24)], 0.24)
+    paint.unload()
+    left: list[float] = []
+    for module in ("paint", "painter"):
+        monkeypatch.setattr(f"stages.musetalk.{module}.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    # When the first job is painted, then the pass is not refused as too slow, and the status tells the speed of painting
+    facts = lipsync.run(replace(ctx, report_seconds_left=left.append))
+    assert clock[0] >= 3600
+    assert max(left) < 10
+    assert facts["frames_per_s"] == 1.0
 
 
 def with_musetalk(settings: Settings, **changes: Any) -> Settings:

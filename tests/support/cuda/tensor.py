@@ -122,6 +122,9 @@ class Card:
         downloads: number of tensors that were copied from it and made the host wait: without `non_blocking`, or to pageable
             memory, where "the function will return only once the copy has completed".
         copies: names of kernels that found their input in another layout and copied it first.
+        contexts: numbers of the GPUs on which this process has a context, which takes memory until the process ends. CUDA runtime
+            API, "Initialization": cudaSetDevice and the first call that needs one make it; cudaGetDeviceCount and
+            cudaGetDeviceProperties need none.
     """
 
     def __init__(self, memory: CardMemory) -> None:
@@ -129,6 +132,7 @@ class Card:
         self.recording: Recording | None = None
         self.broken = 0
         self.copies: list[str] = []
+        self.contexts: set[int] = set()
         self.kernels = self.uploads = self.downloads = 0
         self._pinned: set[int] = set()
 
@@ -188,6 +192,8 @@ class Card:
             there = [tensor for tensor in tensors if not isinstance(tensor, CardTensor)]
             self.uploads += sum(not self._goes_on(tensor, args, kwargs) for tensor in there)
         self.kernels += on_card or target
+        if target:
+            self.contexts.add(0)
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
             inner_kwargs["device"] = torch.device("cpu")
