@@ -29,7 +29,7 @@ Picture = npt.NDArray[np.uint8]
 #: The painted mouth is visible from `_BEFORE_S` before a sound to `_AFTER_S` after it, and fades in and out over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
 #: Time for the first frames, after which the time limit follows the estimate: the files may lie on a slow disk, and on a GPU the
-#: norms' kernels are compiled and the convolutions' tried out. s
+#: norms' kernels are compiled and the convolutions' tried out. Where that is done again in mid-video, it has as long. s
 _START_S = 300.0
 
 
@@ -70,7 +70,8 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         )
         partial = ctx.settings.stages.lipsync.musetalk.partial_rows
         first_row = painted_mouth.first_row(portrait.where) if partial else 0
-        painted = watched.done(painter.patches(portrait.latents, tokens, first_row))
+        patches = painter.patches(portrait.latents, tokens, first_row, lambda: ctx.allow_seconds(_START_S))
+        painted = watched.done(patches)
         painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -82,6 +82,7 @@ class Painter:
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
         self._first_row = 0
+        self._preparing: Callable[[], None] = lambda: None
 
     @classmethod
     def load(
@@ -177,7 +178,13 @@ class Painter:
         scaled: Tensor = mean * weights.LATENT_SCALE
         return scaled
 
-    def patches(self, latents: Tensor, tokens: Iterable[Tensor], first_row: int = 0) -> Iterator[Patches]:
+    def patches(
+        self,
+        latents: Tensor,
+        tokens: Iterable[Tensor],
+        first_row: int = 0,
+        preparing: Callable[[], None] = lambda: None,
+    ) -> Iterator[Patches]:
         """Yield painted faces, BGR uint8 [n, rows, 256, 3], for each group of tokens, [n, 50, 384].
 
         They have all 256 rows, or, with `first_row`, those from there on, and up to 15 before. The decoder then computes less,
@@ -186,11 +193,14 @@ class Painter:
         One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
         colour, the group is painted again, and everything from then on is computed in float32.
 
+        `preparing` is called before a pass is prepared, which may take minutes on a GPU: for the first group, and again where the
+        batch is halved or float32 is needed.
+
         Raises:
             UnknownError: `patch-broken`: a patch is also unusable in float32.
             MachineError: `gpu-memory`, `gpu-lost`.
         """
-        self._first_row = first_row - first_row % _ROW_STEP
+        self._first_row, self._preparing = first_row - first_row % _ROW_STEP, preparing
         self.batch = self._whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
@@ -249,6 +259,7 @@ class Painter:
         typed = latents.to(self.placement.dtype)
         if self._pipeline is None or not self._pipeline.forward_pass.serves(self.batch, self._first_row):
             self._discard_pipeline()
+            self._preparing()
             began = time.monotonic()
             try:
                 self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))

@@ -293,11 +293,14 @@ def test_the_time_to_prepare_a_pass_is_not_taken_for_the_speed_of_painting(
     picture_jobs.say(ctx, [("A", 0.0, 0.24)], 0.24)
     paint.unload()
     left: list[float] = []
+    allowed: list[float] = []
     for module in ("paint", "painter"):
         monkeypatch.setattr(f"stages.musetalk.{module}.time", SimpleNamespace(monotonic=lambda: clock[0]))
     # When the first job is painted, then the pass is not refused as too slow, and the status tells the speed of painting
-    facts = lipsync.run(replace(ctx, report_seconds_left=left.append))
+    facts = lipsync.run(replace(ctx, report_seconds_left=left.append, allow_seconds=allowed.append))
     assert clock[0] >= 3600
+    # And it has its own time, beside that of the load
+    assert allowed == [300.0, 300.0]
     assert max(left) < 10
     assert facts["frames_per_s"] == 1.0
 
