@@ -1,4 +1,4 @@
-"""MuseTalk in the pipeline: which engine is taken and why, and a still portrait that speaks and moves."""
+"""MuseTalk in the pipeline: a still portrait that speaks and moves, how long that takes, and what is done without a GPU."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from stages.encode.planes import PlanarFrame
 from stages.gpu.probe import CudaProbe
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import AudioFeatures
-from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
+from stages.lipsync.choose import EngineAvailability
 from stages.lipsync.motion_track import MOUTH, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
-from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.forward import ForwardPass
@@ -40,7 +39,6 @@ from tests.support.stages.musetalk_golden import MODELS
 
 #: Silence until the mouth has its own shape, then speech.
 PHONES = [("b", 0.35, 0.4), ("A", 0.4, 0.7)]
-NO_GPU = CudaProbe("absent", "there is no GPU")
 READY = EngineAvailability(packages=True, gpu=CudaProbe("usable", "an RTX 3080"), model_problem="")
 
 
@@ -53,48 +51,7 @@ def unloaded() -> Iterator[None]:
     paint.unload()
 
 
-# -- the choice ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "availability", "engine", "why"),
-    [
-        ("auto", READY, "musetalk", "an RTX 3080"),
-        ("musetalk", EngineAvailability(True, CudaProbe("busy", "900 MB free"), ""), "musetalk", "config.yaml asks"),
-        ("auto", EngineAvailability(True, CudaProbe("unusable", "kernels for sm_90"), ""), "warp", "kernels for sm_90"),
-        ("auto", EngineAvailability(True, NO_GPU, ""), "warp", "there is no GPU"),
-        ("auto", EngineAvailability(True, None, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", EngineAvailability(False, None, ""), "warp", "not installed"),
-        ("warp", READY, "warp", "config.yaml asks"),
-        ("musetalk", READY, "musetalk", "config.yaml asks"),
-        ("musetalk", EngineAvailability(True, NO_GPU, ""), "musetalk", "slow"),
-    ],
-)
-def test_the_engine_is_chosen_and_the_reason_said(
-    asked: Any, availability: EngineAvailability, engine: str, why: str
-) -> None:
-    choice = choose_engine(asked, lambda _: availability)
-    assert choice.engine.name == engine
-    assert why in choice.why
-
-
-def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
-    with pytest.raises(MachineError) as error:
-        choose_engine("musetalk", lambda _: EngineAvailability(False, None, ""))
-    assert error.value.code == "engine-not-installed"
-
-
-def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
-    def problem() -> str:
-        return check_availability(
-            ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})
-        ).model_problem
-
-    assert "musetalkV15/unet.pth: missing" in problem()
-    shutil.copytree(MODELS, tmp_path / "m")
-    assert problem() == ""
-    (tmp_path / "m" / "whisper" / "pytorch_model.bin").write_bytes(b"half")
-    assert "whisper/pytorch_model.bin" in problem()
+# -- without a GPU ------------------------------------------------------------------------------------------------
 
 
 def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
