@@ -220,12 +220,16 @@ def run_with_room(module: Any, context: Context, stage: str) -> Facts:
 
 
 def _facts_or_lack(run: Callable[[Context], Facts], context: Context) -> Facts | MachineError:
-    """Return what a stage returns, or the error that the GPU's memory does not suffice, for what is done after its clause."""
+    """Return what a stage returns, or the error that the GPU's memory does not suffice, for what is done after its clause. The
+    warnings of the stage are then forgotten: the next try gives them again.
+    """
+    said = len(context.warnings)
     try:
         return run(context)
     except MachineError as exc:
         if exc.code != "gpu-memory":
             raise
+        del context.warnings[said:]
         return exc
 
 

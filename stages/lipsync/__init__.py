@@ -39,6 +39,7 @@ def run(ctx: Context) -> Facts:
         if exc.code != "gpu-unusable" or asked != "auto":
             raise
         refused = exc.message
+        del ctx.warnings[said:]
     else:
         keep(ctx, told, ctx.warnings[said:])
         return told

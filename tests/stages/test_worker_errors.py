@@ -124,16 +124,18 @@ def test_a_stage_that_can_do_without_the_gpu_does_when_no_memory_is_left_to_free
 ) -> None:
     tries: list[str] = []
 
-    def run(ctx: object) -> dict[str, Any]:
+    def run(ctx: Any) -> dict[str, Any]:
         tries.append("with")
+        ctx.warnings.append("The text has a word in capitals.")
         raise MachineError("gpu-memory", "It is full.")
 
-    def without(ctx: object, lacking: MachineError) -> dict[str, Any]:
+    def without(ctx: Any, lacking: MachineError) -> dict[str, Any]:
         tries.append("without")
+        ctx.warnings.append("The text has a word in capitals.")
         return {"why": lacking.message}
 
     monkeypatch.setattr(worker, "release_other_models", lambda stage: gives_way)
-    context = cast(Any, SimpleNamespace(report_model=lambda memory: None))
+    context = cast(Any, SimpleNamespace(report_model=lambda memory: None, warnings=["It was folded."]))
     # Given a stage that needs the GPU, then the error is told
     with pytest.raises(MachineError, match="It is full"):
         worker.run_with_room(SimpleNamespace(run=run), context, "generate")
@@ -143,3 +145,5 @@ def test_a_stage_that_can_do_without_the_gpu_does_when_no_memory_is_left_to_free
     able = SimpleNamespace(run=run, run_without_gpu=without)
     assert worker.run_with_room(able, context, "lipsync") == {"why": "It is full."}
     assert tries == [*["with"] * (1 + gives_way), "without"]
+    # And what each try warned of is told once
+    assert context.warnings == ["It was folded.", "The text has a word in capitals."]
