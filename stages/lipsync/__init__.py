@@ -48,19 +48,32 @@ def run(ctx: Context) -> Facts:
 
 def run_without_gpu(ctx: Context, lacking: MachineError) -> Facts:
     """Run the stage with the engine that needs no GPU, since its memory does not suffice, though the other stages have unloaded
-    their models: who leaves the choice to the program does not wait for other programs.
+    their models: who leaves the choice to the program does not wait for other programs. What the stage has loaded is unloaded, so
+    that it holds no memory while others need it, and a later job finds out what is free.
 
     Raises:
-        MachineError: `lacking`: config.yaml names the engine, for which the job waits.
+        MachineError: `lacking`: config.yaml names the engine, for which the job waits. `gpu-lost`.
     """
     if ctx.settings.stages.lipsync.engine != "auto":
         raise lacking
+    _unload(ctx)
     facts = _make_without_gpu(ctx, lacking.message)
     ctx.warnings.append(
         f"The engine {facts['engine']} moved the mouth, since the GPU's memory did not suffice: {lacking.message} "
         "With `stages.lipsync.engine: musetalk` in config.yaml, jobs wait for it."
     )
     return facts
+
+
+def _unload(ctx: Context) -> None:
+    from stages.lipsync.engines.musetalk import model_title
+    from stages.model_memory import ModelMemory, measured
+
+    told: list[ModelMemory] = []
+    with measured(model_title(ctx.settings), told.append, "unloaded", least_s=0.0):
+        held = release()
+    if held:
+        ctx.report_model(*told)
 
 
 def _make_without_gpu(ctx: Context, why: str) -> Facts:

@@ -16,7 +16,7 @@ from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
-from stages.lipsync.engines.musetalk import model_name
+from stages.lipsync.engines.musetalk import model_name, model_title
 from stages.model_memory import measured
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
@@ -81,7 +81,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
             f"MuseTalk ran on the CPU and took {watched.per_frame_s:.2f} s per frame; a GPU takes milliseconds."
         )
     return {
-        "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
+        "model": model_title(ctx.settings),
         "device": painter.placement.description,
         "recorded": painter.recorded,
         "norm": painter.norm,
@@ -129,7 +129,7 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         started = time.monotonic()
         name = model_name(ctx.settings)
         placement = choose_placement(settings.precision)
-        with measured(f"MuseTalk {settings.version}", ctx.report_model, least_s=0.0):
+        with measured(model_title(ctx.settings), ctx.report_model, least_s=0.0):
             painter = Painter.load(
                 name, root, placement, settings.memory_mb, settings.batch,
                 fused_norm=settings.fused_norm, cache=ctx.settings.paths.cache,

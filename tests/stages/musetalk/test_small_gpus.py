@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,8 @@ from stages import worker
 from stages.context import Context, Facts
 from stages.gpu.memory import memory_report
 from stages.lipsync.engines.base import LipsyncEngine
+from stages.model_memory import ModelMemory
+from stages.musetalk import paint
 from stages.musetalk.device import choose_placement
 from stages.musetalk.forward import ForwardPass
 from stages.musetalk.painter import Painter
@@ -118,6 +121,28 @@ def test_auto_goes_on_with_warp_where_a_desktop_holds_the_memory_and_a_named_eng
     # When the desktop has ended, then the next job has the network
     driver.card.memory.others = 0
     assert worker.run_with_room(stages.lipsync, job(tmp_path), "lipsync")["engine"] == "musetalk"
+
+
+def test_a_loaded_network_gives_way_to_other_programs_where_auto_does_without_it(
+    driver: Driver, moved: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a network that an earlier job has loaded, and too little memory to paint with it, since others took the rest
+    make = stages.lipsync.motion.make_motion_track
+    told: list[ModelMemory] = []
+    ctx = replace(job(tmp_path), report_model=told.append)
+    paint._load_engine(ctx)
+
+    def full(ctx: Context, engine: LipsyncEngine) -> Facts:
+        return lacking() if engine.name == "musetalk" else make(ctx, engine)
+
+    monkeypatch.setattr("stages.lipsync.motion.make_motion_track", full)
+    # When a job leaves the choice to the program, then it is done with warp, and the network is unloaded, which the lane is told
+    worker.run_with_room(stages.lipsync, ctx, "lipsync")
+    assert moved == ["warp"]
+    assert driver.card.memory.reserved == 0
+    assert [(one.model, one.change) for one in told if "other stages" not in one.model] == [
+        ("MuseTalk 1.5", "loaded"), ("MuseTalk 1.5", "unloaded"),
+    ]  # fmt: skip
 
 
 def lacking(*_: object) -> Facts:
