@@ -192,13 +192,12 @@ class Card:
             there = [tensor for tensor in tensors if not isinstance(tensor, CardTensor)]
             self.uploads += sum(not self._goes_on(tensor, args, kwargs) for tensor in there)
         self.kernels += on_card or target
-        if target:
-            self.contexts.add(0)
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
             inner_kwargs["device"] = torch.device("cpu")
         if target and not on_card:
             torch.cuda._lazy_init()  # torch/csrc/utils/device_lazy_init.cpp, device_lazy_init: by the first tensor on the GPU
+            self.contexts.add(0)
         inner_kwargs.pop("pin_memory", None)  # memory that the GPU can read; the processor's own is nothing else here
         made = self._compute(func, name, inner_args, inner_kwargs)
         if func._schema.is_mutable:
