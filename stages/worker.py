@@ -195,27 +195,50 @@ def send_model(wire: Wire, stage: str, memory: ModelMemory) -> None:
 
 
 def run_with_room(module: Any, context: Context, stage: str) -> Facts:
-    """Run a stage; if the GPU's memory does not suffice, once more after the other stages unloaded their models."""
-    lacking: MachineError
-    try:
-        facts: Facts = module.run(context)
-    except MachineError as exc:
-        if exc.code != "gpu-memory":
-            raise
-        lacking = exc
-    else:
-        return facts
-    # After the clause and without the traceback, whose frames hold the tensors of the first try.
-    for error in _chain(lacking):
-        error.__traceback__ = None
+    """Run a stage; if the GPU's memory does not suffice, once more after the other stages unloaded their models. If it does not
+    suffice then, or they had none, do the stage without the GPU where that is accepted: `run_without_gpu` of its module.
+    """
+    done = _facts_or_lack(module.run, context)
+    if not isinstance(done, MachineError):
+        return done
+    forget_frames(done)
     gc.collect()
     with measured("those of the other stages", context.report_model, "unloaded", least_s=0.0):
         released = release_other_models(stage)
         release_gpu_memory()
-    if not released:
-        raise lacking
-    again: Facts = module.run(context)
-    return again
+    if released:
+        done = _facts_or_lack(module.run, context)
+    if not isinstance(done, MachineError):
+        return done
+    forget_frames(done)
+    gc.collect()
+    release_gpu_memory()
+    if not hasattr(module, "run_without_gpu"):
+        raise done
+    facts: Facts = module.run_without_gpu(context, done)
+    return facts
+
+
+def _facts_or_lack(run: Callable[[Context], Facts], context: Context) -> Facts | MachineError:
+    """Return what a stage returns, or the error that the GPU's memory does not suffice, for what is done after its clause. The
+    warnings of the stage are then forgotten: the next try gives them again.
+    """
+    said = len(context.warnings)
+    try:
+        return run(context)
+    except MachineError as exc:
+        if exc.code != "gpu-memory":
+            raise
+        del context.warnings[said:]
+        return exc
+
+
+def forget_frames(failed: BaseException) -> None:
+    """Free what the frames of a failed stage hold, such as tensors: an error refers to its frames, and a frame that keeps the
+    error to it, so that both would stay until Python looks for such cycles. How full a GPU is does not make it look.
+    """
+    for error in _chain(failed):
+        error.__traceback__ = None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -231,10 +254,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def release_gpu_memory() -> None:
-    """Give PyTorch's unused blocks of GPU memory back to the driver."""
+    """Give PyTorch's unused blocks of GPU memory back to the driver.
+
+    Raises:
+        MachineError: `gpu-lost`.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        from stages.gpu.memory import empty_cache
+
+        empty_cache()
 
 
 def release_other_models(stage: str) -> bool:
@@ -289,6 +318,8 @@ def run_and_report(
         wrong = isinstance(error, ResultError) and not isinstance(error, LackingError)
         last = error.code == "gpu-lost" or wrong
         wire.send(ErrorReport.of(error, request.job, trace, last=last))
+        if not last:  # to free the memory of a GPU that is lost would end the process before its time
+            forget_frames(exc)
         return not last
     finally:
         release_free_memory()  # a stage frees up to 100 MB, which the next one, or another worker, may need
@@ -305,6 +336,7 @@ def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) ->
         log.debug("Nothing to load here: %s belongs to another lane.", other.engine)
     except Exception as exc:
         error, traceback = classify_error(exc, settings), traceback_of(exc)
+        forget_frames(exc)
     seconds = round(time.monotonic() - started, 3)
     wire.send(
         Preloaded(stage=stage, seconds=seconds) if error is None else Preloaded.failed(error, stage, seconds, traceback)

@@ -134,6 +134,14 @@ def visible_to_drawers(wanted: GpuDevices, devices: Sequence[Device]) -> str | N
     return ",".join(device.visible for device in devices if device.visible)
 
 
+def visible_to_voices(wanted: GpuDevices, devices: Sequence[Device]) -> str | None:
+    """Return CUDA_VISIBLE_DEVICES of the process of the voice lane; None: that of the daemon.
+
+    It computes on no GPU, and looks at those of the gpu lane to tell whether a job belongs there.
+    """
+    return NOTHING if wanted == "none" else visible_to_drawers(wanted, devices)
+
+
 def cards_that_answer(read: ReadCards = read_cards) -> list[Card]:
     """Return the GPUs that answer; none where the driver hangs."""
     try:

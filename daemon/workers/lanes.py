@@ -12,7 +12,14 @@ from daemon.events import Events
 from daemon.jobs.stages import LaneName, Stage
 from daemon.queue.pauses import Pauses
 from daemon.queue.state_machine import StateMachine
-from daemon.workers.devices import Device, DeviceWatch, cards_that_answer, find_devices, visible_to_drawers
+from daemon.workers.devices import (
+    Device,
+    DeviceWatch,
+    cards_that_answer,
+    find_devices,
+    visible_to_drawers,
+    visible_to_voices,
+)
 from daemon.workers.lane import Lane, MakeWorker, SlotWatch
 from daemon.workers.process import WorkerProcess
 from daemon.workers.remote.pool import CLUSTER_CODES, RayPool
@@ -41,7 +48,8 @@ class Lanes:
         wanted = settings.lanes.gpu.devices
         devices = find_devices(wanted, os.environ, cards_that_answer())
         self.gpus = self._make_gpu_lanes(devices)
-        self.voice = self._make_lane("voice", 1)
+        speaks = partial(WorkerProcess, cuda_devices=visible_to_voices(wanted, devices))
+        self.voice = self._make_lane("voice", 1, make_worker=speaks)
         draws = partial(WorkerProcess, cuda_devices=visible_to_drawers(wanted, devices))
         self.cpu = self._make_lane("cpu", settings.lanes.cpu.slots, make_worker=draws)
         self.ray = RayPool(settings, events, self._cluster_changed) if settings.lanes.ray.is_used else None

@@ -19,6 +19,7 @@ from stages.generate.memory_plan import ON_PROCESSOR, MemoryPlan, plan_memory
 from stages.generate.model_files import FOLDER
 from stages.generate.words import PromptWords
 from stages.gpu import errors as gpu_errors
+from stages.gpu.device import current_device
 from stages.gpu.memory import lift_memory_limit, memory_limited, memory_report, read_gpu_memory
 from stages.gpu.torchaudio_import import import_torchaudio
 
@@ -56,8 +57,8 @@ class SdxlPipeline:
         Raises:
             MachineError: `model-foreign`, `gpu-memory`, `gpu-unusable`, `gpu-lost`, `out-of-memory`.
         """
-        on_gpu = torch.cuda.is_available()
-        device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+        device = current_device()
+        on_gpu = device.type == "cuda"
         with _device_errors(device), _offline():
             pipeline = _read(root / FOLDER, variants, torch.float16 if on_gpu else torch.float32)
             pipeline.set_progress_bar_config(disable=True)

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import pynvml
 import torch
 
+from stages.gpu.errors import device_errors
+
 MB = 1 << 20
 #: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 CONTEXT_BYTES = 600 * MB
@@ -92,11 +94,26 @@ def lift_memory_limit(device: torch.device) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
+def empty_cache() -> None:
+    """Give PyTorch's unused blocks of memory back to the driver.
+
+    Raises:
+        MachineError: `gpu-lost`.
+    """
+    with device_errors("There is not enough memory on the GPU.", "End other programs that use it."):
+        torch.cuda.empty_cache()
+
+
 def memory_report(device: torch.device) -> dict[str, int]:
-    """Report PyTorch's current and peak memory and the GPU's free and total memory, in MB; empty on a CPU."""
+    """Report PyTorch's current and peak memory and the GPU's free and total memory, in MB; empty on a CPU, and where the GPU does
+    not answer: the next work on it says so, and a finished result is not lost for a report.
+    """
     if device.type != "cuda":
         return {}
-    memory = read_gpu_memory(device)
+    try:
+        memory = read_gpu_memory(device)
+    except RuntimeError:
+        return {}
     return {
         "vram_mb": torch.cuda.memory_reserved(device) // MB,
         "vram_peak_mb": torch.cuda.max_memory_reserved(device) // MB,

@@ -47,12 +47,10 @@ class CudaProbe:
     remedy: str = ""
 
 
-def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE) -> CudaProbe:
-    """Try a GPU: build, driver, architecture, memory, and a kernel with a known result.
+def look_at_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE) -> CudaProbe:
+    """Tell what is known of a GPU without computing on it: build, driver, architecture, size. Arguments as for `probe_cuda`.
 
-    Args:
-        device: the GPU; None for the one that PyTorch would use.
-        least_free: memory that is needed, bytes.
+    It opens no context there, which would hold 0.3 to 0.6 GB of the GPU's memory until the process ends.
     """
     if not torch.backends.cuda.is_built():
         return CudaProbe("absent", "the installed PyTorch has no CUDA", _INSTALL_GPU_BUILD)
@@ -61,31 +59,58 @@ def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE)
             return _no_device()
         device = device or torch.device("cuda", torch.cuda.current_device())
         properties = torch.cuda.get_device_properties(device)
-        if why := _lacking_architecture(properties.major, properties.minor):
-            return CudaProbe(
-                "unusable",
-                f"{properties.name} {why}",
-                _INSTALL_FITTING,
-            )
+    except RuntimeError as exc:
+        return _failed(exc)
+    if why := _lacking_architecture(properties.major, properties.minor):
+        return CudaProbe("unusable", f"{properties.name} {why}", _INSTALL_FITTING)
+    total = properties.total_memory
+    if total < least_free:
+        words = f"{properties.name} has {total // _MB:,} MB of memory, and {least_free // _MB:,} are needed"
+        return CudaProbe("unusable", words, "Use a larger GPU, or the processor.")
+    return CudaProbe("usable", f"{properties.name}, {total // _MB:,} MB")
+
+
+def look_at_all() -> CudaProbe:
+    """Return what `look_at_cuda` tells of the first GPU that can be used, of those that this process sees; else of the first."""
+    looked = [look_at_cuda()]
+    if looked[0].state == "unusable":
+        looked += [look_at_cuda(torch.device("cuda", number)) for number in range(1, torch.cuda.device_count())]
+    return next((found for found in looked if found.state == "usable"), looked[0])
+
+
+def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE) -> CudaProbe:
+    """Try a GPU: build, driver, architecture, memory, and a kernel with a known result.
+
+    Args:
+        device: the GPU; None for the one that PyTorch would use.
+        least_free: memory that is needed, bytes.
+    """
+    if (looked := look_at_cuda(device, least_free)).state != "usable":
+        return looked
+    try:
+        device = device or torch.device("cuda", torch.cuda.current_device())
+        name = torch.cuda.get_device_name(device)
         free, total = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device)  # what this process holds, such as a loaded network, it can use
-        if total < least_free:
-            words = f"{properties.name} has {total // _MB:,} MB of memory, and {least_free // _MB:,} are needed"
-            return CudaProbe("unusable", words, "Use a larger GPU, or the processor.")
         if free < least_free:
-            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {least_free // _MB:,} are needed"
+            words = f"{name} has {free // _MB:,} of {total // _MB:,} MB free, and {least_free // _MB:,} are needed"
             return CudaProbe("busy", words, _END_OTHERS)
         ones = torch.ones(256, device=device)
         if float((ones + ones).sum().cpu()) != 512.0:
-            return CudaProbe("unusable", f"{properties.name} computes wrong results", _SEE_DRIVER)
+            return CudaProbe("unusable", f"{name} computes wrong results", _SEE_DRIVER)
     except RuntimeError as exc:
-        first = (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200].rstrip(".")
-        words = f"a trial on the GPU failed: {first}"
-        meaning = meaning_of(exc)
-        if meaning == "memory":
-            return CudaProbe("busy", words, _END_OTHERS)
-        return CudaProbe("unusable", words, _INSTALL_FITTING if meaning == "unusable" else _SEE_DRIVER)
-    return CudaProbe("usable", f"{properties.name}, {free // _MB:,} of {total // _MB:,} MB free")
+        return _failed(exc)
+    return CudaProbe("usable", f"{name}, {free // _MB:,} of {total // _MB:,} MB free")
+
+
+def _failed(error: RuntimeError) -> CudaProbe:
+    """Say what an error in a trial means."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+    words = f"a trial on the GPU failed: {first}"
+    meaning = meaning_of(error)
+    if meaning == "memory":
+        return CudaProbe("busy", words, _END_OTHERS)
+    return CudaProbe("unusable", words, _INSTALL_FITTING if meaning == "unusable" else _SEE_DRIVER)
 
 
 def _lacking_architecture(major: int, minor: int) -> str:

@@ -24,7 +24,7 @@ class EngineAvailability:
 
     Attributes:
         packages: whether the engine's packages are installed.
-        gpu: what a trial of the GPU gave; None, without a trial, if anything else is missing.
+        gpu: what a trial of the GPU gave, or a look at it if that says enough; None if anything else is missing.
         model_problem: the first model file that is missing or damaged, and what is wrong; empty if all are usable.
     """
 
@@ -50,7 +50,8 @@ def choose_engine(asked: str, check: Callable[[LipsyncEngine], EngineAvailabilit
 
     Raises:
         MachineError: `engine-not-installed`: the named engine's packages are not installed. (Its loader reports missing
-            model files.)
+            model files.) `gpu-memory`: with "auto", other programs or stages hold the memory that an engine needs; no file of it
+            is read then.
     """
     if asked != "auto":
         return _choose_named(ENGINES[asked], check)
@@ -59,6 +60,9 @@ def choose_engine(asked: str, check: Callable[[LipsyncEngine], EngineAvailabilit
         if engine.models:
             availability = check(engine)
             if not (why := _reason_against(engine, availability)):
+                if availability.gpu is not None and availability.gpu.state == "busy":
+                    words = availability.gpu.words
+                    raise MachineError("gpu-memory", f"{words[:1].upper()}{words[1:]}.", availability.gpu.remedy)
                 found = availability.gpu.words if availability.gpu else "nothing is missing"
                 return EngineChoice(engine, f"its model files are complete, and there is a CUDA GPU: {found}")
             unfit.append(why)
@@ -100,12 +104,20 @@ def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> 
 
 
 def _is_there(gpu: CudaProbe) -> bool:
-    """True if it is usable, or busy: the models of other stages are unloaded for it, and a job waits for other programs."""
+    """True if it is usable, or busy: the models of other stages are unloaded for it."""
     return gpu.state in ("usable", "busy")
 
 
-def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvailability:
-    """Check what the machine has of an engine's requirements; imports torch only if everything else is there."""
+def check_availability(
+    engine: LipsyncEngine, settings: Settings, use_engine: Callable[[str], None] = lambda _: None
+) -> EngineAvailability:
+    """Check what the machine has of an engine's requirements; imports torch only if everything else is there.
+
+    Args:
+        engine: the engine.
+        settings: of the daemon.
+        use_engine: is called before a GPU is opened, which takes memory there until the process ends; see `Context`.
+    """
     model_problem = next(
         (
             f"{found.file.path}: {_wrong_with(found)}"
@@ -115,9 +127,8 @@ def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvail
         "",
     )
     packages = all(importlib.util.find_spec(name) for name in engine.packages)
-    return EngineAvailability(
-        packages, gpu=_probe_gpu() if packages and not model_problem else None, model_problem=model_problem
-    )
+    gpu = _try_gpu(lambda: use_engine(engine.name)) if packages and not model_problem else None
+    return EngineAvailability(packages, gpu, model_problem)
 
 
 def _wrong_with(found: PartStatus) -> str:
@@ -125,7 +136,10 @@ def _wrong_with(found: PartStatus) -> str:
     return f"missing; {found.why}" if found.state == "missing" and found.why else found.why or found.state
 
 
-def _probe_gpu() -> CudaProbe:
-    from stages.gpu.probe import probe_cuda
+def _try_gpu(before: Callable[[], None]) -> CudaProbe:
+    from stages.gpu.probe import look_at_all, probe_cuda
 
+    if (looked := look_at_all()).state != "usable":
+        return looked
+    before()
     return probe_cuda()

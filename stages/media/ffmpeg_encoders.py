@@ -1,10 +1,14 @@
-"""Finds out which encoders an ffmpeg has, and whether one works on this machine. The answers are kept for the process."""
+"""Finds out which encoders an ffmpeg has, and whether one works on this machine.
+
+The answers are kept for the process; that one does not work, only for a while: a GPU may be full, or its driver not loaded yet.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import time
 from functools import lru_cache
 
 from daemon.errors import MachineError
@@ -13,8 +17,13 @@ from daemon.system.process import die_with_parent
 _LIST_S = 30.0  # maximum time for the list
 _TRIAL_S = 20.0  # maximum time for a trial
 _TRIAL_FRAMES, _TRIAL_SIDE = 5, 256
+#: An encoder that failed in its trial is tried again after so long. s
+FAILED_S = 600.0
 #: A line of `ffmpeg -encoders`: six flags and the name.
 _LISTED = re.compile(r"^ [VAS][.A-Z]{5} (\S+)", re.MULTILINE)
+
+#: Why each encoder failed, or an empty text, and when that was found out, by program, its version, encoder and options.
+_trials: dict[tuple[str, int, str, tuple[str, ...]], tuple[str, float]] = {}
 
 
 def listed_encoders(path: str) -> frozenset[str]:
@@ -44,11 +53,13 @@ def why_encoder_fails(path: str, encoder: str, options: tuple[str, ...]) -> str:
         encoder: name of a video encoder that takes yuv420p.
         options: its options, as on the command line.
     """
-    return _why_encoder_fails(path, _version_of(path), encoder, options)
+    key = path, _version_of(path), encoder, options
+    if (known := _trials.get(key)) is None or (known[0] and time.monotonic() - known[1] >= FAILED_S):
+        known = _trials[key] = _try_encoder(path, encoder, options), time.monotonic()
+    return known[0]
 
 
-@lru_cache(maxsize=8)
-def _why_encoder_fails(path: str, version: int, encoder: str, options: tuple[str, ...]) -> str:
+def _try_encoder(path: str, encoder: str, options: tuple[str, ...]) -> str:
     frames = bytes(_TRIAL_SIDE * _TRIAL_SIDE * 3 // 2 * _TRIAL_FRAMES)
     command = [
         path, "-hide_banner", "-nostdin", "-v", "error", "-f", "rawvideo", "-pixel_format", "yuv420p",
@@ -64,7 +75,7 @@ def _why_encoder_fails(path: str, version: int, encoder: str, options: tuple[str
 
 def forget_trials() -> None:
     """Make the next `why_encoder_fails` try again."""
-    _why_encoder_fails.cache_clear()
+    _trials.clear()
 
 
 def _version_of(path: str) -> int:

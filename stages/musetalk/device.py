@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from stages.gpu import errors as gpu_errors
+from stages.gpu.device import current_device
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -35,12 +36,13 @@ def choose_placement(precision: Precision = "auto", device: str | None = None) -
         precision: "auto" chooses float16 on a GPU, whose results are about eight times nearer to float32's than bfloat16's (what
             overflows is painted again in float32), bfloat16 on a CPU that multiplies it, and float32 on another.
         device: name of PyTorch's for a certain device.
+
+    Raises:
+        MachineError: `gpu-memory`, `gpu-unusable`, `gpu-lost`: the GPU cannot be opened.
     """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if (
-        where.type == "cuda" and where.index is None
-    ):  # torch's functions for memory take no CUDA device without an index
-        where = torch.device("cuda", torch.cuda.current_device())
+    where = torch.device(device) if device else current_device()
+    if where.type == "cuda" and where.index is None:
+        where = current_device()
     if precision != "auto":
         return Placement(where, getattr(torch, precision))
     if where.type == "cuda":

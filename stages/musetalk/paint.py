@@ -16,7 +16,7 @@ from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
-from stages.lipsync.engines.musetalk import model_name
+from stages.lipsync.engines.musetalk import model_name, model_title
 from stages.model_memory import measured
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
@@ -29,7 +29,7 @@ Picture = npt.NDArray[np.uint8]
 #: The painted mouth is visible from `_BEFORE_S` before a sound to `_AFTER_S` after it, and fades in and out over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
 #: Time for the first frames, after which the time limit follows the estimate: the files may lie on a slow disk, and on a GPU the
-#: norms' kernels are compiled and the convolutions' tried out. s
+#: norms' kernels are compiled and the convolutions' tried out. Where that is done again in mid-video, it has as long. s
 _START_S = 300.0
 
 
@@ -64,13 +64,14 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         if portrait.warning:
             ctx.warnings.append(portrait.warning)
         before = painter.repainted
-        watched = _PaintingProgress(ctx, frames, float(audio.duration))
+        watched = _PaintingProgress(ctx, painter, frames, float(audio.duration))
         tokens = watched.begun(
             painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
         )
         partial = ctx.settings.stages.lipsync.musetalk.partial_rows
         first_row = painted_mouth.first_row(portrait.where) if partial else 0
-        painted = watched.done(painter.patches(portrait.latents, tokens, first_row))
+        patches = painter.patches(portrait.latents, tokens, first_row, lambda: ctx.allow_seconds(_START_S))
+        painted = watched.done(patches)
         painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:
@@ -80,7 +81,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
             f"MuseTalk ran on the CPU and took {watched.per_frame_s:.2f} s per frame; a GPU takes milliseconds."
         )
     return {
-        "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
+        "model": model_title(ctx.settings),
         "device": painter.placement.description,
         "recorded": painter.recorded,
         "norm": painter.norm,
@@ -128,7 +129,7 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         started = time.monotonic()
         name = model_name(ctx.settings)
         placement = choose_placement(settings.precision)
-        with measured(f"MuseTalk {settings.version}", ctx.report_model, least_s=0.0):
+        with measured(model_title(ctx.settings), ctx.report_model, least_s=0.0):
             painter = Painter.load(
                 name, root, placement, settings.memory_mb, settings.batch,
                 fused_norm=settings.fused_norm, cache=ctx.settings.paths.cache,
@@ -139,12 +140,18 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
 
 
 class _PaintingProgress:
-    """Reports progress and remaining time, and raises an error if painting is slower than the settings accept."""
+    """Reports progress and remaining time, and raises an error if painting is slower than the settings accept.
 
-    def __init__(self, ctx: Context, frames: int, duration: float) -> None:
-        self._ctx, self._frames, self._duration = ctx, frames, duration
-        self._started, self._begun = time.monotonic(), 0
+    Preparing a pass does not count: with a small batch, the first frames would look a hundred times slower than the others.
+    """
+
+    def __init__(self, ctx: Context, painter: Painter, frames: int, duration: float) -> None:
+        self._ctx, self._painter, self._frames, self._duration = ctx, painter, frames, duration
+        self._started, self._begun = self._worked_s(), 0
         self.per_frame_s = 0.0
+
+    def _worked_s(self) -> float:
+        return time.monotonic() - self._painter.preparing_s
 
     def begun(self, tokens: Iterable[Tensor]) -> Iterator[Tensor]:
         """Count the frames whose painting has begun: one group more than is done; on a CPU that group is finished, too."""
@@ -158,7 +165,7 @@ class _PaintingProgress:
         for group in groups:
             yield group
             first, finished = not finished, finished + len(group)
-            self.per_frame_s = (time.monotonic() - self._started) / self._begun
+            self.per_frame_s = (self._worked_s() - self._started) / self._begun
             if first:
                 self._check()
             self._ctx.progress(0.1 + 0.9 * finished / self._frames)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -50,6 +51,8 @@ class Painter:
         batch: frames per pass; halved when memory does not suffice, until the next video.
         repainted: number of incorrect patches that were painted again in float32.
         norm: how each GroupNorm is computed, see `norm_choice.choose_norm`.
+        preparing_s: seconds spent so far on passes before their first frame: on a GPU convolutions are tried out, and the pass is
+            recorded. It is done once for many videos.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Painter:
         """
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
+        self.preparing_s = 0.0
         self._whole_batch = batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,6 +82,7 @@ class Painter:
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
         self._first_row = 0
+        self._preparing: Callable[[], None] = lambda: None
 
     @classmethod
     def load(
@@ -173,7 +178,13 @@ class Painter:
         scaled: Tensor = mean * weights.LATENT_SCALE
         return scaled
 
-    def patches(self, latents: Tensor, tokens: Iterable[Tensor], first_row: int = 0) -> Iterator[Patches]:
+    def patches(
+        self,
+        latents: Tensor,
+        tokens: Iterable[Tensor],
+        first_row: int = 0,
+        preparing: Callable[[], None] = lambda: None,
+    ) -> Iterator[Patches]:
         """Yield painted faces, BGR uint8 [n, rows, 256, 3], for each group of tokens, [n, 50, 384].
 
         They have all 256 rows, or, with `first_row`, those from there on, and up to 15 before. The decoder then computes less,
@@ -182,11 +193,14 @@ class Painter:
         One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
         colour, the group is painted again, and everything from then on is computed in float32.
 
+        `preparing` is called before a pass is prepared, which may take minutes on a GPU: for the first group, and again where the
+        batch is halved or float32 is needed.
+
         Raises:
             UnknownError: `patch-broken`: a patch is also unusable in float32.
             MachineError: `gpu-memory`, `gpu-lost`.
         """
-        self._first_row = first_row - first_row % _ROW_STEP
+        self._first_row, self._preparing = first_row - first_row % _ROW_STEP, preparing
         self.batch = self._whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
@@ -207,18 +221,20 @@ class Painter:
         """Start a group in parts of `batch` frames, or of fewer if memory runs out."""
         while True:
             try:
-                with device_errors():
-                    pipeline = self._prepared_pipeline(latents)
-                    return [
-                        pipeline.put(part)
-                        for part in tokens.to(self.placement.device).split(pipeline.forward_pass.batch)
-                    ]
+                return self._put(latents, tokens)
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
             # After the clause: its error holds the tensors of this try.
             self.batch //= 2
             self._discard_pipeline()
+
+    def _put(self, latents: Tensor, tokens: Tensor) -> list[PendingResult]:
+        """Start a group in parts of `batch` frames. Its frame ends with a failed try, and holds no pipeline beyond it."""
+        with device_errors():
+            pipeline = self._prepared_pipeline(latents)
+            parts = tokens.to(self.placement.device).split(pipeline.forward_pass.batch)
+            return [pipeline.put(part) for part in parts]
 
     def _finish(self, latents: Tensor, tokens: Tensor, parts: list[PendingResult]) -> Patches:
         with device_errors():
@@ -243,7 +259,12 @@ class Painter:
         typed = latents.to(self.placement.dtype)
         if self._pipeline is None or not self._pipeline.forward_pass.serves(self.batch, self._first_row):
             self._discard_pipeline()
-            self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
+            self._preparing()
+            began = time.monotonic()
+            try:
+                self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch, self._first_row))
+            finally:
+                self.preparing_s += time.monotonic() - began
         if self._portrait is not latents:
             self._pipeline.forward_pass.set_portrait(typed)
             self._portrait = latents

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -87,3 +89,61 @@ def test_what_people_read_names_no_folder_of_the_machine(
     settings = Settings.model_validate({"paths": folders})
     worker.run_and_report(cast(RunRequest, SimpleNamespace(job="j")), settings, cast(Any, sent), "cpu")
     assert told in sent.messages[0].message
+
+
+def test_a_failed_stage_keeps_no_memory_until_python_looks_for_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a stage whose frames hold much when it fails, for a reason that another process would not mend
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+
+    def fails(*_: object) -> None:
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        try:
+            raise RuntimeError("CUDA error")
+        except RuntimeError as exc:
+            raise MachineError("gpu-unusable", "The GPU is of no use.") from exc
+
+    monkeypatch.setattr(worker, "run_stage", fails)
+    monkeypatch.setattr(worker, "preload_stage", fails)
+    gc.disable()
+    try:
+        # When it has told the error, of a job or of a load ahead, then that is free
+        worker.run_and_report(cast(RunRequest, SimpleNamespace(job="j")), Settings(), cast(Any, Sent()), "gpu")
+        worker.preload_and_report("tts", Settings(), cast(Any, Sent()), "gpu")
+    finally:
+        gc.enable()
+    assert [ref() for ref in held] == [None, None]
+
+
+@pytest.mark.parametrize("gives_way", [True, False], ids=["others give way", "nobody gives way"])
+def test_a_stage_that_can_do_without_the_gpu_does_when_no_memory_is_left_to_free(
+    gives_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def run(ctx: Any) -> dict[str, Any]:
+        tries.append("with")
+        ctx.warnings.append("The text has a word in capitals.")
+        raise MachineError("gpu-memory", "It is full.")
+
+    def without(ctx: Any, lacking: MachineError) -> dict[str, Any]:
+        tries.append("without")
+        ctx.warnings.append("The text has a word in capitals.")
+        return {"why": lacking.message}
+
+    monkeypatch.setattr(worker, "release_other_models", lambda stage: gives_way)
+    context = cast(Any, SimpleNamespace(report_model=lambda memory: None, warnings=["It was folded."]))
+    # Given a stage that needs the GPU, then the error is told
+    with pytest.raises(MachineError, match="It is full"):
+        worker.run_with_room(SimpleNamespace(run=run), context, "generate")
+    assert tries == ["with"] * (1 + gives_way)
+    # Given one that does not, then it is done without, after the same tries
+    tries.clear()
+    able = SimpleNamespace(run=run, run_without_gpu=without)
+    assert worker.run_with_room(able, context, "lipsync") == {"why": "It is full."}
+    assert tries == [*["with"] * (1 + gives_way), "without"]
+    # And what each try warned of is told once
+    assert context.warnings == ["It was folded.", "The text has a word in capitals."]

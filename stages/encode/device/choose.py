@@ -92,25 +92,35 @@ def _reason_against(device: torch.device, settings: Settings, composer: Composer
     """Say why a GPU cannot draw the frames; empty if it can."""
     import torch
 
-    from stages.gpu.memory import held_by_gpu_lane, read_gpu_memory
-    from stages.gpu.probe import probe_cuda
+    from stages.gpu.memory import CONTEXT_BYTES, GpuMemory, free_by_nvml, held_by_gpu_lane, read_gpu_memory
+    from stages.gpu.probe import look_at_cuda, probe_cuda
     from stages.musetalk.gpu_memory import choose_budget
 
     need = drawing_bytes(composer)
+
+    def too_little(memory: GpuMemory) -> str:
+        # The networks of the gpu lane look for free memory when they are loaded, and what is drawn meanwhile does not give way.
+        # What that lane holds already is theirs.
+        left = settings.stages.lipsync.musetalk.memory_mb * _MB or choose_budget(memory)
+        left = max(left - held_by_gpu_lane(device), 0)
+        if memory.free >= need + left:
+            return ""
+        words = f"the GPU has {memory.free // _MB:,} MB free; drawing needs {need // _MB:,}"
+        return f"{words}, and {left // _MB:,} are left for networks"
+
+    looked = look_at_cuda(device, least_free=need)
+    if looked.state != "usable":
+        return looked.words
+    # Before the trial, which opens a context there: on a GPU that is too full it would take memory until this process ends.
+    if str(device) != _drawn_on and (free := free_by_nvml(device)):
+        total = torch.cuda.get_device_properties(device).total_memory
+        if why := too_little(GpuMemory(max(free - CONTEXT_BYTES, 0), total)):
+            return why
     found = probe_cuda(device, least_free=need)
     if found.state != "usable":
         return found.words
     memory = read_gpu_memory(device)
-    free = memory.free + torch.cuda.memory_reserved(device)
-    # The networks of the gpu lane look for free memory when they are loaded, and what is drawn meanwhile does not give way. What
-    # that lane holds already is theirs.
-    left = settings.stages.lipsync.musetalk.memory_mb * _MB or choose_budget(memory)
-    left = max(left - held_by_gpu_lane(device), 0)
-    if free >= need + left:
-        return ""
-    return (
-        f"the GPU has {free // _MB:,} MB free; drawing needs {need // _MB:,}, and {left // _MB:,} are left for networks"
-    )
+    return too_little(GpuMemory(memory.free + torch.cuda.memory_reserved(device), memory.total))
 
 
 def drawing_bytes(composer: Composer) -> int:

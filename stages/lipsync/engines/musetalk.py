@@ -30,6 +30,11 @@ def model_name(settings: Settings) -> str:
     return "musetalk" if settings.stages.lipsync.musetalk.version == "1.5" else "musetalk-v1"
 
 
+def model_title(settings: Settings) -> str:
+    """Return the name of the configured model for people, by which its loads and unloads are told."""
+    return f"MuseTalk {settings.stages.lipsync.musetalk.version}"
+
+
 ENGINE = LipsyncEngine(
     "musetalk", _paint_mouths, _unload, packages=("torch", "safetensors"), module="stages.musetalk.paint", extra="musetalk",
     models=MODELS, model=model_name,

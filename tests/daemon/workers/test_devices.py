@@ -71,6 +71,9 @@ def test_what_draws_videos_sees_the_gpus_that_are_named_and_no_other(
     lanes = Lanes(settings, machine, MagicMock(), Routes(settings), Events())
     # Then the processes of the cpu lane see these GPUs
     assert {slot.worker._cuda_devices for slot in lanes.cpu.slots} == {visible}  # type: ignore[attr-defined]
+    # And the voice lane looks at no others, either, and at none where avatard is given none
+    (voice,) = lanes.voice.slots
+    assert voice.worker._cuda_devices == ("" if value == "none" else visible)  # type: ignore[attr-defined]
 
 
 def test_all_means_those_that_the_daemon_may_see() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from daemon.errors import LackingError, MachineError, UnknownError
 from stages.context import Context
+from stages.encode.formats.encoders import H264_NVENC
 from stages.encode.video import write_video
+from stages.media import ffmpeg_encoders
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.ffmpeg_encoders import forget_trials
 from tests.support.machine.nvenc import NvencFfmpeg
@@ -76,6 +80,29 @@ def test_a_gpu_that_is_lost_in_a_video_costs_only_time(tmp_path: Path, captions:
     # And the next job tries the GPU again
     write(job_with(tmp_path / "c", ffmpeg))
     assert ffmpeg.trials() == 2
+
+
+def test_a_gpu_that_did_not_work_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a GPU whose driver is not loaded yet
+    clock = [0.0]
+    monkeypatch.setattr(ffmpeg_encoders, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    ffmpeg, named = NvencFfmpeg(tmp_path, "no driver"), tmp_path / "ffmpeg"
+    version = named.stat()
+
+    def why() -> str:
+        return ffmpeg_encoders.why_encoder_fails(str(named), "h264_nvenc", H264_NVENC.arguments("veryfast", 21))
+
+    assert "libcuda" in why()
+    # When it is loaded, in the same process, then the next videos find out within minutes, and not with a trial for each
+    NvencFfmpeg(tmp_path, "works")
+    os.utime(named, ns=(version.st_atime_ns, version.st_mtime_ns))
+    clock[0] = ffmpeg_encoders.FAILED_S - 1
+    assert "libcuda" in why()
+    clock[0] += 1
+    assert why() == ""
+    # And one that works is not tried again
+    clock[0] *= 10
+    assert (why(), ffmpeg.trials()) == ("", 2)
 
 
 def test_a_fault_of_the_job_is_not_taken_for_the_gpus(tmp_path: Path) -> None:

@@ -211,7 +211,9 @@ def test_the_processor_draws_the_rest_when_a_gpu_fails(painted: Context, driver:
 
 
 @without_cuda
-def test_a_gpu_is_chosen_where_a_network_still_has_room_beside_the_drawing(painted: Context, driver: Driver) -> None:
+def test_a_gpu_is_chosen_where_a_network_still_has_room_beside_the_drawing(
+    painted: Context, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     composer = Composer.for_job(painted)
     need = drawing_bytes(composer)
     # Given the default, then no GPU is used or even looked at
@@ -220,11 +222,14 @@ def test_a_gpu_is_chosen_where_a_network_still_has_room_beside_the_drawing(paint
     # Given the setting, then one with room for the drawing and for MuseTalk's budget is, and none with less
     wanted = with_settings(painted, stages={"encode": {"sampler": "cuda"}}).settings
     memory, left = driver.card.memory, int(0.4 * driver.card.memory.total)
-    for free, device in ((need + left + GB, "cuda:0"), (need + left - GB, None)):
+    monkeypatch.setattr(choose, "_drawn_on", "")
+    for free, device in ((need + left - GB, None), (need + left + GB, "cuda:0"), (need + left - GB, None)):
         memory.others = memory.total - memory.reserved - free
         choice = choose_sampler(wanted, composer)
         assert choice.device == device
         assert choice.why.startswith("cuda:0 (NVIDIA" if device else "cpu: the GPU has ")
+        # And a process opens no GPU that it does not draw on, since that takes memory there until it ends
+        assert driver.card.contexts == ({0} if choose._drawn_on else set())
     # And the operator's own budget for MuseTalk is what stays free
     own = {"encode": {"sampler": "cuda"}, "lipsync": {"musetalk": {"memory_mb": 4000}}}
     assert choose_sampler(with_settings(painted, stages=own).settings, composer).device == "cuda:0"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import stages.check
@@ -29,9 +30,12 @@ from stages.generate.model_files import FOLDER, MODEL, MODELS
 from stages.generate.pipeline import SdxlPipeline
 from stages.generate.ready import check_ready
 from stages.generate.words import PromptWords, seeds_for, words_for
-from stages.gpu.memory import GpuMemory
+from stages.gpu.memory import CONTEXT_BYTES, GpuMemory
 from stages.model_files.catalogue import check_model_files
 from stages.model_memory import ModelMemory
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
+from tests.support.cuda.memory import CardMemory
 from tests.support.stages.picture_jobs import PORTRAIT, job
 from tests.support.stages.sdxl_models import save_sdxl
 
@@ -229,3 +233,47 @@ def test_the_model_is_described_by_its_layout(published: Path) -> None:
     for part in MODELS["sdxl"]:
         assert part.published.size
         assert len(bytes.fromhex(part.published.sha256)) == hashlib.sha256().digest_size
+
+
+@pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
+def test_the_memory_limit_holds_from_the_load_to_the_unload_and_ends_with_a_load_that_fails(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a GPU, and a model all of whose networks go there, of so many bytes
+    moved, size = [], 100 << 20
+
+    class Pipeline:
+        """As much of diffusers' pipeline as concerns memory."""
+
+        vae = unet = text_encoder = text_encoder_2 = torch.nn.Linear(2, 2)
+
+        def set_progress_bar_config(self, *, disable: bool) -> None:
+            pass
+
+        def remove_all_hooks(self) -> None:
+            pass
+
+        def to(self, device: torch.device) -> None:
+            moved.append(torch.empty(size, dtype=torch.uint8, device=device))
+
+    monkeypatch.setattr("stages.generate.pipeline._read", lambda *_: Pipeline())
+    monkeypatch.setattr("stages.generate.pipeline.plan_memory", lambda *_: MemoryPlan("none", tiles=False))
+    networks = dict.fromkeys(("unet", "vae", "text_encoder", "text_encoder_2"))
+    with install(Driver(CardMemory(8 << 30))) as driver:
+        # When it is loaded with a budget, then PyTorch may use no more than that
+        model = SdxlPipeline.load(published, networks, budget_mb=1300)
+        assert driver.card.memory.fraction * (8 << 30) == pytest.approx(1300e6 - CONTEXT_BYTES, rel=0.01)
+        moved.clear()
+        # When it is unloaded, then the limit ends, and the memory is the driver's
+        model.unload()
+        assert (driver.card.memory.fraction, driver.card.memory.reserved) == (1.0, 0)
+        # When it needs more than the budget, then the load fails, and leaves no limit
+        size = 800 << 20
+        with pytest.raises(MachineError) as error:
+            SdxlPipeline.load(published, networks, budget_mb=1300)
+        assert (error.value.code, driver.card.memory.fraction) == ("gpu-memory", 1.0)
+        # When the GPU fails as it is opened, then that is told as the GPU's fault
+        driver.card.broken, torch.cuda._initialized = 719, False
+        with pytest.raises(MachineError) as error:
+            SdxlPipeline.load(published, networks)
+        assert error.value.code == "gpu-lost"

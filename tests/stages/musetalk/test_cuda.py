@@ -273,6 +273,19 @@ def test_memory_that_ends_on_the_way_to_float32_leaves_one_number_type_and_a_sec
     work()
 
 
+def test_each_pass_that_is_prepared_has_time_also_in_mid_video(driver: Driver) -> None:
+    # Given an engine whose decoder overflows in float16, so that a pass in float32 is prepared after the first group
+    painter, prepared = load("float16"), []
+    latents = painter.latents(crop())
+    painter._vae.decoder.conv_norm_out.weight.fill_(60_000)
+    patches = painter.patches(latents, [tokens()] * 3, 0, lambda: prepared.append(painter.placement.dtype))
+    # When it paints, then whoever limits its time is told before each of both, and not again
+    next(patches)
+    list(patches)
+    assert prepared == [torch.float16, torch.float32]
+    painter.unload()
+
+
 def test_a_load_that_fails_leaves_no_limit_to_the_other_networks_of_the_process(driver: Driver) -> None:
     driver.card.memory.others = driver.card.memory.total - (1 << 20)
     with pytest.raises(MachineError) as error:

@@ -1,4 +1,4 @@
-"""MuseTalk in the pipeline: which engine is taken and why, and a still portrait that speaks and moves."""
+"""MuseTalk in the pipeline: a still portrait that speaks and moves, how long that takes, and what is done without a GPU."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from stages.encode.planes import PlanarFrame
 from stages.gpu.probe import CudaProbe
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import AudioFeatures
-from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
+from stages.lipsync.choose import EngineAvailability
 from stages.lipsync.motion_track import MOUTH, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
-from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
+from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
 from tests.support.stages import picture_jobs
@@ -39,7 +39,6 @@ from tests.support.stages.musetalk_golden import MODELS
 
 #: Silence until the mouth has its own shape, then speech.
 PHONES = [("b", 0.35, 0.4), ("A", 0.4, 0.7)]
-NO_GPU = CudaProbe("absent", "there is no GPU")
 READY = EngineAvailability(packages=True, gpu=CudaProbe("usable", "an RTX 3080"), model_problem="")
 
 
@@ -52,48 +51,7 @@ def unloaded() -> Iterator[None]:
     paint.unload()
 
 
-# -- the choice ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "availability", "engine", "why"),
-    [
-        ("auto", READY, "musetalk", "an RTX 3080"),
-        ("auto", EngineAvailability(True, CudaProbe("busy", "900 MB free"), ""), "musetalk", "900 MB free"),
-        ("auto", EngineAvailability(True, CudaProbe("unusable", "kernels for sm_90"), ""), "warp", "kernels for sm_90"),
-        ("auto", EngineAvailability(True, NO_GPU, ""), "warp", "there is no GPU"),
-        ("auto", EngineAvailability(True, None, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", EngineAvailability(False, None, ""), "warp", "not installed"),
-        ("warp", READY, "warp", "config.yaml asks"),
-        ("musetalk", READY, "musetalk", "config.yaml asks"),
-        ("musetalk", EngineAvailability(True, NO_GPU, ""), "musetalk", "slow"),
-    ],
-)
-def test_the_engine_is_chosen_and_the_reason_said(
-    asked: Any, availability: EngineAvailability, engine: str, why: str
-) -> None:
-    choice = choose_engine(asked, lambda _: availability)
-    assert choice.engine.name == engine
-    assert why in choice.why
-
-
-def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
-    with pytest.raises(MachineError) as error:
-        choose_engine("musetalk", lambda _: EngineAvailability(False, None, ""))
-    assert error.value.code == "engine-not-installed"
-
-
-def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
-    def problem() -> str:
-        return check_availability(
-            ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})
-        ).model_problem
-
-    assert "musetalkV15/unet.pth: missing" in problem()
-    shutil.copytree(MODELS, tmp_path / "m")
-    assert problem() == ""
-    (tmp_path / "m" / "whisper" / "pytorch_model.bin").write_bytes(b"half")
-    assert "whisper/pytorch_model.bin" in problem()
+# -- without a GPU ------------------------------------------------------------------------------------------------
 
 
 def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
@@ -104,7 +62,7 @@ def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
         raise MachineError("gpu-unusable", "PyTorch cannot use this GPU: no kernel image is available.")
 
     monkeypatch.setattr(paint, "_load_engine", no_kernel)
-    monkeypatch.setattr("stages.lipsync.choose.check_availability", lambda engine, settings: READY)
+    monkeypatch.setattr("stages.lipsync.choose.check_availability", lambda *_: READY)
     # When a job leaves the choice to the program / Then it is done with the other engine, and the status says why
     ctx, facts = speaking(tmp_path / "auto", engine="auto")
     assert facts["engine"] == "warp"
@@ -269,6 +227,39 @@ def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(t
     assert "minutes for this speech" in error.value.message
     assert "stages.lipsync.musetalk.patience" in error.value.hint
     assert not ctx.path(painted_mouth.PIXELS_FILE).exists()
+
+
+def test_the_time_to_prepare_a_pass_is_not_taken_for_the_speed_of_painting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a pass that takes an hour to prepare, as one whose kernels are compiled takes minutes, and a second a frame
+    clock = [0.0]
+    begin, run = ForwardPass.__init__, ForwardPass.run
+
+    def slowly(self: ForwardPass, *args: Any) -> None:
+        clock[0] += 3600
+        begin(self, *args)
+
+    def frame_by_frame(self: ForwardPass, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        clock[0] += len(tokens)
+        return run(self, tokens)
+
+    monkeypatch.setattr(ForwardPass, "__init__", slowly)
+    monkeypatch.setattr(ForwardPass, "run", frame_by_frame)
+    ctx = portrayed(tmp_path / "job")
+    picture_jobs.say(ctx, [("A", 0.0, 0.24)], 0.24)
+    paint.unload()
+    left: list[float] = []
+    allowed: list[float] = []
+    for module in ("paint", "painter"):
+        monkeypatch.setattr(f"stages.musetalk.{module}.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    # When the first job is painted, then the pass is not refused as too slow, and the status tells the speed of painting
+    facts = lipsync.run(replace(ctx, report_seconds_left=left.append, allow_seconds=allowed.append))
+    assert clock[0] >= 3600
+    # And it has its own time, beside that of the load
+    assert allowed == [300.0, 300.0]
+    assert max(left) < 10
+    assert facts["frames_per_s"] == 1.0
 
 
 def with_musetalk(settings: Settings, **changes: Any) -> Settings:

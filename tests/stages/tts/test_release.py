@@ -53,6 +53,15 @@ def test_a_gpu_without_room_for_the_network_is_told_as_such_so_that_other_stages
     assert error.value.code == "gpu-memory"
 
 
+@needs_stand_in
+def test_a_gpu_that_fails_when_it_is_opened_is_told_as_lost(published_xtts: Path) -> None:
+    driver = Driver(CardMemory(1 << 30))
+    driver.card.broken = 719
+    with install(driver), pytest.raises(MachineError) as error:
+        XttsNetwork(find_files(published_xtts), Xtts())
+    assert error.value.code == "gpu-lost"
+
+
 def test_memory_that_ends_while_a_speaker_is_encoded_is_the_machines_fault(
     network: XttsNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ class Driver:
     def set_device(self, device: int) -> None:
         """Make a device the current one."""
         self.device = device
+        self.card.contexts.add(device)
 
     def exchange_device(self, device: int | None) -> int:
         """Make another device the current one; returns the one before. Only 0 computes."""
@@ -130,6 +131,7 @@ class Driver:
 
     def mem_get_info(self, device: int) -> tuple[int, int]:
         """Return free and total memory, bytes."""
+        self.card.contexts.add(device)
         if device in self.lost:
             raise cuda_error(719)
         return self.memories[device].free, self.memories[device].total

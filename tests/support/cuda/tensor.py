@@ -121,6 +121,9 @@ class Card:
         downloads: number of tensors that were copied from it and made the host wait: without `non_blocking`, or to pageable
             memory, where "the function will return only once the copy has completed".
         copies: names of kernels that found their input in another layout and copied it first.
+        contexts: numbers of the GPUs on which this process has a context, which takes memory until the process ends. CUDA runtime
+            API, "Initialization": cudaSetDevice and the first call that needs one make it; cudaGetDeviceCount and
+            cudaGetDeviceProperties need none.
     """
 
     def __init__(self, memory: CardMemory) -> None:
@@ -128,6 +131,7 @@ class Card:
         self.recording: Recording | None = None
         self.broken = 0
         self.copies: list[str] = []
+        self.contexts: set[int] = set()
         self.kernels = self.uploads = self.downloads = 0
         self._pinned: set[int] = set()
 
@@ -193,6 +197,7 @@ class Card:
             inner_kwargs["device"] = torch.device("cpu")
         if target and not on_card:
             torch.cuda._lazy_init()  # torch/csrc/utils/device_lazy_init.cpp, device_lazy_init: by the first tensor on the GPU
+            self.contexts.add(0)
         inner_kwargs.pop("pin_memory", None)  # memory that the GPU can read; the processor's own is nothing else here
         made = self._compute(func, name, inner_args, inner_kwargs)
         if operator.writes:

@@ -15,6 +15,7 @@ from daemon.config import Settings
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from stages.context import Facts
+from stages.gpu.memory import empty_cache
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
 from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
@@ -150,12 +151,16 @@ def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
 
 
 def unload_network() -> Facts:
-    """Free the network's memory on a GPU. Returns the memory that PyTorch holds there afterwards, MB; empty if there was none."""
+    """Free the network's memory on a GPU. Returns the memory that PyTorch holds there afterwards, MB; empty if there was none.
+
+    Raises:
+        MachineError: `gpu-lost`.
+    """
     if not torch.cuda.is_available() or not _load_network.cache_info().currsize:
         return {}
     _load_network.cache_clear()
     gc.collect()
-    torch.cuda.empty_cache()
+    empty_cache()
     return {"model": "xtts", "vram_mb": torch.cuda.memory_reserved() >> 20}
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import MachineError
 from daemon.system.memory import release_free_memory
+from stages.gpu.device import current_device
 from stages.gpu.errors import device_errors
 from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
@@ -67,8 +68,7 @@ class XttsNetwork:
             ) from exc
         network.gpt.init_gpt_for_inference(kv_cache=True)
         torch.nn.Module.eval(network)  # the class's own eval() would prepare the network a second time
-        on_gpu = torch.cuda.is_available()
-        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+        self.device = current_device()
         with _device_errors(self.device):
             self.model: Any = network.requires_grad_(False).to(self.device)
         self.sample_rate = int(config.model_args.output_sample_rate)
