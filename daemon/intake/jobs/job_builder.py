@@ -69,6 +69,7 @@ class JobBuilder:
     Attributes:
         describe: returns the content of a new job's status file, for a job that comes behind so many others that are new too; set
             by the service, whose parts need each other.
+        earlier: finds the batches of one table.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class JobBuilder:
         self._events = events
         self._companion_files = CompanionFiles()
         self._bases = BaseJobs(spool, outbox)
-        self._earlier = EarlierBatches(spool)
+        self.earlier = EarlierBatches(spool)
         self._records = NewRecords(spool, outbox)
         self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
@@ -119,6 +120,10 @@ class JobBuilder:
             if one.claim not in postponed:
                 self._made.pop(one.claim, None)
         return jobs, postponed
+
+    def begin(self, claim: str) -> None:
+        """Begin with the first job of a claim again, which may ask for other ones now."""
+        self._made.pop(claim, None)
 
     def _order(self, claimed: Claimed) -> tuple[int, bool]:
         return self._size(claimed) // SIZE_STEP, len(claimed.items) > BATCH
@@ -147,9 +152,11 @@ class JobBuilder:
 
     def _earlier_batch(self, build: Build, manifest: Manifest, building: Path) -> str:
         """Return the id of the batch whose rows a new one has: that of its report, also where its manifest names no `base`, as
-        those that are handed in at a door. Empty where there is none.
+        those that are handed in at a door. Empty where there is none: rows of another table are others, also with a `base`.
         """
         job, found = build.job, batch_of_report(building / copy_name("rows"), manifest.rows or "")
+        if found is None:
+            return ""
         if build.completed is not None and (not found or build.claimed.table is not None):
             return build.completed.base
         return found if found and self._bases.may_name(found, job.by, job.source) else ""
@@ -237,8 +244,8 @@ class JobBuilder:
             if manifest.kind_of_job.makes_jobs:
                 copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
                 if earlier := self._earlier_batch(build, manifest, building):
-                    self._earlier.check_ended(earlier)
-                    copies += self._earlier.write(earlier, job.id, building)
+                    self.earlier.check_ended(earlier)
+                    copies += self.earlier.write(earlier, job.id, building)
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)
