@@ -50,6 +50,13 @@ class EarlierBatches:
         finally:
             self._starting[batch] -= 1
 
+    def kept(self, batch: str) -> str:
+        """Return the id of a batch or, where that is not kept any more, of the newest related one that is; its own if none is."""
+        if self._place(batch) is not None:
+            return batch
+        places = (place for folder in self._spool.folders() for place in self._spool.job_folders(folder))
+        return max((place.name for place in places if batch in related_ids(place)), default=batch)
+
     def take_over(self, batch: str) -> TakenOver:
         """Note in the folder of a batch that has ended which of its rows related batches have made since: these are not started
         again.
@@ -172,3 +179,13 @@ def _done_by(batch: str, place: Path) -> Iterator[DoneRow]:
             number = checked["row"]
             if (outcome := outcomes.get(number)) is not None and outcome.state == "done" and not outcome.batch:
                 yield DoneRow(number, digest_of(number, checked["values"]), outcome.report_cells(number, batch))
+
+
+def unknown_report(report: str, batch: str) -> JobError:
+    """Return the error of a report that comes alone, and whose batch cannot be used. `batch`: its id."""
+    return JobError(
+        "report-unknown",
+        f"{report} is the report of {batch}, which is not kept any more, or which somebody else handed in: its template is not known.",
+        "Hand it in with the template: a manifest of `kind: batch` beside it, which names it as `rows` and has the `template` of "
+        "that batch. Or ask whoever handed that batch in.",
+    )

@@ -20,7 +20,7 @@ from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
-from daemon.intake.batches.earlier_batches import EarlierBatches
+from daemon.intake.batches.earlier_batches import EarlierBatches, unknown_report
 from daemon.intake.batches.input_file import write_input
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.drop import Look
@@ -139,14 +139,21 @@ class JobBuilder:
         """Return the whole manifest of a job, by its base where it names one.
 
         Raises:
-            JobError: what `BaseJobs.complete` raises.
+            JobError: what `BaseJobs.complete` raises; `report-unknown`.
         """
         if item.base is None:
             return item
-        build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        if build.claimed.table is not None:  # only a report names a base
+            item = item.model_copy(update={"base": self.earlier.kept(item.base)})
+        try:
+            build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        except JobError as exc:
+            if build.claimed.table is None or exc.code != "base-not-found":
+                raise
+            raise unknown_report(os.path.basename(build.job.source), item.base or "") from exc
         describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
-        if build.claimed.table is not None:  # only a report names a base
+        if build.claimed.table is not None:
             build.job.facts.rows_folder = build.completed.rows_folder
         return build.completed.manifest
 
@@ -159,6 +166,7 @@ class JobBuilder:
             return ""
         if build.completed is not None and (not found or build.claimed.table is not None):
             return build.completed.base
+        found = self.earlier.kept(found) if found else ""
         return found if found and self._bases.may_name(found, job.by, job.source) else ""
 
     def _size(self, claimed: Claimed) -> int:

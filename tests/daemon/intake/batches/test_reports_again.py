@@ -199,3 +199,45 @@ def test_a_report_as_json_lines_is_a_report_too(room: Room) -> None:
     with pytest.raises(JobError, match="its rows have no numbers") as told:
         checked(room)
     assert told.value.code == "report-incomplete"
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_an_early_report_is_known_while_a_later_batch_is_kept(
+    room: Room, with_manifest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = (f"job-20260101T00000{second}Z-ffffff00" for second in range(9))
+    monkeypatch.setattr(admission, "new_job_id", lambda: next(ids))
+    # Given the report of a batch that is not kept any more, and a batch that was made of it
+    first = begin(room)[0]["_batch"]
+    end(room, "done", "failed", "failed")
+    rows = report_of(room, "talk")
+    hand_in(room, rows)
+    checked(room)
+    asyncio.run(carry_on(room))
+    place = room.spool.find_job(first)
+    assert place is not None
+    fs.remove(place)
+    # When it comes again while that runs / Then it is refused; afterwards, what that has made is left out
+    manifest = f"kind: batch\nrows: talk.report.csv\ntemplate: {TEMPLATE}\ndedupe: false\n"
+    if with_manifest:
+        room.put("more.yaml", manifest)
+    (refused,) = hand_in(room, rows)
+    assert refused.error["code"] == "batch-running"  # type: ignore[index]
+    end(room, "done", "failed")
+    if with_manifest:
+        room.put("more.yaml", manifest)
+    assert made_of(room, rows)[:2] == (1, 2)
+
+
+def test_a_report_whose_batch_is_not_known_says_what_is_missing(room: Room) -> None:
+    rows = begin(room)
+    end(room, "done", "failed", "done")
+    place = room.spool.find_job(rows[0]["_batch"])
+    assert place is not None
+    fs.remove(place)
+    (refused,) = hand_in(room, rows)
+    assert refused.error["code"] == "report-unknown"  # type: ignore[index]
+    while room.service.returner.give_back_next():
+        pass
+    said = room.status(refused.name)["next"]
+    assert "Nothing is to be mended in it. Hand it in with the template" in said
