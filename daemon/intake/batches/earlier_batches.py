@@ -185,7 +185,8 @@ def unknown_report(report: str, batch: str) -> JobError:
     """Return the error of a report that comes alone, and whose batch cannot be used. `batch`: its id."""
     return JobError(
         "report-unknown",
-        f"{report} is the report of {batch}, which is not kept any more, or which somebody else handed in: its template is not known.",
+        f"{report} is the report of {batch}, which is not kept any more, or which somebody else handed in: its template is not "
+        "known.",
         "Hand it in with the template: a manifest of `kind: batch` beside it, which names it as `rows` and has the `template` of "
         "that batch. Or ask whoever handed that batch in.",
     )
