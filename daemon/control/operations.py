@@ -49,7 +49,9 @@ class Operations:
     ) -> None:
         self._state_machine = state_machine
         self._batches = batches
-        self._retries = BatchRetries(state_machine, admission.outbox, batches, self.run_request)
+        self._retries = BatchRetries(
+            state_machine, admission.outbox, batches, admission.claims.builder.earlier, disk, self.run_request
+        )
         self._disk = disk
         self._admission = admission
         self._outbox = admission.outbox
@@ -219,7 +221,7 @@ class Operations:
     async def _retry(self, request: Request) -> str:
         job, directory = await self._find(_job_id(request))
         if job.facts.batch is not None and job.state in FINISHED:
-            return await self._retries.all_rows(job, directory, request, _by(request))
+            return await self._retries.all_rows(job, request, _by(request))
         if job.state not in ("failed", "cancelled"):
             if self._batches.running(job.id) is not None:
                 raise self._still_runs(job)
@@ -236,7 +238,7 @@ class Operations:
                 next_step(job, self._outbox.root),
             )
         if (batch := self._retries.ended_batch(job)) is not None:
-            return await self._retries.one_row(job, *batch, request, _by(request))
+            return await self._retries.one_row(job, batch[0], request, _by(request))
         before = job.name
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0

@@ -30,7 +30,7 @@ OPERATOR_CAN_HELP = frozenset(
 COMES_BACK_AS_IT_WAS = frozenset({"manifest-not-text", "manifest-empty"})
 
 #: Errors of a table in which nothing is wrong; what they say is all that is to be done.
-NOTHING_TO_MEND = frozenset({"batch-running", "rows-done"})
+NOTHING_TO_MEND = frozenset({"batch-running", "report-unknown", "rows-done"})
 
 #: Key of a manifest → how the codes of errors about it begin, where that is not the key.
 _CODES = {

@@ -12,6 +12,9 @@ from daemon.jobs.record import Line
 
 #: So many lines are remembered beside those that are ahead.
 _REMEMBERED = 1000
+#: Most seconds that a line which waits is owed. One whose stage no slot can run now, as while its GPU is lost, must not be owed
+#: hours: whoever comes later starts beside it, and would go before all others for as long.
+_OWED_S = 600.0
 #: Least seconds that a stage counts.
 _LEAST_S = 0.01
 
@@ -34,11 +37,11 @@ class LineClocks:
 
         Args:
             cost_s: seconds that it is expected to take.
-            waiting: the lines that are next in their queues. A line may be served before others that were given less, as where
-                its model is loaded: what these are owed is kept for them.
+            waiting: the lines that are next in their queues, of the same priority or a higher one. A line may be served before
+                others that were given less, as where its model is loaded: what these are owed is kept for them, up to `_OWED_S`.
         """
         clock = self.of(line)
-        self._now = max(self._now, min((self.of(other) for other in waiting), default=clock))
+        self._now = max(self._now, min((self.of(other) for other in waiting), default=clock), clock - _OWED_S)
         self._clocks[line] = clock + max(cost_s, _LEAST_S)
         if len(self._clocks) > _REMEMBERED:
             self._clocks = {line: clock for line, clock in self._clocks.items() if clock > self._now}

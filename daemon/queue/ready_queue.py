@@ -139,7 +139,8 @@ class ReadyQueue:
         ticket = self._tickets.get(job_id)
         if ticket is not None:
             shares = [self._shares[stage].get(ticket.lane, {}) for stage in STAGES]
-            waiting = [top.line for share in shares if (top := self._top(share)) is not None]
+            tops = filter(None, map(self._top, shares))
+            waiting = [top.line for top in tops if top.priority >= ticket.priority]
             self._pop(job_id, was_taken=True)
             self._lines[ticket.lane].served(ticket.line, ticket.cost_s, waiting)
             self._started[ticket.stage, ticket.lane] = self._clock.now()

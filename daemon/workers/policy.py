@@ -194,20 +194,26 @@ def _comes_up_sooner_elsewhere(seen: Snapshot, slot: SlotView, queue: Queue) -> 
 
 
 def _by_turn(seen: Snapshot, slot: SlotView, queues: Sequence[Queue]) -> Queue | None:
-    """Return the next queue by the stages' turns: "first", "feeds", "long". Of stages of one turn, the first by `_order`."""
+    """Return the next queue by the stages' turns: "first", "feeds", "long". Of stages of one turn, the first by `_order`.
 
-    def best(turn: Turn) -> Queue | None:
-        return min((queue for queue in queues if BY_NAME[queue.stage].turn == turn), key=_order, default=None)
-
+    Those of a lower priority have no turn, and stages of one line that was given much more than that of a later turn wait for it:
+    thousands of them, of one batch, must not keep the others from their videos.
+    """
     # Slots that run long stages only, on other machines, keep no short one waiting.
     mixed = [one for one in seen.slots if any(BY_NAME[stage].turn != "long" for stage in one.stages)]
     others = [one.running for one in mixed if one.name != slot.name and one.running is not None]
     long = sum(BY_NAME[stage].turn == "long" for stage in others)
-    first, feeds = best("first"), best("feeds")
-    may_be_long = best("long") if slot not in mixed or long < long_at_once(len(mixed)) else None
-    other = feeds if feeds and (seen.ahead < ENOUGH_AHEAD or not may_be_long) else may_be_long
-    if first is None or other is None:
-        return first or other
-    # Short stages go first, but thousands of them, of one batch, must not keep the others from their videos.
-    overdue = other.priority >= first.priority and first.served_s - other.served_s > SHORT_S
-    return other if overdue else first
+    may_be_long = slot not in mixed or long < long_at_once(len(mixed))
+    allowed = [queue for queue in queues if may_be_long or BY_NAME[queue.stage].turn != "long"]
+    highest = max((queue.priority for queue in allowed), default=0)
+
+    def best(turn: Turn) -> Queue | None:
+        same = (queue for queue in allowed if BY_NAME[queue.stage].turn == turn and queue.priority == highest)
+        return min(same, key=_order, default=None)
+
+    turns: tuple[Turn, ...] = ("first", "feeds", "long") if seen.ahead < ENOUGH_AHEAD else ("first", "long", "feeds")
+    chosen: Queue | None = None
+    for queue in filter(None, map(best, turns)):
+        if chosen is None or chosen.served_s - queue.served_s > SHORT_S:
+            chosen = queue
+    return chosen

@@ -43,6 +43,7 @@ TYPES: Final = "urn:avatard:error:"
 #: machine is at fault, it is never one of 400 to 499, which blame the request.
 STATUS: Final[Mapping[str, int]] = {
     "answer-late": 503,
+    "batch-running": 409,
     "batch-unknown": 404,
     "cleared": 410,
     "cross-site": 403,
@@ -77,6 +78,7 @@ STATUS: Final[Mapping[str, int]] = {
     "request-invalid": 400,
     "request-slow": 408,
     "rows-slow": 413,
+    "rows-together": 409,
     "too-large": 413,
     "too-many-uploads": 503,
     "upload-unknown": 404,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from daemon.errors import JobError
-from daemon.intake.batches.outcomes import Outcomes
+from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.jobs.batch.done_rows import DoneRow, DoneRows, digest_of, related_ids, write_done_rows
 from daemon.jobs.batch.files import RELATED, RESOLVED
 from daemon.jobs.record import FINISHED, Job
@@ -22,11 +24,70 @@ from daemon.system import fs
 from daemon.system.json_files import dump_json, replace_json
 
 
+class TakenOver(NamedTuple):
+    """What related batches have made. `rows`: number of the row → name of the batch, or its id where that is gone; `left`: how
+    many rows nobody has made.
+    """
+
+    rows: dict[int, str]
+    left: int
+
+
 class EarlierBatches:
     """Finds related batches; to be called in the thread that makes jobs."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        #: Batches whose rows are about to be started again, while their records say that they have ended.
+        self._starting: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def starting_again(self, batch: str) -> Iterator[None]:
+        """Let no batch be made of a report of this one, or of a related one, meanwhile."""
+        self._starting[batch] += 1
+        try:
+            yield
+        finally:
+            self._starting[batch] -= 1
+
+    def kept(self, batch: str) -> str:
+        """Return the id of a batch or, where that is not kept any more, of the newest related one that is; its own if none is."""
+        if self._place(batch) is not None:
+            return batch
+        places = (place for folder in self._spool.folders() for place in self._spool.job_folders(folder))
+        return max((place.name for place in places if batch in related_ids(place)), default=batch)
+
+    def take_over(self, batch: str) -> TakenOver:
+        """Note in the folder of a batch that has ended which of its rows related batches have made since: these are not started
+        again.
+
+        Raises:
+            JobError: `batch-running`: a related batch still makes rows.
+            OSError: it cannot be noted.
+        """
+        names, made = dict[str, str](), dict[int, Outcome]()
+        for job, place in self._kept(self._related(batch)):
+            names[job.id] = job.name
+            if job.id == batch:
+                continue
+            if not self._has_ended(job):
+                file = os.path.basename(job.name)
+                raise JobError(
+                    "batch-running",
+                    f"{job.name}, a batch of the same table, still runs, so that rows which it has would be made twice.",
+                    f"Start the rows again when {file}.json says that it has ended, or cancel it first.",
+                )
+            made |= {row.number: Outcome.of_report(row.cells) for row in DoneRows(place)}
+            made |= {n: one._replace(batch=one.batch or job.id) for n, one in Outcomes(place).done()}
+        if (own := self._place(batch)) is None:
+            return TakenOver({}, 0)
+        outcomes = Outcomes(own)
+        done = dict(outcomes.done())
+        new = {n: made[n] for n in outcomes if n in made and n not in done and made[n].batch != batch}
+        if new:
+            outcomes.take_over(new)
+        others = {n: names.get(one.batch, one.batch) for n, one in outcomes.done() if one.batch}
+        return TakenOver(others, len(list(outcomes)) - len(done | new))
 
     def check_ended(self, base: str) -> None:
         """Check that neither a batch nor a related one still makes rows.
@@ -38,7 +99,7 @@ class EarlierBatches:
             JobError: `batch-running`.
         """
         for job, _ in self._kept(self._related(base)):
-            if job.state not in FINISHED:
+            if not self._has_ended(job):
                 raise JobError(
                     "batch-running",
                     f"{job.name} still runs, so that rows which are not done in its report would be made twice.",
@@ -64,6 +125,9 @@ class EarlierBatches:
                     replace_json(place / RELATED, everyone)
         fs.OPS.write(folder / RELATED, dump_json(everyone), sync=False)
         return [folder / RELATED, write_done_rows(folder, self._done(related))]
+
+    def _has_ended(self, job: Job) -> bool:
+        return job.state in FINISHED and not self._starting[job.id]
 
     def _related(self, base: str) -> dict[str, Path | None]:
         """Return the ids of a batch and of all related ones; None in place of the folder of one that is gone."""
@@ -113,5 +177,16 @@ def _done_by(batch: str, place: Path) -> Iterator[DoneRow]:
         for line in file:
             checked = json.loads(line)
             number = checked["row"]
-            if (outcome := outcomes.get(number)) is not None and outcome.state == "done":
+            if (outcome := outcomes.get(number)) is not None and outcome.state == "done" and not outcome.batch:
                 yield DoneRow(number, digest_of(number, checked["values"]), outcome.report_cells(number, batch))
+
+
+def unknown_report(report: str, batch: str) -> JobError:
+    """Return the error of a report that comes alone, and whose batch cannot be used. `batch`: its id."""
+    return JobError(
+        "report-unknown",
+        f"{report} is the report of {batch}, which is not kept any more, or which somebody else handed in: its template is not "
+        "known.",
+        "Hand it in with the template: a manifest of `kind: batch` beside it, which names it as `rows` and has the `template` of "
+        "that batch. Or ask whoever handed that batch in.",
+    )

@@ -142,6 +142,10 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
 
+    def is_beginning(self, job_id: str) -> bool:
+        """Return whether the rows of a batch are being started again."""
+        return job_id in self._beginning
+
     async def begin_again(self, job: Job, place: Path, run: Callable[[str], Awaitable[str]], only: str = "") -> None:
         """Start the rows of a batch that has ended again which failed or were cancelled.
 
@@ -160,7 +164,7 @@ class BatchKeeper(Subscriber):
 
     async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]], only: str) -> None:
         rows = await self._load_rows(batch)
-        batch.outcomes_known = True  # it had ended
+        await self._find_ended(batch, rows)
         for number in list(batch.outcomes):
             outcome = batch.outcomes.get(number)
             if outcome is None or outcome.state == "done" or only not in ("", outcome.job):
@@ -293,8 +297,9 @@ class BatchKeeper(Subscriber):
         return self._builder.make([claimed] if claimed.items else [], new=False)
 
     def _next_slice(self, batch: RunningBatch, rows: ResolvedRows) -> tuple[Claimed, int]:
+        self._builder.begin(batch.job.id)
         lines = list(islice(rows.from_index(batch.counts.taken), SLICE))
-        own: list[CheckedRow] = [row for row in lines if row.same_as is None]
+        own: list[CheckedRow] = [row for row in lines if row.same_as is None and row.number not in batch.outcomes]
         made = Rows(batch.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
         items = tuple(map(rows.manifest, own))
         return Claimed(batch.job.id, batch.job.source, b"", items, owner=batch.job.by, rows=made), len(lines)
@@ -373,11 +378,13 @@ class BatchKeeper(Subscriber):
         now = time.monotonic()
         if not ended and (not batch.changed or now < batch.report_due):
             return max(0.0, batch.report_due - now) if batch.changed else REPORT_S
+        if ended:
+            await self._disk.run(batch.outcomes.save)
         written = await self._disk.run(self._results.publish_tables, batch, batch.rows)
         batch.report_due = time.monotonic() + max(REPORT_S, (time.monotonic() - now) / REPORT_SHARE)
         batch.changed = False
         counts.report = str(written[-1]["file"])
-        if ended:
+        if ended and batch.outcomes.counts() == found:  # no row was started again meanwhile
             await self._finish(batch, written)
             return REPORT_S
         await self._state_machine.save(batch.job, batch.place)

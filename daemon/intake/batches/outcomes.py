@@ -9,12 +9,13 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from daemon.jobs.batch.files import OUTCOMES
 from daemon.jobs.record import FINISHED, Job
+from daemon.system import fs
 
 
 class Outcome(NamedTuple):
@@ -27,6 +28,7 @@ class Outcome(NamedTuple):
         seconds: of work in its stages.
         code, error: why it failed or was cancelled; empty where it did not.
         sha256: of `file`.
+        batch: id of the batch that made the row, where that is another one; else empty.
     """
 
     state: str
@@ -36,6 +38,7 @@ class Outcome(NamedTuple):
     code: str = ""
     error: str = ""
     sha256: str = ""
+    batch: str = ""
 
     @classmethod
     def of_job(cls, job: Job) -> Outcome:
@@ -55,7 +58,14 @@ class Outcome(NamedTuple):
     def report_cells(self, row: int, batch: str) -> tuple[str, ...]:
         """Return the columns that a report adds (`REPORT_COLUMNS`). `batch`: id of the batch's job."""
         seconds = f"{self.seconds:g}" if self.seconds else ""
-        return str(row), self.state, self.job, self.file, seconds, self.code, self.error, self.sha256, batch
+        made_by = self.batch or batch
+        return str(row), self.state, self.job, self.file, seconds, self.code, self.error, self.sha256, made_by
+
+    @classmethod
+    def of_report(cls, cells: tuple[str, ...]) -> Outcome:
+        """Return what the columns of a report say (`report_cells`), of a batch that is not the reader's own."""
+        _, state, job, file, seconds, code, error, sha256, batch = cells
+        return cls(state, job, file, float(seconds or 0), code, error, sha256, batch)
 
 
 class Outcomes:
@@ -80,6 +90,10 @@ class Outcomes:
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._rows))
 
+    def done(self) -> Iterator[tuple[int, Outcome]]:
+        """Yield the rows that are done."""
+        return ((row, outcome) for row, outcome in list(self._rows.items()) if outcome.state == "done")
+
     def get(self, row: int) -> Outcome | None:
         """Return how the job of a row ended; None while it has not."""
         return self._rows.get(row)
@@ -93,16 +107,36 @@ class Outcomes:
         if self._rows.get(row) == outcome:
             return
         self._set(row, outcome)
-        line = json.dumps([row, *(outcome or ())], ensure_ascii=False)
         with contextlib.suppress(OSError):  # a full disk: it is found again in the job's record
             fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                os.write(fd, f"{line}\n".encode())
+                os.write(fd, _line(row, outcome))
             finally:
                 os.close(fd)
+
+    def save(self) -> None:
+        """Write all of them durably: of a batch that has ended, they are read long after the records of its rows' jobs are gone.
+
+        Raises:
+            OSError: they are not written.
+        """
+        fs.replace_bytes(self._path, b"".join(_line(row, outcome) for row, outcome in list(self._rows.items())))
+
+    def take_over(self, made: Mapping[int, Outcome]) -> None:
+        """Note, durably, the outcomes of rows that another batch has made.
+
+        Raises:
+            OSError: they are not written.
+        """
+        self._rows.update(made)
+        self.save()
 
     def _set(self, row: int, outcome: Outcome | None) -> None:
         if outcome is None or outcome.state not in FINISHED:
             self._rows.pop(row, None)
         else:
             self._rows[row] = outcome
+
+
+def _line(row: int, outcome: Outcome | None) -> bytes:
+    return f"{json.dumps([row, *(outcome or ())], ensure_ascii=False)}\n".encode()

@@ -61,7 +61,7 @@ class RowResults:
         """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""
         if outcome.state != "done":
             return outcome._replace(error=f"It is equal to row {first}: {outcome.error}", seconds=0.0)
-        place = self._spool.find_job(row_id(batch.job.id, first))
+        place = self._spool.find_job(outcome.job)  # of this batch, or of another one that made the row since
         try:
             if place is None:
                 raise FileNotFoundError(f"the job of row {first} is not in the spool any more")
@@ -80,4 +80,4 @@ class RowResults:
             return Outcome(
                 "failed", outcome.job, code="result-gone", error=f"The result of row {first} cannot be copied: {exc}."
             )
-        return outcome._replace(file=last, seconds=0.0)
+        return outcome._replace(file=last, seconds=0.0, batch="")

@@ -20,7 +20,7 @@ from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
-from daemon.intake.batches.earlier_batches import EarlierBatches
+from daemon.intake.batches.earlier_batches import EarlierBatches, unknown_report
 from daemon.intake.batches.input_file import write_input
 from daemon.intake.companion_names import opened_companion, with_missing_files
 from daemon.intake.drop import Look
@@ -69,6 +69,7 @@ class JobBuilder:
     Attributes:
         describe: returns the content of a new job's status file, for a job that comes behind so many others that are new too; set
             by the service, whose parts need each other.
+        earlier: finds the batches of one table.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class JobBuilder:
         self._events = events
         self._companion_files = CompanionFiles()
         self._bases = BaseJobs(spool, outbox)
-        self._earlier = EarlierBatches(spool)
+        self.earlier = EarlierBatches(spool)
         self._records = NewRecords(spool, outbox)
         self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
@@ -120,6 +121,10 @@ class JobBuilder:
                 self._made.pop(one.claim, None)
         return jobs, postponed
 
+    def begin(self, claim: str) -> None:
+        """Begin with the first job of a claim again, which may ask for other ones now."""
+        self._made.pop(claim, None)
+
     def _order(self, claimed: Claimed) -> tuple[int, bool]:
         return self._size(claimed) // SIZE_STEP, len(claimed.items) > BATCH
 
@@ -134,24 +139,34 @@ class JobBuilder:
         """Return the whole manifest of a job, by its base where it names one.
 
         Raises:
-            JobError: what `BaseJobs.complete` raises.
+            JobError: what `BaseJobs.complete` raises; `report-unknown`.
         """
         if item.base is None:
             return item
-        build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        if build.claimed.table is not None:  # only a report names a base
+            item = item.model_copy(update={"base": self.earlier.kept(item.base)})
+        try:
+            build.completed = self._bases.complete(item, build.job.by, build.job.source)
+        except JobError as exc:
+            if build.claimed.table is None or exc.code != "base-not-found":
+                raise
+            raise unknown_report(os.path.basename(build.job.source), item.base or "") from exc
         describe(build.job, build.completed.manifest)
         build.job.facts.base = build.completed.base
-        if build.claimed.table is not None:  # only a report names a base
+        if build.claimed.table is not None:
             build.job.facts.rows_folder = build.completed.rows_folder
         return build.completed.manifest
 
     def _earlier_batch(self, build: Build, manifest: Manifest, building: Path) -> str:
         """Return the id of the batch whose rows a new one has: that of its report, also where its manifest names no `base`, as
-        those that are handed in at a door. Empty where there is none.
+        those that are handed in at a door. Empty where there is none: rows of another table are others, also with a `base`.
         """
         job, found = build.job, batch_of_report(building / copy_name("rows"), manifest.rows or "")
+        if found is None:
+            return ""
         if build.completed is not None and (not found or build.claimed.table is not None):
             return build.completed.base
+        found = self.earlier.kept(found) if found else ""
         return found if found and self._bases.may_name(found, job.by, job.source) else ""
 
     def _size(self, claimed: Claimed) -> int:
@@ -237,8 +252,8 @@ class JobBuilder:
             if manifest.kind_of_job.makes_jobs:
                 copies.append(write_input(manifest, job.source, building, self._facts(), self._settings.paths.inbox))
                 if earlier := self._earlier_batch(build, manifest, building):
-                    self._earlier.check_ended(earlier)
-                    copies += self._earlier.write(earlier, job.id, building)
+                    self.earlier.check_ended(earlier)
+                    copies += self.earlier.write(earlier, job.id, building)
             if build.completed is not None:
                 self._bases.link_artifacts(build.completed, building)
             copies += self._avatars.copy_profile(build.job, manifest, building)

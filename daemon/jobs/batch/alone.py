@@ -52,8 +52,8 @@ def batch_of(path: Path, name: str) -> bytes | None:
     return f"kind: batch\nrows: {json.dumps(name, ensure_ascii=False)}\n{base}".encode()
 
 
-def batch_of_report(path: Path, name: str) -> str:
-    """Return the id of the batch that a table is the report of; empty where it is no report, or names no batch.
+def batch_of_report(path: Path, name: str) -> str | None:
+    """Return the id of the batch that a table is the report of; empty where it names none, None where it is no report.
 
     Args:
         name: of the table; its ending counts.
@@ -61,8 +61,8 @@ def batch_of_report(path: Path, name: str) -> str:
     try:
         table = open_table(path, name)
     except JobError:
-        return ""
-    return _batch_of_report(table) if table.is_report else ""
+        return None
+    return _batch_of_report(table) if table.is_report else None
 
 
 def _columns(table: Table) -> set[str]:

@@ -150,10 +150,10 @@ class BatchRows:
         Raises:
             JobError: `rows-column-unknown`, `report-incomplete`.
         """
+        if not self.table.is_report and _BATCH in (self.table.columns or next(self.table.rows()).cells):
+            raise self._incomplete("its rows have no numbers", _ROW_NUMBER)
         if not self.table.columns:
             return []
-        if _BATCH in self.table.columns and not self.table.is_report:
-            raise self._incomplete("its rows have no numbers", _ROW_NUMBER)
         if self._template is None:
             self._check_keys()
             return []

@@ -68,6 +68,7 @@ class Table:
         columns: names in small letters without outer blanks, in order; empty for JSON Lines, where each row has its own.
         headers: the same names as they are written.
         delimiter: sign that parts its columns; empty for JSON Lines.
+        is_report: whether it is the report of a batch, handed in again.
     """
 
     path: Path
@@ -76,11 +77,7 @@ class Table:
     headers: tuple[str, ...]
     encoding: str
     delimiter: str
-
-    @property
-    def is_report(self) -> bool:
-        """Whether it is the report of a batch, handed in again."""
-        return REPORT_COLUMNS[0] in self.columns
+    is_report: bool = False
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows.
@@ -89,11 +86,12 @@ class Table:
             JobError: `rows-invalid`, where the rest of the file cannot be read.
         """
         with self.path.open(encoding=self.encoding, newline="") as file:
-            yield from _checked(self.name, self._lines(file) if self.delimiter else _objects(file))
+            rows, seen = _checked(self.name, self._lines(file) if self.delimiter else _objects(file)), set[int]()
+            yield from (self._of_report(row, seen) for row in rows) if self.is_report else rows
 
     def _lines(self, file: TextIO) -> Iterator[Row]:
         reader = _reader(file, self.delimiter)
-        header_read, number, seen = False, 0, set[int]()
+        header_read, number = False, 0
         while True:
             line = reader.line_num + 1
             try:
@@ -116,14 +114,15 @@ class Table:
                 )
                 yield Row(number, line, {}, error)
                 continue
-            if self.is_report:
-                cells = [from_report(cell) for cell in cells]
             pairs = zip(self.columns, cells, strict=False)
-            row = Row(number, line, {column: cell.strip() for column, cell in pairs if column and cell.strip()})
-            yield self._as_numbered(row, seen) if self.is_report else row
+            yield Row(number, line, {column: cell.strip() for column, cell in pairs if column and cell.strip()})
 
-    def _as_numbered(self, row: Row, seen: set[int]) -> Row:
-        """Return a row of a report with the number that it had in its table: people sort and filter reports."""
+    @staticmethod
+    def _of_report(row: Row, seen: set[int]) -> Row:
+        """Return a row of a report with the number and the cells that it had in its table: people sort and filter reports."""
+        if row.error:
+            return row
+        row = replace(row, cells={key: from_report(c) if isinstance(c, str) else c for key, c in row.cells.items()})
         cell = str(row.cells.get(REPORT_COLUMNS[0], ""))
         number = int(cell) if cell.isdecimal() and len(cell) < 10 and 0 < int(cell) <= MAX_ROWS else 0
         if not number or number in seen:
@@ -151,9 +150,9 @@ def open_table(path: Path, name: str) -> Table:
     _check_encoding(path, name, encoding)
     if name.lower().endswith(".jsonl"):
         table = Table(path, name, (), (), encoding, "")
-        if next(table.rows(), None) is None:
+        if (row := next(table.rows(), None)) is None:
             raise JobError("rows-empty", f"{name} has no rows.", "Write one JSON object in each line.")
-        return table
+        return replace(table, is_report=REPORT_COLUMNS[0] in row.cells)
     with path.open(encoding=encoding, newline="") as file:
         first = _first_line(file)
         # What Excel reads as an order which sign parts the columns.
@@ -170,7 +169,9 @@ def open_table(path: Path, name: str) -> Table:
 
 def _table(path: Path, name: str, encoding: str, first: str, delimiter: str) -> Table:
     headers = _headers(name, first, delimiter)
-    table = Table(path, name, tuple(map(column_name, headers)), headers, encoding, delimiter)
+    if is_report := REPORT_COLUMNS[0] in map(column_name, headers):
+        headers = tuple(map(from_report, headers))
+    table = Table(path, name, tuple(map(column_name, headers)), headers, encoding, delimiter, is_report)
     if next(table.rows(), None) is None:
         raise JobError(
             "rows-empty", f"{name} has a header, but no rows.", "Write a line for each job below the header."
@@ -299,12 +300,16 @@ def _headers(name: str, header: str, delimiter: str) -> tuple[str, ...]:
 
 def for_report(cell: str) -> str:
     """Return a cell for a report. What a spreadsheet program would take for a formula, and run, gets a ' before it."""
-    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
+    return f"'{cell}" if _is_formula(cell.lstrip("'")) else cell  # also where a ' stands there already: `from_report`
 
 
 def from_report(cell: str) -> str:
     """Return what a cell was before `for_report`."""
-    return cell[1:] if cell.startswith("'") and for_report(cell[1:]) == cell else cell
+    return cell[1:] if cell.startswith("'") and _is_formula(cell.lstrip("'")) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    return cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
 
 
 def column_name(cell: str) -> str:

@@ -47,3 +47,12 @@ def test_a_line_that_is_passed_over_keeps_what_it_is_owed() -> None:
     # Then she is owed as much as the batch was given; and nobody who comes now is owed more
     assert clocks.of(BATCH) - clocks.of(ANNA) == 100.0
     assert clocks.of(("cleo", "")) == clocks.of(ANNA)
+
+
+def test_who_comes_while_another_line_cannot_be_served_does_not_go_before_all_for_hours() -> None:
+    # Given Anna, whose stage no GPU can run for three hours, while a batch works
+    clocks = LineClocks()
+    for _ in range(1080):
+        clocks.served(BATCH, 10.0, waiting=[BATCH, ANNA])
+    # When somebody comes / Then they, and she, go before the batch for ten minutes of work, no more
+    assert clocks.of(BATCH) - clocks.of(("cleo", "")) == clocks.of(BATCH) - clocks.of(ANNA) <= 610.0

@@ -168,3 +168,22 @@ def test_a_claim_costs_the_same_however_many_wait() -> None:
     few, many = comparisons(64), comparisons(4096)
     # A heap of 64 times as many is twice as deep; looking through all of them would cost 64 times as much
     assert 0 < many < 4 * few
+
+
+def test_who_waits_with_a_lower_priority_lets_nobody_who_comes_go_before_those_that_work(
+    ready_queue: ReadyQueue,
+) -> None:
+    def waits(name: str, stage: Stage, line: str, priority: int = 0) -> Ticket:
+        ticket = Ticket(name, stage, priority, NOW, NOW, 0.0, "gpu", (line, ""), 10.0)
+        ready_queue.restore(ticket)
+        return ticket
+
+    # Given a line whose priority is too low for its turn, and ten minutes of work of another one for another stage
+    waits("low", "lipsync", "dora", priority=-1)
+    for number in range(60):
+        waits(f"{number:02}", "tts", "anna")
+        ready_queue.take(f"{number:02}")
+    anna = waits("more", "tts", "anna")
+    # When somebody comes with the usual priority / Then they stand beside those that work
+    cleo = waits("new", "generate", "cleo")
+    assert ready_queue.served_s(anna) - ready_queue.served_s(cleo) <= 10.0

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,6 +128,22 @@ def test_short_stages_of_a_batch_do_not_keep_others_from_their_videos() -> None:
     assert first(served_s=1.0) == "info"
     assert first(served_s=SHORT_S + 1) == "encode"
     assert first(served_s=SHORT_S + 1, priority=1) == "info"
+    # And no more do a thousand portraits of a batch, while the gpu lane has nothing to do
+    encode = Queue("encode", "a")
+    for short in ("face", "info"):
+        batch = Queue(short, "b", 999, served_s=SHORT_S + 1)
+        assert on_cpu(batch, encode, long=0, slots=2) == "encode"
+        assert on_cpu(batch, encode, long=1, slots=2) == short  # one slot stays free of videos
+    assert on_cpu(Queue("info", "c"), Queue("face", "b", 999, served_s=99.0), encode, long=0, slots=2) == "info"
+
+
+@pytest.mark.parametrize("short", ["info", "face", "deliver"])
+def test_on_the_cpu_too_the_highest_priority_goes_first(short: Stage) -> None:
+    # Given a short stage of a low priority, and a video of a high one
+    queues = Queue(short, "a", priority=-1), Queue("encode", "b", priority=1, served_s=99.0)
+    # Then the video goes first, where it may be drawn
+    assert on_cpu(*queues, long=0, slots=2) == on_cpu(*queues, long=0, slots=1, ahead=9) == "encode"
+    assert on_cpu(*queues, long=1, slots=2) == short
 
 
 def test_a_job_ends_before_others_of_its_line_begin_and_who_had_less_goes_first() -> None:

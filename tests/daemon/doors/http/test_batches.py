@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from daemon.doors.http.batches import wanted_rows
+from daemon.doors.http.problems import status_of
+from daemon.errors import JobError
 from daemon.jobs.batch.table import MAX_ROWS
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
@@ -181,3 +183,8 @@ def test_a_table_with_too_many_rows_is_refused_by_its_name_before_any_row_is_che
     answer = door.open.post_parts("/batches", ("manifest", None, wanted), ("rows", "all.csv", table))
     assert (answer.code, checked) == ("rows-invalid", [])
     assert answer.json["detail"].startswith("all.csv has more than")
+
+
+@pytest.mark.parametrize("code", ["batch-running", "job-not-failed", "rows-together"])
+def test_rows_that_cannot_be_started_again_now_are_a_conflict(code: str) -> None:
+    assert status_of(JobError(code, "It cannot be done now.")) == 409

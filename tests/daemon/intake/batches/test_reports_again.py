@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -162,3 +163,81 @@ def test_a_row_of_another_batch_is_wrong(room: Room) -> None:
     with pytest.raises(JobError, match="Row 2 is of another batch") as told:
         checked(room)
     assert told.value.code == "rows-wrong"
+
+
+def test_a_report_is_known_by_what_it_was_made_of(room: Room) -> None:
+    # Given a table whose header, and cells, begin as formulas do, some of them with a ' before that
+    table = "name,@title\nanna,'=Ms\nben,''-Mr x\ncleo,=Ms\n"
+    begun(room, TEMPLATE.replace("title}}", "@title}}"), table=table)
+    asyncio.run(carry_on(room))
+    early = report_of(room, "talk")
+    assert [row["'@title"] for row in early] == ["''=Ms", "'''-Mr x", "'=Ms"]
+    end(room, "done", "failed", "done")
+    # When an early report of it comes / Then its template finds its columns, and its rows are the same
+    assert made_of(room, early)[:2] == (1, 2)
+
+
+def test_a_report_as_json_lines_is_a_report_too(room: Room) -> None:
+    # Given an early report, whose last two rows a program writes as JSON Lines
+    early = begin(room)[1:]
+    end(room, "done", "failed", "done")
+    room.put("rest.jsonl", "".join(json.dumps({**row, "_row": int(row["_row"])}) + "\n" for row in early))
+    (_,) = [job for _ in range(6) for job in room.look(SETTLE_S)]
+    # Then the row that is not done is made, with its number
+    job = checked(room)
+    asyncio.run(carry_on(room))
+    assert (
+        room.status("rest")["stages"]["check"] | {"rows": 1, "done_rows": 1} == room.status("rest")["stages"]["check"]
+    )
+    end(room, "done")
+    assert [(row["_row"], row["_state"]) for row in report_of(room, job.name)] == [("2", "done"), ("3", "done")]
+    # And one without numbers is refused
+    for row in early:
+        del row["_row"]
+    room.put("lost.jsonl", "".join(json.dumps(row) + "\n" for row in early))
+    (_,) = [job for _ in range(6) for job in room.look(SETTLE_S)]
+    with pytest.raises(JobError, match="its rows have no numbers") as told:
+        checked(room)
+    assert told.value.code == "report-incomplete"
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_an_early_report_is_known_while_a_later_batch_is_kept(
+    room: Room, with_manifest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = (f"job-20260101T00000{second}Z-ffffff00" for second in range(9))
+    monkeypatch.setattr(admission, "new_job_id", lambda: next(ids))
+    # Given the report of a batch that is not kept any more, and a batch that was made of it
+    first = begin(room)[0]["_batch"]
+    end(room, "done", "failed", "failed")
+    rows = report_of(room, "talk")
+    hand_in(room, rows)
+    checked(room)
+    asyncio.run(carry_on(room))
+    place = room.spool.find_job(first)
+    assert place is not None
+    fs.remove(place)
+    # When it comes again while that runs / Then it is refused; afterwards, what that has made is left out
+    manifest = f"kind: batch\nrows: talk.report.csv\ntemplate: {TEMPLATE}\ndedupe: false\n"
+    if with_manifest:
+        room.put("more.yaml", manifest)
+    (refused,) = hand_in(room, rows)
+    assert refused.error["code"] == "batch-running"  # type: ignore[index]
+    end(room, "done", "failed")
+    if with_manifest:
+        room.put("more.yaml", manifest)
+    assert made_of(room, rows)[:2] == (1, 2)
+
+
+def test_a_report_whose_batch_is_not_known_says_what_is_missing(room: Room) -> None:
+    rows = begin(room)
+    end(room, "done", "failed", "done")
+    place = room.spool.find_job(rows[0]["_batch"])
+    assert place is not None
+    fs.remove(place)
+    (refused,) = hand_in(room, rows)
+    assert refused.error["code"] == "report-unknown"  # type: ignore[index]
+    while room.service.returner.give_back_next():
+        pass
+    said = room.status(refused.name)["next"]
+    assert "Nothing is to be mended in it. Hand it in with the template" in said
