@@ -58,6 +58,7 @@ class Door:
             self.settings.server.max_upload_bytes,
             intake.max_manifest_bytes,
             intake.reserve_mb * 2**20,
+            self.settings.paths.spool,
         )
 
 

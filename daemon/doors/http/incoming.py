@@ -27,6 +27,7 @@ from daemon.doors.shared_files import MEDIA_ENDINGS
 from daemon.errors import MachineError, escape_unprintable
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.manifest import COMPANIONS
+from daemon.system.mount_guard import check_mounted
 
 #: Folder in the inbox that holds what has not become a job yet.
 FOLDER: Final = ".http"
@@ -54,12 +55,14 @@ class Bounds:
     Attributes:
         file_bytes, request_bytes, manifest_bytes: largest file, request and field.
         reserve_bytes: free space that must be left.
+        spool: says whether the inbox is mounted.
     """
 
     file_bytes: int
     request_bytes: int
     manifest_bytes: int
     reserve_bytes: int
+    spool: Path
 
 
 @dataclass
@@ -87,8 +90,9 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
 
     Raises:
         RequestError: `too-large`.
-        MachineError: `disk-full`.
+        MachineError: `disk-full`; `inbox-missing`: it is not mounted.
     """
+    check_mounted(inbox, bounds.spool)
     if wanted > bounds.request_bytes:
         raise RequestError(
             "too-large",

@@ -87,9 +87,17 @@ _WITHOUT_FOLDERS: Final[Mapping[str, tuple[str, str]]] = {
         "The index of jobs cannot be read now.",
         "The daemon makes it again: ask again in a moment. A job whose id is known is found without it.",
     ),
+    "inbox-missing": (
+        "The folder in which jobs are handed in is not mounted now, so nothing is taken in.",
+        "Send it again later; whoever runs the server mounts it. What was taken in is kept.",
+    ),
     "keys-unreadable": (
         "The API keys cannot be read, and as long as that is so nobody is let in.",
         "Whoever runs the server finds the file in its log.",
+    ),
+    "outbox-missing": (
+        "The folder of the results is not mounted now, so none of them can be read.",
+        "Ask again later; whoever runs the server mounts it. No result is lost.",
     ),
 }
 #: Status in the log of a request whose client went before it had an answer.

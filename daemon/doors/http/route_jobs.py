@@ -23,7 +23,7 @@ from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
 from daemon.doors.http.problems import RequestError, status_of
-from daemon.doors.http.results import chosen_output, serve
+from daemon.doors.http.results import answer_result
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
@@ -255,13 +255,13 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 @router.get("/jobs/{job}/result", summary="The result of a job", response_class=Response, responses=_RESULT)
 def get_result(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the main result, whole or in ranges; its ETag is its SHA-256."""
-    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), None))
+    return answer_result(request, door, caller, job)
 
 
 @router.get("/jobs/{job}/result/{file}", summary="One of the results", response_class=Response, responses=_RESULT)
 def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller: Calling) -> Response:
     """Return one of the results by its name, such as the captions."""
-    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
+    return answer_result(request, door, caller, job, file)
 
 
 @router.post(

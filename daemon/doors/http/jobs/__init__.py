@@ -22,6 +22,7 @@ from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.record import FINISHED
 from daemon.queue.lock import lock_holder
+from daemon.system.mount_guard import check_mounted
 from daemon.system.permissions import access_error
 
 
@@ -159,6 +160,7 @@ class Jobs(FoundJobs):
                 "This server may not change priorities.",
                 "Whoever runs it lets it write the spool's folder `control`.",
             )
+        check_mounted(self.paths.inbox, self.paths.spool)
         put_request_file(self.paths.inbox, name, op)
         return f"{name} will be seen to; its status shows what became of it."
 
