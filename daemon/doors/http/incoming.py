@@ -121,7 +121,9 @@ def clear_litter(inbox: Path, now: float | None = None) -> None:
     now = time.time() if now is None else now
     with contextlib.suppress(OSError), os.scandir(inbox / FOLDER) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and now - entry.stat(follow_symlinks=False).st_mtime > LITTER_S:
+            # Also what has a time that is far ahead: the clock was wrong.
+            age = abs(now - entry.stat(follow_symlinks=False).st_mtime)
+            if age > LITTER_S and not entry.name.startswith("."):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 

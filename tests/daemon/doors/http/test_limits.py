@@ -1,0 +1,49 @@
+"""What a key may take holds whatever the clock did."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.doors.http.api_keys import Limits
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
+from daemon.doors.http.limits import UploadLedger
+from tests.daemon.doors.http.conftest import Door
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+YEAR_S = 365 * 86_400.0
+
+
+def test_what_was_noted_by_a_clock_that_was_ahead_is_not_counted(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = door.key("anna", jobs_per_minute=1)
+    now = time.time()
+    # Given a machine that starts with a clock that is a year ahead, on which a key hands in what it may
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + YEAR_S)
+        assert anna.post("/jobs", SPEECH).status == 202
+        assert anna.post("/jobs", SPEECH).code == "limit-reached"
+    # When the clock is set right, then the key may hand in as before, and no more
+    assert anna.post("/jobs", SPEECH).status == 202
+    assert anna.post("/jobs", SPEECH).code == "limit-reached"
+
+
+def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
+    now = 1e9 + YEAR_S
+    ledger = UploadLedger(tmp_path, lambda: now)
+    caller = Caller("anna", "submit", "k", Limits(upload_bytes_per_day=100))
+    ledger.add(caller, 100)
+    now = 1e9
+    ledger.add(caller, 100)
+
+
+@pytest.mark.parametrize(("ahead_s", "stays"), [(-LITTER_S - 60, False), (0.0, True), (LITTER_S + 60, False)])
+def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float, stays: bool) -> None:
+    folder, now = tmp_path / FOLDER / "new-1", time.time()
+    folder.mkdir(parents=True)
+    os.utime(folder, (now + ahead_s,) * 2)
+    clear_litter(tmp_path, now)
+    assert folder.exists() == stays
