@@ -17,13 +17,14 @@ from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
-from daemon.doors.http.handing_in import KEY_PATTERN, make_job
+from daemon.doors.http.handing_in import KEY_PATTERN, check_given_name, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
 from daemon.doors.http.problems import RequestError, status_of
 from daemon.doors.http.results import answer_result
+from daemon.doors.submission import NameTakenError
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
@@ -285,10 +286,12 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
         await run_in_threadpool(door.ledger.add, caller, sent)
         try:
-            manifest.pop("name", None)
+            if (name := manifest.pop("name", None)) is not None:
+                check_given_name(name)
             files, found, amount = await run_in_threadpool(_checked, door, caller, manifest, got.files)
+            await run_in_threadpool(door.jobs.check_name_free, name, found.output)
             await run_in_threadpool(door.jobs.check_amounts, amount, caller)
-        except JobError as exc:
+        except (JobError, NameTakenError) as exc:
             return _wrong(exc)
         except RequestError as exc:
             if status_of(exc) != 422:

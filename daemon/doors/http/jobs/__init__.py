@@ -16,11 +16,12 @@ from daemon.doors.http.jobs.wanted import Wanted, check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask, put_request_file
-from daemon.doors.submission import HandedIn
+from daemon.doors.submission import HandedIn, NameTakenError
 from daemon.errors import MachineError, RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.record import FINISHED
+from daemon.outbox.names import clean_stem
 from daemon.queue.lock import lock_holder
 from daemon.system.mount_guard import check_mounted
 from daemon.system.permissions import access_error
@@ -52,6 +53,23 @@ class Jobs(FoundJobs):
 
         unseen = {one["job"] for one in self.not_seen(caller) if one["by"] == caller.name}
         check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
+
+    def check_name_free(self, name: str | None, output: str | None) -> None:
+        """Check that a job handed in now would get the name that it asks for.
+
+        Args:
+            name: of its manifest; None: a new one.
+            output: what the manifest says; None: nothing.
+
+        Raises:
+            NameTakenError: it would not.
+        """
+        if name is None and output is None:
+            return
+        result = clean_stem(output or name or "")
+        waits = name is not None and os.path.lexists(self.paths.inbox / f"{name}.yaml")
+        if waits or not self.outbox.is_free(result):
+            raise NameTakenError(result, "name" if output is None else "output")
 
     def _rows(self, query: Query) -> list[Row]:
         try:
