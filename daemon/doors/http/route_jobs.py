@@ -241,9 +241,12 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
     """Follow a job by server-sent events: its whole status first and at each change, then `end`."""
     await run_in_threadpool(door.jobs.status, job, caller)
     root = to_root(request)
-    events = job_events(
-        lambda: with_links(door.jobs.status(job, caller), root), request.headers.get("last-event-id", "")[:64]
-    )
+
+    def look() -> dict[str, Any]:
+        door.callers.check_still(caller)
+        return with_links(door.jobs.status(job, caller), root)
+
+    events = job_events(look, request.headers.get("last-event-id", "")[:64])
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 

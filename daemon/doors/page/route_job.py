@@ -46,7 +46,7 @@ def job_live(request: Request, job: str, door: TheDoor, caller: Looking) -> Resp
     def fragment() -> str:
         return render(request, "job_live.html", at="../", **_values(door, caller, job))
 
-    return stream(fragment, lambda: (*changing(door.jobs), door.jobs.outbox.root / f"{name}.json"))
+    return stream(request, fragment, lambda: (*changing(door.jobs), door.jobs.outbox.root / f"{name}.json"))
 
 
 def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:

@@ -1,17 +1,19 @@
-"""What a key may take holds whatever the clock did."""
+"""What a key may take holds whatever the clock did, and ends with the key."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from daemon.doors.http.api_keys import Limits
+from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
 from daemon.doors.http.limits import UploadLedger
+from tests.conftest import PATIENCE_S
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -47,3 +49,18 @@ def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float
     os.utime(folder, (now + ahead_s,) * 2)
     clear_litter(tmp_path, now)
     assert folder.exists() == stays
+
+
+def test_events_end_when_the_key_is_revoked(door: Door) -> None:
+    anna = door.key("anna")
+    job = anna.post("/jobs", SPEECH).json["job"]
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.request("GET", f"/jobs/{job}/events", headers={"Authorization": f"Bearer {anna.key}"})
+    answer = connection.getresponse()
+    while answer.readline().strip() != b"event: status":
+        pass
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    rest = answer.read()  # it ends
+    connection.close()
+    assert b"event: error" in rest
+    assert b"key-refused" in rest
