@@ -36,6 +36,7 @@ log = structlog.get_logger()
 #: What keys of our manifest are called in OpenAI's request.
 _OPENAI_NAMES: Final = {"text": "input", "format": "response_format"}
 
+_JSON: Final = "application/json"
 MEDIA_TYPE: Final = "application/problem+json"
 #: Begins the type of a problem; docs/errors.md describes each.
 TYPES: Final = "urn:avatard:error:"
@@ -268,6 +269,10 @@ def told_of(exc: Exception, request: Request) -> AvatarError:
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _JSON and any(tuple(one["loc"]) == ("body",) and one.get("input") is not None for one in exc.errors()):
+        refused = RequestError("media-type", f"A body of the type {kind or 'none'} is not read here.", f"Send {_JSON}.")
+        return answer_error(refused, request.scope)
     found = [{"pointer": _pointer(one["loc"]), "detail": in_words(one)} for one in exc.errors()]
     first = found[0] if found else {"pointer": "", "detail": "it is not what is expected here"}
     where, *rest = exc.errors()[0]["loc"] if found else ("",)

@@ -40,3 +40,12 @@ def test_what_lies_in_the_place_of_a_key_is_told_by_its_name_in_the_inbox(door: 
     assert (refused.status, refused.code) == (409, "key-blocked")
     assert f".keys/{key.name}" in refused.json["detail"]
     assert str(door.root) not in refused.body.decode()
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_change_that_is_sent_as_another_type_is_told_which_to_send(door: Door, kind: str) -> None:
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    answer = door.open.send("PATCH", f"/jobs/{job}", b'{"held": true}', {"Content-Type": kind})
+    assert (answer.status, answer.code) == (415, "media-type")
+    assert kind in answer.json["detail"]
+    assert "application/json" in answer.json["hint"]
