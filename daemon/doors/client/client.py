@@ -36,6 +36,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system.config_file import config_path
+from daemon.system.mount_guard import check_readable
 from daemon.system.permissions import access_error, check_right
 
 #: One text, or several of which one must fit.
@@ -237,8 +238,12 @@ class Client:
 
         Raises:
             AvatarError: `not-allowed`: what the outbox tells may not be read.
+            MachineError: `inbox-missing`, `outbox-missing`: it is not mounted.
+            OSError: it cannot be listed.
         """
         check_right(self.paths.outbox, "read")
+        check_readable(self.paths.inbox, self.paths.spool, "inbox")
+        check_readable(self.paths.outbox, self.paths.spool, "outbox")
         return RefusedError(
             "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
         )

@@ -22,7 +22,7 @@ from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain
 from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
-from daemon.doors.http.problems import RequestError, status_of
+from daemon.doors.http.problems import RequestError, status_of, told_of
 from daemon.doors.http.results import answer_result
 from daemon.doors.submission import NameTakenError
 from daemon.doors.voice_list import name_voice_list
@@ -243,8 +243,11 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
     root = to_root(request)
 
     def look() -> dict[str, Any]:
-        door.callers.check_still(caller)
-        return with_links(door.jobs.status(job, caller), root)
+        try:
+            door.callers.check_still(caller)
+            return with_links(door.jobs.status(job, caller), root)
+        except (AvatarError, OSError) as exc:
+            raise told_of(exc, request) from exc
 
     events = job_events(look, request.headers.get("last-event-id", "")[:64])
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import json
 import shutil
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, Literal
 
 import pytest
 
+from daemon.doors.client.client import Client
 from daemon.doors.http import results
-from daemon.errors import JobError
+from daemon.errors import AvatarError, JobError
 from daemon.jobs.record import new_job_id
 from daemon.system.mount_guard import MountGuard
-from tests.conftest import PORTRAIT
+from tests.conftest import PATIENCE_S, PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -124,3 +126,34 @@ def test_a_result_that_cannot_be_read_now_is_not_called_gone(
     answer = door.open.get(f"/jobs/{job}/result")
     assert (answer.status, answer.code) == (503, code)
     assert "retry-after" in answer.headers
+
+
+def test_events_say_that_the_outbox_is_not_mounted_and_no_place_of_this_machine(door: Door) -> None:
+    mount(door, "inbox")
+    job = door.open.post("/jobs", SPEECH).json["job"]
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.request("GET", f"/jobs/{job}/events")
+    answer = connection.getresponse()
+    while answer.readline().strip() != b"event: status":
+        pass
+    unmount(door, "inbox")
+    rest = answer.read()
+    connection.close()
+    assert b"event: error" in rest
+    assert b"inbox-missing" in rest
+    assert str(door.root).encode() not in rest
+
+
+def test_a_job_of_the_client_is_not_called_unknown_while_its_folder_is_not_mounted(door: Door) -> None:
+    (door.root / "config.yaml").write_text("paths: {inbox: inbox, outbox: outbox, spool: spool}\n")
+    client = Client(door.root / "config.yaml")
+    mount(door, "inbox")
+    job = client.submit(text="Good morning.", kind="speech")
+    assert job.status.state == "waiting"
+    unmount(door, "inbox")
+    with pytest.raises(AvatarError) as caught:
+        job.status  # noqa: B018
+    assert caught.value.code == "inbox-missing"
+    with pytest.raises(AvatarError) as caught:
+        client.submit(text="Good morning.", kind="speech")
+    assert caught.value.code == "inbox-missing"
