@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -42,6 +43,7 @@ MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 #: Key of the table of a batch, and part that brings it.
 ROWS: Final = "rows"
 #: Longest file name that is kept, in characters.
@@ -297,7 +299,8 @@ class MultipartReader:
         self._header = self._value = b""
 
     def _open(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._key = options.get(b"name", b"").decode("utf-8", "replace")
         if not _FIELD.fullmatch(self._key):
             raise RequestError(
@@ -308,6 +311,8 @@ class MultipartReader:
         if self._key in self._received.fields or self._key in self._received.files:
             raise RequestError("request-invalid", f"The part {self._key} comes twice.", "Send each once.")
         name = options.get(b"filename")
+        if name is None and (extended := _EXTENDED_NAME.search(disposition)):  # as older clients send what is not ASCII
+            name = unquote_to_bytes(extended[1])
         if name == b"" and self._key in COMPANIONS:
             self._unchosen = True  # a form in which no file was chosen
             return

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -36,3 +37,13 @@ def test_a_name_is_checked_as_for_a_job(door: Door, asked: dict[str, Any], code:
     assert checked.status == 200
     assert [one["code"] for one in checked.json["errors"]] == ([code] if code else [])
     assert (handed_in.status == 202, "" if handed_in.status == 202 else handed_in.code) == (not code, code)
+
+
+@pytest.mark.parametrize(("extended", "kept"), [("utf-8''K%C3%A4se.png", "K-se-"), ("UTF-8'de'..%2F..%2Fx.yaml", "x-")])
+def test_a_file_whose_name_comes_in_its_extended_form_alone_is_a_file(door: Door, extended: str, kept: str) -> None:
+    head = f"--XXbound\r\nContent-Disposition: form-data; name=image; filename*={extended}\r\n\r\n".encode()
+    text = b'\r\n--XXbound\r\nContent-Disposition: form-data; name="text"\r\n\r\nHello.\r\n--XXbound--\r\n'
+    told = {"Content-Type": "multipart/form-data; boundary=XXbound"}
+    answer = door.open.send("POST", "/validate", head + PORTRAIT.read_bytes() + text, told)
+    assert answer.json["ok"], answer.body
+    assert answer.json["manifest"]["image"].startswith(kept)
