@@ -80,6 +80,7 @@ async def make_job(
                 )
 
         def hand_in() -> HandedIn:
+            door.callers.check_still(caller)  # the body may have taken hours
             door.ledger.add(caller, sum(path.stat().st_size for path in got.files.values()))
 
             def find(upload: str) -> Path:

@@ -366,6 +366,7 @@ async def post_upload(
                 async for chunk in chunks(request):
                     await run_in_threadpool(writer.write, chunk)
                 digest = await run_in_threadpool(writer.finish)
+                door.callers.check_still(caller)  # the body may have taken hours
                 await run_in_threadpool(door.ledger.add, caller, writer.bytes)
             finally:
                 writer.close()

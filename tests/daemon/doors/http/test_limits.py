@@ -13,8 +13,9 @@ from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
 from daemon.doors.http.limits import UploadLedger
-from tests.conftest import PATIENCE_S
+from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import multipart
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 YEAR_S = 365 * 86_400.0
@@ -64,3 +65,27 @@ def test_events_end_when_the_key_is_revoked(door: Door) -> None:
     connection.close()
     assert b"event: error" in rest
     assert b"key-refused" in rest
+
+
+@pytest.mark.parametrize("path", ["/uploads?filename=a.png", "/jobs"])
+def test_a_key_that_is_revoked_while_a_body_comes_hands_in_nothing(door: Door, path: str) -> None:
+    anna = door.key("anna")
+    door.key("ben")
+    body = PORTRAIT.read_bytes()
+    told = {"Authorization": f"Bearer {anna.key}"}
+    if path == "/jobs":
+        body = multipart(("image", "a.png", body), ("text", None, b"Hello."))
+        told["Content-Type"] = "multipart/form-data; boundary=XXbound"
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.putrequest("POST", path)
+    for name, value in {**told, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders(body[:1000])
+    wait_for("the upload", lambda: len(door.left_over) == 1)
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    connection.send(body[1000:])
+    answer = connection.getresponse()
+    assert (answer.status, b"key-refused" in answer.read()) == (401, True)
+    connection.close()
+    assert door.manifests == []
+    assert [one.name for one in (door.inbox / FOLDER).glob("up-*")] == []
