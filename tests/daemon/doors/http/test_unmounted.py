@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
+from daemon.cli.common import exit_code
 from daemon.doors.client.client import Client
 from daemon.doors.http import results
 from daemon.errors import AvatarError, JobError
@@ -156,4 +157,4 @@ def test_a_job_of_the_client_is_not_called_unknown_while_its_folder_is_not_mount
     assert caught.value.code == "inbox-missing"
     with pytest.raises(AvatarError) as caught:
         client.submit(text="Good morning.", kind="speech")
-    assert caught.value.code == "inbox-missing"
+    assert (caught.value.code, exit_code(caught.value)) == ("inbox-missing", 74)
