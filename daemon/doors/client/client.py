@@ -19,7 +19,7 @@ from daemon.doors.hand_in import hand_in
 from daemon.doors.job_names import check_name, next_name
 from daemon.doors.manifest_files import batch_of, read_jobs
 from daemon.doors.plain_values import plain_manifest
-from daemon.doors.requests import ask, put_request_file
+from daemon.doors.requests import ask, check_taken_in, put_request_file
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.history.entry import Entry
@@ -292,6 +292,8 @@ class Client:
         if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
             put_request_file(self.paths.inbox, status.name, op)
             return f"{status.name}.{op} lies in the inbox; the job's status shows what became of it."
+        if op != "cancel":
+            check_taken_in(status.name, lambda: bool(self._recorded(found).record), self._may_run)
         unseen = status.state == "waiting" and status.accepted is None
         where = {"manifest": found.manifest} if unseen and op == "cancel" and found.manifest else {"job": found.id}
         return str(ask(self._spool, self._may_run, op, **where, **data)["message"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -49,3 +51,16 @@ def test_a_change_that_is_sent_as_another_type_is_told_which_to_send(door: Door,
     assert (answer.status, answer.code) == (415, "media-type")
     assert kind in answer.json["detail"]
     assert "application/json" in answer.json["hint"]
+
+
+@pytest.mark.parametrize("change", [{"held": True}, {"held": False}, {"priority": 5}, None])
+def test_what_a_daemon_that_is_down_would_not_obey_is_refused(door: Door, change: dict[str, object] | None) -> None:
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    if change is None:
+        answer = door.open.post(f"/jobs/{job}/retry")
+    else:
+        told = {"Content-Type": "application/json"}
+        answer = door.open.send("PATCH", f"/jobs/{job}", json.dumps(change).encode(), told)
+    assert (answer.status, answer.code) == (409, "job-waiting")
+    # Only a cancel waits for it
+    assert door.open.send("DELETE", f"/jobs/{job}").status == 202
