@@ -165,7 +165,7 @@ def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Respo
     return cached(request, with_links(door.jobs.status(job, caller), to_root(request)))
 
 
-@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409))
+@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409, 507))
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
     return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
@@ -184,7 +184,7 @@ class Change(BaseModel):
 
 
 @router.patch(
-    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415)
+    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415, 507)
 )
 def change_job(
     request: Request,
@@ -210,7 +210,7 @@ def change_job(
 
 
 @router.post(
-    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429)
+    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429, 507)
 )
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""

@@ -56,7 +56,7 @@ def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of the errors of a route, which have OpenAI's shape."""
     return {
         status: {"description": "See `code`.", "content": {"application/json": {"schema": _ERROR}}}
-        for status in sorted({400, 401, 403, 405, 408, 421, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses})
     }
 
 

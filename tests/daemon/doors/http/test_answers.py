@@ -64,3 +64,26 @@ def test_what_a_daemon_that_is_down_would_not_obey_is_refused(door: Door, change
     assert (answer.status, answer.code) == (409, "job-waiting")
     # Only a cancel waits for it
     assert door.open.send("DELETE", f"/jobs/{job}").status == 202
+
+
+def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:
+    described = json.loads(door.open.get("/openapi.json").body)
+    assert described["openapi"].startswith("3.1")
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            always = {"400", "401", "403", "422", "431", "503"} | (
+                {"507"} if method != "get" and path[1:8] != "uploads" else set()
+            )
+            assert always - ({"422"} if path.startswith("/v1/") else set()) <= operation["responses"].keys(), (
+                method,
+                path,
+            )
+            assert operation["summary"]
+    for page in ("/docs", "/redoc"):
+        html = door.open.get(page)
+        assert html.status == 200
+        assert b"http" not in html.body.replace(b"<!doctype html>", b"").replace(b"the HTTP API", b"")
+        assert "script-src 'self'" in html.headers["content-security-policy"]
+        for part in html.body.split(b'"'):
+            if part.startswith(b"docs-assets/"):
+                assert len(door.open.get(f"/{part.decode()}").body) > 50
