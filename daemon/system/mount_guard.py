@@ -116,6 +116,20 @@ class MountGuard:
                 return None  # `check` writes it again
         return mark
 
+    def look_by_door(self) -> None:
+        """As `look`, for a process of another unit, where the folder is on a mount of that unit alone: inode and filesystem
+        are enough.
+
+        Raises:
+            MachineError: as `look`.
+        """
+        try:
+            self.look()
+        except MachineError:
+            place = self._place()
+            if self._remembered is None or place is None or self._remembered.get("folder") != place:
+                raise
+
     def _is_remembered(self) -> bool:
         """Return whether the folder is the remembered one, on the remembered mount."""
         known, place = self._remembered, self._place()
@@ -228,7 +242,7 @@ def check_mounted(folder: Path, spool: Path, kind: Literal["inbox", "outbox"] = 
     Raises:
         MachineError: `inbox-missing`, `outbox-missing`.
     """
-    _guard_of(folder, spool, kind).look()
+    _guard_of(folder, spool, kind).look_by_door()
 
 
 def check_readable(folder: Path, spool: Path, kind: Literal["inbox", "outbox"]) -> None:
@@ -255,9 +269,10 @@ def kept_mounted(inbox: Path, spool: Path) -> Iterator[None]:
     if not guard.is_remembered:
         yield
         return
-    guard.look()
+    guard.look_by_door()
     inbox.mkdir(parents=True, exist_ok=True)
-    with guard.held(adopt=False):
+    with opened_root(inbox):
+        guard.look_by_door()  # again, now that it can no longer be unmounted
         yield
 
 

@@ -16,7 +16,7 @@ from daemon.doors.client.client import Client
 from daemon.doors.http import results
 from daemon.errors import AvatarError, JobError
 from daemon.jobs.record import new_job_id
-from daemon.system.mount_guard import MountGuard
+from daemon.system.mount_guard import MARK, MountGuard
 from tests.conftest import PATIENCE_S, PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 
@@ -158,3 +158,18 @@ def test_a_job_of_the_client_is_not_called_unknown_while_its_folder_is_not_mount
     with pytest.raises(AvatarError) as caught:
         client.submit(text="Good morning.", kind="speech")
     assert (caught.value.code, exit_code(caught.value)) == ("inbox-missing", 74)
+
+
+@pytest.mark.parametrize("mark", ["removed", "of somebody"])
+def test_a_server_whose_unit_mounts_the_inbox_anew_knows_it_without_its_mark(door: Door, mark: str) -> None:
+    # Given the folder that the daemon knows, on a mount that only the server's unit has, and a mark that somebody spoilt
+    folder = mount(door, "inbox")
+    memory = door.settings.paths.spool / "inbox.json"
+    known = json.loads(memory.read_text())
+    memory.write_text(json.dumps({**known, "mount": {**known["mount"], "point": "/elsewhere"}}))
+    (folder / MARK).unlink()
+    if mark != "removed":
+        (folder / MARK).write_text("x")
+    # When something is sent, then it is taken
+    assert door.open.post("/jobs", SPEECH).status == 202
+    assert door.open.send("POST", "/uploads?filename=anna.png", PORTRAIT.read_bytes()).status == 201
