@@ -28,9 +28,12 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
 EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 EXIT_CODES = {
     "job-unknown": 3,
+    "address-unusable": 75,
     "daemon-absent": 69,
     "io-error": EXIT_IO,
     "disk-full": EXIT_IO,
+    "inbox-missing": EXIT_IO,
+    "outbox-missing": EXIT_IO,
     "spool-locked": 75,
     "hooks-running": 75,
     "answer-late": 75,

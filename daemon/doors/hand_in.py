@@ -27,6 +27,7 @@ from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
 from daemon.jobs.yaml_positions import DocumentError
 from daemon.outbox.outbox import Outbox
+from daemon.system.mount_guard import kept_mounted
 from daemon.system.permissions import check_right
 
 
@@ -94,6 +95,7 @@ def hand_in(
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is; `file-missing`.
         AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-busy`: it is in use now;
             `key-blocked`; `not-allowed`.
+        MachineError: `inbox-missing`: the inbox is not mounted.
         OSError: a file cannot be read, or the inbox not be written.
     """
     files = dict(files or {})
@@ -115,11 +117,23 @@ def hand_in(
         bring_files_of_rows(of_rows, paths.inbox)
 
     if not key:
-        begin()
-        return Submission(
-            dict(manifest), files, digests, by, key, paths, outbox, name, new_job_id(), output, take=take, chosen=chosen
-        ).hand_in()
-    with opened_key(paths.inbox, by, key, wait=wait) as register:
+        with kept_mounted(paths.inbox, paths.spool):
+            begin()
+            return Submission(
+                dict(manifest),
+                files,
+                digests,
+                by,
+                key,
+                paths,
+                outbox,
+                name,
+                new_job_id(),
+                output,
+                take=take,
+                chosen=chosen,
+            ).hand_in()
+    with kept_mounted(paths.inbox, paths.spool), opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
         if register.request and register.request != request:
             raise RefusedError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.control.spool_requests import send_request
-from daemon.errors import UnavailableError, stated_error
+from daemon.errors import RefusedError, UnavailableError, stated_error
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.permissions import NOT_ALLOWED, current_user, make_folder
@@ -20,6 +20,7 @@ from daemon.system.subfolders import INBOX_DEPTH, is_looked_into
 
 ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
+TAKEN_IN_S = 5.0  # how long a job that was just handed in is waited for
 TRIES = 3  # to put a request file into a folder that the daemon removes at that moment
 
 
@@ -54,6 +55,26 @@ def ask(spool: Spool, may_run: Callable[[], bool], op: str, *, by: str = "", **d
             "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
         )
     return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+
+
+def check_taken_in(name: str, is_seen: Callable[[], bool], may_run: Callable[[], bool]) -> None:
+    """Wait a moment for the daemon to see a job that was handed in, which has no other request for it before.
+
+    Args:
+        name: of the job's result.
+
+    Raises:
+        RefusedError: `job-waiting`: it has not.
+    """
+    deadline = time.monotonic() + TAKEN_IN_S
+    while not is_seen():
+        if time.monotonic() > deadline or not may_run():
+            raise RefusedError(
+                "job-waiting",
+                f"{name} has not been taken in yet, and until then it can only be cancelled.",
+                "Ask again when its status says that it is queued.",
+            )
+        time.sleep(LOOK_S)
 
 
 def put_request_file(inbox: Path, name: str, op: str) -> None:

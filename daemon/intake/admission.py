@@ -297,7 +297,9 @@ class Admission:
                     look = self.inbox.at(name)
                 if look is not None:  # else exchanged in this moment, as when `take` gives nothing
                     known = self._present.get(name)
-                    drop = replace(known, settled=True) if known and known.look == look else Drop(name, look, True)
+                    if known is None or known.look != look:
+                        known = self._handed_in.with_record(Drop(name, look, True))
+                    drop = replace(known, settled=True)
                     jobs = self.claims.take([(drop, self._id(drop))], cancelled_by=by)
         if name in self.claims.refused:
             why = self.claims.refused.pop(name)

@@ -51,6 +51,11 @@ class MountGuard:
         self._remembered: dict[str, Any] | None = _read_memory(memory)
         self._confirmed = False
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether the spool says which folder this is: the daemon has used it, and this process may read that."""
+        return self._remembered is not None and self._remembered["path"] == str(self._folder)
+
     @contextlib.contextmanager
     def held(self, *, adopt: bool = True) -> Iterator[None]:
         """Check that the folder is mounted, and prevent unmounting inside the `with` block.
@@ -110,6 +115,20 @@ class MountGuard:
             if mark and same:
                 return None  # `check` writes it again
         return mark
+
+    def look_by_door(self) -> None:
+        """As `look`, for a process of another unit, where the folder is on a mount of that unit alone: inode and filesystem
+        are enough.
+
+        Raises:
+            MachineError: as `look`.
+        """
+        try:
+            self.look()
+        except MachineError:
+            place = self._place()
+            if self._remembered is None or place is None or self._remembered.get("folder") != place:
+                raise
 
     def _is_remembered(self) -> bool:
         """Return whether the folder is the remembered one, on the remembered mount."""
@@ -214,6 +233,51 @@ class MountGuard:
             f"The {self._kind} {self._folder} is not available: {why}.",
             f"Mount it; no job is lost. If this is the right folder, remove {self._folder / MARK} and `touch` it.",
         )
+
+
+def check_mounted(folder: Path, spool: Path, kind: Literal["inbox", "outbox"] = "inbox") -> None:
+    """Check that a folder is mounted, for a process that writes nothing into the spool. Where it may not read the spool, or no
+    daemon has used the folder yet, nobody knows.
+
+    Raises:
+        MachineError: `inbox-missing`, `outbox-missing`.
+    """
+    _guard_of(folder, spool, kind).look_by_door()
+
+
+def check_readable(folder: Path, spool: Path, kind: Literal["inbox", "outbox"]) -> None:
+    """Check that a folder can be listed, before something is said not to be in it. One that is not there is empty.
+
+    Raises:
+        MachineError: as `check_mounted`.
+        OSError: it cannot be listed.
+    """
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        next(entries, None)
+    check_mounted(folder, spool, kind)
+
+
+@contextlib.contextmanager
+def kept_mounted(inbox: Path, spool: Path) -> Iterator[None]:
+    """Check that the inbox is mounted, and prevent unmounting inside the `with` block, for whoever hands in: what is confirmed
+    while it is not mounted is hidden when it is back. As `check_mounted`; an inbox that was removed is made again.
+
+    Raises:
+        MachineError: `inbox-missing`.
+    """
+    guard = _guard_of(inbox, spool, "inbox")
+    if not guard.is_remembered:
+        yield
+        return
+    guard.look_by_door()
+    inbox.mkdir(parents=True, exist_ok=True)
+    with opened_root(inbox):
+        guard.look_by_door()  # again, now that it can no longer be unmounted
+        yield
+
+
+def _guard_of(folder: Path, spool: Path, kind: Literal["inbox", "outbox"]) -> MountGuard:
+    return MountGuard(folder, spool / f"{kind}.json", kind)
 
 
 def _read_memory(memory: Path) -> dict[str, Any] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +14,12 @@ import click
 from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_keys, complete_value
 from daemon.cli.numbers import Number
-from daemon.errors import ConfigError, RefusedError
+from daemon.errors import ConfigError, RefusedError, UnavailableError
 from daemon.jobs.iso_time import iso
 
 DAY_S: Final = 86_400.0
+#: How long a Unix socket may take to answer whether somebody listens, s.
+_ANSWERS_S: Final = 1.0
 #: Longest life of a key, in days: a hundred years.
 _DAYS: Final = 36_500.0
 _APP: Final = "daemon.doors.serving.served_app:create_served_app"
@@ -71,6 +75,7 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
     check_safe(settings, ApiKeys(settings.server.keys), bound)
     configure_logging(settings.log)
     os.environ["AVATAR_CONFIG"], os.environ[BOUND] = str(shell.config_path.absolute()), bound
+    _check_free(host, port, uds)
     where: dict[str, Any] = {"uds": str(uds)} if uds else {"host": host, "port": port}
     uvicorn.run(
         _APP,
@@ -81,6 +86,33 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
         root_path=root_path,
         **server_options(),
     )
+
+
+def _check_free(host: str, port: int, uds: Path | None) -> None:
+    """Refuse to listen where another server does: on a Unix socket a second one would take the first one's place.
+
+    Raises:
+        UnavailableError: `address-unusable`.
+    """
+    why = ""
+    if uds is not None:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(_ANSWERS_S)
+            why = os.strerror(errno.EADDRINUSE) if one.connect_ex(os.fspath(uds)) in (0, errno.EAGAIN) else ""
+    else:
+        try:
+            for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                with socket.socket(family, kind, protocol) as one:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    one.bind(address)
+        except OSError as exc:
+            why = exc.strerror or str(exc)
+    if why:
+        raise UnavailableError(
+            "address-unusable",
+            f"The server cannot listen on {uds or f'{host}:{port}'}: {why}.",
+            "End what listens there, or name another --host, --port or --uds.",
+        )
 
 
 @click.group()

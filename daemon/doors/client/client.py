@@ -19,7 +19,7 @@ from daemon.doors.hand_in import hand_in
 from daemon.doors.job_names import check_name, next_name
 from daemon.doors.manifest_files import batch_of, read_jobs
 from daemon.doors.plain_values import plain_manifest
-from daemon.doors.requests import ask, put_request_file
+from daemon.doors.requests import ask, check_taken_in, put_request_file
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.history.entry import Entry
@@ -36,6 +36,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system.config_file import config_path
+from daemon.system.mount_guard import check_readable
 from daemon.system.permissions import access_error, check_right
 
 #: One text, or several of which one must fit.
@@ -237,8 +238,12 @@ class Client:
 
         Raises:
             AvatarError: `not-allowed`: what the outbox tells may not be read.
+            MachineError: `inbox-missing`, `outbox-missing`: it is not mounted.
+            OSError: it cannot be listed.
         """
         check_right(self.paths.outbox, "read")
+        check_readable(self.paths.inbox, self.paths.spool, "inbox")
+        check_readable(self.paths.outbox, self.paths.spool, "outbox")
         return RefusedError(
             "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
         )
@@ -287,6 +292,8 @@ class Client:
         if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
             put_request_file(self.paths.inbox, status.name, op)
             return f"{status.name}.{op} lies in the inbox; the job's status shows what became of it."
+        if op != "cancel":
+            check_taken_in(status.name, lambda: bool(self._recorded(found).record), self._may_run)
         unseen = status.state == "waiting" and status.accepted is None
         where = {"manifest": found.manifest} if unseen and op == "cancel" and found.manifest else {"job": found.id}
         return str(ask(self._spool, self._may_run, op, **where, **data)["message"])

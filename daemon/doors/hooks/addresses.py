@@ -49,7 +49,8 @@ def resolve(host: str, port: int, allow: Sequence[str]) -> list[Address]:
     good = [one for one in addresses if is_public(one) or is_within(one, allow)]
     if not good:
         shown = ", ".join(map(str, addresses))
-        raise RefusedAddressError(f"{host} is {shown}, which is not a public address")
+        named = "" if shown == host else f"{shown}, which is "
+        raise RefusedAddressError(f"{host} is {named}not a public address")
     return good
 
 

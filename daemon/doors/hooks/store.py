@@ -25,6 +25,8 @@ State = Literal["waiting", "delivered", "dead"]
 _PATIENCE_S: Final = 10.0
 #: Longest note on the last attempt.
 _NOTE_CHARS: Final = 500
+#: No attempt is put off for longer than this, s.
+LATEST_S: Final = 2 * 86_400.0
 _SCHEMA: Final = """
 CREATE TABLE seen (job TEXT PRIMARY KEY, ended INTEGER NOT NULL, changed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
@@ -107,6 +109,8 @@ class Store:
             found = db.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
             raise self._unusable(f"it is of version {found}, not {VERSION}")
+        with self._connected() as db:  # a time that is ahead was noted by a clock that was wrong
+            db.execute("UPDATE facts SET value = ?1 WHERE name = 'since' AND value > ?1", (now,))
 
     def exists(self) -> bool:
         """Return whether the hooks have ever run here.
@@ -156,16 +160,16 @@ class Store:
 
     def due(self, now: float, limit: int, busy: Iterable[int], full: Iterable[str]) -> list[Delivery]:
         """Return what is to be delivered now, the longest due first, without those that are `busy` (by number) and those to
-        hooks that are `full`.
+        hooks that are `full`. What is due later than any attempt can be was noted by a clock that was wrong, and is due now.
         """
         numbers, hooks = list(busy), list(full)
         marks = [", ".join("?" * len(part)) for part in (numbers, hooks)]
         query = (
-            f"SELECT {_COLUMNS} FROM deliveries WHERE state = 'waiting' AND due <= ? "
+            f"SELECT {_COLUMNS} FROM deliveries WHERE state = 'waiting' AND (due <= ? OR due > ?) "
             f"AND number NOT IN ({marks[0]}) AND hook NOT IN ({marks[1]}) ORDER BY due LIMIT ?"
         )
         with self._connected() as db:
-            return [Delivery(*row) for row in db.execute(query, (now, *numbers, *hooks, limit))]
+            return [Delivery(*row) for row in db.execute(query, (now, now + LATEST_S, *numbers, *hooks, limit))]
 
     def next_due(self) -> float | None:
         """Return when the next attempt is to be made; None if nothing waits."""

@@ -58,6 +58,7 @@ class Door:
             self.settings.server.max_upload_bytes,
             intake.max_manifest_bytes,
             intake.reserve_mb * 2**20,
+            self.settings.paths.spool,
         )
 
 
@@ -105,7 +106,7 @@ class Problem(BaseModel):
 
 
 #: What any request can be answered with.
-_ALWAYS: Final = (400, 401, 403, 405, 408, 421, 422, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 405, 408, 421, 422, 431, 500, 503)
 
 
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -93,11 +93,7 @@ class Callers:
             )
         key = self._keys.find(given)
         if key is None:
-            raise RequestError(
-                "key-refused",
-                "The API key is not known here, or has expired.",
-                "Ask whoever runs the server for another.",
-            )
+            raise _refused()
         check_believed(self._user)
         self._note_use(key.id, now)
         return Caller(key.name, key.role, key.id, key.limits)
@@ -121,6 +117,16 @@ class Callers:
         self._note_use(found.id, now)
         return Caller(found.name, found.role, found.id, found.limits)
 
+    def check_still(self, caller: Caller) -> None:
+        """Refuse a caller whose key was revoked or has expired since it was found, of a request that lasts.
+
+        Raises:
+            RequestError: `key-refused`.
+            ConfigError: `keys-unreadable`.
+        """
+        if self._keys.wanted() and all(key.id != caller.key_id for key in self._keys.valid()):
+            raise _refused()
+
     def check(self) -> None:
         """Look whether keys can be looked up, and the daemon believes whose they are.
 
@@ -141,6 +147,14 @@ class Callers:
             os.utime(mark)
         except OSError:
             pass  # it is for people's information only
+
+
+def _refused() -> RequestError:
+    return RequestError(
+        "key-refused",
+        "The API key is not known here, or has expired.",
+        "Ask whoever runs the server for another.",
+    )
 
 
 def check_believed(user: str) -> None:

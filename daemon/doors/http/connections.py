@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._served = self.app
         self._pending = 0
-        self._moved = self._flooded = False
+        self._moved = self._flooded = self._in_head = False
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -121,12 +121,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of the headers no longer than for the whole."""
         super().on_message_begin()
+        self._in_head = True
         self._await(HEADERS_S)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. What comes behind a body is none: nothing that looks at a request's headers has seen it there."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin with the request."""
         self._stop_waiting()
-        self._moved = True
+        self._moved, self._in_head = True, False
         if self.parser.should_upgrade():
             return
         if len(self.pipeline) >= MAX_PIPELINED:

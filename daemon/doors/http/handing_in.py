@@ -67,7 +67,7 @@ async def make_job(
     async with received(request, inbox, door.bounds, door.uploads, may_be_empty=may_be_empty) as (manifest, got):
         name = manifest.pop("name", None)
         if name is not None:
-            _check_name(name)
+            check_given_name(name)
         chosen = name is None and bool(again)
         if chosen:
             name = await run_in_threadpool(next_name, door.jobs.paths.outbox, again)
@@ -80,6 +80,7 @@ async def make_job(
                 )
 
         def hand_in() -> HandedIn:
+            door.callers.check_still(caller)  # the body may have taken hours
             door.ledger.add(caller, sum(path.stat().st_size for path in got.files.values()))
 
             def find(upload: str) -> Path:
@@ -100,7 +101,7 @@ async def make_job(
     return await answer(request, door, caller, done, wait)
 
 
-def _check_name(name: object) -> None:
+def check_given_name(name: object) -> None:
     """Refuse what cannot be what the results are called.
 
     Raises:

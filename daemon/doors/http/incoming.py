@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -27,6 +28,7 @@ from daemon.doors.shared_files import MEDIA_ENDINGS
 from daemon.errors import MachineError, escape_unprintable
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.manifest import COMPANIONS
+from daemon.system.mount_guard import check_mounted
 
 #: Folder in the inbox that holds what has not become a job yet.
 FOLDER: Final = ".http"
@@ -41,6 +43,7 @@ MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 #: Key of the table of a batch, and part that brings it.
 ROWS: Final = "rows"
 #: Longest file name that is kept, in characters.
@@ -54,12 +57,14 @@ class Bounds:
     Attributes:
         file_bytes, request_bytes, manifest_bytes: largest file, request and field.
         reserve_bytes: free space that must be left.
+        spool: says whether the inbox is mounted.
     """
 
     file_bytes: int
     request_bytes: int
     manifest_bytes: int
     reserve_bytes: int
+    spool: Path
 
 
 @dataclass
@@ -87,8 +92,9 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
 
     Raises:
         RequestError: `too-large`.
-        MachineError: `disk-full`.
+        MachineError: `disk-full`; `inbox-missing`: it is not mounted.
     """
+    check_mounted(inbox, bounds.spool)
     if wanted > bounds.request_bytes:
         raise RequestError(
             "too-large",
@@ -117,7 +123,9 @@ def clear_litter(inbox: Path, now: float | None = None) -> None:
     now = time.time() if now is None else now
     with contextlib.suppress(OSError), os.scandir(inbox / FOLDER) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and now - entry.stat(follow_symlinks=False).st_mtime > LITTER_S:
+            # Also what has a time that is far ahead: the clock was wrong.
+            age = abs(now - entry.stat(follow_symlinks=False).st_mtime)
+            if age > LITTER_S and not entry.name.startswith("."):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -291,7 +299,8 @@ class MultipartReader:
         self._header = self._value = b""
 
     def _open(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._key = options.get(b"name", b"").decode("utf-8", "replace")
         if not _FIELD.fullmatch(self._key):
             raise RequestError(
@@ -302,6 +311,8 @@ class MultipartReader:
         if self._key in self._received.fields or self._key in self._received.files:
             raise RequestError("request-invalid", f"The part {self._key} comes twice.", "Send each once.")
         name = options.get(b"filename")
+        if name is None and (extended := _EXTENDED_NAME.search(disposition)):  # as older clients send what is not ASCII
+            name = unquote_to_bytes(extended[1])
         if name == b"" and self._key in COMPANIONS:
             self._unchosen = True  # a form in which no file was chosen
             return

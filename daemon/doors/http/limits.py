@@ -25,6 +25,8 @@ DAY_S: Final = 24 * HOUR_S
 INDEXED_S: Final = 30.0
 #: Returns jobs in the index that were accepted since a time (None: ever), and are in some states (none: all).
 Rows = Callable[[float | None, Sequence[str]], Sequence[Row]]
+#: What was noted so much later than now is of a clock that was wrong, and is not counted, s.
+AHEAD_S: Final = 60.0
 #: Largest ledger that is read, in bytes.
 _LEDGER_BYTES: Final = 4096
 
@@ -95,7 +97,8 @@ class JobLedger:
         self.entries: list[Entry] = []
         with contextlib.suppress(ValueError, TypeError):  # cut off by a crash
             data = os.pread(fd, os.fstat(fd).st_size, 0)
-            self.entries = [one for one in (Entry(*values) for values in json.loads(data)) if one.at > now - DAY_S]
+            found = [Entry(*values) for values in json.loads(data)]
+            self.entries = [one for one in found if now - DAY_S < one.at <= now + AHEAD_S]
 
     def add(self, job: str, amount: Amount, source: str = "") -> None:
         """Note what was handed in. `source`: as in `Entry`."""
@@ -255,5 +258,5 @@ class UploadLedger:
             hours: dict[int, int] = {}
             with contextlib.suppress(ValueError, TypeError, AttributeError):  # cut off by a crash
                 hours = {int(hour): int(sent) for hour, sent in json.loads(os.pread(fd, _LEDGER_BYTES, 0)).items()}
-            first = self._hour() - DAY_S // HOUR_S
-            yield fd, {hour: sent for hour, sent in hours.items() if hour > first}
+            this = self._hour()
+            yield fd, {hour: sent for hour, sent in hours.items() if this - DAY_S // HOUR_S < hour <= this + 1}

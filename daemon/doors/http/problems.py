@@ -36,6 +36,7 @@ log = structlog.get_logger()
 #: What keys of our manifest are called in OpenAI's request.
 _OPENAI_NAMES: Final = {"text": "input", "format": "response_format"}
 
+_JSON: Final = "application/json"
 MEDIA_TYPE: Final = "application/problem+json"
 #: Begins the type of a problem; docs/errors.md describes each.
 TYPES: Final = "urn:avatard:error:"
@@ -89,9 +90,17 @@ _WITHOUT_FOLDERS: Final[Mapping[str, tuple[str, str]]] = {
         "The index of jobs cannot be read now.",
         "The daemon makes it again: ask again in a moment. A job whose id is known is found without it.",
     ),
+    "inbox-missing": (
+        "The folder in which jobs are handed in is not mounted now, so nothing is taken in.",
+        "Send it again later; whoever runs the server mounts it. What was taken in is kept.",
+    ),
     "keys-unreadable": (
         "The API keys cannot be read, and as long as that is so nobody is let in.",
         "Whoever runs the server finds the file in its log.",
+    ),
+    "outbox-missing": (
+        "The folder of the results is not mounted now, so none of them can be read.",
+        "Ask again later; whoever runs the server mounts it. No result is lost.",
     ),
 }
 #: Status in the log of a request whose client went before it had an answer.
@@ -262,6 +271,10 @@ def told_of(exc: Exception, request: Request) -> AvatarError:
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _JSON and any(tuple(one["loc"]) == ("body",) and one.get("input") is not None for one in exc.errors()):
+        refused = RequestError("media-type", f"A body of the type {kind or 'none'} is not read here.", f"Send {_JSON}.")
+        return answer_error(refused, request.scope)
     found = [{"pointer": _pointer(one["loc"]), "detail": in_words(one)} for one in exc.errors()]
     first = found[0] if found else {"pointer": "", "detail": "it is not what is expected here"}
     where, *rest = exc.errors()[0]["loc"] if found else ("",)

@@ -6,7 +6,6 @@ import mimetypes
 import os
 import re
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Request
@@ -14,10 +13,13 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 
-from daemon.doors.http.answers import is_known
+from daemon.config.paths import Paths
+from daemon.doors.http.answers import Door, is_known
+from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError, in_bytes
-from daemon.errors import JobError
+from daemon.errors import JobError, MachineError, Postponed
 from daemon.jobs.record import FINISHED
+from daemon.system.mount_guard import check_readable
 from daemon.system.safe_open import open_inside
 
 #: Types that the machine's own table may lack.
@@ -41,14 +43,16 @@ _RANGES: Final = re.compile(
 _SHOWN: Final = ("video/", "audio/", "image/png", "image/jpeg", "image/webp", "text/vtt")
 
 
-def chosen_output(status: dict[str, Any], file: str | None) -> dict[str, Any]:
+def chosen_output(paths: Paths, status: dict[str, Any], file: str | None) -> dict[str, Any]:
     """Return the entry of `outputs` of one result.
 
     Args:
+        paths: the folders of the installation.
         file: its name, without folder; None: the main result.
 
     Raises:
         RequestError: `not-ready`; `cleared`; `file-unknown`.
+        MachineError, OSError: the outbox cannot be read now.
     """
     if status["state"] != "done":
         ended = status["state"] in FINISHED
@@ -61,6 +65,7 @@ def chosen_output(status: dict[str, Any], file: str | None) -> dict[str, Any]:
         )
     outputs = [one for one in status.get("outputs") or [] if isinstance(one, dict) and isinstance(one.get("file"), str)]
     if not outputs:
+        check_readable(paths.outbox, paths.spool, "outbox")
         raise RequestError("cleared", f"The results of {status['name']} are gone.", "Make it again.")
     if file is None:
         return outputs[-1]
@@ -71,21 +76,20 @@ def chosen_output(status: dict[str, Any], file: str | None) -> dict[str, Any]:
     return found[0]
 
 
-def serve(request: Request, root: Path, output: dict[str, Any]) -> Response:
-    """Answer with one result.
+def answer_result(request: Request, door: Door, caller: Caller, job: str, file: str | None = None) -> Response:
+    """Answer with a result of a job. `file`: as for `chosen_output`. Errors as `chosen_output` and `open_result`."""
+    paths = door.jobs.paths
+    return serve(request, paths, chosen_output(paths, door.jobs.status(job, caller), file))
 
-    Args:
-        root: the outbox.
 
-    Raises:
-        RequestError: `cleared`: it is gone, or is not what the job made.
-    """
+def serve(request: Request, paths: Paths, output: dict[str, Any]) -> Response:
+    """Answer with one result. Errors as `open_result`."""
     name = os.path.basename(output["file"])
     etag = f'"{output.get("sha256", "")}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
-    fd = open_result(root, output)
+    fd = open_result(paths, output)
     ending = os.path.splitext(name)[1].lower()
     kind = _TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind.startswith(_SHOWN)
@@ -100,20 +104,29 @@ def serve(request: Request, root: Path, output: dict[str, Any]) -> Response:
     )
 
 
-def open_result(root: Path, output: dict[str, Any]) -> int:
+def open_result(paths: Paths, output: dict[str, Any]) -> int:
     """Open one result for reading; returns its file descriptor, which the caller closes.
 
     Args:
-        root: the outbox.
+        paths: the folders of the installation.
 
     Raises:
         RequestError: `cleared`: it is gone, or is not what the job made.
+        MachineError: `outbox-missing`: the outbox is not mounted; `result-unreadable`: it cannot be read now.
+        OSError: so can nothing.
     """
     name = os.path.basename(output["file"])
     try:
-        with open_inside(root, output["file"]) as opened:
+        with open_inside(paths.outbox, output["file"]) as opened:
             fd = os.dup(opened)
-    except (JobError, OSError) as exc:
+    except (JobError, Postponed) as exc:
+        check_readable(paths.outbox, paths.spool, "outbox")
+        if isinstance(exc, Postponed) or exc.code == "file-unreadable":
+            raise MachineError(
+                "result-unreadable",
+                f"{name} cannot be read now.",
+                "Ask again in a moment; if that does not help, whoever runs the server looks at the outbox.",
+            ) from exc
         raise RequestError("cleared", f"{name} is not there any more.", "Make it again.") from exc
     if os.fstat(fd).st_size != output.get("bytes"):
         os.close(fd)

@@ -17,13 +17,14 @@ from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, job_events
-from daemon.doors.http.handing_in import KEY_PATTERN, make_job
+from daemon.doors.http.handing_in import KEY_PATTERN, check_given_name, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
-from daemon.doors.http.problems import RequestError, status_of
-from daemon.doors.http.results import chosen_output, serve
+from daemon.doors.http.problems import RequestError, status_of, told_of
+from daemon.doors.http.results import answer_result
+from daemon.doors.submission import NameTakenError
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import AvatarError, JobError
 from daemon.history.query import Query as JobQuery
@@ -164,7 +165,7 @@ def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Respo
     return cached(request, with_links(door.jobs.status(job, caller), to_root(request)))
 
 
-@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409))
+@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409, 507))
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
     return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
@@ -183,7 +184,7 @@ class Change(BaseModel):
 
 
 @router.patch(
-    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415)
+    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415, 507)
 )
 def change_job(
     request: Request,
@@ -209,7 +210,7 @@ def change_job(
 
 
 @router.post(
-    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429)
+    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429, 507)
 )
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
@@ -240,9 +241,15 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
     """Follow a job by server-sent events: its whole status first and at each change, then `end`."""
     await run_in_threadpool(door.jobs.status, job, caller)
     root = to_root(request)
-    events = job_events(
-        lambda: with_links(door.jobs.status(job, caller), root), request.headers.get("last-event-id", "")[:64]
-    )
+
+    def look() -> dict[str, Any]:
+        try:
+            door.callers.check_still(caller)
+            return with_links(door.jobs.status(job, caller), root)
+        except (AvatarError, OSError) as exc:
+            raise told_of(exc, request) from exc
+
+    events = job_events(look, request.headers.get("last-event-id", "")[:64])
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
@@ -255,13 +262,13 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 @router.get("/jobs/{job}/result", summary="The result of a job", response_class=Response, responses=_RESULT)
 def get_result(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the main result, whole or in ranges; its ETag is its SHA-256."""
-    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), None))
+    return answer_result(request, door, caller, job)
 
 
 @router.get("/jobs/{job}/result/{file}", summary="One of the results", response_class=Response, responses=_RESULT)
 def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller: Calling) -> Response:
     """Return one of the results by its name, such as the captions."""
-    return serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
+    return answer_result(request, door, caller, job, file)
 
 
 @router.post(
@@ -285,10 +292,12 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         sent = await run_in_threadpool(lambda: sum(path.stat().st_size for path in got.files.values()))
         await run_in_threadpool(door.ledger.add, caller, sent)
         try:
-            manifest.pop("name", None)
+            if (name := manifest.pop("name", None)) is not None:
+                check_given_name(name)
             files, found, amount = await run_in_threadpool(_checked, door, caller, manifest, got.files)
+            await run_in_threadpool(door.jobs.check_name_free, name, found.output)
             await run_in_threadpool(door.jobs.check_amounts, amount, caller)
-        except JobError as exc:
+        except (JobError, NameTakenError) as exc:
             return _wrong(exc)
         except RequestError as exc:
             if status_of(exc) != 422:
@@ -357,6 +366,7 @@ async def post_upload(
                 async for chunk in chunks(request):
                     await run_in_threadpool(writer.write, chunk)
                 digest = await run_in_threadpool(writer.finish)
+                door.callers.check_still(caller)  # the body may have taken hours
                 await run_in_threadpool(door.ledger.add, caller, writer.bytes)
             finally:
                 writer.close()

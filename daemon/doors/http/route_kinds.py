@@ -20,7 +20,7 @@ router = APIRouter()
 @router.get("/voice/profiles", tags=["voice"], summary="The voices there are", responses=may_answer(304))
 def voice_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices as the service published them, built in and cloned, that jobs of this caller can name."""
-    return cached(request, SeenProfiles(door.settings, caller).voices)
+    return cached(request, {"voices": [], **SeenProfiles(door.settings, caller).voices})
 
 
 @router.get("/avatar/profiles", tags=["avatar"], summary="The avatars there are", responses=may_answer(304))

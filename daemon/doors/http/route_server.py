@@ -50,6 +50,8 @@ def health(door: TheDoor) -> JSONResponse:
     if not os.access(paths.outbox, os.R_OK | os.X_OK):
         wrong.append("the outbox cannot be read")
     try:
+        if not wrong:
+            door.jobs.check_folders()
         if not wrong and shutil.disk_usage(paths.inbox).free < door.bounds.reserve_bytes:
             wrong.append("the disk of the inbox is full")
         door.callers.check()

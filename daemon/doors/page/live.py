@@ -14,32 +14,42 @@ from pathlib import Path
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from daemon.doors.http.events import HEADERS, PING_S, RETRY_MS
+from daemon.doors.page.signed_in import page_caller
+from daemon.errors import AvatarError
 
 LOOK_S: Final = 1.0
 _AGAIN_S: Final = 15.0
 
 
-def stream(fragment: Callable[[], str], depends: Callable[[], Iterable[Path]], last_id: str = "") -> StreamingResponse:
+def stream(request: Request, fragment: Callable[[], str], depends: Callable[[], Iterable[Path]]) -> StreamingResponse:
     """Answer with a stream of a page's fragment.
+
+    It ends when its caller may not look any more: the key was revoked, or somebody signed out.
 
     Args:
         fragment: renders it.
         depends: the files and folders whose change may change it.
-        last_id: id of the fragment that the page has.
     """
-    return StreamingResponse(_events(fragment, depends), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(_events(request, fragment, depends), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(fragment: Callable[[], str], depends: Callable[[], Iterable[Path]]) -> AsyncIterator[str]:
+async def _events(
+    request: Request, fragment: Callable[[], str], depends: Callable[[], Iterable[Path]]
+) -> AsyncIterator[str]:
     yield f"retry: {RETRY_MS}\n\n"
     marks: tuple[tuple[int, int], ...] = ()
     sent, age, silent = "", 0.0, 0.0
     while True:
         now = await run_in_threadpool(lambda: tuple(_mark(path) for path in depends()))
         if now != marks or age >= _AGAIN_S:
+            try:
+                await run_in_threadpool(page_caller, request)
+            except AvatarError:
+                return
             html = await run_in_threadpool(fragment)
             marks, age = now, 0.0
             digest = hashlib.sha256(html.encode()).hexdigest()[:16]

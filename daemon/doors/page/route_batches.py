@@ -54,7 +54,7 @@ def batches_live(request: Request, door: TheDoor, caller: Looking, after: Older 
     def fragment() -> str:
         return render(request, "batches_live.html", at="./", **_batches(door, caller, after))
 
-    return stream(fragment, lambda: changing(door.jobs))
+    return stream(request, fragment, lambda: changing(door.jobs))
 
 
 def _batches(door: Door, caller: Caller, after: int | None) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def batch_live(
 
     root = door.jobs.outbox.root
     own = (root / f"{status['name']}.json", root / f"{status['name']}.report.csv")
-    return stream(fragment, lambda: (*changing(door.jobs), *own))
+    return stream(request, fragment, lambda: (*changing(door.jobs), *own))
 
 
 def _status(door: Door, caller: Caller, job: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from daemon.doors.http.answers import Door, TheDoor, is_known
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.problems import RequestError
-from daemon.doors.http.results import chosen_output, open_result, serve
+from daemon.doors.http.results import answer_result, chosen_output, open_result
 from daemon.doors.page.job_rows import actions_of, row_of
 from daemon.doors.page.live import stream
 from daemon.doors.page.pages import back, page, page_router, render
@@ -46,7 +46,7 @@ def job_live(request: Request, job: str, door: TheDoor, caller: Looking) -> Resp
     def fragment() -> str:
         return render(request, "job_live.html", at="../", **_values(door, caller, job))
 
-    return stream(fragment, lambda: (*changing(door.jobs), door.jobs.outbox.root / f"{name}.json"))
+    return stream(request, fragment, lambda: (*changing(door.jobs), door.jobs.outbox.root / f"{name}.json"))
 
 
 def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ async def do_one(request: Request, job: str, door: TheDoor, caller: Looking) -> 
 @router.get("/jobs/{job}/files/{file}")
 def job_file(request: Request, job: str, file: str, door: TheDoor, caller: Looking) -> Response:
     """Give out a result. `?save`: to be saved, not shown."""
-    answer = serve(request, door.jobs.paths.outbox, chosen_output(door.jobs.status(job, caller), file))
+    answer = answer_result(request, door, caller, job, file)
     answer.headers["Content-Security-Policy"] = "default-src 'none'; media-src 'self'; img-src 'self'; sandbox"
     if "save" in request.query_params and answer.status_code == 200:
         answer.headers["Content-Disposition"] = answer.headers["Content-Disposition"].replace("inline", "attachment", 1)
@@ -102,11 +102,11 @@ def job_file(request: Request, job: str, file: str, door: TheDoor, caller: Looki
 @router.get("/jobs/{job}/thumb/{file}")
 def job_thumb(request: Request, job: str, file: str, door: TheDoor, caller: Looking) -> Response:
     """Give out a result that is a picture, small."""
-    output = chosen_output(door.jobs.status(job, caller), file)
+    output = chosen_output(door.jobs.paths, door.jobs.status(job, caller), file)
     headers = {"ETag": f'"{output.get("sha256", "")}-small"', "Cache-Control": "private, max-age=86400"}
     if is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    fd = open_result(door.jobs.paths.outbox, output)
+    fd = open_result(door.jobs.paths, output)
     made = io.BytesIO()
     try:
         with os.fdopen(fd, "rb") as opened, Image.open(opened, formats=("JPEG", "PNG")) as picture:

@@ -73,7 +73,7 @@ def jobs_live(request: Request, door: TheDoor, caller: Looking, place: Annotated
     def fragment() -> str:
         return render(request, "jobs_live.html", at="./", **_values(door, caller, place), marked=False)
 
-    return stream(fragment, lambda: changing(door.jobs))
+    return stream(request, fragment, lambda: changing(door.jobs))
 
 
 def changing(jobs: Jobs) -> Iterable[Path]:

@@ -62,7 +62,7 @@ def avatars_live(request: Request, door: TheDoor, caller: Looking) -> Response:
     def fragment() -> str:
         return render(request, "avatars_live.html", at="./", **_avatars(door, caller))
 
-    return stream(fragment, lambda: (*changing(door.jobs), door.settings.paths.avatars))
+    return stream(request, fragment, lambda: (*changing(door.jobs), door.settings.paths.avatars))
 
 
 def _avatars(
@@ -140,7 +140,7 @@ def voices_live(
     def fragment() -> str:
         return render(request, "voices_live.html", at="./", **_voices(door, caller, language, heard=heard))
 
-    return stream(fragment, lambda: (*changing(door.jobs), door.settings.paths.profiles))
+    return stream(request, fragment, lambda: (*changing(door.jobs), door.settings.paths.profiles))
 
 
 def _voices(

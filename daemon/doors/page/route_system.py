@@ -61,7 +61,7 @@ def system_live(request: Request, door: TheDoor, caller: Looking) -> Response:
     def fragment() -> str:
         return render(request, "system_live.html", at="./", **_values(door, caller))
 
-    return stream(fragment, lambda: changing(door.jobs))
+    return stream(request, fragment, lambda: changing(door.jobs))
 
 
 def _values(door: Door, caller: Caller) -> dict[str, Any]:

@@ -69,6 +69,15 @@ class HandIns:
             self._read[name] = read
         return found
 
+    def present(self) -> dict[str, Look]:
+        """Return what lies in the inbox now under the names of records."""
+        found = {}
+        with contextlib.suppress(OSError), os.scandir(self._settings.paths.inbox) as entries:
+            for entry in entries:
+                if job_of(entry.name) and (look := Look.at(entry.path)) is not None:
+                    found[entry.name] = look
+        return found
+
     def brought(self, last_look: Callable[[str], Look | None]) -> set[str]:
         """Return the files that doors bring for manifests which are not there yet, or never come: a table among them is no batch
         of its own. Only the record's own user can say so of a file.

@@ -62,6 +62,11 @@ class HandedInDrops:
         self._handed_in = {name: known for name, known in self._handed_in.items() if known[0] is found.get(name)}
         return [self._as_handed_in(drop, found[drop.name]) if drop.name in found else drop for drop in drops]
 
+    def with_record(self, drop: Drop) -> Drop:
+        """As `with_records` for one drop, by a look of its own: the inbox may not have been looked at since it came."""
+        found = self._hand_ins.match(self._hand_ins.present(), {drop.name: drop}).get(drop.name)
+        return drop if found is None else self._as_handed_in(drop, found)
+
     def _as_handed_in(self, drop: Drop, record: HandInRecord) -> Drop:
         if os.path.lexists(self._claimed / record.job):
             return replace(

@@ -15,13 +15,15 @@ from daemon.doors.http.jobs.row_uploads import NO_ROW_FILES, RowFiles
 from daemon.doors.http.jobs.wanted import Wanted, check_wanted
 from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledger
 from daemon.doors.job_names import check_name
-from daemon.doors.requests import ask, put_request_file
-from daemon.doors.submission import HandedIn
+from daemon.doors.requests import ask, check_taken_in, put_request_file
+from daemon.doors.submission import HandedIn, NameTakenError
 from daemon.errors import MachineError, RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.record import FINISHED
+from daemon.outbox.names import clean_stem
 from daemon.queue.lock import lock_holder
+from daemon.system.mount_guard import check_mounted
 from daemon.system.permissions import access_error
 
 
@@ -51,6 +53,23 @@ class Jobs(FoundJobs):
 
         unseen = {one["job"] for one in self.not_seen(caller) if one["by"] == caller.name}
         check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
+
+    def check_name_free(self, name: str | None, output: str | None) -> None:
+        """Check that a job handed in now would get the name that it asks for.
+
+        Args:
+            name: of its manifest; None: a new one.
+            output: what the manifest says; None: nothing.
+
+        Raises:
+            NameTakenError: it would not.
+        """
+        if name is None and output is None:
+            return
+        result = clean_stem(output or name or "")
+        waits = name is not None and os.path.lexists(self.paths.inbox / f"{name}.yaml")
+        if waits or not self.outbox.is_free(result):
+            raise NameTakenError(result, "name" if output is None else "output")
 
     def _rows(self, query: Query) -> list[Row]:
         try:
@@ -115,12 +134,15 @@ class Jobs(FoundJobs):
         """Have the daemon change a job; returns its answer, a sentence.
 
         Raises:
-            RequestError: `job-unknown`, `not-allowed`, `job-finished`; `limit-reached`: a job that starts again is a job of the
-                key's minute, too.
+            RequestError: `job-unknown`, `not-allowed`, `job-finished`, `job-waiting`; `limit-reached`: a job that starts again is
+                a job of the key's minute, too.
             AvatarError: what the daemon answers.
         """
         caller.check_may_submit()
         status = self.status(job, caller)
+        may_ask = self._may_ask()
+        if may_ask and op != "cancel":
+            check_taken_in(status["name"], lambda: _is_seen(self.status(job, caller)), self.may_run)
         if op == "retry":
             with job_ledger(self.paths.inbox, caller) as ledger:
                 if ledger is not None:
@@ -131,10 +153,10 @@ class Jobs(FoundJobs):
             raise RefusedError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
-        if not self._may_ask():
+        if not may_ask:
             return self._put_request(op, status["name"])
-        unseen = status["state"] == "waiting" and status.get("accepted") is None
-        where = {"manifest": status["source"]} if unseen and op == "cancel" else {"job": job}
+        waits = status["state"] == "waiting" and status.get("accepted") is None
+        where = {"manifest": status["source"]} if waits and op == "cancel" else {"job": job}
         return str(ask(self.spool, self.may_run, op, by=caller.name, **where, **data)["message"])
 
     @staticmethod
@@ -159,6 +181,7 @@ class Jobs(FoundJobs):
                 "This server may not change priorities.",
                 "Whoever runs it lets it write the spool's folder `control`.",
             )
+        check_mounted(self.paths.inbox, self.paths.spool)
         put_request_file(self.paths.inbox, name, op)
         return f"{name} will be seen to; its status shows what became of it."
 
@@ -168,6 +191,11 @@ class Jobs(FoundJobs):
             return lock_holder(self.spool.lock) is not None
         except OSError:
             return True  # not allowed to look
+
+
+def _is_seen(status: Mapping[str, Any]) -> bool:
+    """Return whether a status is the daemon's; else it is that of a job which was handed in, and which no daemon has seen."""
+    return "schema" in status or status.get("accepted") is not None
 
 
 def handed_in(done: HandedIn, caller: Caller) -> dict[str, Any]:

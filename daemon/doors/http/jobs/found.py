@@ -23,6 +23,7 @@ from daemon.outbox import looks
 from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
+from daemon.system.mount_guard import check_readable
 
 #: Names of results that are remembered by the ids of their jobs.
 MOST_NAMES: Final = 10_000
@@ -59,10 +60,13 @@ class FoundJobs:
 
         Raises:
             RequestError: `job-unknown`: there is none, or it is somebody else's.
+            MachineError, OSError: as `check_folders`, where it may be there nevertheless.
         """
         if not JOB_ID.fullmatch(job):
             raise _unknown(job)
         found = self._by_name(job) or self._by_index(job) or self._by_record(job) or self._by_outbox(job)
+        if found is None:
+            self.check_folders()
         if found is None or not caller.owns(found.get("by")):
             raise _unknown(job)
         if self._names.get(job) != found["name"]:
@@ -70,6 +74,16 @@ class FoundJobs:
         if found["state"] not in FINISHED and self._cancel_asked(found):
             found = {**found, "next": CANCEL_ASKED}
         return found
+
+    def check_folders(self) -> None:
+        """Check that inbox and outbox can be read, before a job is said not to be there.
+
+        Raises:
+            MachineError: `inbox-missing`, `outbox-missing`.
+            OSError: one of them cannot be read.
+        """
+        check_readable(self.paths.inbox, self.paths.spool, "inbox")
+        check_readable(self.paths.outbox, self.paths.spool, "outbox")
 
     def _cancel_asked(self, status: Mapping[str, Any]) -> bool:
         """Return whether somebody asked for a job's end and the daemon, which may be down, has not looked at that yet."""

@@ -19,6 +19,7 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs
 from daemon.doors.http.jobs.wanted import check_wanted
 from daemon.doors.submission import HandedIn, Submission, WrittenJob, place_jobs
+from daemon.system.mount_guard import kept_mounted
 
 #: While one group waits for the disk, another one is checked.
 THREADS: Final = 2
@@ -111,8 +112,14 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
         for each what was handed in, or what is wrong with it.
 
     Raises:
+        MachineError: `inbox-missing`: the inbox is not mounted.
         OSError: the disk failed, so that nobody can tell which of them are there.
     """
+    with kept_mounted(jobs.paths.inbox, jobs.paths.spool):
+        return _hand_in_mounted(jobs, wanted)
+
+
+def _hand_in_mounted(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[HandedIn | Exception]:
     defaults = functools.cache(jobs.defaults.read)
     results: list[HandedIn | Exception | None] = []
     written: list[tuple[int, Submission, WrittenJob]] = []

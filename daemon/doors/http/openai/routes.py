@@ -56,7 +56,7 @@ def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of the errors of a route, which have OpenAI's shape."""
     return {
         status: {"description": "See `code`.", "content": {"application/json": {"schema": _ERROR}}}
-        for status in sorted({400, 401, 403, 405, 408, 421, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses})
     }
 
 
@@ -133,9 +133,9 @@ async def speech(
     if not await run_in_threadpool(door.jobs.may_run):
         raise MachineError("daemon-absent", "The daemon does not run, so nothing is spoken now.", "Try again later.")
     done = await run_in_threadpool(lambda: door.jobs.hand_in(manifest, {}, caller, key=key))
-    outbox = door.jobs.paths.outbox
+    paths = door.jobs.paths
     headers = {"X-Avatard-Job": done.job, "Location": f"{to_root(request)}jobs/{done.job}", "Cache-Control": "no-store"}
-    live = LiveFile(outbox, done.job) if manifest.get("stream") and not timestamps else None
+    live = LiveFile(paths.outbox, done.job) if manifest.get("stream") and not timestamps else None
     status = await _ended(request, door, caller, done.job, live)
     if live is not None and status["state"] not in FINISHED:
         pieces = _spoken(door, caller, done.job, live, wanted.response_format)
@@ -143,9 +143,9 @@ async def speech(
             return StreamingResponse(_live_events(pieces), headers=headers | HEADERS, media_type="text/event-stream")
         headers["X-Accel-Buffering"] = "no"
         return StreamingResponse(pieces, headers=headers, media_type=TYPES[wanted.response_format])
-    output = chosen_output(status, None)
-    words = await run_in_threadpool(read_words, outbox, status["outputs"][0]) if timestamps else None
-    sound = await run_in_threadpool(open_sound, outbox, output, wanted.response_format)
+    output = chosen_output(paths, status, None)
+    words = await run_in_threadpool(read_words, paths, status["outputs"][0]) if timestamps else None
+    sound = await run_in_threadpool(open_sound, paths, output, wanted.response_format)
     if words is not None:
         return StreamingResponse(_as_json(sound, words), headers=headers, media_type="application/json")
     if wanted.stream_format == "sse":

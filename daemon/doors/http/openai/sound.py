@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from daemon.config.paths import Paths
 from daemon.doors.http.openai.speech_request import SpeechForm
 from daemon.doors.http.results import open_result
 from daemon.errors import MachineError
@@ -65,7 +66,7 @@ class Sound:
             os.close(self.fd)
 
 
-def open_sound(outbox: Path, output: dict[str, Any], form: SpeechForm) -> Sound:
+def open_sound(paths: Paths, output: dict[str, Any], form: SpeechForm) -> Sound:
     """Return the result of a job in a form.
 
     Args:
@@ -76,7 +77,7 @@ def open_sound(outbox: Path, output: dict[str, Any], form: SpeechForm) -> Sound:
         MachineError: `ffmpeg-missing`, `disk-full`, `speech-slow`.
         UnknownError: `ffmpeg-failed`.
     """
-    fd = open_result(outbox, output)
+    fd = open_result(paths, output)
     if form not in MADE:
         return Sound(fd, os.fstat(fd).st_size, form)
     try:
@@ -137,7 +138,7 @@ def _converted(fd: int, form: SpeechForm) -> Sound:
         return _sound(made, form)
 
 
-def read_words(outbox: Path, output: dict[str, Any]) -> list[dict[str, Any]]:
+def read_words(paths: Paths, output: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the words of a speech with their times, s: `word`, `start_time`, `end_time`.
 
     Args:
@@ -146,7 +147,7 @@ def read_words(outbox: Path, output: dict[str, Any]) -> list[dict[str, Any]]:
     Raises:
         RequestError: `cleared`.
     """
-    with contextlib.closing(os.fdopen(open_result(outbox, output), "rb")) as file:
+    with contextlib.closing(os.fdopen(open_result(paths, output), "rb")) as file:
         timing = json.loads(file.read(_TIMES_BYTES))
     return [
         {"word": one["text"], "start_time": one["start"], "end_time": one["end"]} for one in timing.get("words") or []

@@ -35,7 +35,7 @@ def files_of_batch(jobs: Jobs, caller: Caller, status: dict[str, Any]) -> Iterat
         except AvatarError as exc:
             yield f"{what}: {exc.message}"
             continue
-        yield ZipPart(PurePosixPath(row.file or output["file"]).name, what, partial(open_result, outbox, output))
+        yield ZipPart(PurePosixPath(row.file or output["file"]).name, what, partial(open_result, jobs.paths, output))
 
 
 def _opened(outbox: Path, file: str) -> int:

@@ -31,10 +31,15 @@ def files_of_jobs(jobs: Jobs, caller: Caller, marked: Iterable[str]) -> Iterator
             continue
         outputs = _outputs(status)
         if not outputs:
+            try:
+                jobs.check_folders()
+            except (AvatarError, OSError):
+                yield f"{status['name']} ({job}): its results cannot be read now."
+                continue
             yield f"{status['name']} ({job}): it has no results; it is {status['state']}."
         for one in outputs:
             name = PurePosixPath(one["file"]).name
-            yield ZipPart(name, f"{one['file']} of {job}", partial(open_result, jobs.paths.outbox, one))
+            yield ZipPart(name, f"{one['file']} of {job}", partial(open_result, jobs.paths, one))
 
 
 def table_of_jobs(jobs: Jobs, caller: Caller, marked: Iterable[str]) -> str:

@@ -99,6 +99,25 @@ def test_attempts_go_on_for_days_at_growing_distances_and_as_the_receiver_asks()
     assert next_attempt(Outcome(False, "", final=True), 1, 0.0) is None
 
 
+def test_what_a_clock_that_was_ahead_put_off_is_due_when_it_is_right(place: Place) -> None:
+    # Given a hook that began, and a delivery that failed, while the clock was a year ahead
+    now = time.time()
+    ahead = now + 365 * 86_400.0
+    place.store.path.parent.mkdir()
+    place.store.create(ahead)
+    place.store.note_end("job-1", 0, 0, [{"id": "1", "hook": "studio", "url": "", "type": "job.done", "job": "job-1",
+                                          "name": "hello", "job_state": "done", "output": "", "body": b"{}"}])  # fmt: skip
+    (one,) = place.store.find()
+    place.store.note_attempt(one.number, "waiting", ahead, "no answer", ahead)
+    # When the clock is set right, then it is due, and the ends of jobs from now on are told
+    assert [due.number for due in place.store.due(now, 5, (), ())] == [one.number]
+    place.store.create(now)
+    assert place.store.since() == now
+    # And what waits for its last attempt waits on
+    place.store.note_attempt(one.number, "waiting", now + DELAYS_S[-1] * 1.2, "no answer", now)
+    assert place.store.due(now, 5, (), ()) == []
+
+
 def test_what_is_given_up_is_listed_and_goes_out_when_somebody_wants_it_again(place: Place, receiver: Make) -> None:
     # Given a receiver that wants nothing any more
     answers = [410, 204]

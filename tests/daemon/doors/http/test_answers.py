@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -40,3 +42,48 @@ def test_what_lies_in_the_place_of_a_key_is_told_by_its_name_in_the_inbox(door: 
     assert (refused.status, refused.code) == (409, "key-blocked")
     assert f".keys/{key.name}" in refused.json["detail"]
     assert str(door.root) not in refused.body.decode()
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_change_that_is_sent_as_another_type_is_told_which_to_send(door: Door, kind: str) -> None:
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    answer = door.open.send("PATCH", f"/jobs/{job}", b'{"held": true}', {"Content-Type": kind})
+    assert (answer.status, answer.code) == (415, "media-type")
+    assert kind in answer.json["detail"]
+    assert "application/json" in answer.json["hint"]
+
+
+@pytest.mark.parametrize("change", [{"held": True}, {"held": False}, {"priority": 5}, None])
+def test_what_a_daemon_that_is_down_would_not_obey_is_refused(door: Door, change: dict[str, object] | None) -> None:
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+    if change is None:
+        answer = door.open.post(f"/jobs/{job}/retry")
+    else:
+        told = {"Content-Type": "application/json"}
+        answer = door.open.send("PATCH", f"/jobs/{job}", json.dumps(change).encode(), told)
+    assert (answer.status, answer.code) == (409, "job-waiting")
+    # Only a cancel waits for it
+    assert door.open.send("DELETE", f"/jobs/{job}").status == 202
+
+
+def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:
+    described = json.loads(door.open.get("/openapi.json").body)
+    assert described["openapi"].startswith("3.1")
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            always = {"400", "401", "403", "422", "431", "503"} | (
+                {"507"} if method != "get" and path[1:8] != "uploads" else set()
+            )
+            assert always - ({"422"} if path.startswith("/v1/") else set()) <= operation["responses"].keys(), (
+                method,
+                path,
+            )
+            assert operation["summary"]
+    for page in ("/docs", "/redoc"):
+        html = door.open.get(page)
+        assert html.status == 200
+        assert b"http" not in html.body.replace(b"<!doctype html>", b"").replace(b"the HTTP API", b"")
+        assert "script-src 'self'" in html.headers["content-security-policy"]
+        for part in html.body.split(b'"'):
+            if part.startswith(b"docs-assets/"):
+                assert len(door.open.get(f"/{part.decode()}").body) > 50

@@ -65,6 +65,19 @@ def test_a_header_without_end_is_not_kept_also_behind_a_body(door: Door, where: 
             flood(one)
 
 
+def test_what_comes_behind_a_body_is_no_header(door: Door) -> None:
+    # Given a body with trailers, which a proxy passes on without a look at them
+    chunked = b'Transfer-Encoding: chunked\r\n\r\n11\r\n{"kind":"speech"}\r\n0\r\n'
+    trailers = b"Host: evil.example\r\nSec-Fetch-Site: cross-site\r\nX-Request-Id: theirs\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        # When all of it comes at once, before the request is looked at
+        one.sendall(BEGIN + chunked + trailers)
+        answer = answer_of(one)
+        # Then they change nothing
+        assert (answer.status, answer.read()[:11]) == (200, b'{"ok":false')
+        assert answer.headers["x-request-id"] != "theirs"
+
+
 def test_headers_that_come_too_slowly_behind_another_request_end_the_connection(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

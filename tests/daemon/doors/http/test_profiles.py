@@ -86,3 +86,7 @@ def test_where_it_cannot_be_read_whose_voices_are_none_of_a_person_is_used(
     monkeypatch.setattr(ProfileStore, "all_profiles", refuse)
     assert ben.get("/voice/profiles").json["voices"] == []
     assert ben.post("/jobs", {"kind": "speech", "text": "Hi.", "voice": "voice-root"}).code == "voice-unknown"
+
+
+def test_before_the_daemon_has_published_voices_the_list_is_an_empty_one(door: Door) -> None:
+    assert door.open.get("/voice/profiles").json == {"voices": []}

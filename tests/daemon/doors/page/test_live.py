@@ -9,10 +9,13 @@ from urllib.parse import urljoin
 
 import pytest
 
+from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.page import live
 from tests.conftest import PATIENCE_S
 from tests.daemon.doors.http.conftest import Door
 from tests.daemon.doors.page.test_batches import BATCH, Welcome
 from tests.daemon.doors.page.test_list import job, keep
+from tests.daemon.doors.page.test_pages import signed_in
 
 _PLACES = [
     "jobs", "jobs?tab=failed&q=x&sort=-name", "batches", f"batches/{BATCH}?show=failed", f"jobs/{BATCH}", "avatars",
@@ -61,3 +64,18 @@ def test_a_stream_begins_with_what_its_page_shows(door: Door, place: str) -> Non
     assert addresses
     assert re.findall(r'(?:href|src|action)="([^"]*)"', fragment) == addresses
     assert settled(fragment) == settled(shown)
+
+
+def test_a_stream_ends_when_the_key_is_revoked(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_AGAIN_S", 0.0)
+    anna = door.key("anna")
+    cookie = signed_in(door, anna.key)
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.request("GET", "/ui/jobs/live", headers=cookie)
+    answer = connection.getresponse()
+    while not answer.readline().startswith(b"data: "):
+        pass
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    answer.read()  # it ends
+    connection.close()
+    assert door.open.send("GET", "/ui/jobs/live", headers=cookie).status != 200

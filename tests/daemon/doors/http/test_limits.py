@@ -1,0 +1,91 @@
+"""What a key may take holds whatever the clock did, and ends with the key."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.doors.http.api_keys import ApiKeys, Limits
+from daemon.doors.http.callers import Caller
+from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
+from daemon.doors.http.limits import UploadLedger
+from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
+from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import multipart
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+YEAR_S = 365 * 86_400.0
+
+
+def test_what_was_noted_by_a_clock_that_was_ahead_is_not_counted(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = door.key("anna", jobs_per_minute=1)
+    now = time.time()
+    # Given a machine that starts with a clock that is a year ahead, on which a key hands in what it may
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + YEAR_S)
+        assert anna.post("/jobs", SPEECH).status == 202
+        assert anna.post("/jobs", SPEECH).code == "limit-reached"
+    # When the clock is set right, then the key may hand in as before, and no more
+    assert anna.post("/jobs", SPEECH).status == 202
+    assert anna.post("/jobs", SPEECH).code == "limit-reached"
+
+
+def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
+    now = 1e9 + YEAR_S
+    ledger = UploadLedger(tmp_path, lambda: now)
+    caller = Caller("anna", "submit", "k", Limits(upload_bytes_per_day=100))
+    ledger.add(caller, 100)
+    now = 1e9
+    ledger.add(caller, 100)
+
+
+@pytest.mark.parametrize(("ahead_s", "stays"), [(-LITTER_S - 60, False), (0.0, True), (LITTER_S + 60, False)])
+def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float, stays: bool) -> None:
+    folder, now = tmp_path / FOLDER / "new-1", time.time()
+    folder.mkdir(parents=True)
+    os.utime(folder, (now + ahead_s,) * 2)
+    clear_litter(tmp_path, now)
+    assert folder.exists() == stays
+
+
+def test_events_end_when_the_key_is_revoked(door: Door) -> None:
+    anna = door.key("anna")
+    job = anna.post("/jobs", SPEECH).json["job"]
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.request("GET", f"/jobs/{job}/events", headers={"Authorization": f"Bearer {anna.key}"})
+    answer = connection.getresponse()
+    while answer.readline().strip() != b"event: status":
+        pass
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    rest = answer.read()  # it ends
+    connection.close()
+    assert b"event: error" in rest
+    assert b"key-refused" in rest
+
+
+@pytest.mark.parametrize("path", ["/uploads?filename=a.png", "/jobs"])
+def test_a_key_that_is_revoked_while_a_body_comes_hands_in_nothing(door: Door, path: str) -> None:
+    anna = door.key("anna")
+    door.key("ben")
+    body = PORTRAIT.read_bytes()
+    told = {"Authorization": f"Bearer {anna.key}"}
+    if path == "/jobs":
+        body = multipart(("image", "a.png", body), ("text", None, b"Hello."))
+        told["Content-Type"] = "multipart/form-data; boundary=XXbound"
+    connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)
+    connection.putrequest("POST", path)
+    for name, value in {**told, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders(body[:1000])
+    wait_for("the upload", lambda: len(door.left_over) == 1)
+    ApiKeys(door.settings.server.keys).revoke("anna")
+    connection.send(body[1000:])
+    answer = connection.getresponse()
+    assert (answer.status, b"key-refused" in answer.read()) == (401, True)
+    connection.close()
+    assert door.manifests == []
+    assert [one.name for one in (door.inbox / FOLDER).glob("up-*")] == []

@@ -1,0 +1,41 @@
+"""One server listens on an address: a second one says that it is in use, and takes nobody's place."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.commands.server import _check_free
+from daemon.errors import UnavailableError
+
+
+def test_a_port_is_refused_while_somebody_listens_on_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            _check_free("127.0.0.1", port, None)
+    _check_free("127.0.0.1", port, None)
+    _check_free("127.0.0.1", 0, None)
+
+
+def test_a_unix_socket_is_refused_while_somebody_listens_on_it_and_left_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    _check_free("", 0, path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(0)
+        for _ in range(3):  # also where its queue is full
+            with pytest.raises(UnavailableError, match="already in use"):
+                _check_free("", 0, path)
+        assert path.exists()
+    # And one that a killed server left is free
+    _check_free("", 0, path)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_that_this_machine_does_not_have_is_named(host: str) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        _check_free(host, 8000, None)
+    assert (caught.value.code, host in caught.value.message) == ("address-unusable", True)
