@@ -27,21 +27,31 @@ _MODULE = "stages.worker"
 #: What most workers import before their first job is done. None of it starts a thread, which a copy would not have.
 _IMPORTED = (
     _MODULE,
+    "multiprocessing.popen_fork",
     "numpy",
     "soundfile",
     "cv2",
     "PIL.Image",
+    "PIL.ImageFont",
     "scipy.ndimage",
     "stages.deliver",
     "stages.check",
+    "stages.check.pictures",
+    "stages.check.speech",
     "stages.tts.engines.voices",
     "stages.tts.synthesize",
     "stages.tts.phonemes.reading",
     "stages.face.detect",
     "stages.face.measure",
+    "stages.lipsync.choose",
+    "stages.lipsync.kept_motion",
     "stages.lipsync.motion",
+    "stages.encode.captions.burn",
     "stages.encode.compose",
+    "stages.encode.device.choose",
     "stages.encode.ffmpeg_command",
+    "stages.encode.parallel",
+    "stages.encode.video",
 )
 
 
@@ -50,7 +60,24 @@ def prepare() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
     sys.modules["stages.face.landmarker"].import_mediapipe()
+    _load_voice()
     subprocess.Popen = _Popen  # type: ignore[misc]
+
+
+def _load_voice() -> None:
+    """Load the voice of the base install and its dictionaries, as the first speech of each worker would.
+
+    Its network runs in the thread that calls it. onnxruntime starts one thread when it is imported, which copies do not have: it
+    only waits, and copies speak the same without it, also with networks that they load themselves.
+    """
+    from daemon.config import Settings
+    from stages.tts.engines.base import Piece
+    from stages.tts.engines.registry import ENGINES
+
+    engine, settings = ENGINES["hibari"], Settings()
+    (voice,) = engine.voices(settings)
+    for _ in engine.load(voice, settings).say(Piece(("Hello.",), voice.languages[0], 1.0, (0,))):
+        pass
 
 
 class _Popen(subprocess.Popen[Any]):
