@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daemon.system.process import die_with
-from tests.support.daemon.prepared_worker import prepare
+from tests.support.daemon.prepared_worker import prepare, run_to_the_end
 from tests.support.machine.server_process import server_process
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +40,8 @@ _BY_ITSELF = (
     "RAY_CLIENT_MODE",
     "TORCHINDUCTOR_CACHE_DIR",
 )
+#: What a test that reaches into workers changes (`worker_seam.py`): it matters to workers alone, and never to what they import.
+_SEAM = ("PYTHONPATH", "TEST_GATES")
 
 
 class PreparedDaemon:
@@ -97,8 +99,9 @@ class _Source:
                 command, cwd=_ROOT, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, env=_usual
             )
 
-    def start(self, arguments: list[str], cwd: Path, log: IO[bytes]) -> PreparedDaemon:
-        request = json.dumps({"arguments": arguments, "cwd": str(cwd)}).encode()
+    def start(self, arguments: list[str], seam: dict[str, str], cwd: Path, log: IO[bytes]) -> PreparedDaemon:
+        os.umask(umask := os.umask(0o077))
+        request = json.dumps({"arguments": arguments, "seam": seam, "cwd": str(cwd), "umask": umask}).encode()
         socket.send_fds(self._socket, [request], [log.fileno()])
         started = None
         while started is None:
@@ -160,7 +163,8 @@ def start_prepared(
     arguments: list[str], environment: dict[str, str], cwd: Path, log: IO[bytes]
 ) -> PreparedDaemon | None:
     """Start `avatar ARGUMENTS` as a copy; None where its environment is not the usual one, as imports may depend on it."""
-    return _source().start(arguments, cwd, log) if _usual_part(environment) == _usual else None
+    seam = {name: environment[name] for name in _SEAM} if "TEST_GATES" in environment else {}
+    return _source().start(arguments, seam, cwd, log) if _usual_part(environment) == _usual | seam else None
 
 
 def _serve(connection: socket.socket) -> list[str]:
@@ -213,6 +217,8 @@ def _become(request: dict[str, Any], log: int, source: int) -> list[str]:
         os.dup2(log, descriptor)
     os.close(log)
     os.chdir(request["cwd"])
+    os.umask(request["umask"])
+    os.environ.update(request["seam"])
     arguments: list[str] = request["arguments"]
     return arguments
 
@@ -223,4 +229,5 @@ if __name__ == "__main__":
     prepare()
     from daemon.cli import main
 
-    main(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    arguments = _serve(socket.socket(fileno=int(sys.argv[1])))
+    run_to_the_end(lambda: main(arguments))
