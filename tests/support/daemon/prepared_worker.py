@@ -68,8 +68,8 @@ def prepare() -> None:
 def _load_voice() -> None:
     """Load the voice of the base install and its dictionaries, as the first speech of each worker would.
 
-    Its network runs in the thread that calls it. onnxruntime starts one thread when it is imported, which only waits: copies do not
-    have it, and speak the same, also with networks that they load themselves (`run_to_the_end` says how they end).
+    Its network runs in the thread that calls it. onnxruntime starts one thread when it is imported, which only waits. Copies do
+    not have it, and speak the same, also with networks that they load themselves; `run_to_the_end` says how they end.
     """
     from daemon.config import Settings
     from stages.tts.engines.base import Piece
@@ -123,7 +123,7 @@ def _become(
 
 
 def run_to_the_end(work: Callable[[], object]) -> NoReturn:
-    """Run what a copy is for, and end it as Python ends, but for the libraries: onnxruntime would wait for its thread, and abort."""
+    """Run what a copy is for, and end it as Python does, but for its libraries: onnxruntime would abort without its thread."""
     code = 1
     try:
         work()
@@ -141,7 +141,7 @@ def run_to_the_end(work: Callable[[], object]) -> NoReturn:
 
 
 def _open_seam() -> None:
-    """Run the `sitecustomize.py` of a test that reaches into workers (`worker_seam.py`), as a new interpreter would at its start."""
+    """Run the `sitecustomize.py` of a test that reaches into workers (`worker_seam.py`), as a new interpreter does first."""
     if "TEST_GATES" in os.environ:
         path = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0], "sitecustomize.py")
         exec(compile(path.read_text(), path, "exec"), {"__name__": path.stem})
