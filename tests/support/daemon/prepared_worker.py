@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -156,6 +157,8 @@ def _take_streams(streams: tuple[int, int, int]) -> None:
 
 def _forget_the_daemon() -> None:
     faulthandler.disable()
+    for one in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        one.atexit = False  # such as to remove a folder that is only temporary, which the daemon or command still uses
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
