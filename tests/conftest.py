@@ -103,6 +103,8 @@ class Installation:
         self.python = sys.executable
         self.process: subprocess.Popen[bytes] | PreparedDaemon | None = None
         self.environment = dict(os.environ)
+        #: Whether the daemon may be a copy (`prepared_daemon.py`): not for a promise about the loading of the base voice.
+        self.copied = True
         #: How to start the daemon as another user (`tests/support/machine/other_users.py`).
         self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
@@ -114,7 +116,7 @@ class Installation:
             log.flush()
             arguments = ["--config", str(self.config)]
             self.process = None
-            if not self.user and self.python == sys.executable:
+            if self.copied and not self.user and self.python == sys.executable:
                 self.process = start_prepared(["run", *arguments], self.environment, self.root, log)
             if self.process is None:
                 options = {"env": self.environment, **self.user}
