@@ -27,7 +27,7 @@ from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
-from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, start_prepared
+from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, run_prepared, start_prepared
 from tests.support.machine.server_process import server_process
 from tests.support.plain_log import configure_plain_log
 from tests.support.shares import import_apart, shares_of_tests
@@ -39,6 +39,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
 FINISHED = {"done", "failed", "cancelled"}
+#: The commands that let workers work.
+WITH_WORKERS = {
+    *(("voice", word) for word in ("add", "speak")),
+    *(("avatar", word) for word in ("add", "check", "detect", "generate")),
+}
 #: Only ends a test that hangs; no test measures time by it. Long, as other tests may run on the same machine.
 PATIENCE_S = 600.0
 
@@ -98,6 +103,8 @@ class Installation:
         self.python = sys.executable
         self.process: subprocess.Popen[bytes] | PreparedDaemon | None = None
         self.environment = dict(os.environ)
+        #: Whether the daemon may be a copy (`prepared_daemon.py`): not for a promise about the loading of the base voice.
+        self.copied = True
         #: How to start the daemon as another user (`tests/support/machine/other_users.py`).
         self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
@@ -109,7 +116,7 @@ class Installation:
             log.flush()
             arguments = ["--config", str(self.config)]
             self.process = None
-            if not self.user and self.python == sys.executable:
+            if self.copied and not self.user and self.python == sys.executable:
                 self.process = start_prepared(["run", *arguments], self.environment, self.root, log)
             if self.process is None:
                 options = {"env": self.environment, **self.user}
@@ -180,7 +187,7 @@ class Installation:
         return wait_for(f"{name} to be {state}", look)
 
     def avatar(self, *args: str, code: int | None = 0, process: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run the command line on this installation. `process`: in a process of its own, as the daemon always is."""
+        """Run the command line on this installation. `process`: in a process that is no copy, as the promise is about it."""
         words = ("--config", str(self.config), *args)
         if process or args[:1] == ("run",) or self.python != sys.executable:
             command, environment = [self.python, "-m", "daemon.cli", *words], {**os.environ, "COLUMNS": "200"}
@@ -188,7 +195,7 @@ class Installation:
                 command, capture_output=True, text=True, cwd=self.root, check=False, env=environment
             )
         else:
-            result = run_command(words, self.root)
+            result = (args[:2] in WITH_WORKERS and run_prepared(words, self.root)) or run_command(words, self.root)
         assert code is None or result.returncode == code, result.stdout + result.stderr
         return result
 

@@ -16,6 +16,7 @@ import pytest
 from stages.face.landmarker import shared_landmarker
 from tests.conftest import PATIENCE_S, ROOT, Installation, wait_for
 from tests.support.daemon.prepared_daemon import PreparedDaemon, usual_environment
+from tests.support.daemon.worker_seam import Gates
 
 
 def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(installation: Callable[..., Installation]) -> None:
@@ -64,6 +65,22 @@ def test_the_workers_of_a_copy_have_no_file_of_the_daemons_and_end_with_it(
     # And when the daemon is killed, they end
     house.kill()
     assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
+def test_a_test_reaches_into_the_workers_of_a_copy(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    # Given a copied daemon, and a gate before a stage
+    house = installation()
+    house.environment = usual_environment()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("tts")
+    house.start()
+    assert isinstance(house.process, PreparedDaemon)
+    # When a job comes to it / Then it waits there, until the gate is opened
+    house.drop("hello.yaml", {"kind": "speech", "text": "Hello."})
+    gates.reached("tts")
+    assert house.jobs("tts/active") != []
+    gates.open("tts")
+    assert house.finished("hello")["state"] == "done"
 
 
 def test_one_that_cannot_start_says_why_and_ends_with_its_code(house: Installation) -> None:

@@ -25,6 +25,20 @@ GUNICORN = [
 ]
 
 
+def make_folders(root: Path) -> Path:
+    """Make the folders of a server without a daemon in an empty folder, and return its configuration, which names them."""
+    for name in ("inbox", "outbox", "spool"):
+        (root / name).mkdir()
+    raw = {
+        "paths": {name: name for name in ("inbox", "outbox", "spool")},
+        "intake": {"reserve_mb": 1},
+        "server": {"user": str(os.geteuid())},
+    }
+    config = root / "config.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    return config
+
+
 class Server:
     """`avatar server start` in front of folders without a daemon.
 
@@ -41,18 +55,10 @@ class Server:
 
     def __init__(self, root: Path, *options: str, gunicorn: bool = False) -> None:
         self.inbox = root / "inbox"
-        for name in ("inbox", "outbox", "spool"):
-            (root / name).mkdir()
+        config = make_folders(root)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
-        raw = {
-            "paths": {name: name for name in ("inbox", "outbox", "spool")},
-            "intake": {"reserve_mb": 1},
-            "server": {"user": str(os.geteuid())},
-        }
-        config = root / "config.yaml"
-        config.write_text(yaml.safe_dump(raw))
         command = (
             [*GUNICORN, "--bind", f"127.0.0.1:{port}"]
             if gunicorn

@@ -61,6 +61,9 @@ def test_a_backup_is_put_back_on_a_machine_with_other_ids(machine: Machine) -> N
 def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fits_loses_no_job(
     machine: Machine,
 ) -> None:
+    # Given a version that says by its doctor, to root, what was asked for when it was installed
+    asked = ["--languages", "--api", "--hooks", "--no-voices"]
+    assert " ".join(asked) in doctor(machine)
     config, pid = machine.path(CONFIG), machine.property("MainPID")
     current = machine.run("readlink", "/opt/avatard/current").stdout
     good = config.read_text()
@@ -93,11 +96,10 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     assert status(machine, "across")["state"] == "queued"
     machine.run("avatar", "resume")
     assert finished(machine, "across")["state"] == "done"
-    # And what was asked for at the first installation is there again
+    # And what was asked for at the first installation is there again, and in the record that the doctor reads
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
     record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
-    assert record["options"] == ["--languages", "--api", "--hooks", "--no-voices"]
-    assert "--languages --api --hooks --no-voices" in doctor(machine)
+    assert record["options"] == asked
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:

@@ -92,6 +92,7 @@ def test_cancel_and_retry_are_obeyed_while_the_daemon_is_down(installation: Call
 
 def test_a_verbose_status_tells_lanes_models_and_the_last_errors(installation: Callable[..., Installation]) -> None:
     one = installation()
+    one.copied = False
     one.start()
     one.drop("bad.yaml", {"kind": "speech", "text": "???"})
     one.drop("hello.yaml", {"kind": "speech", "text": "Good morning."})

@@ -8,6 +8,7 @@ started by itself, but for its arguments as the kernel lists them.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import logging
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,21 +29,31 @@ _MODULE = "stages.worker"
 #: What most workers import before their first job is done. None of it starts a thread, which a copy would not have.
 _IMPORTED = (
     _MODULE,
+    "multiprocessing.popen_fork",
     "numpy",
     "soundfile",
     "cv2",
     "PIL.Image",
+    "PIL.ImageFont",
     "scipy.ndimage",
     "stages.deliver",
     "stages.check",
+    "stages.check.pictures",
+    "stages.check.speech",
     "stages.tts.engines.voices",
     "stages.tts.synthesize",
     "stages.tts.phonemes.reading",
     "stages.face.detect",
     "stages.face.measure",
+    "stages.lipsync.choose",
+    "stages.lipsync.kept_motion",
     "stages.lipsync.motion",
+    "stages.encode.captions.burn",
     "stages.encode.compose",
+    "stages.encode.device.choose",
     "stages.encode.ffmpeg_command",
+    "stages.encode.parallel",
+    "stages.encode.video",
 )
 
 
@@ -50,7 +62,24 @@ def prepare() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
     sys.modules["stages.face.landmarker"].import_mediapipe()
+    _load_voice()
     subprocess.Popen = _Popen  # type: ignore[misc]
+
+
+def _load_voice() -> None:
+    """Load the voice of the base install and its dictionaries, as the first speech of each worker would.
+
+    Its network runs in the thread that calls it. onnxruntime starts one thread when it is imported, which only waits. Copies do
+    not have it, and speak the same, also with networks that they load themselves; `run_to_the_end` says how they end.
+    """
+    from daemon.config import Settings
+    from stages.tts.engines.base import Piece
+    from stages.tts.engines.registry import ENGINES
+
+    engine, settings = ENGINES["hibari"], Settings()
+    (voice,) = engine.voices(settings)
+    for _ in engine.load(voice, settings).say(Piece(("Hello.",), voice.languages[0], 1.0, (0,))):
+        pass
 
 
 class _Popen(subprocess.Popen[Any]):
@@ -76,9 +105,9 @@ def _become(
     arguments: Sequence[str], folder: str, environment: dict[str, str] | None, streams: tuple[int, int, int]
 ) -> NoReturn:
     """Become a worker in this copy of a daemon, and end. The daemon's own functions are never returned to."""
-    code = 1
-    try:
-        gc.freeze()  # the daemon's objects stay: to end them would close descriptors that are others by then
+    gc.freeze()  # the daemon's objects stay: to end them would close descriptors that are others by then
+
+    def work() -> None:
         os.setsid()
         _take_streams(streams)
         os.chdir(folder)
@@ -87,17 +116,36 @@ def _become(
             os.environ.update(environment)
         _forget_the_daemon()
         sys.argv = [_MODULE, *arguments]
+        sys.orig_argv = [sys.executable, "-m", *sys.argv]
+        _open_seam()
         sys.modules[_MODULE].main()
+
+    run_to_the_end(work)
+
+
+def run_to_the_end(work: Callable[[], object]) -> NoReturn:
+    """Run what a copy is for, and end it as Python does, but for its libraries: onnxruntime would abort without its thread."""
+    code = 1
+    try:
+        work()
         code = 0
     except SystemExit as exc:
-        code = exc.code if isinstance(exc.code, int) else 1
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
         os._exit(code)
+
+
+def _open_seam() -> None:
+    """Run the `sitecustomize.py` of a test that reaches into workers (`worker_seam.py`), as a new interpreter does first."""
+    if "TEST_GATES" in os.environ:
+        path = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0], "sitecustomize.py")
+        exec(compile(path.read_text(), path, "exec"), {"__name__": path.stem})
 
 
 def _take_streams(streams: tuple[int, int, int]) -> None:
@@ -108,6 +156,9 @@ def _take_streams(streams: tuple[int, int, int]) -> None:
 
 
 def _forget_the_daemon() -> None:
+    faulthandler.disable()
+    for one in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        one.atexit = False  # such as to remove a folder that is only temporary, which the daemon or command still uses
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from daemon.doors.http.app import create_app
 from tests.conftest import ROOT, wait_for
 from tests.support.endurance import repeats
 from tests.support.http_door import PATIENCE_S, Answer, serving
-from tests.support.http_server import Server
+from tests.support.http_server import Server, make_folders
 
 pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(1800)]
 
@@ -94,38 +96,37 @@ def test_memory_stays_flat_over_many_uploads(server: Server) -> None:
     assert server.memory - before < GROWTH / 4
 
 
-def test_two_processes_make_one_job_of_one_key(tmp_path: Path) -> None:
-    # Given two processes behind one address
-    server = Server(tmp_path, "--workers", "2")
-    try:
-        # When many clients send the same at once
-        for key in range(5):
-            answers: list[Answer] = []
-
-            def hand_in(key: str, answers: list[Answer]) -> None:
-                answers.append(server.client.post("/jobs", SPEECH, Idempotency_Key=key))
-
-            threads = [threading.Thread(target=hand_in, args=(f"key-{key}", answers)) for _ in range(12)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            # Then it is one job
-            assert {answer.status for answer in answers} <= {202, 409}
-            assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1
-            assert len(list(server.inbox.glob("*.yaml"))) == key + 1
-    finally:
-        server.stop()
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two processes behind one address."""
+    one = Server(tmp_path_factory.mktemp("two"), "--workers", "2")
+    yield one
+    one.stop()
 
 
-def test_each_of_several_processes_logs_as_the_settings_say(tmp_path: Path) -> None:
-    server = Server(tmp_path, "--workers", "2")
-    try:
-        server.client.get("/health", X_Request_Id="the-one")
-        wait_for("the log", lambda: "the-one" in (tmp_path / "log").read_text())
-    finally:
-        server.stop()
-    (line,) = (line for line in (tmp_path / "log").read_text().splitlines() if "the-one" in line)
+def test_two_processes_make_one_job_of_one_key(two: Server) -> None:
+    # When many clients send the same at once
+    for key in range(5):
+        answers: list[Answer] = []
+
+        def hand_in(key: str, answers: list[Answer]) -> None:
+            answers.append(two.client.post("/jobs", SPEECH, Idempotency_Key=key))
+
+        threads = [threading.Thread(target=hand_in, args=(f"key-{key}", answers)) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # Then it is one job
+        assert {answer.status for answer in answers} <= {202, 409}
+        assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1
+        assert len(list(two.inbox.glob("*.yaml"))) == key + 1
+
+
+def test_each_of_several_processes_logs_as_the_settings_say(two: Server) -> None:
+    two.client.get("/health", X_Request_Id="the-one")
+    log = two.inbox.parent / "log"
+    line = wait_for("the log", lambda: re.search(r"^.*the-one.*\n", log.read_text(), re.MULTILINE))[0]
     assert json.loads(line)["event"] == "request"
 
 
@@ -159,9 +160,7 @@ with serving(app.create_app(Settings.load(pathlib.Path(config)))) as client:
 )
 def test_a_request_that_is_sent_again_after_the_server_was_killed_is_one_job(tmp_path: Path, where: str) -> None:
     # Given a server that is killed while a job is handed in
-    server = Server(tmp_path)
-    server.stop()
-    config = tmp_path / "config.yaml"
+    config = make_folders(tmp_path)
     command = [sys.executable, "-c", DIES, str(config), where]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -178,4 +177,4 @@ def test_a_request_that_is_sent_again_after_the_server_was_killed_is_one_job(tmp
     # Then it is one job, in the inbox
     assert (first.status, second.status) == (202, 202), first.body
     assert first.json["job"] == second.json["job"]
-    assert len(list(server.inbox.glob("*.yaml"))) == 1
+    assert len(list((tmp_path / "inbox").glob("*.yaml"))) == 1

@@ -23,6 +23,7 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
 from daemon.doors.mcp.desk import MAX_DATA_BYTES
+from daemon.doors.mcp.local import LocalDesk
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation
 from tests.support.http_door import Caller, serving
 
@@ -45,8 +46,16 @@ class House:
     anna: Caller
     ben: Caller
 
-    def local(self, ask: Callable[[Client], Awaitable[Returned]], mode: str = "auto") -> Returned:
-        """Ask `avatar mcp`, which may read `files`."""
+    def local(self, ask: Callable[[Client], Awaitable[Returned]]) -> Returned:
+        """Ask the server of `avatar mcp`, which may read `files`; in this process, as one of its own takes a second to import."""
+        from daemon.doors.client.client import Client as Door
+        from daemon.doors.mcp.tools import build_server
+
+        desk = LocalDesk(Door(Settings.load(self.one.config)), [self.files])
+        return _asked(build_server(lambda _: desk), ask)
+
+    def command(self, ask: Callable[[Client], Awaitable[Returned]], mode: str) -> Returned:
+        """Ask `avatar mcp`, on its stdin and stdout."""
         from mcp import StdioServerParameters
 
         command = ["-m", "daemon.cli", "--config", str(self.one.config), "mcp", "--root", str(self.files)]
@@ -68,7 +77,7 @@ class House:
         return asyncio.run(run())
 
 
-def _asked(server: Any, ask: Callable[[Client], Awaitable[Returned]], mode: str) -> Returned:
+def _asked(server: Any, ask: Callable[[Client], Awaitable[Returned]], mode: str = "auto") -> Returned:
     from mcp import Client
 
     async def run() -> Returned:
@@ -123,7 +132,7 @@ def test_an_assistant_at_this_machine_makes_a_video_and_gets_a_link_to_it(house:
         asked = {"text": "Hi.", "portrait": "anna.png", "name": f"video-{mode}", "wait_s": 30}
         return names, await finished(client, await client.call_tool("make_video", asked))
 
-    names, answer = house.local(ask, mode)
+    names, answer = house.command(ask, mode)
     assert names == TOOLS
     assert (told(answer)["state"], told(answer)["name"], answer.is_error) == ("done", f"video-{mode}", False)
     links = [part for part in answer.content if isinstance(part, ResourceLink)]
