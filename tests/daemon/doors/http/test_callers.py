@@ -148,7 +148,11 @@ def test_a_key_sends_and_says_no_more_in_a_day_than_its_limits(door: Door) -> No
 
 def test_a_retry_is_a_job_of_the_minute(door: Door) -> None:
     few = door.key("few", jobs_per_minute=2)
-    job = few.post("/jobs", SPEECH).json["job"]
+    told = few.post("/jobs", {**SPEECH, "name": "hello"}).json
+    job = told["job"]
+    # Given that it failed
+    status = {"schema": 1, "job": job, "name": "hello", "state": "failed", "source": told["source"], "by": "few"}
+    (door.settings.paths.outbox / "hello.json").write_text(json.dumps(status))
     assert few.post(f"/jobs/{job}/retry").status == 202
     assert few.post(f"/jobs/{job}/retry").code == "limit-reached"
     assert few.post("/jobs", SPEECH).code == "limit-reached"
