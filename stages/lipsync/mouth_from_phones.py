@@ -52,8 +52,8 @@ _RING = 0.34
 _FULL, _OPENED, _SOONER = 0.85, 0.25, 0.4
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
-#: A touch takes this part of the lips' rounding. What is left begins an "oo": shut lips that keep more of it are a short block with
-#: blunt ends, as the skin that hides their old corners hides their tips.
+#: A touch takes this part of the lips' rounding. What is left begins an "oo": shut lips that keep more of it are a short block
+#: with blunt ends, as the skin that hides their old corners hides their tips.
 _TOUCH_UNROUNDS = 0.80
 #: A mouth that is open in the picture is shut so long before the first sound, and takes so long for it, or as long as there is. s
 _SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16

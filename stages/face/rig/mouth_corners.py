@@ -5,6 +5,8 @@ The corners of rounded lips come in. What a mouth at rest shows beside them woul
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +19,6 @@ from stages.face.sampling import blur, sample
 Grid = npt.NDArray[np.float64]
 Colours = npt.NDArray[np.float32]
 Rgba = npt.NDArray[np.uint8]
-Turns = npt.NDArray[np.uint8]
 
 #: The painted ellipse: its middle beyond the corner, its half width outward and toward the mouth's middle, and its half height,
 #: units; part of it over which it fades.
@@ -50,11 +51,26 @@ _CHEEK_FROM = 0.75
 _BRIGHTER = 0.6
 
 
-def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> tuple[Rgba, Turns]:
-    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced.
+@dataclass(frozen=True)
+class SkinBeside:
+    """The skin beside both corners of a mouth.
 
-    `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px. The second result, uint8 [height,
-    width], tells when each pixel is painted as the lips are drawn in: 0 is first, 255 last. Their ends keep their form meanwhile.
+    Attributes:
+        painted: its colours, RGBA uint8 [height, width, 4]; the alpha tells what is replaced.
+        turns: when each pixel is painted as the lips are drawn in: 0 is first, 255 last; uint8 [height, width]. The ends of the
+            lips keep their form meanwhile.
+        hair: the part of the skin that hair covers, which stays as it is, 0 to 1.
+    """
+
+    painted: Rgba
+    turns: npt.NDArray[np.uint8]
+    hair: float
+
+
+def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> SkinBeside:
+    """Paint the skin beside both corners of a mouth, around its lips.
+
+    `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
     """
     frame, unit = box.frame, box.frame.unit
     x, y = box.local[..., 0], box.local[..., 1]
@@ -71,14 +87,14 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
         away = np.minimum(away, np.hypot(across, from_edges / (_DOWN * unit)))
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
+    beside = on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
+    ends, last = _ends_through(x, y, outline, curves, frame), _ends(outline, curves, frame)
+    outside = blur((ends > last).astype(np.float32), _BESIDE * unit)
+    beside *= outside
     bare = _without_hair(seen, skin, unit)
-    cover = bare * on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
-    ends = _ends_through(x, y, outline, curves, frame)
-    last = _ends(outline, curves, frame)
-    outside = (ends > last).astype(np.float32)
-    cover = np.maximum(cover, on_cheek * (1.0 - smoothstep(from_lips / (_LIPS_FADE * (1.0 + bare)))))
-    cover *= blur(outside, _BESIDE * unit)
-    turns = (_FIRST - ends) / (_FIRST - last)
+    over_lips = on_cheek * (1.0 - smoothstep(from_lips / (_LIPS_FADE * (1.0 + bare))))
+    cover = np.maximum(bare * beside, outside * over_lips)
+    hair = 1.0 - float((bare * beside).sum() / max(float(beside.sum()), 1e-9))
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
@@ -91,8 +107,12 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
     even = _meeting(box, soft + change, (top, bottom))
-    painted, turns = np.dstack([even + grain[..., None], 255 * cover]), 255 * turns
-    return (np.clip(painted + 0.5, 0, 255).astype(np.uint8), np.clip(turns + 0.5, 0, 255).astype(np.uint8))
+    painted, turns = np.dstack([even + grain[..., None], 255 * cover]), 255 * (_FIRST - ends) / (_FIRST - last)
+    return SkinBeside(_as_uint8(painted), _as_uint8(turns), hair)
+
+
+def _as_uint8(values: Grid) -> npt.NDArray[np.uint8]:
+    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
 
 
 def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:

@@ -136,6 +136,35 @@ def test_a_closing_lid_covers_a_thick_bundle_of_lashes(ready: Context) -> None:
         assert np.percentile(shut[over].mean(axis=-1) / bare[over].mean(axis=-1), 5) > 0.75
 
 
+def test_lashes_have_their_own_colour_and_not_that_of_a_dark_iris(ready: Context) -> None:
+    # Given eyes whose iris is of the darkest blue, up to the lid's edge
+    landmarks, picture = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready).copy()
+    usual = [lid_of(picture, landmarks, side).lash_colour for side in (0, 1)]
+    for eye in outlines(ready):
+        along, down = eye.local((0, 0, picture.shape[1], picture.shape[0]))
+        upper, lower = eye.edges(along)
+        away = np.hypot(along - eye.iris[0], down - eye.iris[1])
+        picture[(away < 0.95 * eye.radius) & (down > upper - 1) & (down < lower)] = (2, 2, 40)
+    # When their lids are prepared / Then the lashes are not blue
+    for side in (0, 1):
+        assert np.abs(lid_of(picture, landmarks, side).lash_colour - usual[side]).max() < 8
+
+
+def test_the_line_of_a_closed_lid_is_as_soft_as_the_picture(ready: Context) -> None:
+    # Given a picture, and the same as soft as a painting that was enlarged
+    landmarks, sharp = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        soft = blur(sharp.astype(np.float32), 0.07 * eye.width).astype(np.uint8)
+        # When its lid is prepared, and the line under it is compared
+        steep = []
+        for picture in (sharp, soft):
+            lid = lid_of(picture, landmarks, side)
+            under = lid.lashes[lid.offset :, lid.lashes.shape[1] // 2]
+            steep.append(float(np.abs(np.diff(under)).max() / under.max()))
+        # Then it fades over more pixels
+        assert steep[1] < 0.7 * steep[0]
+
+
 def _rows(lid: Lid, painter: BlinkPainter) -> slice:
     """The rows of a lid's box that its blinks change."""
     rows = painter.slices[0]

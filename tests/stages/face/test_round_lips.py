@@ -21,6 +21,7 @@ from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.rig.rig import Rig, load_rig
+from stages.face.sampling import sample
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show, smiling
 
@@ -82,8 +83,7 @@ def left_of_lips(landmarks: FloatArray, rig: Rig, oral: MouthInterior, part: flo
             from_edge = np.linspace(0, float(thick), 60)
             y = float(np.interp(x, curve[:, 0], curve[:, 1])) + way * from_edge
             places = frame.picture(np.stack([np.full_like(y, x), y], axis=1)) - oral.origin
-            columns, rows = np.round(places).astype(int).T
-            lips.append(float((oral.corners[rows, columns, 3] < 128).mean()))
+            lips.append(1 - float(sample(oral.corners[..., 3], places[None].astype(np.float32)).mean()) / 255)
         shares.append((lips[0], lips[1]))
     return shares
 
@@ -121,7 +121,7 @@ def test_no_red_of_old_corners_is_left_beside_rounded_lips(smile: Measured) -> N
     hairy = np.clip(picture + noise, 0, 255).astype(np.uint8)
     # When it is rounded / Then both lips are painted over from a little beside the round ones on to their old corners
     oral = painted(hairy, landmarks, rig)
-    for part in (0.85, 0.9, 0.95):
+    for part in (0.9, 0.95):
         assert max(lower for _, lower in left_of_lips(landmarks, rig, oral, part)) < 0.05
 
 
@@ -201,6 +201,39 @@ def test_an_upper_lip_that_a_smile_has_drawn_thin_is_full_in_an_oh(smile: Measur
     assert 1.33 < 1 + np.diff(down)[0] / np.diff(at_rest[:, 1])[0] < 1.75
 
 
+def inward(frame: FaceFrame, landmarks: FloatArray, rig: Rig, name: str, hair: float = 0.0) -> float:
+    """How far both corners come in together by an expression, in widths of the mouth at rest."""
+    cells, curves, (left, right) = rig.face_cells, (rig.curve_upper, rig.curve_lower), frame.half_mouth
+    fields = ExpressionFields(frame, landmarks, curves, cells.points(rig.step), hair=hair).all()
+    corners = frame.picture(np.array([[-left, 0.0], [right, 0.0]])).astype(np.float32)
+    moved = field_at_points(fields[name].upper.astype(np.float32), cells, rig.step, corners)[:, 0]
+    return float(moved[0] - moved[1]) / (left + right)
+
+
+def test_a_smile_is_narrower_while_it_speaks(smile: Measured) -> None:
+    # Given lips that are apart in the picture, of a mouth as broad as at rest, and a quarter broader
+    _, landmarks, rig = smile
+    usual = 0.165 * rig.frame.face_width
+    at_rest, broad = (replace(rig.frame, half_mouth=(part * usual, part * usual)) for part in (1.0, 1.25))
+    # When they close for speech / Then the corners of the broad one come in by a part of that, and the others stay
+    assert abs(inward(at_rest, landmarks, rig, "close")) < 0.002
+    assert 0.04 < inward(broad, landmarks, rig, "close") < 0.12
+    # And as they are rounded, they come in no farther than the others
+    assert inward(broad, landmarks, rig, "pucker") < 1.02 * inward(at_rest, landmarks, rig, "pucker")
+
+
+def test_puckered_corners_in_hair_come_in_farther(closed: Measured) -> None:
+    # Given lips beside bare skin, and beside hair, over which no skin is painted
+    picture, landmarks, rig = closed
+    noise = np.random.default_rng(7).normal(0, 22, picture.shape[:2])[..., None]
+    hairy = painted(np.clip(picture + noise, 0, 255).astype(np.uint8), landmarks, rig)
+    assert rig.oral.hair_beside < 0.1
+    assert hairy.hair_beside > 0.9
+    # When they are puckered / Then the corners come in farther than those that skin is painted over, and no line is left there
+    bare, hair = (inward(rig.frame, landmarks, rig, "pucker", part) for part in (0.0, hairy.hair_beside))
+    assert 1.5 * bare < hair < 0.3
+
+
 def test_a_tooth_at_the_edge_of_a_lip_is_no_part_of_moving_lips(smile: Measured) -> None:
     # Given teeth that show above the lower lip, where the lips' edge was found above them
     picture, landmarks, rig = smile
@@ -271,10 +304,10 @@ def test_the_skin_beside_half_rounded_lips_hides_their_old_corners_and_is_not_se
     # Given lips that are drawn in by less than half, which end between their old corners and a round mouth's ends
     picture, _, rig = smile
     lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]))
-    x = np.concatenate([both_sides(rig.frame, end) for end in (0.97, 0.8)])
+    x = np.concatenate([both_sides(rig.frame, end) for end in (0.98, 0.88)])
     line = rig.frame.local((rig.curve_upper + rig.curve_lower) / 2)
     places = rig.frame.picture(np.stack([x, np.interp(x, *line.T)], axis=1)).astype(np.float32)
-    whole, less = (lips.skin_at(places, drawn_in).reshape(2, 2) for drawn_in in (1.0, 0.45))
+    whole, less = (lips.skin_at(places, drawn_in).reshape(2, 2) for drawn_in in (1.0, 0.48))
     # Then the skin over the old corners is all there, and nearer to the lips there is little of it
     assert np.all(whole > 0.5)
     at_corners, nearer = less / whole

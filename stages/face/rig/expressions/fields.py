@@ -20,6 +20,8 @@ from stages.face.rig.glasses import share_behind, usual_rim
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
+#: Puckered corners that are hidden by hair come in by so many units more: no skin is painted over what they leave beside a ring.
+_PUCKER_IN_HAIR = 0.06
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
@@ -52,8 +54,9 @@ _USUAL_HALF, _MOST_INWARD = 0.165, 0.40
 _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
-#: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
-_UNSMILES = 0.20
+#: Corners of a smile come in by this part of what it is broader than a mouth at rest: where its lips are apart in the picture, as
+#: they are closed for speech, else as they are puckered.
+_UNSMILES = 0.40
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
@@ -88,7 +91,13 @@ def round_half(frame: FaceFrame) -> float:
     usual = 2 * _USUAL_HALF * frame.face_width / width
     half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
     full = (frame.upper_lip + frame.lower_lip) / width - _FULL_FROM
-    return half + float(np.clip(_FULL_WIDENS * full, 0.0, _WIDENS_MOST))
+    half += float(np.clip(_FULL_WIDENS * full, 0.0, _WIDENS_MOST))
+    return half / (1 - unsmiles(frame) / (width / 2))  # the ring is no smaller for it
+
+
+def unsmiles(frame: FaceFrame) -> float:
+    """How far each corner of a smile comes in for speech, px; 0 where a mouth is no broader than at rest."""
+    return _UNSMILES * max(sum(frame.half_mouth) / 2 - _USUAL_HALF * frame.face_width, 0.0)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ class ExpressionFields:
         points: Grid,
         rim: float | None = None,
         below: float = np.inf,
+        hair: float = 0.0,
     ) -> None:
         """Prepare the fields.
 
@@ -119,11 +129,13 @@ class ExpressionFields:
             points: where the fields are computed.
             rim: how low glasses reach, as of `find_glasses`; None without any.
             below: room between the chin and the picture's lower border, px.
+            hair: part of the skin beside the corners that hair covers.
         """
         #: Part of the lower lip's way by which the chin moves.
         room = below / (JAW * frame.unit) - _CLOSE
         self._chin_moves = min(_CHIN_LEAST + _CHIN_BY_ROOM * max(room, 0.0), _CHIN)
         self._glasses = rim
+        self._pucker_by = (_PUCKER + _PUCKER_IN_HAIR * hair) * frame.unit
         self._frame = frame
         self._landmarks = frame.local(landmarks[:, :2])
         local = frame.local(points)
@@ -306,9 +318,13 @@ class ExpressionFields:
     def _inward(self) -> Grid:
         """How far fully puckered lips move along the mouth, px: their corners come in."""
         frame = self._frame
+        return self._narrowed(self._pucker_by + (1 - self._is_open) * unsmiles(frame))
+
+    def _narrowed(self, inward: float) -> Grid:
+        """How far the lips move along the mouth, px, if each corner comes in by `inward` px, or as far as the cheek allows."""
+        frame = self._frame
         half = sum(frame.half_mouth) / 2
-        broader = max(half - _USUAL_HALF * frame.face_width, 0.0)  # than a mouth at rest: a smile
-        inward = min(_PUCKER * frame.unit + _UNSMILES * broader, _MOST_INWARD * half)
+        inward = min(inward, _MOST_INWARD * half)
         # In a turned face both sides are narrowed alike, so that an ellipse stays one, and none is drawn into streaks.
         for side, face in zip(frame.half_mouth, frame.half_face, strict=True):
             inward = min(inward, _CHEEK_STRETCHES * max(face - side, 0.15 * frame.unit) * half / side)
@@ -357,12 +373,18 @@ class ExpressionFields:
         return self._vertical(lower, self._zero()[..., 0])
 
     def _close(self) -> ExpressionField:
-        """Close a mouth that is open in the picture; the lower lip moves farther than the upper one."""
+        """Close a mouth that is open in the picture for speech; the lower lip moves farther than the upper one.
+
+        A smile is narrower while it speaks: from its full width, every rounded sound would be a long way.
+        """
         frame = self._frame
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
         by_lower = lower_closes(float(self._gap.max()), frame.unit)
-        return self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap)
+        field = self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap)
+        narrower = self._narrowed(self._is_open * unsmiles(frame))
+        field.lower[..., 0], field.upper[..., 0] = narrower, narrower
+        return field
 
     def _smile(self) -> ExpressionField:
         unit = self._frame.unit
