@@ -6,27 +6,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.mouth_interior import MouthInterior
 from stages.face.sampling import on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
 
-#: Half mouths from which on the skin is painted last, and the part of the way from there to the corners over which it fades.
-_LAST, _FADES = 0.6, 0.5
+#: Part of the turns over which a pixel's share of the skin grows from none to all.
+_FADES = 0.5
 
 
 class BareLips:
     """The bare lips of a rig (stages/face/rig/bare_lips.py) and the skin beside them, for a figure of `size` (width, height).
 
-    As the lips are drawn in, the skin is painted from their old corners on inward. The corners of half rounded lips would be seen
-    through skin that is painted everywhere by half: as a line beside the mouth.
+    As the lips are drawn in, the skin is painted from their old corners on inward, in the order of the rig's turns. The corners
+    of half rounded lips would be seen through skin that is painted everywhere by half: as a line beside the mouth.
 
     Attributes:
         slices: rows and columns of their box in the figure.
     """
 
-    def __init__(self, oral: MouthInterior, size: tuple[int, int], frame: FaceFrame) -> None:
+    def __init__(self, oral: MouthInterior, size: tuple[int, int]) -> None:
         x, y = oral.origin
         # The layers' box is several times as large.
         first_x, first_y, width, height = cv2.boundingRect(cv2.max(oral.bare[..., 3], oral.corners[..., 3]))
@@ -35,9 +34,7 @@ class BareLips:
         self.slices = slice(top, bottom), slice(left, right)
         within = slice(top - y, bottom - y), slice(left - x, right - x)
         self._bare = _Layer(oral.bare[within])
-        places = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1)
-        along = np.abs(frame.along_mouth(frame.local(places)[..., 0]))
-        self._corners = _Layer(oral.corners[within], np.clip((1 - along) / (1 - _LAST), 0.0, 1.0))
+        self._corners = _Layer(oral.corners[within], oral.turns[within])
         self._origin = np.array([left, top], np.float32)
 
     def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
@@ -66,13 +63,13 @@ class _Layer:
 
     Args:
         layer: its colours and its share, RGBA.
-        turns: when each pixel's turn comes as the amount grows, 0 to 1; None: all are mixed by the amount.
+        turns: when each pixel's turn comes as the amount grows, 0 to 255; None: all are mixed by the amount.
     """
 
-    def __init__(self, layer: Picture, turns: npt.NDArray[np.float64] | None = None) -> None:
+    def __init__(self, layer: Picture, turns: npt.NDArray[np.uint8] | None = None) -> None:
         self._colours = np.ascontiguousarray(layer[..., 2::-1]).astype(np.float32)
         self._whole = layer[..., 3].astype(np.float32) / 255
-        self._turns = None if turns is None else turns.astype(np.float32) / _FADES
+        self._turns = None if turns is None else turns.astype(np.float32) / np.float32(255 * _FADES)
 
     def share(self, amount: float) -> npt.NDArray[np.float32]:
         """Return which share of each pixel the layer has, [rows, columns]."""

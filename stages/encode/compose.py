@@ -120,7 +120,7 @@ class Composer:
         self._painted[box] = self.figure[box]
         self._head_at_mouth = HeadAtMouth(rig.frame)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
-        self._bare_lips = BareLips(rig.oral, (self.width, self.height), rig.frame)
+        self._bare_lips = BareLips(rig.oral, (self.width, self.height))
         self.painted_mouths = painted_mouths
         self._prepare_fields(track)
 

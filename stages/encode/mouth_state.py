@@ -11,7 +11,7 @@ _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 #: How fast a mouth is painted as their greatest grows, and how fast what an open one shows in the picture gives way.
 _BEGINS, _SETTLES = 8.0, 1.5
 #: How fast the skin beside lips is painted as they are puckered, and as the jaw drops behind rounded ones.
-_PUCKER_DRAWS, _ROUND_DRAWS = 1.5, 0.5
+_PUCKER_DRAWS, _ROUND_DRAWS = 2.0, 0.5
 #: How fast an upper lip that hangs down covers the teeth: as far as it hangs in a breath they are covered, and not sooner, since
 #: teeth would else light up at once as speech begins.
 _HANGING_COVERS = 1.7

@@ -5,6 +5,8 @@ The corners of rounded lips come in. What a mouth at rest shows beside them woul
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,21 +34,41 @@ _MEETS, _MEETS_EVENLY = 0.16, 0.04
 #: painted, and none from the second on.
 _FINE, _EVEN, _ROUGH = 0.03, 0.03, 0.06
 _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
-#: Units from the lips on over which the skin is painted, and up to which it has their colour.
-_BESIDE, _REDDENS = 0.02, 0.02
+#: Units over which the edge of what is painted is softened, and from the lips on up to which the skin has their colour.
+_BESIDE, _REDDENS = 0.01, 0.02
 #: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
-#: part of the half mouth, and end roundly beside the opening, whose thin ends are shut over the second part, by the third part
+#: part of the half mouth, and end beside the opening, whose thin ends are shut over the second part, by the third part
 #: of how thick they are on average; in half mouths at least by the fourth, and at most by the fifth.
-_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.30, 0.02, 0.80, 0.10, 0.22
+_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.40, 0.02, 0.95, 0.12, 0.22
+#: How pointed both lips' ends are: 0.5 is an ellipse, 1 a point.
+_TAPERS = 0.55
+#: The lips' ends when the skin begins to be painted, half mouths from the middle. Units over which the skin that covers lips
+#: fades beside them: in hair, and twice as many on bare skin.
+_FIRST, _LIPS_FADE = 1.0, 0.03
 #: The cheek goes over into its contour from this part of the way between the mouth's middle and the jaw's contour on.
 _CHEEK_FROM = 0.75
 #: What is brighter than the skin around is changed by this part only.
 _BRIGHTER = 0.6
 
 
-def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> tuple[Rgba, float]:
-    """Paint the skin beside both corners of a mouth, around its lips; RGBA, its alpha tells what is replaced. And return the part
-    of this skin that hair covers, which stays as it is.
+@dataclass(frozen=True)
+class SkinBeside:
+    """The skin beside both corners of a mouth.
+
+    Attributes:
+        painted: its colours, RGBA uint8 [height, width, 4]; the alpha tells what is replaced.
+        turns: when each pixel is painted as the lips are drawn in: 0 is first, 255 last; uint8 [height, width]. The ends of the
+            lips keep their form meanwhile.
+        hair: the part of the skin that hair covers, which stays as it is, 0 to 1.
+    """
+
+    painted: Rgba
+    turns: npt.NDArray[np.uint8]
+    hair: float
+
+
+def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOutline) -> SkinBeside:
+    """Paint the skin beside both corners of a mouth, around its lips.
 
     `curves` are the edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
     """
@@ -66,8 +88,13 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     beside = on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
-    beside *= smoothstep(_outside_round(x, y, outline, curves, frame) / (_BESIDE * unit) + 0.5)
-    cover = _without_hair(seen, skin, unit) * beside
+    ends, last = _ends_through(x, y, outline, curves, frame), _ends(outline, curves, frame)
+    outside = blur((ends > last).astype(np.float32), _BESIDE * unit)
+    beside *= outside
+    bare = _without_hair(seen, skin, unit)
+    over_lips = on_cheek * (1.0 - smoothstep(from_lips / (_LIPS_FADE * (1.0 + bare))))
+    cover = np.maximum(bare * beside, outside * over_lips)
+    hair = 1.0 - float((bare * beside).sum() / max(float(beside.sum()), 1e-9))
     known = np.asarray((smoothstep((away - 0.5) / 0.5) + 1e-3) * skin + 1e-9, np.float32)
     weighed = blur(np.asarray(seen * known[..., None], np.float32), _AROUND * unit)
     around = weighed / np.maximum(blur(known, _AROUND * unit), 1e-9)[..., None]
@@ -80,8 +107,12 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     change = around - soft
     change *= np.where(change @ LUMA < 0, _BRIGHTER, 1.0)[..., None]
     even = _meeting(box, soft + change, (top, bottom))
-    painted = np.clip(np.dstack([even + grain[..., None], 255 * cover]) + 0.5, 0, 255).astype(np.uint8)
-    return painted, 1.0 - float(cover.sum() / max(float(beside.sum()), 1e-9))
+    painted, turns = np.dstack([even + grain[..., None], 255 * cover]), 255 * (_FIRST - ends) / (_FIRST - last)
+    return SkinBeside(_as_uint8(painted), _as_uint8(turns), hair)
+
+
+def _as_uint8(values: Grid) -> npt.NDArray[np.uint8]:
+    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
 
 
 def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
@@ -101,28 +132,32 @@ def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
     return np.asarray(np.where((from_edge > 0)[..., None], moved, above + half), np.float32)
 
 
-def _outside_round(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
-    """How far each point lies outside lips with round ends, px; negative within them.
+def _ends_through(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
+    """Where lips would have to end for their outline to pass through each point, in half mouths from the mouth's middle.
 
-    The ends are those of lips that meet, so that what lies between lips that are apart in the picture counts for nothing.
+    Points that rounded lips leave free have more than `_ends`. The ends are those of lips that meet, so that what lies between
+    lips that are apart in the picture counts for nothing.
     """
-    ends = _ends(outline, curves, frame)
-    along = np.maximum((np.abs(frame.along_mouth(x)) - ends) / _THINNER_OVER + 1, 0.0)
-    left = np.sqrt(np.maximum(1 - along**2, 0.0))
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
     above, below = outline.thickness(x, curves)
-    away = np.maximum(top - left * above - y, y - (bottom + left * below))
-    beyond = (along - 1) * _THINNER_OVER * np.where(x < 0, *frame.half_mouth)
-    away = np.where(beyond > 0, np.maximum(away, beyond), away)
-    steep = np.hypot(*np.gradient(away))  # the ends are upright, where it changes by many px from one pixel to the next
-    return np.asarray(away / np.maximum(steep, 1.0))
+    from_line = np.maximum((top - y) / np.maximum(above, 1e-3), (y - bottom) / np.maximum(below, 1e-3))
+    beyond = np.maximum(np.maximum(top - above - y, y - bottom - below), 0.0)
+    thinner = 1 - (1 - np.clip(from_line, 0.0, 1.0) ** (1 / _TAPERS)) ** 0.5
+    return np.asarray(_from_middle(x, frame) + _THINNER_OVER * thinner + 2 * beyond / sum(frame.half_mouth))
+
+
+def _from_middle(x: Grid, frame: FaceFrame) -> Grid:
+    """Distance from the mouth's middle, in half mouths: in a turned face, too, rounded lips are alike on both sides of it."""
+    left, right = frame.half_mouth
+    return np.asarray(np.abs(2 * x + left - right) / (left + right))
 
 
 def _ends(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
     """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
     left, right = frame.half_mouth
     opening = round_half(frame) - _SHUT_ENDS
-    above, below = outline.thickness(np.linspace(-opening * left, opening * right, 25), curves)
+    middle, half = (right - left) / 2, opening * (left + right) / 2
+    above, below = outline.thickness(np.linspace(middle - half, middle + half, 25), curves)
     thick = float(np.mean(above + below)) / (left + right)
     return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
 

@@ -55,6 +55,7 @@ class MouthInterior:
         shown: what the picture shows between the lips.
         bare: the lips without what is between them (stages/face/rig/bare_lips.py).
         corners: the skin beside the mouth without its corners (stages/face/rig/mouth_corners.py).
+        turns: which of that skin is painted first, 0, and which last, 255, as the lips are drawn in; uint8 [height, width].
         hair_beside: part of the skin beside the corners that hair covers, 0 to 1.
         own_teeth: whether the picture shows an open mouth.
         own_colour: whether the upper teeth have the colour of teeth in the picture.
@@ -67,6 +68,7 @@ class MouthInterior:
     shown: Rgba
     bare: Rgba
     corners: Rgba
+    turns: npt.NDArray[np.uint8]
     hair_beside: float
     own_teeth: bool
     own_colour: bool
@@ -120,9 +122,10 @@ def paint_mouth_interior(
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
     bare = paint_bare_lips(box, (upper, lower), outline)
-    aside, hair = paint_mouth_corners(box, (upper, lower), outline)
+    beside = paint_mouth_corners(box, (upper, lower), outline)
     shown = np.dstack([box.at(), bare[..., 3]])
-    return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, aside, hair, is_open, own is not None)
+    skin = beside.painted, beside.turns, beside.hair
+    return MouthInterior(box.origin, skull, jaw, tongue, shown, bare, *skin, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:

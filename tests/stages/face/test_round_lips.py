@@ -21,6 +21,7 @@ from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.rig.rig import Rig, load_rig
+from stages.face.sampling import sample
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show, smiling
 
@@ -65,19 +66,24 @@ def painted(picture: Picture, landmarks: FloatArray, rig: Rig) -> MouthInterior:
     return paint_mouth_interior(picture, rig.frame, landmarks, (rig.curve_upper, rig.curve_lower), rig.tones)
 
 
+def both_sides(frame: FaceFrame, part: float) -> npt.NDArray[np.float64]:
+    """The left and the right place at this part of the half mouth from its middle, px: [2]."""
+    left, right = frame.half_mouth
+    return np.array([(right - left) / 2 + side * part * (left + right) / 2 for side in (-1, 1)])
+
+
 def left_of_lips(landmarks: FloatArray, rig: Rig, oral: MouthInterior, part: float) -> list[tuple[float, float]]:
     """The parts of the upper and the lower lip that no skin is painted over, on both sides, at this part of the half mouth."""
     frame = rig.frame
     outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
     shares = []
-    for x in (-part * frame.half_mouth[0], part * frame.half_mouth[1]):
+    for x in both_sides(frame, part):
         lips = []
         for way, curve, thick in zip((-1, 1), curves, outline.thickness(np.array(x), curves), strict=True):
             from_edge = np.linspace(0, float(thick), 60)
             y = float(np.interp(x, curve[:, 0], curve[:, 1])) + way * from_edge
             places = frame.picture(np.stack([np.full_like(y, x), y], axis=1)) - oral.origin
-            columns, rows = np.round(places).astype(int).T
-            lips.append(float((oral.corners[rows, columns, 3] < 128).mean()))
+            lips.append(1 - float(sample(oral.corners[..., 3], places[None].astype(np.float32)).mean()) / 255)
         shares.append((lips[0], lips[1]))
     return shares
 
@@ -88,12 +94,52 @@ def test_both_rounded_lips_of_a_smile_go_on_to_their_ends(smile: Measured) -> No
     oral = painted(picture, landmarks, rig)
     # When they become thinner beside the opening / Then neither is gone before the other
     opening = round_half(rig.frame)
-    near_ends = left_of_lips(landmarks, rig, oral, opening + 0.12)
+    near_ends = left_of_lips(landmarks, rig, oral, opening + 0.08)
     assert min(min(sides) for sides in near_ends) > 0.34
     assert max(min(sides) for sides in near_ends) < 0.85
     # And a little farther out they have ended: what is left of a smile's long ends would look like spikes
     for upper, lower in left_of_lips(landmarks, rig, oral, opening + 0.21):
         assert max(upper, lower) < 0.2
+
+
+def test_rounded_lips_grow_thinner_toward_their_ends(smile: Measured) -> None:
+    # Given the lower lip of a smile, which is nearly as thick beside a round opening as at its middle
+    picture, landmarks, rig = smile
+    oral = painted(picture, landmarks, rig)
+    # When it is rounded / Then it is thinner from place to place, and has no upright end
+    ends = np.arange(-0.10, 0.16, 0.05) + round_half(rig.frame)
+    left = np.array([[lower for _, lower in left_of_lips(landmarks, rig, oral, end)] for end in ends])
+    assert left[0].min() > 0.85
+    assert left[-1].max() < 0.45
+    assert np.abs(np.diff(left, axis=0)).max() < 0.35
+
+
+def test_no_red_of_old_corners_is_left_beside_rounded_lips(smile: Measured) -> None:
+    # Given a smile under hair that grows as far as the lips, whose skin is left as it is
+    picture, landmarks, rig = smile
+    noise = np.random.default_rng(7).normal(0, 22, picture.shape[:2])[..., None]
+    hairy = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    # When it is rounded / Then both lips are painted over from a little beside the round ones on to their old corners
+    oral = painted(hairy, landmarks, rig)
+    for part in (0.9, 0.95):
+        assert max(lower for _, lower in left_of_lips(landmarks, rig, oral, part)) < 0.05
+
+
+def test_half_rounded_lips_end_in_points(smile: Measured) -> None:
+    # Given a smile's lips that are drawn in by half
+    picture, landmarks, rig = smile
+    frame = rig.frame
+    lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]))
+    outline, curves = LipOutline.of(landmarks, frame), (frame.local(rig.curve_upper), frame.local(rig.curve_lower))
+    x = both_sides(frame, 0.8)
+    thick = outline.thickness(x, curves)[1]
+    edge = np.interp(x, curves[1][:, 0], curves[1][:, 1])
+    # When the skin is painted beside them / Then more of it lies over the lower lip's outer half than over its inner edge
+    inner, outer = (
+        lips.skin_at(frame.picture(np.stack([x, edge + part * thick], axis=1)).astype(np.float32), 0.5)
+        for part in (0.1, 0.8)
+    )
+    assert np.all(outer - inner > 0.5)
 
 
 def test_thin_rounded_lips_end_nearer_to_the_opening(smile: Measured) -> None:
@@ -257,10 +303,11 @@ def test_no_line_of_touching_lips_is_drawn_on_the_skin_beside_a_round_opening(
 def test_the_skin_beside_half_rounded_lips_hides_their_old_corners_and_is_not_seen_through(smile: Measured) -> None:
     # Given lips that are drawn in by less than half, which end between their old corners and a round mouth's ends
     picture, _, rig = smile
-    lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]), rig.frame)
-    x = np.array([-rig.frame.half_mouth[0], rig.frame.half_mouth[1]])
-    places = rig.frame.picture(np.array([[end * side, 0.0] for end in (0.97, 0.8) for side in x])).astype(np.float32)
-    whole, less = (lips.skin_at(places, drawn_in).reshape(2, 2) for drawn_in in (1.0, 0.45))
+    lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]))
+    x = np.concatenate([both_sides(rig.frame, end) for end in (0.98, 0.88)])
+    line = rig.frame.local((rig.curve_upper + rig.curve_lower) / 2)
+    places = rig.frame.picture(np.stack([x, np.interp(x, *line.T)], axis=1)).astype(np.float32)
+    whole, less = (lips.skin_at(places, drawn_in).reshape(2, 2) for drawn_in in (1.0, 0.48))
     # Then the skin over the old corners is all there, and nearer to the lips there is little of it
     assert np.all(whole > 0.5)
     at_corners, nearer = less / whole

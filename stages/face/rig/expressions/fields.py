@@ -20,7 +20,8 @@ from stages.face.rig.glasses import share_behind, usual_rim
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
 _JAW_NARROWS = 0.07
-#: Puckered corners that are hidden by hair come in by so many units more: no skin is painted over what they leave beside a ring.
+#: Puckered corners that are hidden by hair come in by so many units more: of what they leave beside a ring, only the lips are
+#: painted over.
 _PUCKER_IN_HAIR = 0.06
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
