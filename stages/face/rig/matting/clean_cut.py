@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_share, step
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
+from stages.face.rig.matting.morphology import opened
 from stages.face.rig.matting.outline import among_hair
 from stages.face.sampling import blur
 
@@ -48,9 +50,23 @@ _SEEN, _LONG, _THIN, _GAP, _WIDER = 16, 0.012, 0.008, 0.016, 0.3
 #: Alpha below which an enclosed hole is one, and up to which width it is closed, of the shorter side.
 _HOLE, _WIDEST = 215, 0.02
 
+#: Alpha of half a person, and half the width of locks that are no part of the head's arc, of the shorter side.
+_HALF, _LOCK = 128, 0.012
+#: Luma and both chroma differences of RGB, as in JPEG; how far light and chroma of the background are from the hair's, between
+#: which bites begin to be the background; and probabilities of a person between which they begin to be hair.
+_LUMA_CHROMA = (0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)
+_LIGHT, _TINT, _RATHER = (75.0, 95.0), (25.0, 40.0), (0.15, 0.3)
+#: How far above the sides of the face ears may reach, in its height: there the outline has no arc.
+_EARS = 0.15
+
 
 def clean_cut(
-    alpha: Picture, pixels: DoubtfulPixels, own: SideColours, inwards: FloatArray, forehead: FloatArray
+    alpha: Picture,
+    pixels: DoubtfulPixels,
+    own: SideColours,
+    inwards: FloatArray,
+    forehead: FloatArray,
+    landmarks: FloatArray,
 ) -> Picture:
     """The person's alpha for another background, uint8 [height, width].
 
@@ -60,6 +76,7 @@ def clean_cut(
         own: colours at these pixels.
         inwards: how far inside the outline they are (`deepness`), [n].
         forehead: its colour, RGB [3].
+        landmarks: [478, 3] px.
     """
     regions, side = pixels.regions, pixels.side
     where = pixels.rows, pixels.columns
@@ -84,7 +101,36 @@ def clean_cut(
     cut[where] = np.round(255 * (smooth + trusted * (level - smooth)))
     certain = np.zeros(cut.shape, bool)
     certain[where] = (trusted > _CERTAIN) & (deviation < _PLAIN)
-    return in_one_piece(_without_stains(cut, certain, side), certain, side)
+    whole = in_one_piece(_without_stains(cut, certain, side), certain, side)
+    return _with_closed_crown(whole, pixels, own, landmarks)
+
+
+def _with_closed_crown(cut: Picture, pixels: DoubtfulPixels, own: SideColours, landmarks: FloatArray) -> Picture:
+    """Alpha without bites in the upper arc of the head: where hair and background are alike, a crown is rather round."""
+    if own.hair is None:
+        return cut
+    side, where = pixels.side, (pixels.rows, pixels.columns)
+    sides = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], :2]
+    head = opened(cut > _HALF, _LOCK * side)
+    head[max(round(float(sides[:, 1].min() - _EARS * np.ptp(landmarks[:, 1]))), 0) :] = 0
+    above = cv2.findNonZero(head)
+    if above is None:
+        return cut
+    # From the hair above the ears the arc goes on to the sides of the face.
+    points = np.concatenate([above[:, 0], np.round(sides).astype(np.int32)])
+    hull = np.zeros_like(head)
+    cv2.fillConvexPoly(hull, cv2.convexHull(points), (255,))
+    closed = blur(hull, max(_BLUR * side, 0.5))[where].astype(np.float32) * _alike(own.wall.mean, own.hair[0])
+    closed *= step(pixels.at(pixels.regions.probability), *_RATHER)
+    whole = cut.copy()
+    whole[where] = np.maximum(cut[where], np.round(closed).astype(np.uint8))
+    return whole
+
+
+def _alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
+    """Whether light on the hair could have the colour of the background, [3, n]: 0 to 1, [n]."""
+    apart = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
+    return (1 - step(np.abs(apart[0]), *_LIGHT)) * (1 - step(np.hypot(apart[1], apart[2]), *_TINT))
 
 
 def _trusted(own: SideColours) -> FloatArray:

@@ -63,7 +63,7 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
-    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks))
+    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks), landmarks)
     return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched)
 
 
