@@ -17,6 +17,7 @@ from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
 from stages.face.rig.matting.morphology import opened
 from stages.face.rig.matting.outline import among_hair
+from stages.face.rig.matting.person_regions import PersonRegions
 from stages.face.sampling import blur
 
 Mask = npt.NDArray[np.bool_]
@@ -33,6 +34,8 @@ _BRIGHTER = 10.0, 40.0
 #: How far inside and outside of the segmentation's outline the smooth line may go, and over which distance it is soft; of the
 #: shorter side.
 _WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
+#: Sigma of the blur that takes lumps off the segmentation's outline, of the shorter side.
+_LUMP = 0.012
 #: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
 _SMOOTHED, _BLUR = 0.03, 0.003
 #: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
@@ -47,6 +50,8 @@ _PIECE, _EDGE = 40, 0.008
 #: gaps between it and the person or the next strand, of the shorter side; and the part of it that may be wider. Other pieces are
 #: the background's own: specks, flowers.
 _SEEN, _LONG, _THIN, _GAP, _WIDER = 16, 0.012, 0.008, 0.016, 0.3
+#: Mean alpha up to which such a piece is the background's own, too.
+_FAINT = 50
 #: Alpha below which an enclosed hole is one, and up to which width it is closed, of the shorter side.
 _HOLE, _WIDEST = 215, 0.02
 
@@ -90,8 +95,9 @@ def clean_cut(
     # A median follows the edges that the colours show, but no scraps and no bites.
     width = 2 * round(_SMOOTHED * side / 2) + 1
     smooth = blur(cv2.medianBlur(alpha, min(width, 255)), max(_BLUR * side, 0.5))[where].astype(np.float32) / 255
-    least, most = (np.clip(0.5 + (inwards + by) / _SOFT, 0, 1) for by in (-_WITHIN, _BEYOND))
-    smooth = np.clip(smooth, least, most)
+    least = np.clip(0.5 + (inwards - _WITHIN) / _SOFT, 0, 1)
+    even = inwards + pixels.at(_evened(regions)) * np.float32(to_side)
+    smooth = np.clip(smooth, *(np.clip(0.5 + (even + by) / _SOFT, 0, 1) for by in (-_WITHIN, _BEYOND)))
     # Gaps are between strands of hair only: skin and cloth are whole. Before a darker wall, hair in shade looks like a gap.
     brighter = (own.person.mean - own.wall.mean).mean(axis=0)
     bare = np.maximum(1 - among_hair(own), step(brighter, *_BRIGHTER))
@@ -131,6 +137,12 @@ def _alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
     """Whether light on the hair could have the colour of the background, [3, n]: 0 to 1, [n]."""
     apart = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
     return (1 - step(np.abs(apart[0]), *_LIGHT)) * (1 - step(np.hypot(apart[1], apart[2]), *_TINT))
+
+
+def _evened(regions: PersonRegions) -> FloatArray:
+    """How much farther inside each pixel is, px, if the segmentation's outline had no small lumps, [height, width]."""
+    distance = regions.inwards - regions.outwards
+    return np.asarray(blur(distance, _LUMP * min(distance.shape)) - distance, np.float32)
 
 
 def _trusted(own: SideColours) -> FloatArray:
@@ -183,7 +195,9 @@ def _strands(cut: Picture, largest: Picture, certain: Mask, side: int) -> Mask:
     wide = cv2.morphologyEx(seen, cv2.MORPH_OPEN, np.ones((max(3, round(_THIN * side)),) * 2, np.uint8))
     wider = np.bincount(labels[wide > 0], minlength=count)
     length = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    strand = (length > _LONG * side) & (wider < _WIDER * stats[:, cv2.CC_STAT_AREA])
+    area = stats[:, cv2.CC_STAT_AREA]
+    there = np.bincount(labels.ravel(), cut.ravel(), minlength=count) / np.maximum(area, 1)
+    strand = (length > _LONG * side) & (wider < _WIDER * area) & (there > _FAINT)
     strand[0] = False
     pieces = (strand[labels] & certain) | (largest > 0)
     reach = max(1, round(_GAP * side / 2))
