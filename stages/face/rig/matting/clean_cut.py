@@ -64,6 +64,10 @@ _LIGHT, _TINT, _RATHER = (75.0, 95.0), (25.0, 40.0), (0.15, 0.3)
 #: How far above the sides of the face ears may reach, in its height: there the outline has no arc.
 _EARS = 0.15
 
+#: Probability of a person from which and up to which a pixel may be either; mean width of such pixels along the outline from
+#: which it is a guess, in widths of the face; and the least length of an outline, of the shorter side.
+_EITHER, _GUESSED, _SHORTEST = 0.15, 0.033, 0.1
+
 
 def clean_cut(
     alpha: Picture,
@@ -137,6 +141,24 @@ def _alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
     """Whether light on the hair could have the colour of the background, [3, n]: 0 to 1, [n]."""
     apart = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
     return (1 - step(np.abs(apart[0]), *_LIGHT)) * (1 - step(np.hypot(apart[1], apart[2]), *_TINT))
+
+
+def is_guessed(pixels: DoubtfulPixels, own: SideColours, landmarks: FloatArray) -> bool:
+    """Whether much of the outline is a guess: neither the segmentation nor the colours tell the person from the background."""
+    return _guessed_width(pixels, own) > _GUESSED * float(np.ptp(landmarks[list(mesh.OVAL), 0]))
+
+
+def _guessed_width(pixels: DoubtfulPixels, own: SideColours) -> float:
+    """Mean width along the outline of what may be either, px."""
+    alike = 1 - _trusted(own)
+    if own.hair is not None:
+        alike = np.maximum(alike, _alike(own.wall.mean, own.hair[0]))
+    probability = pixels.at(pixels.regions.probability)
+    either = alike * ((probability > _EITHER) & (probability < 1 - _EITHER))
+    person = pixels.regions.person
+    outline = (cv2.dilate(person, np.ones((3, 3), np.uint8)) > person)[1:-1, 1:-1]
+    length = float(outline.sum()) * pixels.side / min(person.shape)
+    return float(either.sum()) / max(length, _SHORTEST * pixels.side)
 
 
 def _evened(regions: PersonRegions) -> FloatArray:
