@@ -17,7 +17,6 @@ from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
 from stages.face.rig.matting.morphology import opened
 from stages.face.rig.matting.outline import among_hair
-from stages.face.rig.matting.person_regions import PersonRegions
 from stages.face.sampling import blur
 
 Mask = npt.NDArray[np.bool_]
@@ -34,8 +33,10 @@ _BRIGHTER = 10.0, 40.0
 #: How far inside and outside of the segmentation's outline the smooth line may go, and over which distance it is soft; of the
 #: shorter side.
 _WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
-#: Sigma of the blur that takes lumps off the segmentation's outline, of the shorter side.
-_LUMP = 0.012
+#: Sigma of the blur that takes spikes and bites off the segmentation's outline, of the shorter side; and the squared distance
+#: from the background's colour and the hair's, in their variance, between which something is no spike, and the most variance that
+#: hair may have there: its lights are as bright as skin.
+_LUMP, _OTHER, _VARYING = 0.012, (4.0, 16.0), 300.0
 #: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
 _SMOOTHED, _BLUR = 0.03, 0.003
 #: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
@@ -100,7 +101,7 @@ def clean_cut(
     width = 2 * round(_SMOOTHED * side / 2) + 1
     smooth = blur(cv2.medianBlur(alpha, min(width, 255)), max(_BLUR * side, 0.5))[where].astype(np.float32) / 255
     least = np.clip(0.5 + (inwards - _WITHIN) / _SOFT, 0, 1)
-    even = inwards + pixels.at(_evened(regions)) * np.float32(to_side)
+    even = inwards + _evened(pixels, own) * np.float32(to_side)
     smooth = np.clip(smooth, *(np.clip(0.5 + (even + by) / _SOFT, 0, 1) for by in (-_WITHIN, _BEYOND)))
     # Gaps are between strands of hair only: skin and cloth are whole. Before a darker wall, hair in shade looks like a gap.
     brighter = (own.person.mean - own.wall.mean).mean(axis=0)
@@ -161,10 +162,18 @@ def _guessed_width(pixels: DoubtfulPixels, own: SideColours) -> float:
     return float(either.sum()) / max(length, _SHORTEST * pixels.side)
 
 
-def _evened(regions: PersonRegions) -> FloatArray:
-    """How much farther inside each pixel is, px, if the segmentation's outline had no small lumps, [height, width]."""
-    distance = regions.inwards - regions.outwards
-    return np.asarray(blur(distance, _LUMP * min(distance.shape)) - distance, np.float32)
+def _evened(pixels: DoubtfulPixels, own: SideColours) -> FloatArray:
+    """How much farther inside each doubtful pixel is, px of the small picture, if the outline had no spikes and bites, [n].
+
+    What differs from the background and from the hair is no spike: it may be an ear.
+    """
+    inside = pixels.regions.inwards - pixels.regions.outwards
+    moved = pixels.at(np.asarray(blur(inside, _LUMP * min(inside.shape)) - inside, np.float32))
+    apart = ((pixels.own - own.wall.mean) ** 2).sum(axis=0) / (own.wall.variance + NOISE)
+    if own.hair is not None:
+        varying = min(own.hair[1], _VARYING) + NOISE
+        apart = np.minimum(apart, ((pixels.own - own.hair[0][:, None]) ** 2).sum(axis=0) / varying)
+    return np.asarray(np.where(moved < 0, moved * (1 - step(apart, *_OTHER)), moved), np.float32)
 
 
 def _trusted(own: SideColours) -> FloatArray:

@@ -64,7 +64,9 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
     cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks), landmarks)
-    return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks))
+    return replace(
+        fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks)
+    )
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
