@@ -195,7 +195,7 @@ def test_a_crown_is_closed_where_light_on_the_hair_looks_like_the_wall(
     # When the person is cut out
     cut = split_person(portrait, landmarks, person).cut
     # Then the bite is hair, but not before a wall whose colour no light gives hair
-    inner = (cv2.erode(bite, np.ones((9, 9), np.uint8)) > 0) & (np.arange(SIDE) > top + 10)[:, None] & hair
+    inner = (cv2.erode(bite, np.ones((9, 9), np.uint8)) > 0) & (np.arange(SIDE) > top + 14)[:, None] & hair
     assert (cut[inner].min() > 200) if closed else (np.median(cut[inner]) < 60)
 
 
@@ -222,22 +222,6 @@ def test_a_spike_of_the_segmentation_is_no_part_of_a_smooth_outline() -> None:
     # When the person is cut out / Then nothing stands off there
     cut = split_person(portrait, landmarks, person).cut
     assert cut[y, x - 12 : x - 7].max() < 80
-
-
-def test_a_speck_beside_an_ear_is_no_earring() -> None:
-    # Given a bright earring beside the hair, and a speck of three pixels at the other side
-    portrait, landmarks, person = drawn_before((90, 95, 100))
-    places = []
-    for side, outwards, radius in ((mesh.LEFT_SIDE, -1, 5), (mesh.RIGHT_SIDE, 1, 1)):
-        y = round(float(landmarks[side, 1] + 0.1 * np.ptp(landmarks[:, 1])))
-        row = np.flatnonzero(person[y] > 0.5)
-        x = int(row[-1] if outwards > 0 else row[0]) + 7 * outwards
-        portrait[y - radius : y + radius + 1, x - radius : x + radius + 1] = 255
-        places.append((y, x))
-    # When the person is cut out / Then only the earring is a part of the person
-    cut = split_person(portrait, landmarks, person).cut
-    assert cut[places[0]] > 200
-    assert cut[places[1]] < 60
 
 
 @pytest.mark.parametrize(

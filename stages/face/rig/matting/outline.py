@@ -88,7 +88,7 @@ def find_outline(
     darker = odd * dark * (1 - step(outwards / pixels.side, *_DARK))
     odd *= _beside_ears(pixels, landmarks) * ~dark
     if odd.any():
-        alpha = np.maximum(alpha, _things(pixels, odd))
+        alpha = np.maximum(alpha, find_things(pixels, odd))
     # The farther inside, the less a colour like the background's is believed to be the background.
     hairy = among_hair(own)
     shaded = step(inwards, *_SHADED) * (1 - hairy)
@@ -98,7 +98,7 @@ def find_outline(
     return _levels(pixels, np.maximum(alpha, darker)), _levels(pixels, np.maximum(alpha - grain, threads))
 
 
-def _things(pixels: DoubtfulPixels, odd: FloatArray) -> FloatArray:
+def find_things(pixels: DoubtfulPixels, odd: FloatArray) -> FloatArray:
     """How much an earring or the like is at the doubtful pixels, 0 to 1, [n]: wider than a thin line, larger than a speck."""
     where = pixels.rows, pixels.columns
     whole = np.zeros(pixels.portrait.shape[:2], np.uint8)
