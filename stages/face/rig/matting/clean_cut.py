@@ -64,7 +64,6 @@ _LUMA_CHROMA = (0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.08
 _LIGHT, _TINT, _RATHER = (75.0, 95.0), (25.0, 40.0), (0.15, 0.3)
 #: How far above the sides of the face ears may reach, in its height: there the outline has no arc.
 _EARS = 0.15
-
 #: Probability of a person from which and up to which a pixel may be either; mean width of such pixels along the outline from
 #: which it is a guess, in widths of the face; and the least length of an outline, of the shorter side.
 _EITHER, _GUESSED, _SHORTEST = 0.15, 0.033, 0.1

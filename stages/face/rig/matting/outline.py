@@ -27,7 +27,8 @@ _EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
 _THREAD, _PLAIN = 0.006, (2.5, 5.0)
 #: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
 _SHADOW = 0.3, 0.7
-#: Times that a strand is as strong as the shadow around it, between which it ceases to be the wall's grain.
+#: Times that a strand is as strong as the shadow around it, between which it ceases to be the wall's grain; probabilities of a
+#: person from which grain begins to be hair, and is; and the least strength that counts as a shadow's.
 _GRAIN, _NOBODY, _FAINTEST = (1.5, 3.0), (0.02, 0.1), 0.12
 #: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
 _INSIDE = 0.008, 0.02
