@@ -47,6 +47,11 @@ _TOUCHED = Caution(
     "Another person's head touches the person's in the picture, so the cut-out may show some of their hair, or lack some of the "
     "person's. A picture of one person alone helps.",
 )
+_GUESSED = Caution(
+    "outline-unclear",
+    "The person hardly stands out from the picture's background, so parts of the cut-out's outline, such as hair and shoulders, "
+    "are a guess; look at it. A background that differs from hair and clothes in brightness or colour helps.",
+)
 _NO_END = Caution(
     "picture-without-end",
     "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
@@ -83,9 +88,10 @@ def measure_face(ctx: Context) -> FaceFacts:
         rig, rig_file = _rig(ctx, options, measured, portrait, matte)
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
-        if rig.matte.touched and ctx.manifest.background != "keep":
-            ctx.warnings.append(_TOUCHED.sentence)
-            facts["cautions"] = [*facts["cautions"], _TOUCHED.code]
+        if ctx.manifest.background != "keep":
+            told = [one for one, holds in ((_TOUCHED, rig.matte.touched), (_GUESSED, rig.matte.guessed)) if holds]
+            ctx.warnings.extend(one.sentence for one in told)
+            facts["cautions"] = [*facts["cautions"], *(one.code for one in told)]
         backdrop.prepare_backdrop(ctx, bool(rig.matte))
     if kind.makes_avatar:
         small = replace(options, draft=True)

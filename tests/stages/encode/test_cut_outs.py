@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+import stages.face
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.matte import Picture
 from stages.face.rig.matting.split_person import split_person
-from tests.support.stages.picture_jobs import drawn
+from tests.support.stages.picture_jobs import drawn, job
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -160,3 +164,81 @@ def test_light_on_hair_that_has_a_colour_of_the_wall_stays() -> None:
     cv2.line(portrait, (x + 4, y - 40), (x - 36, y - 28), (190, 195, 200), 12, cv2.LINE_AA)
     # When the person is cut out / Then the light is a part of the person
     assert split_person(portrait, landmarks, person).cut[y - 34 : y - 28, x - 36 : x - 26].min() > 200
+
+
+def dark_haired_before(
+    wall: tuple[int, int, int],
+) -> tuple[Picture, FloatArray, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """The drawn person with dark hair before an even wall: picture, landmarks, segmentation, and where the hair is."""
+    portrait, landmarks, person = drawn_before(wall)
+    hair = (person >= 0.1) & (np.arange(SIDE) < landmarks[mesh.FOREHEAD, 1])[:, None]
+    portrait[hair] = (14, 8, 6)
+    return portrait, landmarks, person, hair
+
+
+@pytest.mark.parametrize(
+    ("wall", "closed"),
+    [((84, 66, 46), True), ((190, 180, 170), False), ((40, 60, 170), False)],
+    ids=["alike", "bright", "blue"],
+)
+def test_a_crown_is_closed_where_light_on_the_hair_looks_like_the_wall(
+    wall: tuple[int, int, int], closed: bool
+) -> None:
+    # Given a bite in the crown that has the wall's colour, and a segmentation that is unsure there
+    portrait, landmarks, person, hair = dark_haired_before(wall)
+    x = int(landmarks[mesh.FOREHEAD, 0]) - 50
+    top = int(np.flatnonzero(hair[:, x])[0])
+    bite = np.zeros(person.shape, np.uint8)
+    cv2.ellipse(bite, (x, top), (28, 22), 0, 0, 360, (1,), cv2.FILLED)
+    portrait[bite > 0] = wall
+    person[(bite > 0) & (person > 0.1)] = 0.4
+    # When the person is cut out
+    cut = split_person(portrait, landmarks, person).cut
+    # Then the bite is hair, but not before a wall whose colour no light gives hair
+    inner = (cv2.erode(bite, np.ones((9, 9), np.uint8)) > 0) & (np.arange(SIDE) > top + 14)[:, None] & hair
+    assert (cut[inner].min() > 200) if closed else (np.median(cut[inner]) < 60)
+
+
+def test_the_grain_of_a_wall_that_nobody_stands_before_is_no_hair() -> None:
+    # Given a painted wall with dark grain above the head, where the segmentation sees nobody
+    portrait, landmarks, person, hair = dark_haired_before((120, 95, 65))
+    top = int(np.flatnonzero(hair.any(axis=1))[0])
+    x = int(landmarks[mesh.FOREHEAD, 0])
+    beside = np.zeros(person.shape, bool)
+    beside[top - 22 : top - 2, x - 60 : x + 60] = person[top - 22 : top - 2, x - 60 : x + 60] < 0.02
+    grain = np.random.default_rng(7).random(person.shape) < 0.2
+    portrait[beside & grain] = (97, 77, 53)
+    # When the person is cut out / Then no crumbs are above the head
+    cut = split_person(portrait, landmarks, person).cut
+    assert (cut[beside] > 24).mean() < 0.02
+
+
+def test_a_spike_of_the_segmentation_is_no_part_of_a_smooth_outline() -> None:
+    # Given hair before a wall of its colour, and a segmentation with a narrow spike
+    portrait, landmarks, person, _ = dark_haired_before((16, 10, 8))
+    y = int(landmarks[mesh.FOREHEAD, 1]) - 20
+    x = int(np.flatnonzero(person[y] > 0.5)[0])
+    person[y - 3 : y + 4, x - 14 : x] = 1.0
+    # When the person is cut out / Then nothing stands off there
+    cut = split_person(portrait, landmarks, person).cut
+    assert cut[y, x - 12 : x - 7].max() < 80
+
+
+@pytest.mark.parametrize(
+    ("wall", "background", "told"),
+    [((60, 45, 40), "green", True), ((60, 45, 40), "keep", False), ((200, 190, 180), "green", False)],
+)
+def test_an_outline_that_is_a_guess_is_told_with_another_background(
+    tmp_path: Path, wall: tuple[int, int, int], background: str, told: bool
+) -> None:
+    # Given somebody small in the picture before a wall of the hair's colour, or a bright one
+    person = drawn(300)
+    shown = shared_landmarker().person_mask(np.asarray(person)) > 0.5
+    picture = Image.new("RGB", (640, 640), wall)
+    picture.paste(person, (170, 340), Image.fromarray(shown))
+    # When it is measured for a video
+    ctx = job(tmp_path / "job", picture, background=background)
+    facts = stages.face.run(ctx)
+    # Then its status says so
+    assert ("outline-unclear" in facts["cautions"]) is told
+    assert any("hardly stands out" in warning for warning in ctx.warnings) is told

@@ -26,6 +26,7 @@ class Matte:
         plate: the background, filled in behind the person; uint8 [height, width, 3], in the portrait's channel order.
         repaired: whether the segmentation made a plain mistake, which was mended.
         touched: whether another person's head touches the person's, so that the outline between them is a guess.
+        guessed: whether the person hardly stands out, so that much of the outline is a guess.
     """
 
     alpha: Picture
@@ -33,6 +34,7 @@ class Matte:
     plate: Picture
     repaired: bool = False
     touched: bool = False
+    guessed: bool = False
 
     @classmethod
     def empty(cls) -> Matte:

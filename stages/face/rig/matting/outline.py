@@ -27,6 +27,9 @@ _EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
 _THREAD, _PLAIN = 0.006, (2.5, 5.0)
 #: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
 _SHADOW = 0.3, 0.7
+#: Times that a strand is as strong as the shadow around it, between which it ceases to be the wall's grain; probabilities of a
+#: person from which grain begins to be hair, and is; and the least strength that counts as a shadow's.
+_GRAIN, _NOBODY, _FAINTEST = (1.5, 3.0), (0.02, 0.1), 0.12
 #: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
 _INSIDE = 0.008, 0.02
 #: Distance inside the outline between which half transparent parts end to be believed (they are shading; gaps between strands
@@ -76,20 +79,32 @@ def find_outline(
     alpha = expected + belief * (share - expected)
     # Outside the outline only strands are believed: wide areas that are a little darker are shadows.
     wide = pixels.opened(alpha, _STRAND)
-    alpha += outside_share(outwards, pixels.side) * (step(wide, *_SHADOW) - wide)
+    outside, strands = outside_share(outwards, pixels.side), alpha - wide
+    alpha += outside * (step(wide, *_SHADOW) - wide)
+    # What is hardly darker than a shadow around it is the wall's grain there.
+    grain = outside * strands * (1 - step(wide, *_SHADOW)) * (1 - step(strands / (wide + _FAINTEST), *_GRAIN))
+    grain *= 1 - step(pixels.at(regions.probability), *_NOBODY)
     # What is darker than the wall is most often hair; what is brighter is an earring, if it hangs where earrings do.
     dark = pixels.own.sum(axis=0) < own.wall.mean.sum(axis=0)
     darker = odd * dark * (1 - step(outwards / pixels.side, *_DARK))
     odd *= _beside_ears(pixels, landmarks) * ~dark
     if odd.any():
-        alpha = np.maximum(alpha, step(pixels.opened(odd, _THIN), *_GAP))
+        alpha = np.maximum(alpha, find_things(pixels, odd))
     # The farther inside, the less a colour like the background's is believed to be the background.
     hairy = among_hair(own)
     shaded = step(inwards, *_SHADED) * (1 - hairy)
     alpha += shaded * (np.maximum(step(alpha, *_GAP), alpha) - alpha)
     alpha = np.maximum(alpha, step(inwards - _DEEPER * hairy, *_INSIDE))
-    strands = (darker - pixels.opened(darker, _THREAD)) * (1 - step(np.sqrt(own.wall.variance / 3), *_PLAIN))
-    return _levels(pixels, np.maximum(alpha, darker)), _levels(pixels, np.maximum(alpha, strands))
+    threads = (darker - pixels.opened(darker, _THREAD)) * (1 - step(np.sqrt(own.wall.variance / 3), *_PLAIN))
+    return _levels(pixels, np.maximum(alpha, darker)), _levels(pixels, np.maximum(alpha - grain, threads))
+
+
+def find_things(pixels: DoubtfulPixels, odd: FloatArray) -> FloatArray:
+    """How much an earring or the like is at the doubtful pixels, 0 to 1, [n]: wider than a thin line, larger than a speck."""
+    where = pixels.rows, pixels.columns
+    whole = np.zeros(pixels.portrait.shape[:2], np.uint8)
+    whole[where] = np.round(255 * step(pixels.opened(odd, _THIN), *_GAP))
+    return _without_specks(whole, _SPECK * pixels.side)[where].astype(np.float32) / 255
 
 
 def _levels(pixels: DoubtfulPixels, alpha: FloatArray) -> Picture:

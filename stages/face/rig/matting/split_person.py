@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.clean_cut import clean_cut
+from stages.face.rig.matting.clean_cut import clean_cut, is_guessed
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
@@ -63,8 +63,10 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
-    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks))
-    return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched)
+    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks), landmarks)
+    return replace(
+        fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks)
+    )
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
