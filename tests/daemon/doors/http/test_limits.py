@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from daemon.doors.http import jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
 from daemon.doors.http.limits import UploadLedger
+from daemon.errors import RefusedError, UnavailableError
+from daemon.jobs.record import new_job_id
 from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import multipart
@@ -50,6 +54,30 @@ def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float
     os.utime(folder, (now + ahead_s,) * 2)
     clear_litter(tmp_path, now)
     assert folder.exists() == stays
+
+
+@pytest.mark.parametrize(
+    ("error", "is_counted"),
+    [
+        (RefusedError("job-not-failed", "hello is done."), False),
+        (PermissionError("the spool may not be written"), False),
+        (UnavailableError("answer-late", "The daemon has not answered yet."), True),
+    ],
+)
+def test_a_retry_that_is_refused_is_no_job_of_the_minute(
+    door: Door, monkeypatch: pytest.MonkeyPatch, error: Exception, is_counted: bool
+) -> None:
+    anna, job = door.key("anna", jobs_per_minute=1), new_job_id()
+    status = {"schema": 1, "job": job, "name": "hello", "state": "done", "source": "hello.yaml", "by": "anna"}
+    (door.settings.paths.outbox / "hello.json").write_text(json.dumps(status))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(jobs, "ask", refuse)
+    assert anna.post(f"/jobs/{job}/retry").status in (403, 409, 503)
+    assert anna.post("/jobs", SPEECH).status == (429 if is_counted else 202)
+    assert anna.post("/jobs", SPEECH).code == "limit-reached"
 
 
 def test_events_end_when_the_key_is_revoked(door: Door) -> None:
