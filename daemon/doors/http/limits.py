@@ -178,7 +178,7 @@ def check_amounts(limits: Limits, name: str, wanted: Amount, ledger: JobLedger, 
                 "Wait until one has." if wanted.jobs == 1 else "Hand in fewer rows at once.",
             )
     if limits.speech_s_per_day is not None and wanted.speech_s:
-        singles = (row for row in today if row.source not in batches)
+        singles = (row for row in today if row.source not in batches and row.accepted <= now + AHEAD_S)
         spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in singles) + sum(one.speech_s for one in fresh)
         if spoken + wanted.speech_s > limits.speech_s_per_day:
             raise RequestError(

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from daemon.doors.http import jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
-from daemon.doors.http.limits import UploadLedger
+from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
+from daemon.doors.http.problems import RequestError
 from daemon.errors import RefusedError, UnavailableError
+from daemon.history.entry import Entry
+from daemon.history.query import Row
 from daemon.jobs.record import new_job_id
 from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
@@ -36,6 +40,18 @@ def test_what_was_noted_by_a_clock_that_was_ahead_is_not_counted(door: Door, mon
     # When the clock is set right, then the key may hand in as before, and no more
     assert anna.post("/jobs", SPEECH).status == 202
     assert anna.post("/jobs", SPEECH).code == "limit-reached"
+
+
+@pytest.mark.parametrize(("ahead_s", "is_counted"), [(YEAR_S, False), (AHEAD_S / 2, True), (0.0, True)])
+def test_speech_that_was_taken_in_by_a_clock_that_was_ahead_is_not_that_of_today(
+    tmp_path: Path, ahead_s: float, is_counted: bool
+) -> None:
+    accepted = round((time.time() + ahead_s) * 1000)
+    row = Row.of_entry(Entry(new_job_id(), "hello", "done", by="anna", accepted=accepted, audio_s=60.0))
+    caller = Caller("anna", "submit", "k", Limits(speech_s_per_day=60))
+    with job_ledger(tmp_path, caller) as ledger, pytest.raises(RequestError) if is_counted else nullcontext():
+        assert ledger is not None
+        check_amounts(caller.limits, "anna", Amount(1, 3.0), ledger, lambda *_: [row], set())
 
 
 def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
