@@ -17,6 +17,7 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
 from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
+from daemon.doors.page.sessions import LASTS_S, Sessions
 from daemon.errors import RefusedError, UnavailableError
 from daemon.history.entry import Entry
 from daemon.history.query import Row
@@ -61,6 +62,21 @@ def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_toda
     ledger.add(caller, 100)
     now = 1e9
     ledger.add(caller, 100)
+
+
+def test_a_session_that_was_noted_by_a_clock_that_was_ahead_lasts_no_longer(tmp_path: Path) -> None:
+    now = 1e9 + 86_400
+    sessions = Sessions(tmp_path, lambda: now)
+    used, unused = sessions.begin("k"), sessions.begin("k")
+    # When the clock is set right, a session goes on,
+    now = 1e9
+    assert sessions.key_of(used) == "k"
+    # and lasts from its use on
+    now = 1e9 + LASTS_S + 60
+    assert (sessions.key_of(used), sessions.key_of(unused)) == (None, "k")
+    # One that seems to begin later than any ends is none
+    now = 1e9 - LASTS_S - 86_400
+    assert sessions.key_of(unused) is None
 
 
 @pytest.mark.parametrize(("ahead_s", "stays"), [(-LITTER_S - 60, False), (0.0, True), (LITTER_S + 60, False)])
