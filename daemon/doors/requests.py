@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.config.paths import Paths
 from daemon.control.spool_requests import send_request
 from daemon.errors import RefusedError, UnavailableError, stated_error
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.mount_guard import kept_mounted
 from daemon.system.permissions import NOT_ALLOWED, current_user, make_folder
 from daemon.system.subfolders import INBOX_DEPTH, is_looked_into
 
@@ -77,14 +79,16 @@ def check_taken_in(name: str, is_seen: Callable[[], bool], may_run: Callable[[],
         time.sleep(LOOK_S)
 
 
-def put_request_file(inbox: Path, name: str, op: str) -> None:
+def put_request_file(paths: Paths, name: str, op: str) -> None:
     """Ask by an empty file in the inbox, as people without a shell do; its answer shows in the job's status.
 
     Args:
+        paths: the folders of the installation.
         name: of the job's result, below the outbox.
 
     Raises:
         AvatarError: `not-allowed`: the inbox is not looked into where the file would lie.
+        MachineError: `inbox-missing`: the inbox is not mounted, and the file would be hidden when it is.
         OSError: the inbox refuses it.
     """
     if not is_looked_into(os.path.dirname(name)):
@@ -94,10 +98,11 @@ def put_request_file(inbox: Path, name: str, op: str) -> None:
             "would have its file in a deeper one.",
             f"Ask for its whole batch, or run `avatar jobs {op}` as a user who may write into the spool.",
         )
-    path = inbox / f"{name}.{op}"
+    path = paths.inbox / f"{name}.{op}"
     for again in reversed(range(TRIES)):
         try:
-            _put_empty_file(path)
+            with kept_mounted(paths.inbox, paths.spool):
+                _put_empty_file(path)
         except FileNotFoundError:  # the daemon removed the folder, with the last request that was in it
             if not again:
                 raise

@@ -290,7 +290,7 @@ class Client:
         found = job if isinstance(job, Job) else self.get(job)
         status = found.status
         if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
-            put_request_file(self.paths.inbox, status.name, op)
+            put_request_file(self.paths, status.name, op)
             return f"{status.name}.{op} lies in the inbox; the job's status shows what became of it."
         if op != "cancel":
             check_taken_in(status.name, lambda: bool(self._recorded(found).record), self._may_run)

@@ -100,9 +100,20 @@ class JobLedger:
             found = [Entry(*values) for values in json.loads(data)]
             self.entries = [one for one in found if now - DAY_S < one.at <= now + AHEAD_S]
 
-    def add(self, job: str, amount: Amount, source: str = "") -> None:
-        """Note what was handed in. `source`: as in `Entry`."""
-        self.entries.append(Entry(self.now, job, amount.speech_s, amount.jobs, source))
+    def add(self, job: str, amount: Amount, source: str = "") -> Entry:
+        """Note what was handed in, and return that. `source`: as in `Entry`."""
+        entry = Entry(self.now, job, amount.speech_s, amount.jobs, source)
+        self.entries.append(entry)
+        self._write()
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget what was noted by `add` and then refused."""
+        if entry in self.entries:
+            self.entries.remove(entry)
+            self._write()
+
+    def _write(self) -> None:
         data = json.dumps(self.entries).encode()
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, data, 0)
@@ -167,7 +178,7 @@ def check_amounts(limits: Limits, name: str, wanted: Amount, ledger: JobLedger, 
                 "Wait until one has." if wanted.jobs == 1 else "Hand in fewer rows at once.",
             )
     if limits.speech_s_per_day is not None and wanted.speech_s:
-        singles = (row for row in today if row.source not in batches)
+        singles = (row for row in today if row.source not in batches and row.accepted <= now + AHEAD_S)
         spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in singles) + sum(one.speech_s for one in fresh)
         if spoken + wanted.speech_s > limits.speech_s_per_day:
             raise RequestError(

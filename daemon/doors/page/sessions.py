@@ -57,9 +57,9 @@ class Sessions:
                 value = json.loads(file.read(_MAX_BYTES))
         except (OSError, ValueError):
             return None
-        if age > LASTS_S or not isinstance(value, dict):
+        if abs(age) > LASTS_S or not isinstance(value, dict):
             return None
-        if age > _NOTED_S:
+        if abs(age) > _NOTED_S:  # also where it was noted by a clock that was ahead
             with contextlib.suppress(OSError):
                 os.utime(path, (self._clock(), self._clock()))
         return str(value.get("key", "")) or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ from daemon.doors.http.limits import Amount, JobLedger, check_amounts, job_ledge
 from daemon.doors.job_names import check_name
 from daemon.doors.requests import ask, check_taken_in, put_request_file
 from daemon.doors.submission import HandedIn, NameTakenError
-from daemon.errors import MachineError, RefusedError
+from daemon.errors import AvatarError, MachineError, RefusedError
 from daemon.history.database import HistoryError
 from daemon.history.query import Query, Row
 from daemon.jobs.record import FINISHED
 from daemon.outbox.names import clean_stem
 from daemon.queue.lock import lock_holder
-from daemon.system.mount_guard import check_mounted
 from daemon.system.permissions import access_error
 
 
@@ -143,21 +142,37 @@ class Jobs(FoundJobs):
         may_ask = self._may_ask()
         if may_ask and op != "cancel":
             check_taken_in(status["name"], lambda: _is_seen(self.status(job, caller)), self.may_run)
-        if op == "retry":
-            with job_ledger(self.paths.inbox, caller) as ledger:
-                if ledger is not None:
-                    amount = self._again(status)
-                    self.check_amounts(amount, caller, ledger)
-                    ledger.add(job, amount)
         if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
             raise RefusedError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
-        if not may_ask:
-            return self._put_request(op, status["name"])
-        waits = status["state"] == "waiting" and status.get("accepted") is None
-        where = {"manifest": status["source"]} if waits and op == "cancel" else {"job": job}
-        return str(ask(self.spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+        with self._counted(job, self._again(status), caller) if op == "retry" else contextlib.nullcontext():
+            if not may_ask:
+                return self._put_request(op, status["name"])
+            waits = status["state"] == "waiting" and status.get("accepted") is None
+            where = {"manifest": status["source"]} if waits and op == "cancel" else {"job": job}
+            return str(ask(self.spool, self.may_run, op, by=caller.name, **where, **data)["message"])
+
+    @contextlib.contextmanager
+    def _counted(self, job: str, amount: Amount, caller: Caller) -> Iterator[None]:
+        """Count what starts again as jobs of the key's minute, unless it is refused inside the `with` block.
+
+        Raises:
+            RequestError: `limit-reached`.
+        """
+        with job_ledger(self.paths.inbox, caller) as ledger:
+            if ledger is not None:
+                self.check_amounts(amount, caller, ledger)
+            entry = None if ledger is None else ledger.add(job, amount)
+        try:
+            yield
+        except (AvatarError, OSError) as exc:
+            stands = isinstance(exc, AvatarError) and exc.code == "answer-late"
+            if entry is not None and not stands:
+                with contextlib.suppress(OSError), job_ledger(self.paths.inbox, caller) as ledger:
+                    if ledger is not None:
+                        ledger.remove(entry)
+            raise
 
     @staticmethod
     def _again(status: Mapping[str, Any]) -> Amount:
@@ -181,8 +196,7 @@ class Jobs(FoundJobs):
                 "This server may not change priorities.",
                 "Whoever runs it lets it write the spool's folder `control`.",
             )
-        check_mounted(self.paths.inbox, self.paths.spool)
-        put_request_file(self.paths.inbox, name, op)
+        put_request_file(self.paths, name, op)
         return f"{name} will be seen to; its status shows what became of it."
 
     def may_run(self) -> bool:

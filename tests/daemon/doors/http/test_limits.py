@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from daemon.doors.http import jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
-from daemon.doors.http.limits import UploadLedger
+from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
+from daemon.doors.http.problems import RequestError
+from daemon.doors.page.sessions import LASTS_S, Sessions
+from daemon.errors import RefusedError, UnavailableError
+from daemon.history.entry import Entry
+from daemon.history.query import Row
+from daemon.jobs.record import new_job_id
 from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support.http_door import multipart
@@ -34,6 +43,18 @@ def test_what_was_noted_by_a_clock_that_was_ahead_is_not_counted(door: Door, mon
     assert anna.post("/jobs", SPEECH).code == "limit-reached"
 
 
+@pytest.mark.parametrize(("ahead_s", "is_counted"), [(YEAR_S, False), (AHEAD_S / 2, True), (0.0, True)])
+def test_speech_that_was_taken_in_by_a_clock_that_was_ahead_is_not_that_of_today(
+    tmp_path: Path, ahead_s: float, is_counted: bool
+) -> None:
+    accepted = round((time.time() + ahead_s) * 1000)
+    row = Row.of_entry(Entry(new_job_id(), "hello", "done", by="anna", accepted=accepted, audio_s=60.0))
+    caller = Caller("anna", "submit", "k", Limits(speech_s_per_day=60))
+    with job_ledger(tmp_path, caller) as ledger, pytest.raises(RequestError) if is_counted else nullcontext():
+        assert ledger is not None
+        check_amounts(caller.limits, "anna", Amount(1, 3.0), ledger, lambda *_: [row], set())
+
+
 def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
     now = 1e9 + YEAR_S
     ledger = UploadLedger(tmp_path, lambda: now)
@@ -43,6 +64,21 @@ def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_toda
     ledger.add(caller, 100)
 
 
+def test_a_session_that_was_noted_by_a_clock_that_was_ahead_lasts_no_longer(tmp_path: Path) -> None:
+    now = 1e9 + 86_400
+    sessions = Sessions(tmp_path, lambda: now)
+    used, unused = sessions.begin("k"), sessions.begin("k")
+    # When the clock is set right, a session goes on,
+    now = 1e9
+    assert sessions.key_of(used) == "k"
+    # and lasts from its use on
+    now = 1e9 + LASTS_S + 60
+    assert (sessions.key_of(used), sessions.key_of(unused)) == (None, "k")
+    # One that seems to begin later than any ends is none
+    now = 1e9 - LASTS_S - 86_400
+    assert sessions.key_of(unused) is None
+
+
 @pytest.mark.parametrize(("ahead_s", "stays"), [(-LITTER_S - 60, False), (0.0, True), (LITTER_S + 60, False)])
 def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float, stays: bool) -> None:
     folder, now = tmp_path / FOLDER / "new-1", time.time()
@@ -50,6 +86,30 @@ def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float
     os.utime(folder, (now + ahead_s,) * 2)
     clear_litter(tmp_path, now)
     assert folder.exists() == stays
+
+
+@pytest.mark.parametrize(
+    ("error", "is_counted"),
+    [
+        (RefusedError("job-not-failed", "hello is done."), False),
+        (PermissionError("the spool may not be written"), False),
+        (UnavailableError("answer-late", "The daemon has not answered yet."), True),
+    ],
+)
+def test_a_retry_that_is_refused_is_no_job_of_the_minute(
+    door: Door, monkeypatch: pytest.MonkeyPatch, error: Exception, is_counted: bool
+) -> None:
+    anna, job = door.key("anna", jobs_per_minute=1), new_job_id()
+    status = {"schema": 1, "job": job, "name": "hello", "state": "done", "source": "hello.yaml", "by": "anna"}
+    (door.settings.paths.outbox / "hello.json").write_text(json.dumps(status))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(jobs, "ask", refuse)
+    assert anna.post(f"/jobs/{job}/retry").status in (403, 409, 503)
+    assert anna.post("/jobs", SPEECH).status == (429 if is_counted else 202)
+    assert anna.post("/jobs", SPEECH).code == "limit-reached"
 
 
 def test_events_end_when_the_key_is_revoked(door: Door) -> None:

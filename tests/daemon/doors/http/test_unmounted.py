@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from daemon.cli.common import exit_code
+from daemon.doors.client import client as python_client
 from daemon.doors.client.client import Client
 from daemon.doors.http import results
 from daemon.errors import AvatarError, JobError
@@ -158,6 +159,19 @@ def test_a_job_of_the_client_is_not_called_unknown_while_its_folder_is_not_mount
     with pytest.raises(AvatarError) as caught:
         client.submit(text="Good morning.", kind="speech")
     assert (caught.value.code, exit_code(caught.value)) == ("inbox-missing", 74)
+
+
+def test_the_python_client_puts_no_request_file_below_the_mount(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount(door, "inbox")
+    finished(door)
+    unmount(door, "inbox")
+    (door.root / "config.yaml").write_text("paths: {inbox: inbox, outbox: outbox, spool: spool}\n")
+    client = Client(door.root / "config.yaml")
+    # Given a user who may not write the spool, and therefore asks by files in the inbox
+    monkeypatch.setattr(python_client, "access_error", lambda _: PermissionError(errno.EACCES, "no"))
+    with pytest.raises(AvatarError) as caught:
+        client.cancel("hello")
+    assert (caught.value.code, list(door.inbox.iterdir())) == ("inbox-missing", [])
 
 
 @pytest.mark.parametrize("mark", ["removed", "of somebody"])

@@ -73,18 +73,18 @@ def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(
     room.look()
     with_jobs(room)
     # Given a file that is called like one row, in a folder called like its batch, which a door makes
-    put_request_file(room.inbox, "talk/n3", "hold")
+    put_request_file(room.settings.paths, "talk/n3", "hold")
     assert stat.S_IMODE((room.inbox / "talk").stat().st_mode) & stat.S_IRWXG == stat.S_IRWXG
     look(room)
     # Then that row is held and no other, and its status says which file releases it
     assert [state(room, f"talk/n{number}") for number in (2, 3, 4)] == ["queued", "held", "queued"]
     said = "put an empty file n3.release into the folder talk of the inbox (make it, if it is not there)"
     assert said in room.status("talk/n3")["next"]
-    put_request_file(room.inbox, "talk/N3.info.json", "release")
+    put_request_file(room.settings.paths, "talk/N3.info.json", "release")
     look(room)
     assert state(room, "talk/n3") == "queued"
     # And a file beside the manifest of the batch means no row
-    put_request_file(room.inbox, "n3", "hold")
+    put_request_file(room.settings.paths, "n3", "hold")
     look(room)
     assert state(room, "talk/n3") == "queued"
 
@@ -98,12 +98,12 @@ def test_the_folder_of_requests_for_rows_goes_with_the_last_of_them_and_never_be
     look(room)
     assert (state(room, "talk/own"), list((room.inbox / "talk").iterdir())) == ("held", [])
     # When a request for a row lies in it beside something else, it stays; with the last request it goes
-    put_request_file(room.inbox, "talk/n3", "hold")
+    put_request_file(room.settings.paths, "talk/n3", "hold")
     note = room.put("talk/note.txt", "Mine.")
     look(room)
     assert list((room.inbox / "talk").iterdir()) == [note]
     note.unlink()
-    put_request_file(room.inbox, "talk/n3", "release")
+    put_request_file(room.settings.paths, "talk/n3", "release")
     look(room)
     assert state(room, "talk/n3") == "queued"
     assert not (room.inbox / "talk").exists()
@@ -114,7 +114,7 @@ def test_a_folder_that_was_there_before_its_batch_stays(room: Room) -> None:
     (room.inbox / "talk").mkdir()
     with_jobs(room)
     # When the last request for a row is taken out of it / Then it is left
-    put_request_file(room.inbox, "talk/n3", "hold")
+    put_request_file(room.settings.paths, "talk/n3", "hold")
     look(room)
     assert (state(room, "talk/n3"), list((room.inbox / "talk").iterdir())) == ("held", [])
 
@@ -130,7 +130,7 @@ def test_a_request_survives_that_its_folder_is_removed_at_that_moment(
         touch(path, **keys)
 
     monkeypatch.setattr(Path, "touch", late)
-    put_request_file(room.inbox, "talk/n3", "hold")
+    put_request_file(room.settings.paths, "talk/n3", "hold")
     assert (room.inbox / "talk" / "n3.hold").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_row_whose_request_would_lie_too_deep_says_another_way(room: Room) -> 
     said = room.status(f"{folder}talk/n3")["next"]
     assert said == "It waits until it is released: run `avatar jobs release a/b/c/d/talk/n3`."
     with pytest.raises(AvatarError) as refused:
-        put_request_file(room.inbox, f"{folder}talk/n3", "release")
+        put_request_file(room.settings.paths, f"{folder}talk/n3", "release")
     assert (refused.value.code, "`avatar jobs release`" in refused.value.hint) == ("not-allowed", True)
     assert f"{folder}talk/n3" in room.service.outbox.names()
     # And a request file that somebody puts there is answered with the command, too
@@ -153,7 +153,7 @@ def test_a_row_whose_request_would_lie_too_deep_says_another_way(room: Room) -> 
     room.admission.strays.answer()
     assert f"`avatar jobs hold {folder}talk/ROW`" in (room.outbox / f"{folder}talk.txt").read_text()
     # And the batch itself is asked by a file
-    put_request_file(room.inbox, f"{folder}talk", "hold")
+    put_request_file(room.settings.paths, f"{folder}talk", "hold")
     look(room)
     assert room.status(f"{folder}talk")["held"]
 
@@ -236,7 +236,7 @@ def test_a_request_for_a_row_that_never_had_a_job_is_answered_at_once(
     end_next(room, "failed")
     assert (state(room, "talk"), state(room, "talk/n7")) == ("failed", None)
     # When one of those rows is started again, by a file or by a program
-    put_request_file(room.inbox, "talk/N7", "retry")
+    put_request_file(room.settings.paths, "talk/N7", "retry")
     look(room)
     with pytest.raises(AvatarError) as refused:
         Client(room.settings).get("talk/n7")
@@ -250,7 +250,7 @@ def test_a_request_for_a_row_that_never_had_a_job_is_answered_at_once(
 
 def test_a_request_for_a_row_that_gets_the_result_of_another_names_that_one(room: Room) -> None:
     begun(room, template='{kind: info, image: p.png, output: "{{name}}"}', more="")
-    put_request_file(room.inbox, "talk/n3", "hold")
+    put_request_file(room.settings.paths, "talk/n3", "hold")
     look(room)
     answer = (room.outbox / "talk" / "n3.hold.txt").read_text()
     assert "row 4 of talk is equal to row 1, and gets the same result. Ask for talk/n0 instead." in answer
