@@ -187,3 +187,31 @@ def test_who_waits_with_a_lower_priority_lets_nobody_who_comes_go_before_those_t
     # When somebody comes with the usual priority / Then they stand beside those that work
     cleo = waits("new", "generate", "cleo")
     assert ready_queue.served_s(anna) - ready_queue.served_s(cleo) <= 10.0
+
+
+@pytest.mark.parametrize("cost_s", [5.0, 10.0, 20.0])
+def test_a_line_does_not_starve_behind_a_batch_while_somebody_works_with_a_higher_priority(
+    ready_queue: ReadyQueue, cost_s: float
+) -> None:
+    def waits(name: str, stage: Stage, line: str, priority: int = 0, accepted: float = NOW) -> Ticket:
+        cost = cost_s if priority else 10.0
+        ticket = Ticket(name, stage, priority, accepted, accepted, 0.0, "gpu", (line, ""), cost)
+        ready_queue.restore(ticket)
+        return ticket
+
+    # Given a batch, Anna's job that came later and waits for another stage, and Cleo's of a higher priority, one after the other
+    for number in range(40):
+        waits(f"batch-{number:02}", "tts", "batch")
+    anna = waits("anna", "lipsync", "anna", accepted=NOW + 1)
+    for number in range(40):
+        # When Cleo's job is done between any two others, and the line that was given least goes first
+        waits(f"cleo-{number:02}", "tts", "cleo", priority=1, accepted=NOW + 2 + number)
+        ready_queue.take(f"cleo-{number:02}")
+        batch = ready_queue.head("tts", NOW)
+        assert batch is not None
+        first = min(batch, anna, key=lambda ticket: (ready_queue.served_s(ticket), ticket.accepted))
+        ready_queue.take(first.id)
+        if first is anna:
+            break
+    # Then Anna's turn comes after one job of the batch
+    assert number == 1
