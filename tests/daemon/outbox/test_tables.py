@@ -11,7 +11,7 @@ from daemon.outbox import reports
 JOB, OTHER = "job-20261130T105646Z-edb8b1f8", "job-20261130T105646Z-00000000"
 
 
-@pytest.mark.parametrize("before", [0, 10, 63, 64, 200])
+@pytest.mark.parametrize("before", [0, 10, 50, 64, 200])
 def test_a_table_that_names_its_batch_anywhere_is_replaced_and_any_other_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
