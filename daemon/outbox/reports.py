@@ -1,7 +1,7 @@
 """Files that the daemon itself makes of a batch in the outbox: tables that are written again, and copies of results.
 
-What is there under such a name is replaced only where it is the batch's own: a table names the batch's job, and a copy
-has the content of the result.
+What is there under such a name is replaced only where it is the batch's own: a table names the batch's job somewhere (the first
+rows of a report may be those of an earlier batch, or long), and a copy has the content of the result.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.safe_open import open_inside
 
-#: The name of the batch's job stands within so many bytes of a table, and a file is read by so many.
-_HEAD, _CHUNK = 1 << 16, 1 << 20
+#: A file is read by so many bytes.
+_CHUNK = 1 << 20
 
 
 def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable[str]) -> Output:
@@ -27,7 +27,7 @@ def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable
 
     Args:
         names: paths below the outbox; the first one that is free, or has an earlier table of this batch, is taken.
-        job_id: of the batch; stands in each line.
+        job_id: of the batch; stands in one line at least.
 
     Returns:
         The file as an entry of `outputs` in a status; its `file` is empty where every name is taken.
@@ -74,10 +74,19 @@ def _give(root: Path, temporary: Path, name: str, job_id: str) -> bool:
     if subfolders.publish_into(root, temporary, name, durable=True):
         return True
     with contextlib.suppress(JobError), open_inside(root, name) as fd:
-        if job_id.encode() not in os.pread(fd, _HEAD, 0):
+        if not _names(fd, job_id.encode()):
             return False
         subfolders.rename_into(root, temporary, name, durable=True)
         return True
+    return False
+
+
+def _names(fd: int, job_id: bytes) -> bool:
+    at, end = 0, b""
+    while data := os.pread(fd, _CHUNK, at):
+        if job_id in end + data:
+            return True
+        at, end = at + len(data), data[-len(job_id) :]
     return False
 
 

@@ -1,7 +1,8 @@
-"""Counts the work that each line of jobs was given in one lane, over all of its stages.
+"""Counts the work that each line of jobs was given in one lane with one priority, over all of its stages.
 
 Each stage shares its own queue (`daemon.queue.fair_share`). Between stages the lane goes by these clocks: otherwise a thousand
-jobs of one batch that wait for one stage would go before the single job of another person at the next one.
+jobs of one batch that wait for one stage would go before the single job of another person at the next one. Each priority has
+clocks of its own: work of a higher one must not change who is owed what among the others.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class LineClocks:
 
         Args:
             cost_s: seconds that it is expected to take.
-            waiting: the lines that are next in their queues, of the same priority or a higher one. A line may be served before
-                others that were given less, as where its model is loaded: what these are owed is kept for them, up to `_OWED_S`.
+            waiting: the lines that are next in their queues with this priority. A line may be served before others that were
+                given less, as where its model is loaded: what these are owed is kept for them, up to `_OWED_S`.
         """
         clock = self.of(line)
         self._now = max(self._now, min((self.of(other) for other in waiting), default=clock), clock - _OWED_S)

@@ -87,7 +87,7 @@ class ReadyQueue:
         self._counts: dict[Stage, dict[LaneName, int]] = {
             stage: dict.fromkeys(BY_NAME[stage].lanes, 0) for stage in STAGES
         }
-        self._lines: dict[LaneName, LineClocks] = defaultdict(LineClocks)
+        self._lines: dict[tuple[LaneName, int], LineClocks] = defaultdict(LineClocks)
         self._started: dict[tuple[Stage, LaneName], float] = {}
         self._delayed: list[tuple[float, int, Ticket]] = []
         self._sequence = itertools.count()
@@ -138,11 +138,10 @@ class ReadyQueue:
         """Remove a job from its queue to work on it, which counts for its owner's share; else as `remove`."""
         ticket = self._tickets.get(job_id)
         if ticket is not None:
-            shares = [self._shares[stage].get(ticket.lane, {}) for stage in STAGES]
-            tops = filter(None, map(self._top, shares))
-            waiting = [top.line for top in tops if top.priority >= ticket.priority]
+            shares = [self._shares[stage].get(ticket.lane, {}).get(ticket.priority) for stage in STAGES]
+            waiting = [top.line for share in shares if share is not None and (top := share.head()) is not None]
             self._pop(job_id, was_taken=True)
-            self._lines[ticket.lane].served(ticket.line, ticket.cost_s, waiting)
+            self._lines[ticket.lane, ticket.priority].served(ticket.line, ticket.cost_s, waiting)
             self._started[ticket.stage, ticket.lane] = self._clock.now()
         return ticket
 
@@ -151,8 +150,8 @@ class ReadyQueue:
         return self._started.get((stage, lane), -math.inf)
 
     def served_s(self, ticket: Ticket) -> float:
-        """Return the seconds of work that the line of a job was given in its lane, over all stages."""
-        return self._lines[ticket.lane].of(ticket.line)
+        """Return the seconds of work that the line of a job was given in its lane with its priority, over all stages."""
+        return self._lines[ticket.lane, ticket.priority].of(ticket.line)
 
     def remove(self, job_id: str) -> Ticket | None:
         """Remove a job from its queue; returns its ticket, or None if it was not queued."""

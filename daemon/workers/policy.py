@@ -36,7 +36,8 @@ class Queue:
         accepted: when the first one was accepted, s.
         since: since when the queue has stood still: the later of when its first job entered it, and when a job of this queue
             was last started, s.
-        served_s: seconds of work that the line of the first one was given in this lane (`daemon.queue.line_clocks`).
+        served_s: seconds of work that the line of the first one was given in this lane with its priority
+            (`daemon.queue.line_clocks`).
         cost_s: seconds of work that the first one is expected to take.
     """
 

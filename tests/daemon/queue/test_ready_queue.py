@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.config import Settings
 from daemon.config.reload import reload_settings
@@ -187,3 +190,60 @@ def test_who_waits_with_a_lower_priority_lets_nobody_who_comes_go_before_those_t
     # When somebody comes with the usual priority / Then they stand beside those that work
     cleo = waits("new", "generate", "cleo")
     assert ready_queue.served_s(anna) - ready_queue.served_s(cleo) <= 10.0
+
+
+@pytest.mark.parametrize("cost_s", [5.0, 10.0, 20.0])
+def test_a_line_does_not_starve_behind_a_batch_while_somebody_works_with_a_higher_priority(
+    ready_queue: ReadyQueue, cost_s: float
+) -> None:
+    def waits(name: str, stage: Stage, line: str, priority: int = 0, accepted: float = NOW) -> Ticket:
+        cost = cost_s if priority else 10.0
+        ticket = Ticket(name, stage, priority, accepted, accepted, 0.0, "gpu", (line, ""), cost)
+        ready_queue.restore(ticket)
+        return ticket
+
+    # Given a batch, Anna's job that came later and waits for another stage, and Cleo's of a higher priority, one after the other
+    for number in range(40):
+        waits(f"batch-{number:02}", "tts", "batch")
+    anna = waits("anna", "lipsync", "anna", accepted=NOW + 1)
+    for number in range(40):
+        # When Cleo's job is done between any two others, and the line that was given least goes first
+        waits(f"cleo-{number:02}", "tts", "cleo", priority=1, accepted=NOW + 2 + number)
+        ready_queue.take(f"cleo-{number:02}")
+        batch = ready_queue.head("tts", NOW)
+        assert batch is not None
+        first = min(batch, anna, key=lambda ticket: (ready_queue.served_s(ticket), ticket.accepted))
+        ready_queue.take(first.id)
+        if first is anna:
+            break
+    # Then Anna's turn comes after one job of the batch
+    assert number == 1
+
+
+@given(st.lists(st.tuples(st.integers(-1, 2), st.floats(1.0, 60.0)), min_size=1, max_size=60))
+def test_work_of_other_priorities_changes_nothing_in_the_shares_of_lines_that_always_wait(
+    turns: list[tuple[int, float]],
+) -> None:
+    # Given three lines of priority 0 that always have work, each for another stage, and anybody's work of other priorities
+    queue = ReadyQueue(SteadyClock(lambda: NOW, lambda: WALL))
+    stages: dict[str, Stage] = {"anna": "tts", "ben": "lipsync", "cleo": "generate"}
+    given_s = dict.fromkeys(stages, 0.0)
+    numbers = itertools.count()
+
+    def waits(line: str, priority: int, cost_s: float) -> Ticket:
+        number = next(numbers)
+        ticket = Ticket(f"{number:03}", stages[line], priority, NOW + number, NOW, 0.0, "gpu", (line, ""), cost_s)
+        queue.restore(ticket)
+        return ticket
+
+    waiting = {line: waits(line, 0, 1.0) for line in stages}
+    for priority, cost_s in turns:
+        if priority:
+            queue.take(waits("anna", priority, cost_s).id)
+            continue
+        line = min(stages, key=lambda line: (queue.served_s(waiting[line]), waiting[line].accepted))
+        queue.take(waiting[line].id)
+        given_s[line] += waiting[line].cost_s
+        waiting[line] = waits(line, 0, cost_s)
+    # Then no two of them were given a different amount of work, by more than one job
+    assert max(given_s.values()) - min(given_s.values()) <= 60.0

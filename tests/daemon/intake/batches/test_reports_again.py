@@ -241,3 +241,19 @@ def test_a_report_whose_batch_is_not_known_says_what_is_missing(room: Room) -> N
         pass
     said = room.status(refused.name)["next"]
     assert "Nothing is to be mended in it. Hand it in with the template" in said
+
+
+def test_a_report_is_written_again_under_its_name_however_far_down_the_rows_of_its_batch_stand(room: Room) -> None:
+    # Given a batch whose first row has a long cell, of whose rows one fails, and the batch of its report
+    table = f"name,title,note\nanna,Ms,{'long ' * 20_000}\nben,Mr,\n"
+    begun(room, TEMPLATE, table=table)
+    asyncio.run(carry_on(room))
+    end(room, "done", "failed")
+    made_of(room, report_of(room, "talk"))
+    # When both reports were written several times, and the last row is done
+    end(room, "done")
+    # Then each batch has one, which says so
+    assert sorted(path.name for path in room.outbox.glob("*.report.csv")) == ["talk-v2.report.csv", "talk.report.csv"]
+    assert [row["_state"] for row in report_of(room, "talk")] == ["done", "failed"]
+    assert [row["_state"] for row in report_of(room, "talk-v2")] == ["done", "done"]
+    assert room.status("talk-v2")["batch"]["report"] == "talk-v2.report.csv"
