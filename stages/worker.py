@@ -261,7 +261,7 @@ def release_gpu_memory() -> None:
     """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        from stages.gpu.memory import empty_cache
+        from stages.gpu.device import empty_cache
 
         empty_cache()
 

@@ -18,3 +18,13 @@ def current_device() -> torch.device:
         return torch.device("cpu")
     with device_errors("There is not enough memory to open the GPU.", "End other programs that use it."):
         return torch.device("cuda", torch.cuda.current_device())
+
+
+def empty_cache() -> None:
+    """Give PyTorch's unused blocks of memory back to the driver.
+
+    Raises:
+        MachineError: `gpu-lost`.
+    """
+    with device_errors("There is not enough memory on the GPU.", "End other programs that use it."):
+        torch.cuda.empty_cache()

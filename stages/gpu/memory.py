@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 import pynvml
 import torch
 
-from stages.gpu.errors import device_errors
-
 MB = 1 << 20
 #: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 CONTEXT_BYTES = 600 * MB
@@ -92,16 +90,6 @@ def lift_memory_limit(device: torch.device) -> None:
     """Undo `memory_limited`: the other networks of this process may use the GPU's memory again."""
     if device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(1.0, device)
-
-
-def empty_cache() -> None:
-    """Give PyTorch's unused blocks of memory back to the driver.
-
-    Raises:
-        MachineError: `gpu-lost`.
-    """
-    with device_errors("There is not enough memory on the GPU.", "End other programs that use it."):
-        torch.cuda.empty_cache()
 
 
 def memory_report(device: torch.device) -> dict[str, int]:

@@ -15,7 +15,7 @@ from daemon.config import Settings
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from stages.context import Facts
-from stages.gpu.memory import empty_cache
+from stages.gpu.device import empty_cache
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
 from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
