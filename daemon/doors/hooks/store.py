@@ -171,12 +171,6 @@ class Store:
         with self._connected() as db:
             return [Delivery(*row) for row in db.execute(query, (now, now + LATEST_S, *numbers, *hooks, limit))]
 
-    def next_due(self) -> float | None:
-        """Return when the next attempt is to be made; None if nothing waits."""
-        with self._connected() as db:
-            found = db.execute("SELECT min(due) FROM deliveries WHERE state = 'waiting'").fetchone()[0]
-        return None if found is None else float(found)
-
     def note_attempt(self, number: int, state: State, due: float, note: str, now: float) -> None:
         """Note an attempt, and when the next one is made."""
         with self._connected() as db:

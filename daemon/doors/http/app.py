@@ -29,10 +29,10 @@ from daemon.doors.http.batches import routes as batch_routes
 from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Callers, check_believed
 from daemon.doors.http.guard import Guard
-from daemon.doors.http.incoming import clear_litter
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.jobs.direct import DirectPost
 from daemon.doors.http.jobs.together import HandInGroups
+from daemon.doors.http.kept_uploads import clear_litter
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.openai import routes as openai_routes
 from daemon.doors.http.problems import OPENAI, add_handlers

@@ -7,12 +7,12 @@ drop, and is renamed from there when the job is handed in.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -32,8 +32,6 @@ from daemon.system.mount_guard import check_mounted
 
 #: Folder in the inbox that holds what has not become a job yet.
 FOLDER: Final = ".http"
-#: What is left behind there is removed after so long, s.
-LITTER_S: Final = 86_400.0
 #: Most files and most other fields of a request.
 MAX_FILES, MAX_FIELDS = 16, 64
 #: The free space is looked at again after so many bytes.
@@ -107,26 +105,21 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
 
 @contextlib.contextmanager
 def own_folder(inbox: Path, prefix: str = "new") -> Iterator[Path]:
-    """Yield a new folder for one request, which goes at the end with what is in it."""
+    """Yield a new folder for one request, which goes at the end with what is in it. It is locked until then, so that nobody takes
+    it for litter (`daemon.doors.http.kept_uploads.clear_litter`), however long the request takes.
+    """
     above = inbox / FOLDER
     above.mkdir(mode=0o770, exist_ok=True)
     folder = above / f"{prefix}-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o770)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        with contextlib.suppress(OSError):  # a share without locks
+            fcntl.flock(held, fcntl.LOCK_SH)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def clear_litter(inbox: Path, now: float | None = None) -> None:
-    """Remove what requests left behind whose server was killed."""
-    now = time.time() if now is None else now
-    with contextlib.suppress(OSError), os.scandir(inbox / FOLDER) as entries:
-        for entry in entries:
-            # Also what has a time that is far ahead: the clock was wrong.
-            age = abs(now - entry.stat(follow_symlinks=False).st_mtime)
-            if age > LITTER_S and not entry.name.startswith("."):
-                shutil.rmtree(entry.path, ignore_errors=True)
+        os.close(held)
 
 
 class FileWriter:

@@ -1,22 +1,34 @@
-"""Keeps files that were uploaded before their jobs: each for a day, and only for whoever sent it."""
+"""Keeps files that were uploaded before their jobs: each for a day, and only for whoever sent it. Removes what is left behind."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.incoming import FOLDER, LITTER_S, own_folder
+from daemon.doors.http.incoming import FOLDER, own_folder
 from daemon.doors.http.problems import RequestError
+from daemon.history.database import boot_id
 from daemon.jobs.iso_time import iso
 from daemon.system import fs
 
+#: An upload is kept for so long, and what a request left behind that was cut short, s.
+LITTER_S: Final = 86_400.0
 _ID: Final = re.compile(r"up-[0-9a-f]{16}")
 _RECORD: Final = "upload.json"
+
+
+def since_boot() -> float:
+    """Return how long the machine runs, in s, the time that it slept included. No change of the host's clock changes it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class KeptUploads:
@@ -25,11 +37,15 @@ class KeptUploads:
     Args:
         inbox: the folder.
         clock: seconds since the epoch.
+        uptime: returns how long the machine runs, in s.
     """
 
-    def __init__(self, inbox: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, inbox: Path, clock: Callable[[], float] = time.time, uptime: Callable[[], float] = since_boot
+    ) -> None:
         self._inbox = inbox
         self._clock = clock
+        self._uptime = uptime
 
     def keep(self, path: Path, sha256: str, caller: Caller) -> dict[str, Any]:
         """Keep a file that has come whole, in a folder of its own; returns what is said of it."""
@@ -42,6 +58,8 @@ class KeptUploads:
             "sha256": sha256,
             "bytes": path.stat().st_size,
             "expires": now + LITTER_S,
+            "boot": boot_id(),
+            "uptime": self._uptime(),
         }
         fs.OPS.write(folder / _RECORD, json.dumps(record).encode())
         fs.rename(folder, self._inbox / FOLDER / upload)
@@ -71,12 +89,11 @@ class KeptUploads:
     def _read(self, upload: str, caller: Caller) -> tuple[Path, dict[str, Any]]:
         folder = self._inbox / FOLDER / upload
         if _ID.fullmatch(upload):
-            try:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 record = json.loads((folder / _RECORD).read_bytes())
-                if record["expires"] > self._clock() and (caller.sees_all or caller.owns(record["by"])):
+                is_kept = _age(record, self._clock(), self._uptime()) < LITTER_S
+                if is_kept and (caller.sees_all or caller.owns(record["by"])):
                     return folder, record
-            except (OSError, ValueError, KeyError, TypeError):
-                pass
         raise RequestError(
             "upload-unknown", f"There is no upload {upload[:40]}.", "Send the file again; an upload is kept for a day."
         )
@@ -85,3 +102,56 @@ class KeptUploads:
     def _told(upload: str, record: dict[str, Any]) -> dict[str, Any]:
         told = {key: record[key] for key in ("name", "bytes", "sha256")}
         return {"id": upload, "ref": f"upload:{upload}", **told, "expires": iso(record["expires"])}
+
+
+def clear_litter(inbox: Path, now: float | None = None, uptime: float | None = None) -> None:
+    """Remove uploads after their day, and what requests left behind whose server was killed.
+
+    Args:
+        now: seconds since the epoch; by default the present time.
+        uptime: how long the machine runs, in s; by default as it is.
+    """
+    now, uptime = time.time() if now is None else now, since_boot() if uptime is None else uptime
+    with contextlib.suppress(OSError), os.scandir(inbox / FOLDER) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                if not entry.name.startswith(".") and _is_litter(Path(entry.path), now, uptime):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_litter(folder: Path, now: float, uptime: float) -> bool:
+    try:
+        age = _age(json.loads((folder / _RECORD).read_bytes()), now, uptime)
+    except (OSError, ValueError, KeyError, TypeError):
+        age = now - folder.lstat().st_mtime
+    # Also what has a time that is far ahead: the clock was wrong.
+    return abs(age) > LITTER_S and not _is_in_use(folder)
+
+
+def _age(record: dict[str, Any], now: float, uptime: float) -> float:
+    """Return how long ago an upload was kept, in s: by how long the machine runs, as the host's clock may be set meanwhile; by the
+    clock only where the machine was started anew since.
+
+    Raises:
+        KeyError, TypeError: it is no record.
+    """
+    if record.get("boot") and record["boot"] == boot_id():
+        return uptime - float(record["uptime"])
+    return now + LITTER_S - float(record["expires"])
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Return whether a request still works in a folder (`own_folder`); False where locks are not known."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+    return False

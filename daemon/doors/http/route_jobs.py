@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -113,7 +112,7 @@ MAKES_JOB: dict[int | str, dict[str, Any]] = {
 
 def kept(door: Door) -> KeptUploads:
     """Return the uploads that are kept."""
-    return KeptUploads(door.jobs.paths.inbox, time.time)
+    return KeptUploads(door.jobs.paths.inbox)
 
 
 @router.post("/jobs", status_code=202, summary="Hand in a job", openapi_extra=body(None, _TEXT), responses=MAKES_JOB)

@@ -46,7 +46,7 @@ class ServerDesk:
 
     def __init__(self, door: Door, caller: Caller, base: str) -> None:
         self._door, self._caller, self._base = door, caller, base
-        self._uploads = KeptUploads(door.jobs.paths.inbox, time.time)
+        self._uploads = KeptUploads(door.jobs.paths.inbox)
         self.outbox = door.jobs.paths.outbox
 
     def submit(self, manifest: Mapping[str, Any], files: Mapping[str, Path], name: str | None) -> str:

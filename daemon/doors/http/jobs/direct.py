@@ -5,7 +5,6 @@ The route itself stays in `route_jobs.py`: it is what the description tells of, 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
@@ -49,7 +48,7 @@ class DirectPost:
     async def _answer(self, request: Request) -> Response:
         try:
             caller = await caller_of(request)
-            uploads = KeptUploads(self._door.jobs.paths.inbox, time.time)
+            uploads = KeptUploads(self._door.jobs.paths.inbox)
             return await make_job(request, self._door, caller, uploads)
         except Exception as exc:
             return await answer_exception(request, exc)

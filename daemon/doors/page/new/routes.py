@@ -93,7 +93,7 @@ async def post_form(request: Request, door: TheDoor, caller: Looking) -> Respons
 
 def _keep(door: Door, caller: Caller, form: NewForm, got: Received) -> None:
     """Keep the files that came, so that none has to be sent again."""
-    kept = KeptUploads(door.jobs.paths.inbox, time.time)
+    kept = KeptUploads(door.jobs.paths.inbox)
     for name in FILES:
         if (path := got.files.get(name)) is not None:
             door.ledger.add(caller, path.stat().st_size)
@@ -112,7 +112,7 @@ def _wanted(door: Door, caller: Caller, form: NewForm) -> tuple[dict[str, Any], 
     if base := form.values["base"]:
         status = door.jobs.status(base, caller)
         before = NewForm.again(status, door.jobs.manifest(status["job"]))
-    manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox, time.time)
+    manifest, kept = form.manifest(before), KeptUploads(door.jobs.paths.inbox)
     files = take_all_uploads(manifest, lambda one: kept.find(one, caller))
     return (batch_manifest(manifest, files) if ROWS in files else manifest), files
 
@@ -177,7 +177,7 @@ async def _checked(request: Request, door: Door, caller: Caller, form: NewForm) 
         raise about(JobError("file-missing", "No picture was chosen.", "Choose one first."), "image")
 
     def hand_in() -> str:
-        path = KeptUploads(door.jobs.paths.inbox, time.time).find(form.kept["image"].ref.removeprefix(UPLOAD), caller)
+        path = KeptUploads(door.jobs.paths.inbox).find(form.kept["image"].ref.removeprefix(UPLOAD), caller)
         return hand_in_look(door, caller, {"kind": "detect"}, {"image": path})
 
     status = await wait_for_look(door, caller, await run_in_threadpool(hand_in))

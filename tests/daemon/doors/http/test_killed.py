@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
+from daemon.doors.http.incoming import FOLDER
+from daemon.doors.http.kept_uploads import LITTER_S, clear_litter, since_boot
 from daemon.intake.doors import hand_ins
 from daemon.jobs.hand_in_record import HandInRecord, record_name
 from tests.conftest import PORTRAIT, wait_for
@@ -68,5 +69,5 @@ def test_a_kill_loses_no_confirmed_job_and_its_litter_goes_after_a_day(
     assert set(confirmed) <= made
     assert [path.name for path in server.inbox.glob(".*.tmp")] == []
     assert [path.name for path in server.inbox.glob(".job-*")] == []
-    clear_litter(server.inbox, late + LITTER_S)
+    clear_litter(server.inbox, late + LITTER_S, since_boot() + LITTER_S + 60)
     assert [path.name for path in (server.inbox / FOLDER).glob("[!.]*")] == []

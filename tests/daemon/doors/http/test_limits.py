@@ -14,7 +14,8 @@ import pytest
 from daemon.doors.http import jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.incoming import FOLDER, LITTER_S, clear_litter
+from daemon.doors.http.incoming import FOLDER, own_folder
+from daemon.doors.http.kept_uploads import LITTER_S, KeptUploads, clear_litter
 from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
 from daemon.doors.page.sessions import LASTS_S, Sessions
@@ -86,6 +87,52 @@ def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float
     os.utime(folder, (now + ahead_s,) * 2)
     clear_litter(tmp_path, now)
     assert folder.exists() == stays
+
+
+def test_an_upload_that_still_comes_is_no_litter_whatever_the_clock_says(tmp_path: Path) -> None:
+    with own_folder(tmp_path) as folder:
+        (folder / "0").mkdir()
+        clear_litter(tmp_path, time.time() + 2 * LITTER_S)
+        assert (folder / "0").exists()
+    # That of a server which was killed has no lock any more
+    folder.mkdir()
+    clear_litter(tmp_path, time.time() + 2 * LITTER_S)
+    assert not folder.exists()
+
+
+def _keep_one(inbox: Path, uploads: KeptUploads, caller: Caller) -> str:
+    with own_folder(inbox) as folder:
+        (folder / "0").mkdir()
+        path = folder / "0" / "a.wav"
+        path.write_bytes(b"RIFF")
+        return str(uploads.keep(path, "0" * 64, caller)["id"])
+
+
+def test_an_upload_is_kept_for_a_day_however_the_clock_is_set_meanwhile(tmp_path: Path) -> None:
+    now, uptime, anna = 1e9, 5000.0, Caller("anna", "submit")
+    uploads = KeptUploads(tmp_path, lambda: now, lambda: uptime)
+    kept = _keep_one(tmp_path, uploads, anna)
+    # The host's clock is two days ahead,
+    now += 2 * LITTER_S
+    clear_litter(tmp_path, now, uptime + 60)
+    assert uploads.find(kept, anna).read_bytes() == b"RIFF"
+    # and is set back when the day is over
+    now, uptime = 1e9, uptime + LITTER_S + 60
+    with pytest.raises(RequestError):
+        uploads.find(kept, anna)
+    clear_litter(tmp_path, now, uptime)
+    assert not (tmp_path / FOLDER / kept).exists()
+
+
+def test_an_upload_of_before_a_new_start_of_the_machine_is_kept_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, anna = KeptUploads(tmp_path, lambda: 1e9, lambda: 5000.0), Caller("anna", "submit")
+    kept = _keep_one(tmp_path, uploads, anna)
+    monkeypatch.setattr("daemon.doors.http.kept_uploads.boot_id", lambda: "another")
+    for later, is_kept in ((LITTER_S - 60, True), (LITTER_S + 60, False)):
+        clear_litter(tmp_path, 1e9 + later, 10.0)
+        assert (tmp_path / FOLDER / kept).exists() == is_kept
 
 
 @pytest.mark.parametrize(
