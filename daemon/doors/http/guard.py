@@ -1,4 +1,4 @@
-"""Looks at every request before it is routed: which host it names, from which site it comes, how large its body may be.
+"""Looks at every request before it is routed: which host it names, from which site it comes, how its body is coded.
 
 A page of another site that a user has open can send requests to this machine. So the host must be one that this server is called
 by (DNS rebinding), and whatever changes something must not come from another site's page. HEAD is answered for every route that
@@ -115,6 +115,13 @@ class Guard:
             )
         if method in SAFE_METHODS:
             return None
+        if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
+            return RequestError(
+                "media-type",
+                f"The body is coded ({escape_unprintable(coding[:40])}), and is only read as it is.",
+                "Send it without Content-Encoding.",
+                headers={"Accept-Encoding": "identity"},
+            )
         site = headers.get("sec-fetch-site")
         origin = headers.get("origin")
         if site is not None:

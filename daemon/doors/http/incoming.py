@@ -40,6 +40,9 @@ _LOOK_BYTES: Final = 16 * 2**20
 MANIFEST: Final = "manifest"
 #: Keys whose file is a picture, and says so in its first bytes.
 _PICTURES: Final = frozenset({"image"})
+#: Headers that say how a part is coded, and what they may say.
+_CODED: Final = (b"content-encoding", b"content-transfer-encoding")
+_AS_IT_IS: Final = (b"binary", b"8bit", b"7bit", b"identity")
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 #: Key of the table of a batch, and part that brings it.
@@ -300,6 +303,14 @@ class MultipartReader:
                 "request-invalid",
                 f"A part of the body is called {escape_unprintable(self._key[:40])!r}.",
                 "Name each part by a key of the manifest.",
+            )
+        if coded := next(
+            (one for one in _CODED if self._headers.get(one, b"binary").strip().lower() not in _AS_IT_IS), b""
+        ):
+            raise RequestError(
+                "media-type",
+                f"The part {self._key} is coded ({coded.decode()}), and is only read as it is.",
+                "Send it without that header.",
             )
         if self._key in self._received.fields or self._key in self._received.files:
             raise RequestError("request-invalid", f"The part {self._key} comes twice.", "Send each once.")

@@ -129,8 +129,8 @@ def _is_litter(folder: Path, now: float, uptime: float) -> bool:
 
 
 def _age(record: dict[str, Any], now: float, uptime: float) -> float:
-    """Return how long ago an upload was kept, in s: by how long the machine runs, as the host's clock may be set meanwhile; by the
-    clock only where the machine was started anew since.
+    """Return how long ago an upload was kept, in s: by how long the machine runs, as the host's clock may be set meanwhile; by
+    the clock only where the machine was started anew since.
 
     Raises:
         KeyError, TypeError: it is no record.

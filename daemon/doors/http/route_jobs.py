@@ -164,7 +164,7 @@ def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Respo
     return cached(request, with_links(door.jobs.status(job, caller), to_root(request)))
 
 
-@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409, 507))
+@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409, 415, 507))
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
     return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
@@ -209,7 +209,10 @@ def change_job(
 
 
 @router.post(
-    "/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=may_answer(404, 409, 429, 507)
+    "/jobs/{job}/retry",
+    status_code=202,
+    summary="Start a failed job again",
+    responses=may_answer(404, 409, 415, 429, 507),
 )
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
@@ -373,7 +376,7 @@ async def post_upload(
     return JSONResponse(told, 201, {"Location": f"uploads/{told['id']}", "Cache-Control": "no-store"})
 
 
-@router.delete("/uploads/{upload}", status_code=204, summary="Remove an upload", responses=may_answer(404))
+@router.delete("/uploads/{upload}", status_code=204, summary="Remove an upload", responses=may_answer(404, 415))
 def delete_upload(upload: str, door: TheDoor, caller: Calling) -> Response:
     """Remove an upload before its day is over."""
     caller.check_may_submit()

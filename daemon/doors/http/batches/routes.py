@@ -102,7 +102,7 @@ def get_report(job: str, door: TheDoor, caller: Calling) -> Response:
     "/batches/{job}/retry-failed",
     status_code=202,
     summary="Start the failed rows of a batch again",
-    responses=may_answer(404, 409, 429, 507),
+    responses=may_answer(404, 409, 415, 429, 507),
 )
 def retry_failed(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start the failed and cancelled rows of a batch again, once it has ended."""
