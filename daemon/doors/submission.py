@@ -196,11 +196,12 @@ class Submission:
         """
         stem = self.stem or made_up_name(subject_of(self.manifest, self.files))
         result = self._result(stem)
-        self.paths.inbox.mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(self.paths.inbox):
+            self.paths.inbox.mkdir(parents=True, exist_ok=True)
         if self.output is None and (self.stem is None or self.made_up):
             # Of a name with random characters only the status is looked for: each of the other looks, one for each ending of
             # results, costs as much.
-            is_free = self.resumed or self.outbox.read_head(result) is None
+            is_free = self.resumed or not self.outbox.has_status(result)
             return self._write(stem, result, None, None) if is_free else None
         reserved = reserve_name(self.paths.inbox, result, self.job)
         if reserved is not None:

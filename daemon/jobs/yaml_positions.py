@@ -103,7 +103,12 @@ def _position(node: Any) -> Position:
     return Position(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-class _Budget:
+#: Signs one of which begins each level of nesting, and those of anchors and aliases.
+_NESTING = re.compile(r"[-?:\[{]")
+_MARKS = re.compile(r"[&*]")
+
+
+class Budget:
     """Counts the nodes of a whole file, and the lines that are read for them."""
 
     def __init__(self) -> None:
@@ -118,6 +123,17 @@ class _Budget:
                 f"The manifest has too many jobs behind too many lines (line {lines}).",
                 "Split the file, and remove empty lines.",
             )
+
+    def has_room(self, text: str) -> bool:
+        """Return whether nothing in a text can be refused, as it is so short and has so few signs: most manifests are so. What
+        is in it is then counted when it is built (`add`).
+        """
+        most = 2 * len(text) + 2  # a node has a sign of its own, but for an empty key or value beside another's
+        return self.nodes + most <= MAX_NODES and len(_NESTING.findall(text)) <= MAX_DEPTH and not _MARKS.search(text)
+
+    def add(self, document: YamlDocument) -> None:
+        """Count the nodes of a document that was built."""
+        self.nodes += len(document.values) + len(document.keys)
 
     def check(self, text: str) -> None:
         """Refuse aliases, and what is nested too deeply or too long, before anything is built."""
@@ -157,7 +173,7 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
     Raises:
         JobError: `yaml-too-large`.
     """
-    budget = _Budget()
+    budget = Budget()
     for lines_before, part in document_parts(text):
         if _is_blank(part):
             yield YamlDocument()
@@ -166,10 +182,13 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
         part = "\n" * lines_before + part  # so that its positions are the file's
         lines = part.splitlines()
         try:
-            budget.check(part)
-            for root in yaml.compose_all(part, Loader=yaml.CSafeLoader):
+            if not (has_room := budget.has_room(part)):
+                budget.check(part)
+            for root in [*yaml.compose_all(part, Loader=yaml.CSafeLoader)]:  # none where a later one is no YAML
                 document = YamlDocument(lines=lines)
                 document.value = _build_value(root, (), document)
+                if has_room:
+                    budget.add(document)
                 yield document
         except JobError as exc:
             if exc.code == "yaml-too-large":

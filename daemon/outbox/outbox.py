@@ -128,6 +128,10 @@ class Outbox:
         """Return the id of the job that owns a result name by its status file, or None. The content is not trusted."""
         return stored_status.owner_of(self.read_head(name))
 
+    def has_status(self, name: str) -> bool:
+        """Return whether something lies where the status file of a name is."""
+        return os.path.lexists(f"{self.root}/{name}{STATUS_ENDING}")
+
     def read_head(self, name: str) -> dict[str, Any] | None:
         """Return the first keys of a status file, whose it is among them; None as for `read_status`."""
         return stored_status.read_head(self.root, name)

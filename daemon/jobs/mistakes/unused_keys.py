@@ -34,11 +34,12 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
         for key in keys_without_use(kind)
         if key in given
     ]
-    left_out = [key for stage in kind.stages if stage not in manifest.stages for key in BY_NAME[stage].uses]
+    stages = manifest.stages
+    left_out = [key for stage in kind.stages if stage not in stages for key in BY_NAME[stage].uses]
     found += [
         f"`{key}: {_short(given[key])}` is not used: it is for a portrait that is generated from `prompt`."
         for key in left_out
-        if key in given and key not in {used for stage in manifest.stages for used in BY_NAME[stage].uses}
+        if key in given and key not in {used for stage in stages for used in BY_NAME[stage].uses}
     ]
     if manifest.audio is not None and "tts" in kind.stages and not kind.makes_profile:
         found += [

@@ -42,9 +42,11 @@ class InboxDefaults:
         """
         there: dict[tuple[int, int], str] = {}
         for name in (*DEFAULTS, *self._listed()):
-            with contextlib.suppress(OSError):
-                info = os.lstat(self._inbox / name)
-                there.setdefault((info.st_dev, info.st_ino), name)  # one file where capitals count for nothing
+            try:
+                info = os.lstat(f"{self._inbox}/{name}")
+            except OSError:
+                continue
+            there.setdefault((info.st_dev, info.st_ino), name)  # one file where capitals count for nothing
         return parsed_defaults([read_defaults_file(self._inbox, name, self._limit) for name in sorted(there.values())])
 
     def _listed(self) -> list[str]:
