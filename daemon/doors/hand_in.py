@@ -104,7 +104,7 @@ def hand_in(
     if checked is None:
         checked = check(with_files(manifest, usual_names(files)), defaults)
     output = checked.output
-    _check_rights(paths)
+    check_rights(paths)
     outbox = outbox or Outbox(paths.outbox)
     given = {*files, *checked.inherited}
     named = {field: file for field, file in checked.companions().items() if complete and field not in given}
@@ -165,13 +165,13 @@ def plain_submission(
     checked: Manifest,
     data: bytes,
 ) -> Submission:
-    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`.
+    """Return a job that brings no file and has no key, to be written into the inbox. Args and errors as `hand_in`, but for
+    `not-allowed` (`check_rights`).
 
     Args:
         data: the manifest as it was checked.
     """
     _check_call(name, by, "")
-    _check_rights(paths)
     return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output, data=data)
 
 
@@ -224,7 +224,12 @@ def _check_call(name: str | None, by: str, key: str) -> None:
     _check_label("key", key, MAX_KEY)
 
 
-def _check_rights(paths: Paths) -> None:
+def check_rights(paths: Paths) -> None:
+    """Check that this process may hand in.
+
+    Raises:
+        AvatarError: `not-allowed`.
+    """
     check_right(paths.inbox, "write")
     check_right(paths.outbox, "read")  # else which names are free cannot be told
 

@@ -269,10 +269,11 @@ def kept_mounted(inbox: Path, spool: Path) -> Iterator[None]:
     if not guard.is_remembered:
         yield
         return
-    guard.look_by_door()
-    inbox.mkdir(parents=True, exist_ok=True)
+    if not os.path.isdir(inbox):
+        guard.look_by_door()  # one that is not mounted is not made
+        inbox.mkdir(parents=True, exist_ok=True)
     with opened_root(inbox):
-        guard.look_by_door()  # again, now that it can no longer be unmounted
+        guard.look_by_door()  # now that it can no longer be unmounted
         yield
 
 

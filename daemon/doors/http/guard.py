@@ -108,7 +108,7 @@ class Guard:
                 f"This server is not called {escape_unprintable(', '.join(hosts)[:80]) or 'by no name'}.",
                 "Call it by a name that it knows; whoever runs it adds others to `server.hosts`.",
             )
-        given = Counter(key for key, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        given = Counter(key for key, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
         if twice := [key for key, times in given.items() if times > 1 and key not in LISTS]:
             return RequestError(
                 "query-invalid", f"{escape_unprintable(twice[0][:40])} comes twice in the query.", "Send it once."

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from daemon.doors.hand_in import plain_submission
+from daemon.doors.hand_in import check_rights, plain_submission
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs
 from daemon.doors.http.jobs.wanted import check_wanted
@@ -113,6 +113,7 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
 
     Raises:
         MachineError: `inbox-missing`: the inbox is not mounted.
+        AvatarError: `not-allowed`: this process lacks a right that handing in needs.
         OSError: the disk failed, so that nobody can tell which of them are there.
     """
     with kept_mounted(jobs.paths.inbox, jobs.paths.spool):
@@ -120,6 +121,7 @@ def hand_in_together(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[Handed
 
 
 def _hand_in_mounted(jobs: FoundJobs, wanted: Sequence[PlainJob]) -> list[HandedIn | Exception]:
+    check_rights(jobs.paths)
     defaults = functools.cache(jobs.defaults.read)
     results: list[HandedIn | Exception | None] = []
     written: list[tuple[int, Submission, WrittenJob]] = []
