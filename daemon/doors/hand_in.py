@@ -46,13 +46,6 @@ class Wording:
         return sentences
 
 
-def submit_job(
-    manifest: Mapping[str, Any], files: Mapping[str, Path], by: str, key: str, *, paths: Paths, name: str | None = None
-) -> str:
-    """Hand in a job and return its id; see `hand_in`."""
-    return hand_in(manifest, files, by, key, paths=paths, name=name).job
-
-
 def hand_in(
     manifest: Mapping[str, Any],
     files: Mapping[str, Path] | None = None,

@@ -13,7 +13,7 @@ import pytest
 from daemon.config.paths import Paths
 from daemon.config.settings import Server
 from daemon.doors import submission
-from daemon.doors.hand_in import hand_in, submit_job
+from daemon.doors.hand_in import hand_in
 from daemon.doors.shared_files import write_readable
 from daemon.errors import AvatarError, JobError
 from daemon.intake.doors.hand_ins import LITTER_S
@@ -53,7 +53,7 @@ def power_cut(*_: Any, **__: Any) -> bool:
 
 
 def test_a_job_with_its_files_is_taken_at_the_first_look_under_the_id_that_was_told(room: Room) -> None:
-    job = submit_job({"text": "Hello."}, {"image": PORTRAIT}, "", "", paths=room.settings.paths)
+    job = hand_in({"text": "Hello."}, {"image": PORTRAIT}, "", "", paths=room.settings.paths).job
     (made,) = room.look()
     assert (made.id, made.by) == (job, user_name(os.geteuid()))
     assert room.copy_of(made) == PORTRAIT.read_bytes()
@@ -66,7 +66,7 @@ def test_a_job_with_its_files_is_taken_at_the_first_look_under_the_id_that_was_t
 def test_a_file_that_is_handed_in_is_taken_for_nothing_else_by_its_name(room: Room, ending: str) -> None:
     evil = room.inbox.parent / f"evil{ending}"
     evil.write_text("kind: speech\ntext: Hello.\n")
-    job = submit_job({"kind": "info"}, {"video": evil}, "", "", paths=room.settings.paths, name="made")
+    job = hand_in({"kind": "info"}, {"video": evil}, "", "", paths=room.settings.paths, name="made").job
     (brought,) = (name for name in visible(room) if name.startswith("evil"))
     assert "." not in brought
     (made,) = room.look()
@@ -114,7 +114,7 @@ def test_the_same_key_is_the_same_job_before_during_and_after_its_life(room: Roo
 
 def _submit(paths: Paths, begin: Any, told: Any) -> None:
     begin.wait()
-    told.put(submit_job(HELLO, {}, "", "race", paths=paths))
+    told.put(hand_in(HELLO, {}, "", "race", paths=paths).job)
 
 
 @pytest.mark.usefixtures("processes")

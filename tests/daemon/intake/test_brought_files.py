@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doors.hand_in import submit_job
+from daemon.doors import hand_in as door
 from daemon.doors.shared_files import temporary_name
 from daemon.intake.doors.hand_ins import LITTER_S
 from daemon.intake.doors.handed_in_drops import LITTER_AGAIN_S, LITTER_EVERY_S
@@ -21,7 +21,7 @@ from tests.support.daemon.intake import Room
 def hand_in(room: Room, picture: Path = PORTRAIT) -> str:
     """Hand in a job with a picture by a door; returns the picture's name in the inbox."""
     before = set(files(room))
-    submit_job({"text": "Hello."}, {"image": picture}, "", "", paths=room.settings.paths)
+    door.hand_in({"text": "Hello."}, {"image": picture}, "", "", paths=room.settings.paths)
     found = set(files(room)) - before
     return next((name for name in found if not name.endswith(".yaml")), "")
 

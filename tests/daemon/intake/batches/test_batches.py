@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daemon.doors.hand_in import submit_job
+from daemon.doors.hand_in import hand_in
 from daemon.intake.batches.dropped_tables import ALONE_S
 from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import new_job_id
@@ -169,7 +169,7 @@ def test_a_table_that_a_manifest_was_taken_with_is_no_batch_of_its_own(room: Roo
     again = Room(room.inbox.parent)
     brought = room.inbox.parent / "brought.csv"
     brought.write_text("text\nHello, too.\n")
-    submit_job({"kind": "batch"}, {"rows": brought}, "", "", paths=again.settings.paths, name="door")
+    hand_in({"kind": "batch"}, {"rows": brought}, "", "", paths=again.settings.paths, name="door")
     assert later(again) == ["door"]
     # But one that was written anew is
     again.put("named.csv", "text\nGood evening.\n")
