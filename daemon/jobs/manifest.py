@@ -287,8 +287,6 @@ class Manifest(StrictModel):
 
     def with_warnings(self, warnings: Iterable[str]) -> Self:
         """Return the same manifest with these warnings, too."""
-        if not (warnings := tuple(warnings)):
-            return self
         copy = self.model_copy()
         copy._warnings = (*self._warnings, *warnings)
         return copy
@@ -310,11 +308,8 @@ class Manifest(StrictModel):
             files: the files of defaults, by their path below the inbox.
             inherited: the keys that only such a file gives: key → file.
         """
-        noted = tuple(files), dict(inherited)
-        if noted == (self._defaults, self._inherited):
-            return self
         copy = self.model_copy()
-        copy._defaults, copy._inherited = noted
+        copy._defaults, copy._inherited = tuple(files), dict(inherited)
         return copy
 
     @property

@@ -285,11 +285,13 @@ def _validate(
         return told
     if manifest.kind_of_job.makes_jobs:
         return _with_template(read.document, read.values, manifest, defaults)
-    manifest = manifest.with_defaults((one.path for one in defaults), inherited)
+    if defaults:
+        manifest = manifest.with_defaults((one.path for one in defaults), inherited)
     unused = unused_keys(read.values, manifest) if manifest.base is None else []  # known when it is completed
     if manifest.base is None and not is_row:
         unused += unused_words(read.values, manifest)
-    return manifest.with_warnings([*read.warnings, *lost, *unused])
+    warnings = [*read.warnings, *lost, *unused]
+    return manifest.with_warnings(warnings) if warnings else manifest
 
 
 def _with_template(

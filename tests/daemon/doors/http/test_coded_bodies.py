@@ -1,0 +1,40 @@
+"""A body that is compressed, or a part that is coded, is refused and never taken for what it holds."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from tests.daemon.doors.http.conftest import Door
+from tests.support.http_door import multipart
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+@pytest.mark.parametrize("path", ["/jobs", "/uploads", "/validate", "/v1/audio/speech"])
+def test_a_body_that_is_compressed_is_refused_and_never_kept_as_it_came(door: Door, path: str, coding: str) -> None:
+    body = json.dumps(SPEECH).encode()
+    sent = gzip.compress(body) if coding == "gzip" else body
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = door.open.send("POST", path, sent, headers)
+    if coding == "identity":
+        assert answer.status != 415
+        return
+    assert answer.status == 415
+    told = answer.json["error"] if path.startswith("/v1/") else answer.json
+    assert told["code"] == "media-type"
+    assert answer.headers["accept-encoding"] == "identity"
+    assert (door.manifests, door.left_over) == ([], [])
+
+
+@pytest.mark.parametrize("header", ["Content-Encoding: gzip", "Content-Transfer-Encoding: base64"])
+def test_a_part_that_is_coded_is_refused(door: Door, header: str) -> None:
+    plain = multipart(("text", None, b"Hi."))
+    coded = plain.replace(b"\r\n\r\n", f"\r\n{header}\r\n\r\n".encode(), 1)
+    answer = door.open.send("POST", "/jobs", coded, {"Content-Type": "multipart/form-data; boundary=XXbound"})
+    assert (answer.status, answer.code) == (415, "media-type")
+    assert header.partition(":")[0].lower() in answer.json["detail"]
+    assert (door.manifests, door.left_over) == ([], [])
