@@ -82,6 +82,19 @@ def test_what_is_wrong_with_one_job_is_answered_to_its_client_alone(
     assert left_over(room) == []
 
 
+@pytest.mark.parametrize("folder", ["inbox", "outbox"])
+def test_a_server_without_the_rights_to_hand_in_says_so_and_takes_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    refused = room.settings.paths.inbox if folder == "inbox" else room.settings.paths.outbox
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, *args, **how: Path(path) != refused and allowed(path, *args, **how))
+    with pytest.raises(AvatarError) as caught:
+        hand_in_together(Jobs(room.settings), [plain(), plain()])
+    assert caught.value.code == "not-allowed"
+    assert list(room.inbox.glob("*.yaml")) == []
+
+
 def test_a_crash_at_any_call_leaves_jobs_that_are_whole_or_none(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = ("write", "rename", "rename_new", "sync_dir", "sync_all")
     jobs, step = Jobs(room.settings), 0
