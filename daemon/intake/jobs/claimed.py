@@ -63,6 +63,23 @@ class Claimed:
         return (self.claim, self.data) if self.rows is None else (f"{self.claim}/{number}", self.rows.manifests[number])
 
 
+class Unsettled(Postponed):
+    """A file that nobody is known to write to has not been watched for long enough, as after a start of the daemon.
+
+    Attributes:
+        wait_s: how long it is still watched.
+    """
+
+    def __init__(self, name: str, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(
+            "file-unsettled",
+            f"The daemon has not watched {name} for long enough to know that nobody writes to it; it does so for {wait_s:.1f} s "
+            "more.",
+            "Nothing is to be done.",
+        )
+
+
 class NextTurn(Postponed):
     """Enough was made in this turn; the rest of the claim is made in a later one."""
 
