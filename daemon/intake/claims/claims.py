@@ -27,7 +27,7 @@ from daemon.intake.claims.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.folder_defaults import DefaultsFile
-from daemon.intake.jobs.claimed import NextTurn, Unsettled
+from daemon.intake.jobs.claimed import NextTurn, Unsettled, log_wait
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.record import Held, Job
@@ -261,8 +261,7 @@ class Claims:
         if isinstance(error, Unsettled):
             delay = max(FIRST_RETRY_S, error.wait_s)
         self._postponed[claim] = _Postponed(known.since if known else now, now + delay, delay)
-        tell = log.info if isinstance(error, Unsettled) else log.warning
-        tell("claim postponed", claim=claim, code=error.code, message=error.message, next_try_s=round(delay, 1))
+        log_wait("claim postponed", error, claim=claim, next_try_s=round(delay, 1))
 
     def _is_last_try(self, claim: str) -> bool:
         """Return whether a claim has waited for its files for as long as a manifest may."""

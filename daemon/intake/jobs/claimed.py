@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.errors import JobError, Postponed
+import structlog
+
+from daemon.errors import AvatarError, JobError, Postponed
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Held, Job
+
+log = structlog.get_logger()
 
 WITHDRAWN = JobError(
     "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
@@ -78,6 +82,13 @@ class Unsettled(Postponed):
             "more.",
             "Nothing is to be done.",
         )
+
+
+def log_wait(event: str, error: AvatarError, **where: object) -> float:
+    """Log that something is tried again later: a warning, unless nothing is wrong; returns the least time to wait, s."""
+    wait_s = error.wait_s if isinstance(error, Unsettled) else 0.0
+    (log.info if wait_s else log.warning)(event, **where, code=error.code, message=error.message)
+    return wait_s
 
 
 class NextTurn(Postponed):
