@@ -3,7 +3,7 @@
 A real queue, with its lanes, records and statuses, runs videos of 3 s whose voice and mouth need the GPU; the stages only wait.
 First with a load for each job, then the oldest job first, then by our policy. `--costs` says how long the stages wait:
   - card: loads as measured on a processor (`benchmarks.batch.engine_costs`), runs as others publish them for an RTX 4090;
-  - processor: all as measured on two cores, which is what a machine without a GPU has.
+  - processor: loads and runs as measured there.
 docs/batches.md says of each number where it is from. `--load` and `--run` replace them: `avatar timeline` and `lanes.jsonl` of a
 spool say what they are on a machine. `--speed 20` waits a twentieth of the time, so that our own overhead counts twenty times.
 """
@@ -57,10 +57,10 @@ class EngineCosts:
 
 #: By name; docs/batches.md says where each number is from.
 COSTS: Final = {
-    "card": EngineCosts(load=(5.0, 3.3), run=(0.8, 1.0)),
-    "processor": EngineCosts(load=(5.0, 3.3), run=(11.0, 82.0)),
+    "card": EngineCosts(load=(3.9, 2.6), run=(0.8, 1.0)),
+    "processor": EngineCosts(load=(3.9, 2.6), run=(11.0, 164.0)),
 }
-#: Of the stages beside the GPU, for a video of 3 s at 512 px, measured on two cores, s.
+#: Of the stages beside the GPU, s: drawing 3 s at 512 px as `benchmarks.batch.videos` measures it on two cores, the rest assumed.
 OTHERS: Final = {"check": 0.05, "face": 0.5, "encode": 0.6, "deliver": 0.1}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
 from tests.support.daemon.intake import SETTLE_S, Room
 
 
-def carried_on(room: Room) -> Sequence[dict[str, Any]]:
+def carried_on(room: Room) -> Sequence[MutableMapping[str, Any]]:
     """Try to make the rows' jobs once, at once; returns what the log says of that."""
 
     async def carry_on() -> None:
