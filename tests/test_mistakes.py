@@ -16,12 +16,10 @@ import stages.face
 import stages.tts
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
-from daemon.intake.batches.dropped_tables import ALONE_S
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.manifest_values import GROUPS
 from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
 from daemon.jobs.parse import parse_manifest
-from daemon.jobs.record import row_id
 from stages.encode.captions.cues import Cue, to_srt, to_vtt
 from stages.tts.checks import check_request
 from stages.tts.engines.choose import how_to_get_voice
@@ -32,7 +30,7 @@ from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from tests.conftest import PORTRAIT
-from tests.daemon.intake.batches.test_rows_alone import ask, end_next, with_jobs
+from tests.daemon.intake.batches.refused import REFUSED
 from tests.support.daemon.intake import Room
 from tests.support.stages.picture_jobs import job as picture_job
 from tests.support.stages.sound_jobs import ffmpeg, job
@@ -143,44 +141,9 @@ def test_a_file_in_the_inbox(room: Room, row: list[str]) -> None:
     check(answer_of(room), row[1])
 
 
-def retried(room: Room, job_id: str) -> str:
-    with pytest.raises(JobError) as refused:
-        ask(room, "retry", job_id)
-    return str(refused.value)
-
-
-def retried_while_a_row_is_held(room: Room) -> str:
-    batch = with_jobs(room)
-    ask(room, "hold", row_id(batch.id, 3))
-    return retried(room, batch.id)
-
-
-def row_retried_after_a_stop(room: Room) -> str:
-    batch = with_jobs(room, "dedupe: false\non_error: stop")
-    end_next(room, "failed")
-    return retried(room, row_id(batch.id, 5))
-
-
-def report_while_a_row_runs(room: Room) -> str:
-    with_jobs(room)
-    end_next(room, "failed")
-    room.put("talk.report.csv", (room.outbox / "talk.report.csv").read_bytes())
-    for _ in range(3):  # it waits for a manifest that names it
-        room.look(ALONE_S)
-    status = room.status("talk-v2")
-    return f"{status['error']['message']} {status['error']['hint']} {status['next']}"
-
-
-BATCHES: dict[str, Callable[[Room], str]] = {
-    "`avatar batch retry-failed talk`, while a row is held": retried_while_a_row_is_held,
-    "`avatar jobs retry talk/n4`, after `on_error: stop` ended the batch": row_retried_after_a_stop,
-    "`talk.report.csv` in the inbox, while a row runs": report_while_a_row_runs,
-}
-
-
 @rows("A batch that does not go on")
 def test_a_batch_that_does_not_go_on(room: Room, row: list[str]) -> None:
-    check(BATCHES[row[0]](room), row[1])
+    check(REFUSED[row[0]](room), row[1])
 
 
 @rows("A picture that is named otherwise")

@@ -1,9 +1,11 @@
 """How busy a GPU is kept by short jobs: `python -m benchmarks.batch.night [--jobs 100] [--speed 20]`.
 
-A real queue, with its lanes, records and statuses, runs videos whose voice and mouth need the GPU; the stages only wait. First
-with a load for each job, then the oldest job first, then by our policy. Load and run costs are options: `avatar timeline` and
-`lanes.jsonl` of a spool say what they are on a machine. The defaults are assumed, not measured. `--speed 20` waits a twentieth of
-the time, so that our own overhead counts twenty times.
+A real queue, with its lanes, records and statuses, runs videos of 3 s whose voice and mouth need the GPU; the stages only wait.
+First with a load for each job, then the oldest job first, then by our policy. `--costs` says how long the stages wait:
+  - card: loads as measured on a processor (`benchmarks.batch.engine_costs`), runs as others publish them for an RTX 4090;
+  - processor: loads and runs as measured there.
+docs/batches.md says of each number where it is from. `--load` and `--run` replace them: `avatar timeline` and `lanes.jsonl` of a
+spool say what they are on a machine. `--speed 20` waits a twentieth of the time, so that our own overhead counts twenty times.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +47,23 @@ POLICIES: Final[dict[str, tuple[bool, Callable[[Service], Choose] | None]]] = {
 }
 
 
+@dataclass(frozen=True)
+class EngineCosts:
+    """What voice and mouth cost, s: to load the models, and for a video of 3 s."""
+
+    load: tuple[float, float]
+    run: tuple[float, float]
+
+
+#: By name; docs/batches.md says where each number is from.
+COSTS: Final = {
+    "card": EngineCosts(load=(3.9, 2.6), run=(0.8, 1.0)),
+    "processor": EngineCosts(load=(3.9, 2.6), run=(11.0, 164.0)),
+}
+#: Of the stages beside the GPU, s: drawing 3 s at 512 px as `benchmarks.batch.videos` measures it on two cores, the rest assumed.
+OTHERS: Final = {"check": 0.05, "face": 0.5, "encode": 0.6, "deliver": 0.1}
+
+
 async def measure(replay: Replay, jobs: int) -> tuple[float, float, int]:
     """Return seconds until all jobs are done, how busy the GPU's slot was while work waited for it, and how often it loaded."""
     for _ in range(jobs):
@@ -68,19 +88,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--speed", type=float, default=20.0, help="so many times as fast as real time")
-    parser.add_argument("--load", type=float, nargs=2, default=(15.0, 10.0), metavar="S", help="of voice and mouth, s")
-    parser.add_argument("--run", type=float, nargs=2, default=(3.0, 4.0), metavar="S", help="of voice and mouth, s")
+    parser.add_argument("--costs", choices=list(COSTS), default="card", help="how long the stages wait (default: card)")
+    parser.add_argument("--load", type=float, nargs=2, metavar="S", help="of voice and mouth, s, in place of those")
+    parser.add_argument("--run", type=float, nargs=2, metavar="S", help="of voice and mouth, s, in place of those")
     parser.add_argument("--only", nargs="+", choices=list(POLICIES), default=list(POLICIES), metavar="POLICY")
     args = parser.parse_args()
     gpu = ("tts", "lipsync")
-    others = {"check": 0.05, "face": 0.5, "encode": 2.0, "deliver": 0.1}
+    load_s, run_s = args.load or COSTS[args.costs].load, args.run or COSTS[args.costs].run
 
     def costs(each_job: bool) -> Costs:
-        load = {stage: seconds / args.speed for stage, seconds in zip(gpu, args.load, strict=True)}
-        run = {stage: seconds / args.speed for stage, seconds in (*zip(gpu, args.run, strict=True), *others.items())}
+        load = {stage: seconds / args.speed for stage, seconds in zip(gpu, load_s, strict=True)}
+        run = {stage: seconds / args.speed for stage, seconds in (*zip(gpu, run_s, strict=True), *OTHERS.items())}
         return Costs(load, run, each_job)
 
-    print(f"\n{args.jobs} videos at {args.speed:g} times real time, load average before {os.getloadavg()[0]:.1f}\n")
+    told = "voice and mouth load in {:g} and {:g} s, and run {:g} and {:g} s".format(*load_s, *run_s)
+    print(
+        f"\n{args.jobs} videos at {args.speed:g} times real time, {told}; load average before {os.getloadavg()[0]:.1f}\n"
+    )
     print(
         "| policy | all done after | loads | GPU slot busy while work waits | against the first |\n|---|---|---|---|---|"
     )

@@ -258,9 +258,9 @@ class Operations:
     def _still_runs(self, batch: Job) -> JobError:
         """Return why the rows of a batch that runs are not started again, and what to do where it stands still."""
         held = self._held_rows(batch.id)
-        still = (
-            f"; {held} of those that have not ended are held" if held else "; the batch is held" if batch.held else ""
-        )
+        still = "; the batch is held" if batch.held else ""
+        if held:
+            still = f"; {held} of those that have not ended {'is' if held == 1 else 'are'} held"
         return JobError(
             "job-not-failed",
             f"{batch.name} is running: its failed rows can be started again when all of its rows have ended{still}.",

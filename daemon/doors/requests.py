@@ -14,6 +14,7 @@ from typing import Any
 from daemon.config.paths import Paths
 from daemon.control.spool_requests import send_request
 from daemon.errors import RefusedError, UnavailableError, stated_error
+from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.mount_guard import kept_mounted
@@ -79,15 +80,16 @@ def check_taken_in(name: str, is_seen: Callable[[], bool], may_run: Callable[[],
         time.sleep(LOOK_S)
 
 
-def put_request_file(paths: Paths, name: str, op: str) -> None:
+def put_request_file(paths: Paths, name: str, op: str, job: str = "") -> None:
     """Ask by an empty file in the inbox, as people without a shell do; its answer shows in the job's status.
 
     Args:
         paths: the folders of the installation.
         name: of the job's result, below the outbox.
+        job: its id; empty where any job of that name is meant, or one whose manifest waits in the inbox.
 
     Raises:
-        AvatarError: `not-allowed`: the inbox is not looked into where the file would lie.
+        AvatarError: `not-allowed`: the inbox is not looked into where the file would lie, or another job has the name.
         MachineError: `inbox-missing`: the inbox is not mounted, and the file would be hidden when it is.
         OSError: the inbox refuses it.
     """
@@ -97,6 +99,12 @@ def put_request_file(paths: Paths, name: str, op: str) -> None:
             f"There is no request file for {name}: the inbox is looked into {INBOX_DEPTH} folders deep, and this row of a batch "
             "would have its file in a deeper one.",
             f"Ask for its whole batch, or run `avatar jobs {op}` as a user who may write into the spool.",
+        )
+    if job and (owner := Outbox(paths.outbox).owner_of(name)) not in (None, job):
+        raise UnavailableError(
+            NOT_ALLOWED,
+            f"There is no request file for {job}: its name {name} is that of {owner} by now, which the file would mean.",
+            f"Run `avatar jobs {op} {job}` as a user who may write into the spool.",
         )
     path = paths.inbox / f"{name}.{op}"
     for again in reversed(range(TRIES)):

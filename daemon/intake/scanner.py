@@ -284,10 +284,15 @@ class InboxScanner:
         """Return the bytes of a file at the last look; 0 where it is not known, or is no file."""
         return max(0, self._seen[name].look.size) if name in self._seen else 0
 
-    def is_whole(self, name: str, now: Look) -> bool:
-        """Return whether a file that looks like `now` is the one that the last look found whole; True if there was no look."""
+    def whole_in(self, name: str, now: Look) -> float:
+        """Return in how many seconds a file that looks like `now` counts as whole if nobody changes it: 0 where it does, or was
+        not looked at; infinity while somebody writes to it.
+        """
         seen = self._seen.get(name)
-        return seen is None or (seen.look.same_content(now) and self._seconds_left(seen) <= 0)
+        if seen is None:
+            return 0.0
+        written = seen.writing is Writing.OPEN or not seen.look.same_content(now)
+        return math.inf if written else max(0.0, self._seconds_left(seen))
 
     def looks(self) -> dict[str, Look]:
         """Return what the last look found, by path below the inbox."""

@@ -35,6 +35,9 @@ class DoneWarnings:
     def all_done(self) -> str:
         """Return the sentence for a report of which no row is left."""
         since = len(self._numbers.get(Standing.DONE_SINCE, ()))
+        if self.left_out == 1:
+            when = "was done after that report was written" if since else "is done"
+            return f"No row of {self._name} is left: its only one {when}."
         late = f", {since} of them since that report was written" if since else ""
         return f"No row of {self._name} is left: all {self.left_out} are done{late}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections import Counter
@@ -22,7 +23,9 @@ from daemon.doors.plain_values import plain_manifest
 from daemon.doors.requests import ask, check_taken_in, put_request_file
 from daemon.doors.standstill import standstill
 from daemon.errors import AvatarError, JobError, RefusedError
+from daemon.history.database import HistoryError
 from daemon.history.entry import Entry
+from daemon.history.history import History
 from daemon.history.query import Query
 from daemon.intake.batches.rows_without_jobs import row_without_job
 from daemon.intake.folder_defaults import read_defaults
@@ -83,6 +86,7 @@ class Client:
         self._by = by
         self._outbox = Outbox(self.paths.outbox)
         self._spool = Spool(self.paths.spool)
+        self._index = History(self.paths.history)
 
     # -- in --------------------------------------------------------------------------------------------------------
 
@@ -229,9 +233,12 @@ class Client:
             return JobStatus(job.id, job.name, "waiting", next=HANDED_IN)
         name = self._outbox.name_of(job.id)  # another one than it asked for
         status = self._read(name) if name is not None else None
-        if status is None or status.job != job.id:
-            raise self._unknown(job.id)
-        return status
+        if status is not None and status.job == job.id:
+            return status
+        with contextlib.suppress(HistoryError):  # it failed, and its name is another's by now
+            if (row := self._index.get(job.id)) is not None:
+                return JobStatus.of(row.to_json(), self.paths.outbox)
+        raise self._unknown(job.id)
 
     def _unknown(self, job: str) -> AvatarError:
         """Return the error for a job that the outbox tells nothing of.
@@ -290,7 +297,7 @@ class Client:
         found = job if isinstance(job, Job) else self.get(job)
         status = found.status
         if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
-            put_request_file(self.paths, status.name, op)
+            put_request_file(self.paths, status.name, op, "" if status.state == "waiting" else found.id)
             return f"{status.name}.{op} lies in the inbox; the job's status shows what became of it."
         if op != "cancel":
             check_taken_in(status.name, lambda: bool(self._recorded(found).record), self._may_run)

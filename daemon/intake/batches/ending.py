@@ -29,8 +29,8 @@ def ending_of(counts: BatchCounts, report: str) -> Ending:
             "failed",
             JobError(
                 "batch-stopped",
-                f"{_rows(counts.failed)} failed, so that the other {_rows(counts.cancelled)} that had not started were "
-                "cancelled, as `on_error` says.",
+                f"{_rows(counts.failed)} failed, and {_rows(counts.cancelled)} that had not started "
+                f"{'was' if counts.cancelled == 1 else 'were'} cancelled, as `on_error` says.",
                 f"{report} says why. Mend that, and start those rows again: `avatar jobs retry`, {again}.",
             ),
         )

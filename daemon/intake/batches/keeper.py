@@ -26,7 +26,7 @@ from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yam
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.fair_queue import TURN_S
-from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows
+from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows, log_wait
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import Output
 from daemon.jobs.manifest import Manifest
@@ -236,7 +236,8 @@ class BatchKeeper(Subscriber):
                 log.warning("batch waits", job_id=batch.job.id, why=str(exc), next_try_s=batch.retry_s)
             batch.postpone(time.monotonic())
             return batch.retry_due - time.monotonic()
-        batch.was_carried_on()
+        if batch.retry_due <= now:
+            batch.was_carried_on()
         return wait
 
     async def _step(self, batch: RunningBatch) -> float:
@@ -283,8 +284,7 @@ class BatchKeeper(Subscriber):
         if error is not None:
             last = time.monotonic() - batch.slice_since >= self._settings.intake.companion_wait_s
             batch.slice = replace(claimed, last=True) if last else claimed, lines
-            log.warning("rows wait", job_id=batch.job.id, code=error.code, message=error.message)
-            batch.postpone(time.monotonic())
+            batch.postpone(time.monotonic(), log_wait("rows wait", error, job_id=batch.job.id))
             return
         batch.slice = None
         batch.counts.taken += lines

@@ -44,9 +44,9 @@ class RunningBatch:
         assert counts is not None  # only such batches are carried on
         return counts
 
-    def postpone(self, now: float) -> None:
-        """Let the next try wait, each time for longer."""
-        self.retry_due = now + self.retry_s
+    def postpone(self, now: float, wait_s: float = 0.0) -> None:
+        """Let the next try wait, each time for longer, and for `wait_s` at least."""
+        self.retry_due = now + max(wait_s, self.retry_s)
         self.retry_s = min(self.retry_s * 2, LONGEST_RETRY_S)
 
     def was_carried_on(self) -> None:

@@ -27,7 +27,7 @@ from daemon.intake.claims.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.intake.folder_defaults import DefaultsFile
-from daemon.intake.jobs.claimed import NextTurn
+from daemon.intake.jobs.claimed import NextTurn, Unsettled, log_wait
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.record import Held, Job
@@ -258,8 +258,10 @@ class Claims:
         now = self._clock()
         known = self._postponed.get(claim)
         delay = min(known.delay * 2, LONGEST_RETRY_S) if known else FIRST_RETRY_S
+        if isinstance(error, Unsettled):
+            delay = max(FIRST_RETRY_S, error.wait_s)
         self._postponed[claim] = _Postponed(known.since if known else now, now + delay, delay)
-        log.warning("claim postponed", claim=claim, code=error.code, message=error.message, next_try_s=delay)
+        log_wait("claim postponed", error, claim=claim, next_try_s=round(delay, 1))
 
     def _is_last_try(self, claim: str) -> bool:
         """Return whether a claim has waited for its files for as long as a manifest may."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.errors import JobError, Postponed
+import structlog
+
+from daemon.errors import AvatarError, JobError, Postponed
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Held, Job
+
+log = structlog.get_logger()
 
 WITHDRAWN = JobError(
     "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
@@ -61,6 +65,30 @@ class Claimed:
     def text(self, number: int) -> tuple[str, bytes]:
         """Return the manifest file of an item, and what identifies its content."""
         return (self.claim, self.data) if self.rows is None else (f"{self.claim}/{number}", self.rows.manifests[number])
+
+
+class Unsettled(Postponed):
+    """A file that nobody is known to write to has not been watched for long enough, as after a start of the daemon.
+
+    Attributes:
+        wait_s: how long it is still watched.
+    """
+
+    def __init__(self, name: str, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(
+            "file-unsettled",
+            f"The daemon has not watched {name} for long enough to know that nobody writes to it; it does so for {wait_s:.1f} s "
+            "more.",
+            "Nothing is to be done.",
+        )
+
+
+def log_wait(event: str, error: AvatarError, **where: object) -> float:
+    """Log that something is tried again later: a warning, unless nothing is wrong; returns the least time to wait, s."""
+    wait_s = error.wait_s if isinstance(error, Unsettled) else 0.0
+    (log.info if wait_s else log.warning)(event, **where, code=error.code, message=error.message)
+    return wait_s
 
 
 class NextTurn(Postponed):

@@ -19,8 +19,10 @@ class FileFacts(Protocol):
         """Its bytes at the last look; 0 where that is not known."""
         ...
 
-    def is_whole(self, name: str, now: Look) -> bool:
-        """Return whether it is whole, and looks like it did at the last look; True where it was not looked at."""
+    def whole_in(self, name: str, now: Look) -> float:
+        """Seconds until it counts as whole if it goes on looking like `now`: 0 where it does, or was not looked at; infinity
+        while somebody writes to it.
+        """
         ...
 
     def spelled(self, name: str, key: str) -> Spelled:

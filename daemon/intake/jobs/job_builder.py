@@ -8,6 +8,7 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -27,7 +28,7 @@ from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
 from daemon.intake.inbox_names import DEFAULTS, REQUEST_ENDINGS, resembles_defaults
 from daemon.intake.jobs.avatar_copies import AvatarCopies
-from daemon.intake.jobs.claimed import WITHDRAWN, Claimed, NextTurn
+from daemon.intake.jobs.claimed import WITHDRAWN, Claimed, NextTurn, Unsettled
 from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.intake.jobs.file_facts import FileFacts
 from daemon.intake.jobs.new_records import Build, NewRecords, describe
@@ -346,7 +347,9 @@ class JobBuilder:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
             beside = manifest.inherited.get(field, "")
             with opened_companion(self._settings.paths.inbox, found, self._facts().resembling, folder, beside) as fd:
-                if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
+                if not build.claimed.last and (wait_s := self._facts().whole_in(path, Look.of(os.fstat(fd)))):
+                    if wait_s < math.inf:
+                        raise Unsettled(name, wait_s)
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
                     )

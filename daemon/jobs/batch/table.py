@@ -108,9 +108,9 @@ class Table:
             number += 1
             if len(cells) > len(self.columns) and any(map(str.strip, cells[len(self.columns) :])):
                 extra = next(cell for cell in cells[len(self.columns) :] if cell.strip())
+                columns = f"{len(self.columns)} column{'s' if len(self.columns) > 1 else ''}"
                 error = (
-                    f"it has {len(cells)} cells, but the table has {len(self.columns)} columns (the first one too many: "
-                    f"“{extra[:40]}”)"
+                    f"it has {len(cells)} cells, but the table has {columns} (the first one too many: “{extra[:40]}”)"
                 )
                 yield Row(number, line, {}, error)
                 continue

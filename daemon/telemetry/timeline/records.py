@@ -94,12 +94,16 @@ def _is_free(spans: list[Span], at: float) -> bool:
 
 
 def _jobs(spool: Spool, since: float) -> Iterator[Job]:
+    """Yield each job once: one that moves on meanwhile may be found in its next place, too."""
+    seen: set[str] = set()
     for folder in spool.folders()[3:]:
         for place in spool.job_folders(folder):
             with contextlib.suppress(ValueError, OSError):  # it moves on meanwhile
                 if folder.name in ("done", "failed") and (place / "job.json").stat().st_mtime < since:
                     continue
-                yield spool.load_job(place)
+                if place.name not in seen:
+                    yield spool.load_job(place)
+                    seen.add(place.name)
 
 
 def _read_job(past: Past, job: Job) -> Iterator[Span]:

@@ -254,6 +254,37 @@ def test_a_row_of_a_batch_of_the_client_starts_again_without_the_right_to_use_th
     wait_for("the folder of the request to go", lambda: not (shared.inbox / door).exists())
 
 
+def test_a_row_that_a_batch_of_the_report_made_since_is_found_and_not_started_again(
+    shared: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a row that failed, and that a batch of the report has made, whose job has its name
+    (tmp_path / "made.csv").write_text("name,picture\nbad,bad.png\n")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    template = {"kind": "info", "image": "{{picture}}", "output": "{{name}}"}
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump({"kind": "batch", "rows": "made.csv", "template": template}))
+    client = Client(shared.config)
+    assert not client.submit(tmp_path / "t.yaml", name="made").wait().success
+    row = client.get("made/bad")
+    (shared.inbox / "bad.png").write_bytes(PORTRAIT.read_bytes())
+    (shared.inbox / "made.report.csv").write_bytes((shared.outbox / "made.report.csv").read_bytes())
+    assert shared.finished("made-v2")["state"] == "done"
+    assert client.get("made/bad").id != row.id
+    # When it is to be started again by its id / Then the answer is that of the daemon, as by HTTP
+    assert client.get(row.id).status.state == "failed"
+    with pytest.raises(AvatarError, match="made-v2, a batch of its report, has made it since") as refused:
+        client.get(row.id).retry()
+    assert refused.value.code == "job-not-failed"
+    # And no file asks for the other job by their name
+    for module in ("client.client", "http.jobs"):
+        monkeypatch.setattr(f"daemon.doors.{module}.access_error", lambda folder: PermissionError(13, "no", str(ANNA)))
+    with pytest.raises(AvatarError, match="is that of job-") as no_file:
+        client.get(row.id).retry()
+    assert no_file.value.code == "not-allowed"
+    with serving(create_app(Settings.load(shared.config))) as caller:
+        assert caller.post(f"/jobs/{row.id}/retry").json["code"] == "not-allowed"
+    assert not list(shared.inbox.rglob("*.retry"))
+
+
 class InterruptError(Exception):
     """Somebody presses Ctrl-C."""
 

@@ -63,7 +63,7 @@ def check_rows(
         if time.monotonic() > end:
             raise RequestError(
                 "rows-slow",
-                f"After {CHECK_S:g} s, {jobs} rows of the table were checked and others were left, so no job was made of any.",
+                f"After {CHECK_S:g} s, {jobs} of the table's rows were checked, so no job was made of any.",
                 "Hand in fewer rows at once, or put the table and its manifest into the shared folder.",
             )
         try:

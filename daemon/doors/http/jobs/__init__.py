@@ -148,7 +148,7 @@ class Jobs(FoundJobs):
             )
         with self._counted(job, self._again(status), caller) if op == "retry" else contextlib.nullcontext():
             if not may_ask:
-                return self._put_request(op, status["name"])
+                return self._put_request(op, status)
             waits = status["state"] == "waiting" and status.get("accepted") is None
             where = {"manifest": status["source"]} if waits and op == "cancel" else {"job": job}
             return str(ask(self.spool, self.may_run, op, by=caller.name, **where, **data)["message"])
@@ -188,7 +188,7 @@ class Jobs(FoundJobs):
             place = place if place.exists() else self.spool.root
         return access_error(place) is None and os.access(place, os.R_OK | os.W_OK | os.X_OK)
 
-    def _put_request(self, op: str, name: str) -> str:
+    def _put_request(self, op: str, status: Mapping[str, Any]) -> str:
         """Ask by an empty file in the inbox, as people without a shell do."""
         if op == "priority":
             raise MachineError(
@@ -196,8 +196,8 @@ class Jobs(FoundJobs):
                 "This server may not change priorities.",
                 "Whoever runs it lets it write the spool's folder `control`.",
             )
-        put_request_file(self.paths, name, op)
-        return f"{name} will be seen to; its status shows what became of it."
+        put_request_file(self.paths, status["name"], op, "" if status["state"] == "waiting" else status["job"])
+        return f"{status['name']} will be seen to; its status shows what became of it."
 
     def may_run(self) -> bool:
         """Return whether the daemon runs, or it is not known whether it does."""

@@ -249,7 +249,7 @@ def test_one_request_holds_releases_and_cancels_all_rows(installation: Callable[
     row = max(house.jobs("tts/ready"))  # the last, which does not begin meanwhile
     house.avatar("jobs", "hold", row)
     refused = house.avatar("batch", "retry-failed", "talk", code=None)
-    assert "1 of those that have not ended are held" in refused.stderr
+    assert "1 of those that have not ended is held" in refused.stderr
     assert "talk.release into the inbox" in refused.stderr
     assert "with 1 of its rows" in house.avatar("jobs", "release", "talk").stdout
     assert house.jobs("held") == []

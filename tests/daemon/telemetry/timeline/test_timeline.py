@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,6 +157,15 @@ def test_each_time_in_which_nothing_ran_has_its_reason(night: Night) -> None:
         assert row["busy_s"] + sum(row["idle"].values()) == pytest.approx(100.0, abs=0.2)
     (voice,) = [row for row in summary(past) if row["slot"] == "voice"]
     assert (voice["busy_s"], voice["jobs"]) == (11.0, 1)
+
+
+def test_a_job_that_moves_on_while_it_is_read_has_run_once(night: Night) -> None:
+    # Given a job that the reader found in the queue of its last stage, and then among those that are done
+    night.log((0.0, BEGAN))
+    night.job(10.0, ("tts", "voice", 20.0, 30.0))
+    (done,) = night.spool.job_folders(night.spool.resting("done"))
+    shutil.copytree(done, night.spool.ready("deliver") / done.name)
+    assert [span.stage for span in night.past().spans["voice"]] == ["tts"]
 
 
 def test_a_worker_that_is_kept_free_is_not_blamed(night: Night) -> None:
