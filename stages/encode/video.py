@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
 from daemon.jobs.manifest_values import USUAL_RATE
@@ -93,22 +93,21 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         artifact(ctx.path(form.file)) as temporary,
     ):
         target = temporary.absolute()
-        options = _encode_options(ctx, form, choice, timing, subtitles)
+        options = _encode_options(ctx, source, form, choice, timing, subtitles)
         try:
-            movie, poster = _encode(ctx, source, target, options, timing)
+            encoded = _encode(ctx, source, target, options, timing)
         except AvatarError as failure:
             forget_trials()  # the next job finds out again whether the GPU works
             options = _without_gpu(choice, options, failure)
-            movie, poster = _encode(ctx, source, target, options, timing)
+            encoded = _encode(ctx, source, target, options, timing)
             ctx.warnings.append(
                 f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
             )
-        jpegs: list[bytes] = []
-        check_sound(target, ctx.path("speech.wav").absolute(), meanwhile=lambda: jpegs.append(_poster_jpeg(poster)))
+        check_sound(target, encoded.speech_power)
     with artifact(ctx.path(_POSTER)) as file:
-        file.write_bytes(jpegs[0])
+        file.write_bytes(encoded.poster)
     ctx.progress(1.0)
-    video = movie.stream("video")
+    video = encoded.movie.stream("video")
     assert video is not None
     return {
         "encoder": options.encoder.name,
@@ -123,25 +122,34 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     }
 
 
-def _encode(
-    ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing
-) -> tuple[Movie, PlanarFrame]:
-    """Encode the video into `target` and read it back. Returns its tracks and a copy of its first frame."""
-    from stages.encode.ffmpeg_command import encode_video
-    from stages.encode.output_checks import FrameCheck
+class _Encoded(NamedTuple):
+    """What is known of a video when it is encoded: its tracks, its first frame as a JPEG, and its speech's `speech_power`."""
 
-    poster: list[PlanarFrame] = []
+    movie: Movie
+    poster: bytes
+    speech_power: float
+
+
+def _encode(ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing) -> _Encoded:
+    """Encode the video into `target` and read it back."""
+    from stages.encode.ffmpeg_command import encode_video
+    from stages.encode.output_checks import FrameCheck, speech_power
+
+    speech = ctx.path("speech.wav").absolute()
+    first: list[PlanarFrame] = []
+    made: list[tuple[bytes, float]] = []
     encode_video(
         source,
-        ctx.path("speech.wav").absolute(),
+        speech,
         target,
         options,
         cwd=ctx.path(_BURN) if options.subtitles else ctx.job_dir,
         progress=lambda part: ctx.progress(0.98 * part),
-        on_first=lambda frame: poster.append(frame.copy()),
+        on_first=lambda frame: first.append(frame.copy()),
         on_each=FrameCheck().check,
+        meanwhile=lambda: made.append((_poster_jpeg(first[0]), speech_power(speech))),
     )
-    return _check_file(target, source, options, timing.duration), poster[0]
+    return _Encoded(_check_file(target, source, options, timing.duration), *made[0])
 
 
 def _without_gpu(choice: EncoderChoice, options: EncodeOptions, failure: AvatarError) -> EncodeOptions:
@@ -193,14 +201,18 @@ def _make_captions(ctx: Context, timing: Timing, size: tuple[int, int]) -> tuple
 
 def _encode_options(
     ctx: Context,
+    source: FrameSource,
     output_format: OutputFormat,
     choice: EncoderChoice,
     timing: Timing,
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
+    from stages.encode.parallel import draws_on_all_cores
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
+    # More threads take more processor time, since they wait for each other: 7 to 10 % of x264's for three on two cores.
+    one_thread = settings.preset[quality] in choice.encoder.quick and draws_on_all_cores(source)
     return EncodeOptions(
         output_format=output_format,
         ffmpeg=choice.ffmpeg,
@@ -209,7 +221,7 @@ def _encode_options(
         preset=settings.preset[quality],
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
-        threads=settings.threads,
+        threads=settings.threads or int(one_thread),
         tags=_tags(ctx, timing),
         subtitles=subtitles,
     )
