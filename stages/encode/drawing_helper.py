@@ -63,7 +63,7 @@ class Ring:
         return self.frames[index % len(self.frames)]
 
     def draw(self, source: DrawnFrames, index: int) -> None:
-        """Draw frame `index`. Its process also fills its place where nothing was drawn there before, so that all share that work."""
+        """Draw frame `index`. The process that is the first to draw into its place fills it, so that all share that work."""
         frame = self[index]
         if index - self.first < len(self.frames):
             frame.data[:] = source.still.data

@@ -73,9 +73,7 @@ class ParallelFrames:
             yield from self._in_order(helpers, ring)
 
     def _shared_frames(self, count: int) -> Ring:
-        """Make a ring of so many frames, and those that a pipe may still refer to, in memory that processes share which are forked
-        from now on.
-        """
+        """Make a ring of so many frames, and those that a pipe may still refer to, in memory that later forks share."""
         still = self._source.still
         kept = -(-PIPE_BYTES // still.data.size)
         count += kept
