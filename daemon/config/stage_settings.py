@@ -278,9 +278,7 @@ class EncodeStage(Section):
         description="x264's constant rate factor for each quality; lower is better and larger.",
     )
     audio_kbps: int = Field(160, ge=32, le=512, description="AAC bit rate.")
-    threads: int = Field(
-        0, ge=0, description="Threads of the encoder; 0: one where two processes draw on two cores, else the encoder chooses."
-    )
+    threads: int = Field(0, ge=0, description="Threads of the encoder; 0: the encoder chooses.")
     processes: int = Field(
         0,
         ge=0,

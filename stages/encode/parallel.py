@@ -27,8 +27,6 @@ _MIN_PIXELS = 10e6
 _MOST = 4  # processes chosen automatically; with more, the encoder is the slower part
 #: Frames that a helper has been given and has not finished: while it draws one, the next is there already.
 _GIVEN = 2
-#: With so many cores, one thread encodes as many frames as processes on all of them draw beside it.
-_FEW_CORES = 2
 #: Frames of the ring for each process, beside the one that is being encoded.
 _AHEAD = 3
 
@@ -45,19 +43,13 @@ def processes_for(settings: Settings, source: FrameSource, first: int = 0) -> in
     return min(cores, max(2, min(_MOST, cores // beside)))
 
 
-def draws_on_all_cores(source: FrameSource) -> bool:
-    """Return whether this machine has two cores at most, and processes that draw `source` use all of them."""
-    cores = len(os.sched_getaffinity(0))
-    return cores <= _FEW_CORES and isinstance(source, ParallelFrames) and source.processes >= cores
-
-
 class ParallelFrames:
     """A frame source whose frames, those of `source` from `first` on, are drawn by `processes` processes."""
 
     def __init__(self, source: DrawnFrames, processes: int, first: int = 0) -> None:
         self.width, self.height, self.frame_count = source.width, source.height, source.frame_count
         self.transparent = source.transparent
-        self.processes, self._source, self._first = processes, source, first
+        self._source, self._processes, self._first = source, processes, first
 
     def frames(self) -> Iterator[PlanarFrame]:
         """See `FrameSource`.
@@ -66,10 +58,10 @@ class ParallelFrames:
             MachineError: `worker-broken`: a process cannot be started.
             UnknownError: `frames-missing`: a process died.
         """
-        ring = self._shared_frames(1 + _AHEAD * self.processes)  # beside those that are kept
+        ring = self._shared_frames(1 + _AHEAD * self._processes)  # beside those that are kept
         release_free_memory()  # each copy of this process would hold it, too
         with contextlib.ExitStack() as stack:
-            helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self.processes - 1)]
+            helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self._processes - 1)]
             yield from self._in_order(helpers, ring)
 
     def _shared_frames(self, count: int) -> Ring:

@@ -93,7 +93,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         artifact(ctx.path(form.file)) as temporary,
     ):
         target = temporary.absolute()
-        options = _encode_options(ctx, source, form, choice, timing, subtitles)
+        options = _encode_options(ctx, form, choice, timing, subtitles)
         try:
             encoded = _encode(ctx, source, target, options, timing)
         except AvatarError as failure:
@@ -201,18 +201,14 @@ def _make_captions(ctx: Context, timing: Timing, size: tuple[int, int]) -> tuple
 
 def _encode_options(
     ctx: Context,
-    source: FrameSource,
     output_format: OutputFormat,
     choice: EncoderChoice,
     timing: Timing,
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
-    from stages.encode.parallel import draws_on_all_cores
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
-    # More threads take more processor time, since they wait for each other: 7 to 10 % of x264's for three on two cores.
-    one_thread = settings.preset[quality] in choice.encoder.quick and draws_on_all_cores(source)
     return EncodeOptions(
         output_format=output_format,
         ffmpeg=choice.ffmpeg,
@@ -221,7 +217,7 @@ def _encode_options(
         preset=settings.preset[quality],
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
-        threads=settings.threads or int(one_thread),
+        threads=settings.threads,
         tags=_tags(ctx, timing),
         subtitles=subtitles,
     )

@@ -18,14 +18,12 @@ class VideoEncoder:
         options: makes its options from an x264 preset and an x264 rate factor.
         has_quality: whether these two change anything.
         portrait_options: makes those for an animated portrait, where they are not `options`.
-        quick: the presets with which one thread encodes as many frames as two processes draw.
     """
 
     name: str
     options: Callable[[str, int], Options]
     has_quality: bool = True
     portrait_options: Callable[[str, int], Options] | None = None
-    quick: frozenset[str] = frozenset()
 
     def for_portrait(self, preset: str, crf: int) -> Options:
         """Return the options for an animated portrait."""
@@ -92,12 +90,7 @@ def _nvenc_options(preset: str, crf: int) -> Options:
     return {"preset": _NVENC_EFFORT.get(preset, _NVENC_USUAL), "tune": "hq", "rc": "vbr", "cq": crf, "b:v": 0}
 
 
-X264 = VideoEncoder(
-    "libx264",
-    _x264_options,
-    portrait_options=_x264_portrait_options,
-    quick=frozenset({"ultrafast", "superfast", "veryfast"}),
-)
+X264 = VideoEncoder("libx264", _x264_options, portrait_options=_x264_portrait_options)
 X265 = VideoEncoder("libx265", _x265_options)
 VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
 PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)

@@ -17,14 +17,12 @@ import stages.face
 from daemon.config import Settings
 from daemon.errors import UnknownError
 from stages.context import Context
-from stages.encode import ffmpeg_command, parallel
+from stages.encode import parallel
 from stages.encode.compose import Composer
 from stages.encode.framing import frames_of_job
 from stages.encode.parallel import ParallelFrames, processes_for
 from stages.encode.planes import PlanarFrame
-from stages.encode.video import write_video
 from tests.support.stages.picture_jobs import drawn, job, show, smiling
-from tests.support.stages.sound_jobs import beep_job
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -215,38 +213,3 @@ def test_two_cores_have_two_drawing_processes_where_there_is_enough_to_draw(
     settings = Settings.model_validate({"stages": {"encode": {"processes": set_to}}})
     video = SimpleNamespace(width=side, height=side, frame_count=300)
     assert processes_for(settings, cast(Composer, video)) == processes
-
-
-class _ThreadsError(Exception):
-    """Ends a test when the number of the encoder's threads is known."""
-
-
-@pytest.mark.parametrize(
-    ("cores", "processes", "wanted", "set_to", "threads"),
-    [
-        (2, 2, {}, 0, 1),
-        (2, 1, {}, 0, 0),
-        (4, 4, {}, 0, 0),
-        (2, 2, {"quality": "high"}, 0, 0),
-        (2, 2, {"codec": "hevc"}, 0, 0),
-        (2, 2, {}, 3, 3),
-    ],
-)
-def test_one_thread_encodes_where_processes_draw_on_both_cores_and_the_encoder_is_quick(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    cores: int,
-    processes: int,
-    wanted: dict[str, Any],
-    set_to: int,
-    threads: int,
-) -> None:
-    def tell(*given: Any) -> None:
-        raise _ThreadsError(given[-1].threads)
-
-    ctx = beep_job(tmp_path, settings={"stages": {"encode": {"threads": set_to}}}, **wanted)
-    monkeypatch.setattr(ffmpeg_command, "encode_command", tell)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    with pytest.raises(_ThreadsError) as told:
-        write_video(ctx, ParallelFrames(SlowOnce(1), processes))
-    assert told.value.args == (threads,)
