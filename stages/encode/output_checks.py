@@ -52,20 +52,16 @@ class FrameCheck:
         self._count += 1
 
 
-def speech_power(speech: Path) -> float:
-    """Return the mean square of the samples of the WAV file `speech`."""
-    with open_wav(speech) as file:
-        return _energy(file.blocks()) / file.rate
-
-
-def check_sound(video: Path, speech_power: float) -> None:
-    """Decode the sound of a finished video and compare its level with that of its speech.
+def check_sound(video: Path, speech: Path) -> None:
+    """Decode the sound of a finished video and compare its level with that of the WAV file `speech`.
 
     Raises:
         ResultError: `video-silent`.
         UnknownError, MachineError: `ffmpeg-failed`, `ffmpeg-missing`.
     """
     with FfmpegProcess(decode_command(str(video), AUDIO_RATE), video.parent, read=True) as process:
+        with open_wav(speech) as file:
+            said, rate = _energy(file.blocks()), file.rate
         heard = _energy(
             np.frombuffer(data[: len(data) // 2 * 2], "<i2") / np.float32(32768)
             for data in iter(lambda: process.stdout.read(_CHUNK_BYTES), b"")
@@ -73,7 +69,7 @@ def check_sound(video: Path, speech_power: float) -> None:
         status = process.finish()
     if status != 0:
         raise ffmpeg_error(status, process.log, "the sound of the finished video cannot be decoded")
-    away = 10 * np.log10(max(heard / AUDIO_RATE, 1e-12) / max(speech_power, 1e-12))
+    away = 10 * np.log10(max(heard / AUDIO_RATE, 1e-12) / max(said / rate, 1e-12))
     if away < -_LOST_DB:
         raise ResultError("video-silent", f"The video's sound is {-away:.0f} dB below its speech.", _HINT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
 from daemon.jobs.manifest_values import USUAL_RATE
@@ -95,19 +95,19 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         target = temporary.absolute()
         options = _encode_options(ctx, form, choice, timing, subtitles)
         try:
-            encoded = _encode(ctx, source, target, options, timing)
+            movie, poster = _encode(ctx, source, target, options, timing)
         except AvatarError as failure:
             forget_trials()  # the next job finds out again whether the GPU works
             options = _without_gpu(choice, options, failure)
-            encoded = _encode(ctx, source, target, options, timing)
+            movie, poster = _encode(ctx, source, target, options, timing)
             ctx.warnings.append(
                 f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
             )
-        check_sound(target, encoded.speech_power)
+        check_sound(target, ctx.path("speech.wav").absolute())
     with artifact(ctx.path(_POSTER)) as file:
-        file.write_bytes(encoded.poster)
+        file.write_bytes(poster)
     ctx.progress(1.0)
-    video = encoded.movie.stream("video")
+    video = movie.stream("video")
     assert video is not None
     return {
         "encoder": options.encoder.name,
@@ -122,34 +122,27 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     }
 
 
-class _Encoded(NamedTuple):
-    """What is known of a video when it is encoded: its tracks, its first frame as a JPEG, and its speech's `speech_power`."""
-
-    movie: Movie
-    poster: bytes
-    speech_power: float
-
-
-def _encode(ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing) -> _Encoded:
-    """Encode the video into `target` and read it back."""
+def _encode(
+    ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing
+) -> tuple[Movie, bytes]:
+    """Encode the video into `target` and read it back. Returns its tracks, and its first frame as a JPEG."""
     from stages.encode.ffmpeg_command import encode_video
-    from stages.encode.output_checks import FrameCheck, speech_power
+    from stages.encode.output_checks import FrameCheck
 
-    speech = ctx.path("speech.wav").absolute()
     first: list[PlanarFrame] = []
-    made: list[tuple[bytes, float]] = []
+    posters: list[bytes] = []
     encode_video(
         source,
-        speech,
+        ctx.path("speech.wav").absolute(),
         target,
         options,
         cwd=ctx.path(_BURN) if options.subtitles else ctx.job_dir,
         progress=lambda part: ctx.progress(0.98 * part),
         on_first=lambda frame: first.append(frame.copy()),
         on_each=FrameCheck().check,
-        meanwhile=lambda: made.append((_poster_jpeg(first[0]), speech_power(speech))),
+        meanwhile=lambda: posters.append(_poster_jpeg(first[0])),
     )
-    return _Encoded(_check_file(target, source, options, timing.duration), *made[0])
+    return _check_file(target, source, options, timing.duration), posters[0]
 
 
 def _without_gpu(choice: EncoderChoice, options: EncodeOptions, failure: AvatarError) -> EncodeOptions:
