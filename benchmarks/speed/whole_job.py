@@ -91,7 +91,7 @@ def main() -> None:
                 parts = " | ".join(f"{statistics.median(part):.3f}" for part in zip(*costs[tree], strict=True))
                 busy, cpu = statistics.median(used[tree]), statistics.median(spent_cpu[tree])
                 print(
-                    f"| {size} | {tree.name} | {whole:.3f} | {parts} | {busy:.2f} | {cpu:.3f} | {first / whole:.2f} "
+                    f"| {size} | {tree.resolve().name} | {whole:.3f} | {parts} | {busy:.2f} | {cpu:.3f} | {first / whole:.2f} "
                     f"| {first_cpu / cpu:.2f} |",
                     flush=True,
                 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import cv2
@@ -93,22 +94,29 @@ class Composer:
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
-        self.frame_count, self.transparent = len(track.values), transparent
+        self.frame_count, self.transparent, self.portrait = len(track.values), transparent, portrait
+        self._rig, self._zoom, self.painted_mouths = rig, zoom_of(rig, track), painted_mouths
+        with ThreadPoolExecutor(1) as thread:
+            fields = thread.submit(self._prepare_fields, track)
+            self._prepare_figure(backdrop)
+            fields.result()
+        if self.cells is not None:
+            self._sampler = FigureSampler(self.planes, self.background, self.cells, rig.step)
+
+    def _prepare_figure(self, backdrop: Picture | None) -> None:
+        """Prepare the figure, its background, and what is painted into it."""
+        rig, portrait = self._rig, self.portrait
         #: The figure of the current frame: lids and mouths are painted into it and then reset.
         self.figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self.figure.copy()
         self.planes = FigurePlanes(self.figure)
-        self.portrait = portrait
-        self._zoom = zoom_of(rig, track)
         if backdrop is None:
             backdrop = zoomed(swap_red_and_blue(rig.matte.plate) if rig.matte else portrait, self._zoom)
-        self.background = Background(backdrop, transparent)
+        self.background = Background(backdrop, self.transparent)
         self._still = self.background.frame.copy()
         self.background.show_values(self.planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
-        self._eyes = [BlinkPainter(lid) for lid in rig.lids]
-        self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
+        self._eyes, self._gaze = [BlinkPainter(lid) for lid in rig.lids], [GazePainter(eye) for eye in rig.eyeballs]
         self._limit_gaze = GazeLimit(rig.eyeballs)
-        self._rig = rig
         #: Where the lips are widest apart in the picture, px: of the upper and of the lower one; and how far.
         column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
         self._widest = np.stack([rig.curve_upper[column], rig.curve_lower[column]])
@@ -118,11 +126,8 @@ class Composer:
         self.creases_box = box = self._creases.slices
         self.folds = self.planes.prepare(self._painted[box], box)
         self._painted[box] = self.figure[box]
-        self._head_at_mouth = HeadAtMouth(rig.frame)
+        self._head_at_mouth, self._bare_lips = HeadAtMouth(rig.frame), BareLips(rig.oral, (self.width, self.height))
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
-        self._bare_lips = BareLips(rig.oral, (self.width, self.height))
-        self.painted_mouths = painted_mouths
-        self._prepare_fields(track)
 
     @classmethod
     def for_job(cls, ctx: Context) -> Self:
@@ -139,15 +144,13 @@ class Composer:
         landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
         rig = load_rig(ctx.settings.paths.cache, swap_red_and_blue(portrait), landmarks, inner)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
-        backdrop = None
-        if rig.matte:
-            place = Placement.of_job(ctx)
-            backdrop = load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)
-            backdrop = None if backdrop is None else place.cut(backdrop)
+        place, backdrop = Placement.of_job(ctx), None
+        if rig.matte and (given := load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)) is not None:
+            backdrop = place.cut(given)
         return cls(portrait, rig, track, painted_mouths, backdrop, ctx.manifest.background == "transparent")
 
     def _prepare_fields(self, track: MotionTrack) -> None:
-        """Keep only the fields that this track uses, and only where they are not zero."""
+        """Keep only the fields that this track uses, and only where they are not zero. Needs nothing of the figure."""
         rig, values = self._rig, bounded(track.values, self._rig.head_names)
         self._values = values = in_picture(values, rig, self._zoom, (self.width, self.height), float(track.fps))
         self._head_names, head = used(rig.head_names, rig.head, values)
@@ -169,19 +172,19 @@ class Composer:
         self._coarse = self.cells.coarse()
         self._head = FieldSum(coarsened(head[:, *self.cells.within(covered)]))
         self._inverter = FieldInverter(self._coarse, 2 * rig.step)
-        self._sampler = FigureSampler(self.planes, self.background, self.cells, rig.step)
-        self._lips_move = self.painted_mouths is None and lips_move(values, lower - upper)
+        beyond = lower - upper
+        self._lips_move = self.painted_mouths is None and lips_move(values, beyond)
         if face is not None:
             here = face.within(rig.face_cells)
             #: The upper layer's fields, and how those of the lower one differ: only near the mouth.
-            self._upper, self._lower_beyond = FieldSum(upper[:, *here]), FieldSum((lower - upper)[:, *here])
+            self._upper, self._lower_beyond = FieldSum(upper[:, *here]), FieldSum(beyond[:, *here])
             self._near = face.grown(_NEAR, self.cells)
             self._around = self._near.grown(_AROUND, self.cells)
             self._face_part = face.within(self._around)
             self._near_points = self._near.points(rig.step).astype(np.float32)
             self._near_inverter = FieldInverter(self._around, rig.step, self._near)
             # Elsewhere both layers move alike, so that their inverse is the same.
-            apart = rig.face_cells.moving(lower - upper, margin=3) or face
+            apart = rig.face_cells.moving(beyond, margin=3) or face
             self._apart = apart.grown(_NEAR, self._near)
             self._apart_inverter = FieldInverter(self._around, rig.step, self._apart)
             self._apart_points = self._apart.points(rig.step).astype(np.float32)

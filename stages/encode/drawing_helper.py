@@ -17,6 +17,7 @@ import signal
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
@@ -42,6 +43,33 @@ class DrawnFrames(FrameSource, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Ring:
+    """Frames in memory that processes share, into which a video is drawn by turns.
+
+    Attributes:
+        frames: frame i of the video is drawn into `frames[i % len(frames)]`.
+        first: number of the frame that is drawn first.
+    """
+
+    frames: Sequence[PlanarFrame]
+    first: int
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> PlanarFrame:
+        """Return the place of frame `index`."""
+        return self.frames[index % len(self.frames)]
+
+    def draw(self, source: DrawnFrames, index: int) -> None:
+        """Draw frame `index`. The process that is the first to draw into its place fills it, so that all share that work."""
+        frame = self[index]
+        if index - self.first < len(self.frames):
+            frame.data[:] = source.still.data
+        source.draw(index, frame)
+
+
 class DrawingHelper:
     """A process that draws frames into the ring that it shares with this one. Use it as a context manager.
 
@@ -52,12 +80,12 @@ class DrawingHelper:
         given: number of frames that it has been given and that `finished` has not yielded.
     """
 
-    def __init__(self, source: DrawnFrames, ring: Sequence[PlanarFrame]) -> None:
+    def __init__(self, source: DrawnFrames, ring: Ring) -> None:
         """Start it.
 
         Args:
             source: draws the frames.
-            ring: frames in shared memory; frame i is drawn into `ring[i % len(ring)]`.
+            ring: where it draws them.
 
         Raises:
             MachineError: `worker-broken`.
@@ -148,7 +176,7 @@ def _frames_missing(why: str) -> UnknownError:
     return UnknownError("frames-missing", f"A process that draws frames ended early: {why}.", TRIED_AGAIN)
 
 
-def _draw_frames(source: DrawnFrames, ring: Sequence[PlanarFrame], connection: socket.socket, parent: int) -> None:
+def _draw_frames(source: DrawnFrames, ring: Ring, connection: socket.socket, parent: int) -> None:
     """Draw each frame whose number comes through `connection`, and send the number back, or why it cannot be drawn."""
     die_with(parent)
     close_pipes(keep=connection.fileno())
@@ -157,7 +185,7 @@ def _draw_frames(source: DrawnFrames, ring: Sequence[PlanarFrame], connection: s
     try:
         while lines := connection.recv(_MESSAGE_BYTES):  # until the video is finished
             for index in map(int, lines.splitlines()):
-                source.draw(index, ring[index % len(ring)])
+                ring.draw(source, index)
                 connection.sendall(b"%d\n" % index)
     except Exception as exc:
         connection.sendall(" ".join(f"{type(exc).__name__}: {exc}".split())[:_ERROR_CHARS].encode() + b"\n")

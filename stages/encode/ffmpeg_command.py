@@ -130,6 +130,7 @@ def encode_video(
     progress: Callable[[float], None],
     on_first: Callable[[PlanarFrame], None],
     on_each: Callable[[PlanarFrame], None],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> int:
     """Feed every frame to one ffmpeg process and wait for it. Returns the number of frames.
 
@@ -142,6 +143,7 @@ def encode_video(
         progress: receives the finished fraction of the frames.
         on_first: receives the first frame.
         on_each: receives every frame before it is encoded; an exception from it ends the encoding.
+        meanwhile: is called after the last frame, while ffmpeg encodes those that it looked ahead at.
 
     Raises:
         MachineError: `ffmpeg-missing`, `disk-full`, `out-of-memory`.
@@ -161,6 +163,8 @@ def encode_video(
                 progress(sent / source.frame_count)
         except BrokenPipeError:
             pass  # ffmpeg ended early; its exit status and its log say why
+        if sent == source.frame_count:
+            meanwhile()
         status = process.finish()
     if status != 0:
         raise ffmpeg_error(status, process.log, f"the video stopped after {sent} of {source.frame_count} frames")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -349,20 +350,19 @@ def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Pict
     first = planes.margin - beyond * side
     rest = slice(first, planes.scale - first or None)
 
-    def of_cells(chosen: np.ufunc, quads: Picture) -> Picture:
+    def of_cells(quads: Picture, *kinds: np.ufunc) -> list[Picture]:
         plane = np.asarray(cv2.extractChannel(quads[rest, rest], 0), np.uint8)
-        height, width = plane.shape
-        whole = np.asarray(
-            cv2.copyMakeBorder(plane, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE), np.uint8
-        )
+        right, below = -plane.shape[1] % side, -plane.shape[0] % side
+        whole = np.asarray(cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
         # Axis by axis, which is several times as fast.
-        flat = chosen.reduce(whole.reshape(-1, side, whole.shape[1]), axis=1)
-        return np.asarray(chosen.reduce(flat.reshape(len(flat), -1, side), axis=2), np.uint8)
+        flat = [kind.reduce(whole.reshape(-1, side, whole.shape[1]), axis=1) for kind in kinds]
+        return [kind.reduce(part.reshape(len(part), -1, side), axis=2) for kind, part in zip(kinds, flat, strict=True)]
 
-    kernel = np.ones((2 * within + 1, 2 * within + 1), np.uint8)
-    lacking = cv2.bitwise_not(of_cells(np.minimum, planes.alpha))
-    highest = np.maximum(of_cells(np.maximum, planes.alpha), of_cells(np.maximum, planes.luma))
-    return np.asarray(cv2.dilate(cv2.merge([lacking, highest]), kernel), np.uint8)
+    with ThreadPoolExecutor(1) as thread:
+        luma = thread.submit(of_cells, planes.luma, np.maximum)
+        lowest, highest = of_cells(planes.alpha, np.minimum, np.maximum)
+    found = cv2.merge([cv2.bitwise_not(lowest), np.maximum(highest, *luma.result())])
+    return np.asarray(cv2.dilate(found, np.ones((2 * within + 1, 2 * within + 1), np.uint8)), np.uint8)
 
 
 def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

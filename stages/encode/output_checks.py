@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -52,17 +52,14 @@ class FrameCheck:
         self._count += 1
 
 
-def check_sound(video: Path, speech: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
+def check_sound(video: Path, speech: Path) -> None:
     """Decode the sound of a finished video and compare its level with that of the WAV file `speech`.
-
-    Calls `meanwhile` while ffmpeg decodes.
 
     Raises:
         ResultError: `video-silent`.
         UnknownError, MachineError: `ffmpeg-failed`, `ffmpeg-missing`.
     """
     with FfmpegProcess(decode_command(str(video), AUDIO_RATE), video.parent, read=True) as process:
-        meanwhile()
         with open_wav(speech) as file:
             said, rate = _energy(file.blocks()), file.rate
         heard = _energy(

@@ -17,7 +17,7 @@ import numpy as np
 from daemon.config import Settings
 from daemon.system.memory import release_free_memory
 from daemon.system.process import PIPE_BYTES
-from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, wait_for_any
+from stages.encode.drawing_helper import DrawingHelper, DrawnFrames, Ring, wait_for_any
 from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
 
@@ -64,18 +64,16 @@ class ParallelFrames:
             helpers = [stack.enter_context(DrawingHelper(self._source, ring)) for _ in range(self._processes - 1)]
             yield from self._in_order(helpers, ring)
 
-    def _shared_frames(self, count: int) -> list[PlanarFrame]:
-        """Make so many frames, and those that a pipe may still refer to, in memory that processes share which are forked from
-        now on.
-        """
+    def _shared_frames(self, count: int) -> Ring:
+        """Make a ring of so many frames, and those that a pipe may still refer to, in memory that later forks share."""
         still = self._source.still
         kept = -(-PIPE_BYTES // still.data.size)
         count += kept
         memory = np.frombuffer(mmap.mmap(-1, count * still.data.size), np.uint8).reshape(count, -1)
-        memory[:] = still.data
-        return [PlanarFrame(data, self.width, self.height, self.transparent, kept) for data in memory]
+        frames = [PlanarFrame(data, self.width, self.height, self.transparent, kept) for data in memory]
+        return Ring(frames, self._first)
 
-    def _in_order(self, helpers: list[DrawingHelper], ring: list[PlanarFrame]) -> Iterator[PlanarFrame]:
+    def _in_order(self, helpers: list[DrawingHelper], ring: Ring) -> Iterator[PlanarFrame]:
         finished: set[int] = set()
         given = self._first  # so many frames are drawn or being drawn
         for index in range(self._first, self.frame_count):
@@ -91,9 +89,9 @@ class ParallelFrames:
                     break
                 if given < end:
                     given += 1
-                    self._source.draw(given - 1, ring[(given - 1) % len(ring)])
+                    ring.draw(self._source, given - 1)
                     finished.add(given - 1)
                 else:
                     wait_for_any(helpers)
             finished.remove(index)
-            yield ring[index % len(ring)]
+            yield ring[index]

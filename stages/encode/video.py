@@ -103,10 +103,9 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
             ctx.warnings.append(
                 f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
             )
-        jpegs: list[bytes] = []
-        check_sound(target, ctx.path("speech.wav").absolute(), meanwhile=lambda: jpegs.append(_poster_jpeg(poster)))
+        check_sound(target, ctx.path("speech.wav").absolute())
     with artifact(ctx.path(_POSTER)) as file:
-        file.write_bytes(jpegs[0])
+        file.write_bytes(poster)
     ctx.progress(1.0)
     video = movie.stream("video")
     assert video is not None
@@ -125,12 +124,13 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
 
 def _encode(
     ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing
-) -> tuple[Movie, PlanarFrame]:
-    """Encode the video into `target` and read it back. Returns its tracks and a copy of its first frame."""
+) -> tuple[Movie, bytes]:
+    """Encode the video into `target` and read it back. Returns its tracks, and its first frame as a JPEG."""
     from stages.encode.ffmpeg_command import encode_video
     from stages.encode.output_checks import FrameCheck
 
-    poster: list[PlanarFrame] = []
+    first: list[PlanarFrame] = []
+    posters: list[bytes] = []
     encode_video(
         source,
         ctx.path("speech.wav").absolute(),
@@ -138,10 +138,11 @@ def _encode(
         options,
         cwd=ctx.path(_BURN) if options.subtitles else ctx.job_dir,
         progress=lambda part: ctx.progress(0.98 * part),
-        on_first=lambda frame: poster.append(frame.copy()),
+        on_first=lambda frame: first.append(frame.copy()),
         on_each=FrameCheck().check,
+        meanwhile=lambda: posters.append(_poster_jpeg(first[0])),
     )
-    return _check_file(target, source, options, timing.duration), poster[0]
+    return _check_file(target, source, options, timing.duration), posters[0]
 
 
 def _without_gpu(choice: EncoderChoice, options: EncodeOptions, failure: AvatarError) -> EncodeOptions:
