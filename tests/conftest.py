@@ -28,6 +28,7 @@ from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, run_prepared, start_prepared
+from tests.support.endurance import configure_examples
 from tests.support.machine.server_process import server_process
 from tests.support.plain_log import configure_plain_log
 from tests.support.shares import import_apart, shares_of_tests
@@ -238,6 +239,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def pytest_configure() -> None:
     layers.note_processes()
+    configure_examples()
 
 
 @pytest.hookimpl(wrapper=True)
