@@ -28,6 +28,8 @@ from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, run_prepared, start_prepared
+from tests.support.endurance import configure_examples
+from tests.support.fewer_messages import send_fewer_messages
 from tests.support.machine.server_process import server_process
 from tests.support.plain_log import configure_plain_log
 from tests.support.shares import import_apart, shares_of_tests
@@ -236,8 +238,10 @@ def _parsed(line: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     layers.note_processes()
+    configure_examples()
+    send_fewer_messages(config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -258,15 +262,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return shares_of_tests(config, log) if config.option.dist == "loadfile" else None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable(report: object) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
-    """Send of what succeeded no more than that. Each test sends three reports; to pack them took a twentieth of `make quick`."""
-    data = yield
-    if data is not None and isinstance(report, pytest.TestReport) and report.passed:
-        data.update(keywords={}, sections=[])
-    return data
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

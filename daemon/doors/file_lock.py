@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon.errors import UnavailableError
 
-#: How often whoever waits looks whether the lock is free, in s.
+#: How often whoever waits until a time looks whether the lock is free, in s.
 _LOOK_S = 0.2
 
 
@@ -50,12 +50,15 @@ def _lock(path: Path, deadline: float | None) -> int:
 
 
 def _wait(fd: int, deadline: float | None) -> None:
+    if deadline is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if deadline is not None and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise UnavailableError(
                     "answer-late", "Another run in the foreground is not finished.", "Call again later."
                 ) from None

@@ -210,6 +210,8 @@ def _write_config(folder: Path, settings: Settings) -> None:
     raw["paths"]["history"] = str(folder / "spool" / "history")
     if not settings.paths.cache.is_dir():
         raw["paths"]["cache"] = str(folder.parent.parent / "cache")
+    # Whole files are brought into the inbox by us alone: no rest of one is waited for where a file cannot be read.
+    raw["intake"] |= {"settle_unknown_s": 0.0, "settle_mb_s": 0.0}
     raw["metrics"] = {"enabled": False}
     raw["heartbeat"] = {"every_s": 0}
     raw["log"] = {"level": "warning", "format": "json"}

@@ -3,21 +3,31 @@ head's own machine. Each line of stdin is a number of machines that are added at
 answered with the process ids of their raylets. Ends with its input.
 
 What starts is what the tests need, since most of their time is the start of Ray's processes: no autoscaler, no reader of
-logs, and one processor a machine, for each of which Ray starts a Python ahead.
+logs, no agents, and one processor a machine, for each of which Ray starts a Python ahead.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
+
+AGENTS = ("dashboard_agent", "runtime_env_agent")
+#: What stands in for them.
+AGENT = str(Path(__file__).with_name("ray_agent.sh"))
 
 
 def main() -> None:
     """Start the head, then a machine for each line of stdin."""
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_GCS_SERVER_PORT=sys.argv[1])
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
+    started = services._build_python_executable_command_memory_profileable
+    services._build_python_executable_command_memory_profileable = lambda component, *options, **more: (
+        ["sh", AGENT] if component in AGENTS else started(component, *options, **more)
+    )
     common: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
     gpus = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     alone = {"num_cpus": gpus, "num_gpus": gpus, "no_monitor": True, "include_log_monitor": False}

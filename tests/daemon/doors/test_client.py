@@ -360,8 +360,13 @@ def test_a_foreground_run_that_cannot_be_is_told_so(foreground: Path, tmp_path: 
         with pytest.raises(JobError):
             render("Hello.", None, tmp_path / out, kind="speech", quality=quality)
     (tmp_path / "no.png").write_bytes(b"no picture")
-    result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
+    states: list[str] = []
+    result = render(
+        "Hello.", tmp_path / "no.png", tmp_path / "a.mp4", progress=lambda status: states.append(status.state)
+    )
     assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)
+    # And no rest of the picture is waited for, as in an inbox that others write into
+    assert states.count("queued") <= 1
 
 
 def test_a_table_is_a_batch_of_its_rows_from_python_too(installation: Callable[..., Installation]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from pathlib import Path
 
@@ -18,11 +19,13 @@ def test_who_waited_for_a_lock_that_is_removed_holds_one_that_keeps_others_out(
     path, waits, goes_on = tmp_path / "run.lock", threading.Event(), threading.Event()
     holds, ends = threading.Event(), threading.Event()
 
-    def sleep(_: float) -> None:
-        waits.set()
-        assert goes_on.wait(60)
+    flock = fcntl.flock
 
-    monkeypatch.setattr("daemon.doors.file_lock.time.sleep", sleep)
+    def flock_late(fd: int, how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            waits.set()
+            assert goes_on.wait(60)
+        flock(fd, how)
 
     def second() -> None:
         with hold_lock(path, remove=True):
@@ -30,6 +33,7 @@ def test_who_waited_for_a_lock_that_is_removed_holds_one_that_keeps_others_out(
             assert ends.wait(60)
 
     with hold_lock(path, remove=True):
+        monkeypatch.setattr(fcntl, "flock", flock_late)
         thread = threading.Thread(target=second)
         thread.start()
         assert waits.wait(60)

@@ -115,7 +115,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=repeats("AVATAR_FUZZ", 30, 300), deadline=None, derandomize=True)
+@settings(max_examples=repeats("AVATAR_FUZZ", 30, 300), derandomize=True)
 @given(STEPS)
 def test_whatever_happens_each_job_comes_up_once_its_line_in_order_and_as_was_told(
     steps: list[tuple[str, ...]],
@@ -140,7 +140,7 @@ def test_whatever_happens_each_job_comes_up_once_its_line_in_order_and_as_was_to
     assert queue.share.head() is None
 
 
-@settings(max_examples=repeats("AVATAR_FUZZ", 30, 300), deadline=None, derandomize=True)
+@settings(max_examples=repeats("AVATAR_FUZZ", 30, 300), derandomize=True)
 @given(st.lists(st.tuples(OWNERS, st.floats(0.1, 50.0)), min_size=20, max_size=200))
 def test_nobody_who_waits_falls_behind_another_by_more_than_a_job_each(drops: list[tuple[str, float]]) -> None:
     queue = Queue()

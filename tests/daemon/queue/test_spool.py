@@ -15,7 +15,7 @@ from daemon.queue.spool import SPARE
 from tests.support.daemon.queue import QueueRoom
 
 #: How long the look waits for a move that the spool holds back, in s; one that is not held back takes much less.
-HELD_BACK_S = 0.5
+HELD_BACK_S = 0.1
 
 
 def test_a_job_that_goes_back_to_an_earlier_stage_while_it_is_looked_for_is_found(

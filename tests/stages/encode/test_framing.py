@@ -20,6 +20,7 @@ from stages.face.output_frame import Box, choose_output_frame, head_box
 from stages.face.placement import Placement
 from stages.face.rig.matting.extend import Inner
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
+from tests.support.endurance import repeats
 from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
 
 Picture = npt.NDArray[np.uint8]
@@ -28,7 +29,7 @@ _SIDE = st.integers(200, 1600)
 _SHAPE = st.sampled_from([(9, 16), (16, 9), (1, 1), (4, 5), (3, 1)])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 60, 300))
 @given(_SIDE, _SIDE, st.tuples(*[st.floats(0, 1)] * 4), _SHAPE, st.sampled_from(["auto", "crop", "pad", "blur"]),
        st.booleans(), st.booleans(), st.booleans())  # fmt: skip
 def test_the_video_has_its_shape_and_the_head_is_whole(
@@ -71,7 +72,7 @@ def test_the_video_has_its_shape_and_the_head_is_whole(
         assert (frame.width, frame.height) == (frame.video_width, frame.video_height)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 60, 300))
 @given(st.floats(0.7, 1.4), st.tuples(*[st.floats(0, 0.4)] * 4), st.tuples(*[st.integers(500, 1100)] * 2))
 def test_borders_are_wide_or_absent(ratio: float, beside: tuple[float, ...], picture: tuple[int, int]) -> None:
     # Given a head in a picture, and a video of nearly the picture's shape
@@ -188,7 +189,7 @@ def test_a_picture_that_is_extended_has_no_seam(
     assert (frames[1] != frames[2]).any()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 60, 300))
 @given(st.sampled_from([(608, 1080), (1080, 1080), (1920, 1080), (320, 400)]), st.floats(-0.2, 0.9),
        st.floats(0.15, 1.2), st.integers(1, 2))  # fmt: skip
 def test_captions_stand_clear_of_the_face_where_there_is_room(

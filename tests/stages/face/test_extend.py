@@ -35,7 +35,7 @@ def scene(matte: Picture) -> tuple[Picture, Matte]:
     return np.asarray(cv2.add(front, background_share(wall, matte)), np.uint8), Matte(matte, matte, wall)
 
 
-@settings(max_examples=repeats("AVATAR_EXTENSIONS", 15, 200), deadline=None, derandomize=True)
+@settings(max_examples=repeats("AVATAR_EXTENSIONS", 15, 200), derandomize=True)
 @example(0, 50.0, 30.0, 1.0)
 @given(st.integers(0, 3), st.floats(50, 70), st.floats(20, 34), st.floats(-25, 25))
 def test_a_round_person_is_round_beyond_the_border(side: int, radius: float, beyond: float, shift: float) -> None:

@@ -30,6 +30,7 @@ from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import timed_words
 from stages.tts.track import SpeechTrack
+from tests.support.endurance import repeats
 from tests.support.stages.sound_jobs import job, meter, refused, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -205,7 +206,7 @@ _BITS = (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 15, 40))
 @given(st.lists(st.sampled_from(re.split(" ", _BITS)), min_size=1, max_size=25), st.sampled_from([" ", "\n", ".\n\n"]))
 @example(["it", "日本", "\u200b", "went"], " ")
 @example(["日本", "日本"], " ")

@@ -76,6 +76,6 @@ def make_newer(path: Path) -> None:
 
 
 async def until(what: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    while not what():
+    """Wait until something is so; looks in a thread, as whoever reads the index waits for what the loop has yet to write."""
+    while not await asyncio.to_thread(what):
         await asyncio.sleep(0.01)

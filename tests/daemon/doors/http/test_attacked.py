@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -11,7 +12,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +21,9 @@ import pytest
 from daemon.config import Settings
 from daemon.doors.http.app import create_app
 from tests.conftest import ROOT, wait_for
+from tests.support.at_once import at_once
 from tests.support.endurance import repeats
-from tests.support.http_door import PATIENCE_S, Answer, serving
+from tests.support.http_door import PATIENCE_S, serving
 from tests.support.http_server import Server, make_folders
 
 pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(1800)]
@@ -107,16 +108,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_two_processes_make_one_job_of_one_key(two: Server) -> None:
     # When many clients send the same at once
     for key in range(5):
-        answers: list[Answer] = []
-
-        def hand_in(key: str, answers: list[Answer]) -> None:
-            answers.append(two.client.post("/jobs", SPEECH, Idempotency_Key=key))
-
-        threads = [threading.Thread(target=hand_in, args=(f"key-{key}", answers)) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        post = functools.partial(two.client.post, "/jobs", SPEECH, Idempotency_Key=f"key-{key}")
+        answers = at_once([post] * 12)
         # Then it is one job
         assert {answer.status for answer in answers} <= {202, 409}
         assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import json
 import math
 import os
 import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError, ConfigError
 from daemon.system import fs
 from tests.daemon.doors.http.conftest import Door
+from tests.support.at_once import at_once
 from tests.support.http_door import serving
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -173,8 +173,8 @@ def test_limits_hold_for_requests_at_once_and_before_the_daemon_has_seen_them(do
     for limits in ({"jobs_per_minute": 2}, {"waiting_jobs": 2}, {"speech_s_per_day": 12.0}):
         few = door.key(next(iter(limits)).replace("_", ""), **limits)
         job = {"kind": "speech", "text": "word " * 14}  # 5 s
-        with ThreadPoolExecutor(8) as pool:
-            answers = [one.status for one in pool.map(few.post, ["/jobs"] * 8, [job] * 8)]
+        post = functools.partial(few.post, "/jobs", job)
+        answers = [one.status for one in at_once([post] * 8)]
         assert sorted(answers) == [202, 202, *[429] * 6], limits
     # What was handed in is told again, also where no more may be handed in
     one = door.key("one", jobs_per_minute=1)
@@ -235,11 +235,7 @@ def test_keys_that_are_made_at_once_are_all_kept(tmp_path: Path) -> None:
     def add(number: int) -> None:
         ApiKeys(tmp_path / "keys.json").add(f"key{number}", "submit")  # as another process has its own
 
-    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([functools.partial(add, number) for number in range(8)])
     assert {key.name for key in ApiKeys(tmp_path / "keys.json").all()} == {f"key{number}" for number in range(8)}
     assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 

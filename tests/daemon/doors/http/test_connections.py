@@ -83,7 +83,7 @@ def test_headers_that_come_too_slowly_behind_another_request_end_the_connection(
 ) -> None:
     monkeypatch.setattr(connections, "HEADERS_S", 0.2)
     body = b'{"kind": "speech", "text": "Hello."}'
-    first = b"POST /jobs?wait=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    first = b"POST /jobs?wait=0.2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as slow:
         slow.sendall(first + b"Content-Length: %d\r\n\r\n" % len(body) + body + b"GET /health HTTP/1.1\r\nX-A")
         answer = answer_of(slow)

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from daemon.outbox.outbox import Outbox
 from daemon.system.permissions import explain_refusal
 from tests.conftest import PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
-from tests.support.http_door import Answer, multipart
+from tests.support.at_once import at_once
+from tests.support.http_door import multipart
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -78,16 +78,7 @@ def test_an_upload_is_used_by_many_jobs_and_only_by_its_owner(door: Door) -> Non
 
 
 def test_the_same_key_is_the_same_job_also_when_all_come_at_once(door: Door) -> None:
-    answers: list[Answer] = []
-
-    def hand_in() -> None:
-        answers.append(door.open.post("/jobs", SPEECH, Idempotency_Key="one"))
-
-    threads = [threading.Thread(target=hand_in) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once([lambda: door.open.post("/jobs", SPEECH, Idempotency_Key="one")] * 6)
     # Each is answered by the one job, or told to come again
     assert {answer.status for answer in answers} <= {202, 409}
     assert len({answer.json["job"] for answer in answers if answer.status == 202}) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doors.http import jobs
+from daemon.doors.http import events, jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, own_folder
@@ -159,7 +159,8 @@ def test_a_retry_that_is_refused_is_no_job_of_the_minute(
     assert anna.post("/jobs", SPEECH).code == "limit-reached"
 
 
-def test_events_end_when_the_key_is_revoked(door: Door) -> None:
+def test_events_end_when_the_key_is_revoked(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_S", 0.05)
     anna = door.key("anna")
     job = anna.post("/jobs", SPEECH).json["job"]
     connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)

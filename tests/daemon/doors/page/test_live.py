@@ -68,6 +68,7 @@ def test_a_stream_begins_with_what_its_page_shows(door: Door, place: str) -> Non
 
 def test_a_stream_ends_when_the_key_is_revoked(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(live, "LOOK_S", 0.05)
     anna = door.key("anna")
     cookie = signed_in(door, anna.key)
     connection = http.client.HTTPConnection("127.0.0.1", door.open.port, timeout=PATIENCE_S)

@@ -77,7 +77,6 @@ def manifests(draw: st.DrawFn) -> bytes:
 
 FUZZ = settings(
     max_examples=repeats("AVATAR_FUZZ", 20, 150),
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )

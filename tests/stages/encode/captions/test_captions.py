@@ -20,6 +20,7 @@ from stages.encode.captions.shown_words import caption_words
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.fullwidth import column_width
 from stages.tts.timing import Word
+from tests.support.endurance import repeats
 
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
@@ -81,7 +82,7 @@ def test_a_slow_sentence_changes_its_cue_in_time() -> None:
 _WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 20, 60))
 @given(
     st.lists(st.tuples(_WORD, st.integers(0, 300), st.integers(1, 400)), min_size=1, max_size=40), st.integers(8, 42)
 )

@@ -203,15 +203,20 @@ def test_what_a_broken_engine_does_is_said_and_bounded(tmp_path: Path, code: str
     assert not [p for p in psutil.Process().children() if str(tmp_path / "engine.py") in p.cmdline()]
 
 
-def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(tmp_path: Path) -> None:
+def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given an engine that hangs at its first sentence, unless it did so before
     code = (
-        "if not os.path.exists(sys.argv[0] + '.hung'): open(sys.argv[0] + '.hung', 'w'); time.sleep(999)\n"
+        "hangs = not os.path.exists(sys.argv[0] + '.hung'); open(sys.argv[0] + '.hung', 'w'); input()\n"
+        f"{READY}if hangs: time.sleep(999)\n"
         'wav(); spoken(phones=[phone(0, 0.5), phone(0.5, 1, 1)]); print(\'{"event": "done"}\', flush=True); input()'
     )
-    ctx = hostile(tmp_path, code, say_s=5.0)
-    with pytest.raises(UnknownError, match="exceeded its time limit"):
-        stages.tts.run(ctx)
+    ctx = hostile(tmp_path, code, ready=False)
+    with monkeypatch.context() as soon:
+        soon.setattr(time_limits, "say_limit_s", lambda *_: 0.5)
+        with pytest.raises(UnknownError, match="exceeded its time limit"):
+            stages.tts.run(ctx)
     # When the job is tried again, then a new program says it
     assert stages.tts.run(ctx)["words"] == 2
 

@@ -17,6 +17,7 @@ from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
 from stages.tts.text.sentences import Sentence, join_words, split_pieces, split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import Phone, Word, timed_words
+from tests.support.endurance import repeats
 from tests.support.stages.sound_jobs import ffmpeg, job, timing
 
 NEWS = (
@@ -86,7 +87,7 @@ def test_blanks_that_were_written_stay() -> None:
 _RUN = st.text("今天気がいい。、！？「」（）…ー々ゃッAb 3,.\n%\u3000“”【】繁體", min_size=1, max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=repeats("AVATAR_FUZZ", 40, 150))
 @given(_RUN, st.sampled_from(["zh", "zh-TW", "ja"]))
 def test_no_character_is_lost_in_any_mixture(text: str, language: str) -> None:
     # Given signs, kana, Han, Latin and blanks in any order
