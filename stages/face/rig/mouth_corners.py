@@ -83,7 +83,8 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     beside = on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
     ends, last = _ends_through(x, y, outline, curves, frame), ring_end(outline, curves, frame)
-    outside = blur((ends > last).astype(np.float32), _BESIDE * unit)
+    from_end = (ends - last) * sum(frame.half_mouth) / 2  # px
+    outside = blur(np.clip(from_end + 0.5, 0.0, 1.0).astype(np.float32), _BESIDE * unit)
     beside *= outside
     bare = _without_hair(seen, skin, unit)
     over_lips = on_cheek * (1.0 - smoothstep(from_lips / (_LIPS_FADE * (1.0 + bare))))

@@ -27,8 +27,10 @@ _UNSMILES = 0.40
 _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.02, 0.95, 0.12, 0.22
 #: The lips grow thinner over so many half mouths, up to their ends. How pointed these are: 0.5 is an ellipse, 1 a point.
 _THINNER_OVER, _TAPERS = 0.40, 0.55
-#: The ring's outer edge opens where a lip ends that is at least this part as thick as at its middle.
-_LEAST_EDGE, _EVENLY, _BLUNT = 0.2, 1.6, 0.06
+#: The ring's outer edge ends so many half mouths beyond the lips' ends, which are blunt for it. It opens over at least so many units
+#: for a whole opening, because no field may stretch the picture by four (stages/encode/field_warp.py), and goes on evenly up to so
+#: many times the lips' thickness.
+_BLUNT, _OPENS_OVER, _EVENLY = 0.06, 0.13, 1.6
 
 
 def round_half(frame: FaceFrame) -> float:
@@ -58,7 +60,7 @@ def ring_end(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -
     opening = round_half(frame) - _SHUT_ENDS
     middle, half = (right - left) / 2, opening * (left + right) / 2
     above, below = outline.thickness(np.linspace(middle - half, middle + half, 25), curves)
-    thick = float(np.mean(above + below)) / (left + right)
+    thick = 2 * float(min(above.mean(), below.mean())) / (left + right)
     return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
 
 
@@ -83,8 +85,8 @@ def ring_lens(x: Grid, behind: Grid, thickness: Grid, end: float, frame: FaceFra
     away = from_middle(x, frame)
     inner, outer = (np.sqrt(np.clip(1.0 - (away / half) ** 2, 0.0, 1.0)) for half in (round_half(frame), end + _BLUNT))
     left = np.clip((end - away) / _THINNER_OVER, 0.0, 1.0)
-    thinner = (1 - (1 - left) ** 2) ** _TAPERS  # the inverse of `before_end`
-    middle = float(thickness.max())
+    edge = thickness * (1 - (1 - left) ** 2) ** _TAPERS  # the inverse of `before_end`
+    wider = outer - inner
     # Even on both sides of the edge, so that a coarse field does not open it farther than the edge itself.
-    share = np.clip(behind / np.maximum(thickness * thinner, _LEAST_EDGE * middle), -_EVENLY, _EVENLY)
-    return np.asarray(inner + share * (outer - inner))
+    share = np.clip(behind / np.maximum(edge, _OPENS_OVER * frame.unit * np.maximum(wider, 0.1)), -_EVENLY, _EVENLY)
+    return np.asarray(inner + share * wider)
