@@ -30,7 +30,7 @@ _THINNER_OVER, _TAPERS = 0.40, 0.55
 #: The ring's outer edge ends so many half mouths beyond the lips' ends, which are blunt for it. It opens over at least so many units
 #: for a whole opening, because no field may stretch the picture by four (stages/encode/field_warp.py), and goes on evenly up to so
 #: many times the lips' thickness.
-_BLUNT, _OPENS_OVER, _EVENLY = 0.06, 0.13, 1.6
+_BLUNT, _OPENS_OVER, _EVENLY = 0.04, 0.13, 1.3
 
 
 def round_half(frame: FaceFrame) -> float:
@@ -60,7 +60,8 @@ def ring_end(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -
     opening = round_half(frame) - _SHUT_ENDS
     middle, half = (right - left) / 2, opening * (left + right) / 2
     above, below = outline.thickness(np.linspace(middle - half, middle + half, 25), curves)
-    thick = 2 * float(min(above.mean(), below.mean())) / (left + right)
+    thinner, other = sorted((float(above.mean()), float(below.mean())))
+    thick = (1.5 * thinner + 0.5 * other) / (left + right)
     return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
 
 
