@@ -60,7 +60,7 @@ _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
 _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
 #: Where the lips of an open mouth meet, their line is raised to the height of its middle by this part of what it hangs below it.
-_UNARCHES = 0.6
+_UNARCHES = 0.85
 #: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
 #: Beside the mouth its movements are whole only so many units below the lips; from where they begin, at the nose's base and below
