@@ -148,10 +148,10 @@ class ExpressionFields:
         #: The same for rounded lips, an ellipse whose ends are round: of the lower and of the upper lip.
         outline = LipOutline.of(landmarks, frame)
         end = ring_end(outline, (upper, lower), frame)
-        above, below = outline.thickness(self._x, (upper, lower))
+        thick_upper, thick_lower = outline.thickness(self._x, (upper, lower))
         self._round_lens = (
-            ring_lens(self._x, self._below, below, end, frame),
-            ring_lens(self._x, -self._above, above, end, frame),
+            ring_lens(self._x, self._below, thick_lower, end, frame),
+            ring_lens(self._x, -self._above, thick_upper, end, frame),
         )
 
     def all(self) -> dict[str, ExpressionField]:

@@ -22,14 +22,16 @@ USUAL_HALF = 0.165
 #: Corners of a smile come in by this part of what it is broader than a mouth at rest: where its lips are apart in the picture, as
 #: they are closed for speech, else as they are puckered.
 _UNSMILES = 0.40
-#: Both lips end beside the opening, whose thin ends are shut over the first part, by the second part of how thick they are on
-#: average; in half mouths at least by the third, and at most by the fourth.
+#: Both lips end beside the opening, whose thin ends are shut over the first part, by the second part of how thick they are
+#: together, three quarters of which are what the thinner one would give; in half mouths at least by the third, and at most by the
+#: fourth.
 _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.02, 0.95, 0.12, 0.22
+_THINNER_COUNTS = 0.75
 #: The lips grow thinner over so many half mouths, up to their ends. How pointed these are: 0.5 is an ellipse, 1 a point.
 _THINNER_OVER, _TAPERS = 0.40, 0.55
-#: The ring's outer edge ends so many half mouths beyond the lips' ends, which are blunt for it. It opens over at least so many units
-#: for a whole opening, because no field may stretch the picture by four (stages/encode/field_warp.py), and goes on evenly up to so
-#: many times the lips' thickness.
+#: The ring's outer edge ends so many half mouths beyond the lips' ends, which are blunt for it. It opens over at least so many
+#: units for a whole opening, because no field may stretch the picture by four (stages/encode/field_warp.py), and goes on evenly
+#: up to so many times the lips' thickness.
 _BLUNT, _OPENS_OVER, _EVENLY = 0.04, 0.13, 1.3
 
 
@@ -55,13 +57,15 @@ def from_middle(x: Grid, frame: FaceFrame) -> Grid:
 
 
 def ring_end(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
-    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
+    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too, and if only one of them is thin,
+    that would be left as a spike.
+    """
     left, right = frame.half_mouth
     opening = round_half(frame) - _SHUT_ENDS
     middle, half = (right - left) / 2, opening * (left + right) / 2
     above, below = outline.thickness(np.linspace(middle - half, middle + half, 25), curves)
     thinner, other = sorted((float(above.mean()), float(below.mean())))
-    thick = (1.5 * thinner + 0.5 * other) / (left + right)
+    thick = 2 * (_THINNER_COUNTS * thinner + (1 - _THINNER_COUNTS) * other) / (left + right)
     return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
 
 
