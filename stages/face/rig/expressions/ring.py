@@ -57,7 +57,7 @@ def from_middle(x: Grid, frame: FaceFrame) -> Grid:
 
 
 def ring_end(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
-    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too, and if only one of them is thin,
+    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too. If only one of them is thin,
     that would be left as a spike.
     """
     left, right = frame.half_mouth
