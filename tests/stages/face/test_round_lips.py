@@ -365,24 +365,6 @@ def test_the_skin_beside_half_rounded_lips_hides_their_old_corners_and_is_not_se
     assert np.all(nearer < 0.4)
 
 
-def test_bare_lips_leave_the_skin_beside_them_as_it_was_painted(smile: Measured) -> None:
-    # Given a figure in which the skin beside the lips is painted by half
-    picture, _, rig = smile
-    lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]))
-    figure = np.dstack([picture[..., ::-1], np.full(picture.shape[:2], 255, np.uint8)])
-    lips.put_skin(figure, 0.4)
-    painted_by_half = figure[lips.slices].copy()
-    # When bare lips are put into it
-    kept = lips.put_lips(figure, 1.0, 0.4)
-    # Then what is not lip stays as it is: a second coat would end at the border of the mouth's box
-    change = np.abs(figure[lips.slices].astype(int) - painted_by_half).max(axis=-1)
-    (x, y), (rows, columns) = rig.oral.origin, lips.slices
-    bare = rig.oral.bare[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x, 3]
-    assert change[bare == 0].max() == 0
-    assert change.max() > 20
-    assert np.array_equal(kept, painted_by_half)
-
-
 def test_skin_is_painted_over_the_ends_of_an_upper_lip_high_above_its_corners(smile: Measured) -> None:
     # Given a mouth as wide open as for a shout: its upper lip rises steeply from the corners
     picture, landmarks, rig = smile
