@@ -37,17 +37,23 @@ class BareLips:
         self._corners = _Layer(oral.corners[within], oral.turns[within])
         self._origin = np.array([left, top], np.float32)
 
-    def put(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
-        """Mix the lips into a BGRA figure by `bare`, and the skin beside them as far as these are drawn in, 0 to 1; returns what
-        was in their box.
+    def put_skin(self, figure: Picture, drawn_in: float) -> None:
+        """Mix the skin beside the lips into a BGRA figure as far as these are drawn in, 0 to 1."""
+        box = figure[self.slices]
+        mixed = cv2.cvtColor(box, cv2.COLOR_BGRA2BGR).astype(np.float32)
+        self._corners.mix(mixed, drawn_in)
+        _show(mixed, box)
+
+    def put_lips(self, figure: Picture, bare: float, drawn_in: float) -> Picture:
+        """Mix the lips into a BGRA figure by `bare`, 0 to 1, under the skin that it has for `drawn_in`; returns what was in their
+        box.
         """
         box = figure[self.slices]
         kept = box.copy()
-        if bare > 0 or drawn_in > 0:
+        if bare > 0:
             mixed = cv2.cvtColor(kept, cv2.COLOR_BGRA2BGR).astype(np.float32)
-            self._bare.mix(mixed, bare)
-            self._corners.mix(mixed, drawn_in)
-            cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])
+            self._bare.mix(mixed, bare, self._corners.over(self._bare, drawn_in))
+            _show(mixed, box)
         return kept
 
     def skin_at(self, places: npt.NDArray[np.float32], drawn_in: float) -> npt.NDArray[np.float32]:
@@ -78,9 +84,24 @@ class _Layer:
         come = np.clip(np.float32(amount * (1 + _FADES) / _FADES) - self._turns, 0, 1)
         return np.asarray(self._whole * come, np.float32)
 
-    def mix(self, mixed: npt.NDArray[np.float32], amount: float) -> None:
-        """Mix the layer into a BGR picture of its size by `amount`, in place."""
+    def over(self, under: _Layer, amount: float) -> npt.NDArray[np.float32]:
+        """Return the colours of this layer over those of another one, BGR."""
+        if amount <= 0:
+            return under._colours
+        change = cv2.subtract(self._colours, under._colours)
+        cv2.multiply(change, on_colours(self.share(amount)), change)
+        return np.asarray(cv2.add(change, under._colours), np.float32)
+
+    def mix(
+        self, mixed: npt.NDArray[np.float32], amount: float, colours: npt.NDArray[np.float32] | None = None
+    ) -> None:
+        """Mix the layer into a BGR picture of its size by `amount`, in place; `colours` are shown in place of its own."""
         if amount > 0:
-            change = cv2.subtract(self._colours, mixed)
+            change = cv2.subtract(self._colours if colours is None else colours, mixed)
             cv2.multiply(change, on_colours(self.share(amount)), change)
             cv2.add(mixed, change, mixed)
+
+
+def _show(mixed: npt.NDArray[np.float32], box: Picture) -> None:
+    """Round BGR values into a box of a BGRA figure, whose alpha stays."""
+    cv2.mixChannels([cv2.convertScaleAbs(mixed)], [box], [0, 0, 1, 1, 2, 2])

@@ -237,7 +237,7 @@ class Composer:
             self._creases.shade(self._painted, deep)
         drawn_in = MouthState.of(parameters, self._rig.oral.own_teeth).drawn_in
         if drawn_in > 0:
-            self._bare_lips.put(self._painted, 0.0, drawn_in)
+            self._bare_lips.put_skin(self._painted, drawn_in)
             boxes.append(self._bare_lips.slices)
         changes = FigureChanges(self._painted, tuple(boxes), deep, None if self.painted_mouths is None else index)
         if deep > 0:
@@ -359,7 +359,7 @@ class Composer:
         places = np.asarray(cv2.multiply(cv2.merge((side, side)), change), np.float32)
         cv2.add(places, upper, places)
         state = MouthState.of(parameters, self._rig.oral.own_teeth)
-        kept = self._bare_lips.put(self._painted, state.bare, state.drawn_in)
+        kept = self._bare_lips.put_lips(self._painted, state.bare, state.drawn_in)
         lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam(side)

@@ -12,6 +12,12 @@ _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 _BEGINS, _SETTLES = 8.0, 1.5
 #: How fast the skin beside lips is painted as they are puckered, and as the jaw drops behind rounded ones.
 _PUCKER_DRAWS, _ROUND_DRAWS = 2.0, 0.5
+#: How fast it is painted as a ring opens, however little its lips are puckered: their old corners would stand beside it like
+#: spikes. An opening is more and more of a ring between these parts of it that are round.
+_RING_DRAWS, _RING_FROM, _RING_TO = 1.8, 0.4, 0.8
+#: How fast the line between lips that are shut in the picture goes as the skin beside them is painted, from which its dark ends
+#: would stick out, and how far beside a ring that is not puckered.
+_BARE_DRAWN, _BARE_RING = 1.6, 0.55
 #: How fast an upper lip that hangs down covers the teeth: as far as it hangs in a breath they are covered, and not sooner, since
 #: teeth would else light up at once as speech begins.
 _HANGING_COVERS = 1.7
@@ -50,8 +56,12 @@ class MouthState:
         rounded = min(max(2.7 * parameters["pucker"] - 1.5 * apart, 0.0), 1.0)
         covers_teeth = max(rounded, min(_HANGING_COVERS * max(-parameters["upper_lip"], 0.0), 1.0))
         drawn_in = min(_PUCKER_DRAWS * parameters["pucker"] + _ROUND_DRAWS * parameters["round"], rounded)
+        part = parameters["round"] / max(parameters["round"] + parameters["jaw"], 1e-6)
+        ring = min(max((part - _RING_FROM) / (_RING_TO - _RING_FROM), 0.0), 1.0)
+        drawn_in = min(max(drawn_in, _RING_DRAWS * ring * parameters["round"]), 1.0)
         if not is_open:
-            return cls(speaking, rounded, covers_teeth, drawn_in, 0.0, rounded * speaking, 0.0)
+            bare = max(rounded, min(_BARE_DRAWN * drawn_in, _BARE_RING)) * speaking
+            return cls(speaking, rounded, covers_teeth, drawn_in, 0.0, bare, 0.0)
         settled = min(1.0, max(_SETTLES * strongest, 0.0))
         touching = parameters["close"] * (1 - _LINE_FADES * rounded)
         return cls(speaking, rounded, covers_teeth, drawn_in, 1 - settled, settled, touching)

@@ -35,7 +35,7 @@ _COLOURS_FROM, _COLOURS_END = 0.42, 0.54
 #: Lips turn inward to where they meet: there they are so much darker, and redder.
 _TURNS = np.array([0.26, 0.34, 0.34])
 #: From the first part of the half mouth on, they turn inward less, down to the third part at the second: the ends of a ring.
-_TURNS_LESS_FROM, _TURNS_LESS_TO, _TURNS_LEAST = 0.45, 0.70, 0.35
+_TURNS_LESS_FROM, _TURNS_LESS_TO, _TURNS_LEAST = 0.45, 0.70, 0.65
 #: Units over which the colours fade in, also at the corners, and over which those of one lip go over into the other's: between
 #: lips that are apart, and where the colours come from farther in, about both edges, because these meet.
 _FADE, _CORNER_FADE, _MEETS = 0.018, 0.05, 0.02

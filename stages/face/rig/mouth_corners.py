@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.colours import LUMA
-from stages.face.rig.expressions.fields import round_half
+from stages.face.rig.expressions.ring import before_end, from_middle, ring_end
 from stages.face.rig.face_frame import FaceBox, FaceFrame, smoothstep
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.sampling import blur, sample
@@ -36,12 +36,6 @@ _FINE, _EVEN, _ROUGH = 0.03, 0.03, 0.06
 _HAIR_AROUND, _HAIRY, _HAIR = 0.12, 0.44, 0.58
 #: Units over which the edge of what is painted is softened, and from the lips on up to which the skin has their colour.
 _BESIDE, _REDDENS = 0.01, 0.02
-#: The lips' point is dark, and too long and sharp for a round mouth. It becomes skin, too: both lips grow thinner over the first
-#: part of the half mouth, and end beside the opening, whose thin ends are shut over the second part, by the third part
-#: of how thick they are on average; in half mouths at least by the fourth, and at most by the fifth.
-_THINNER_OVER, _SHUT_ENDS, _BEYOND_OPENING, _BESIDE_LEAST, _BESIDE_MOST = 0.40, 0.02, 0.95, 0.12, 0.22
-#: How pointed both lips' ends are: 0.5 is an ellipse, 1 a point.
-_TAPERS = 0.55
 #: The lips' ends when the skin begins to be painted, half mouths from the middle. Units over which the skin that covers lips
 #: fades beside them: in hair, and twice as many on bare skin.
 _FIRST, _LIPS_FADE = 1.0, 0.03
@@ -88,8 +82,9 @@ def paint_mouth_corners(box: FaceBox, curves: tuple[Grid, Grid], outline: LipOut
     from_lips = outline.outside(x, y) / unit
     skin = smoothstep((from_lips - _REDDENS) / _REDDENS) * on_cheek
     beside = on_cheek * (1.0 - smoothstep((away - (1 - _FADES)) / _FADES))
-    ends, last = _ends_through(x, y, outline, curves, frame), _ends(outline, curves, frame)
-    outside = blur((ends > last).astype(np.float32), _BESIDE * unit)
+    ends, last = _ends_through(x, y, outline, curves, frame), ring_end(outline, curves, frame)
+    from_end = (ends - last) * sum(frame.half_mouth) / 2  # px
+    outside = blur(np.clip(from_end + 0.5, 0.0, 1.0).astype(np.float32), _BESIDE * unit)
     beside *= outside
     bare = _without_hair(seen, skin, unit)
     over_lips = on_cheek * (1.0 - smoothstep(from_lips / (_LIPS_FADE * (1.0 + bare))))
@@ -135,31 +130,14 @@ def _meeting(box: FaceBox, skin: Colours, edges: tuple[Grid, Grid]) -> Colours:
 def _ends_through(x: Grid, y: Grid, outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> Grid:
     """Where lips would have to end for their outline to pass through each point, in half mouths from the mouth's middle.
 
-    Points that rounded lips leave free have more than `_ends`. The ends are those of lips that meet, so that what lies between
-    lips that are apart in the picture counts for nothing.
+    Points that rounded lips leave free have more than `ring_end`: the lips' point is dark, and too long for a round mouth. The
+    ends are those of lips that meet, so that what lies between lips that are apart in the picture counts for nothing.
     """
     top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
     above, below = outline.thickness(x, curves)
     from_line = np.maximum((top - y) / np.maximum(above, 1e-3), (y - bottom) / np.maximum(below, 1e-3))
     beyond = np.maximum(np.maximum(top - above - y, y - bottom - below), 0.0)
-    thinner = 1 - (1 - np.clip(from_line, 0.0, 1.0) ** (1 / _TAPERS)) ** 0.5
-    return np.asarray(_from_middle(x, frame) + _THINNER_OVER * thinner + 2 * beyond / sum(frame.half_mouth))
-
-
-def _from_middle(x: Grid, frame: FaceFrame) -> Grid:
-    """Distance from the mouth's middle, in half mouths: in a turned face, too, rounded lips are alike on both sides of it."""
-    left, right = frame.half_mouth
-    return np.asarray(np.abs(2 * x + left - right) / (left + right))
-
-
-def _ends(outline: LipOutline, curves: tuple[Grid, Grid], frame: FaceFrame) -> float:
-    """Where rounded lips end, in half mouths: a ring of thin lips is thin beside its opening, too."""
-    left, right = frame.half_mouth
-    opening = round_half(frame) - _SHUT_ENDS
-    middle, half = (right - left) / 2, opening * (left + right) / 2
-    above, below = outline.thickness(np.linspace(middle - half, middle + half, 25), curves)
-    thick = float(np.mean(above + below)) / (left + right)
-    return opening + float(np.clip(_BEYOND_OPENING * thick, _BESIDE_LEAST, _BESIDE_MOST))
+    return np.asarray(from_middle(x, frame) + before_end(from_line) + 2 * beyond / sum(frame.half_mouth))
 
 
 def _without_hair(seen: Colours, skin: Grid, unit: float) -> Grid:

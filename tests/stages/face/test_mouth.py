@@ -17,7 +17,8 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
-from stages.face.rig.expressions.fields import ExpressionFields, round_half
+from stages.face.rig.expressions.fields import ExpressionFields
+from stages.face.rig.expressions.ring import round_half
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.mouth_interior import paint_mouth_interior

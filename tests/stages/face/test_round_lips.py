@@ -16,7 +16,8 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.rig.colours import LUMA, red_share
-from stages.face.rig.expressions.fields import ExpressionFields, round_half
+from stages.face.rig.expressions.fields import ExpressionFields
+from stages.face.rig.expressions.ring import ring_end, round_half
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
@@ -160,6 +161,55 @@ def width_of_opening(landmarks: FloatArray, rig: Rig) -> float:
     field = ExpressionFields(frame, landmarks, (line, rig.curve_lower), points).all()["round"]
     apart = field_at_points((field.lower - field.upper).astype(np.float32), rig.face_cells, rig.step, line) @ frame.down
     return float(np.ptp(frame.local(line)[:, 0][apart > 0.1 * apart.max()])) / sum(frame.half_mouth)
+
+
+def test_the_ring_of_rounded_lips_opens_at_its_outer_edge_beside_the_opening(smile: Measured) -> None:
+    # Given the outer edges of a smile's lips in their middle, and where a round opening ends
+    _, landmarks, rig = smile
+    frame, cells = rig.frame, rig.face_cells
+    field = ExpressionFields(frame, landmarks, (rig.curve_upper, rig.curve_lower), cells.points(rig.step)).all()[
+        "round"
+    ]
+    outline, (left, right) = LipOutline.of(landmarks, frame), frame.half_mouth
+    x = np.array([(right - left) / 2, *both_sides(frame, round_half(frame))])
+    moved = []
+    for edge, layer in ((outline.upper, field.upper), (outline.lower, field.lower)):
+        places = frame.picture(np.stack([x, np.interp(x, *edge.T)], axis=1)).astype(np.float32)
+        moved.append(field_at_points(layer.astype(np.float32), cells, rig.step, places)[:, 1])
+    # When the jaw drops behind them
+    middle, *ends = moved[1] - moved[0]
+    # Then the lips become thicker there, as a ring is; those that keep their height would look like wings
+    assert min(ends) > 0.2 * middle
+
+
+def test_a_ring_ends_sooner_if_one_lip_is_thin(smile: Measured) -> None:
+    # Given lips of a smile, and an upper lip half as thick, whose end would be left as a spike
+    _, landmarks, rig = smile
+    curves = rig.frame.local(rig.curve_upper), rig.frame.local(rig.curve_lower)
+    usual = LipOutline.of(landmarks, rig.frame)
+    thin = replace(usual, upper=LipOutline.of(with_thin_lips(landmarks, 0.5), rig.frame).upper)
+    # When they are rounded / Then they end sooner by more than what both lips have lost on average
+    first, then = (ring_end(outline, curves, rig.frame) - round_half(rig.frame) for outline in (usual, thin))
+    thick = [
+        sum(float(np.mean(lip)) for lip in outline.thickness(curves[0][20:-20, 0], curves)) for outline in (usual, thin)
+    ]
+    assert then / first < thick[1] / thick[0] - 0.02
+
+
+def test_closed_lips_of_an_arched_smile_do_not_hang_at_their_ends(smile: Measured) -> None:
+    # Given an open mouth whose upper lip a smile has raised to an arch
+    _, landmarks, rig = smile
+    frame, cells = rig.frame, rig.face_cells
+    x = np.linspace(-frame.half_mouth[0], frame.half_mouth[1], len(rig.curve_upper))
+    upper = np.stack([x, 0.12 * frame.unit * frame.along_mouth(x) ** 2], axis=1)
+    lower = upper + np.stack([np.zeros_like(x), 0.25 * frame.unit * (1 - frame.along_mouth(x) ** 2)], axis=1)
+    curves = frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
+    # When the lips meet
+    field = ExpressionFields(frame, landmarks, curves, cells.points(rig.step)).all()["close"]
+    closed = frame.local(curves[0] + field_at_points(field.upper.astype(np.float32), cells, rig.step, curves[0]))
+    # Then their line is nearly level, where it would be a sneer
+    ends = closed[[5, -6], 1] - closed[len(x) // 2, 1]
+    assert np.abs(ends).max() < 0.4 * (upper[5, 1] - upper[len(x) // 2, 1])
 
 
 def test_full_lips_are_rounded_to_a_wider_ring(smile: Measured) -> None:

@@ -13,9 +13,11 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.rig.expressions.ring import ring_end, ring_lens, unsmiles
 from stages.face.rig.expressions.upper_face import Grid, upper_face_fields
 from stages.face.rig.face_frame import FaceFrame, ramp, smoothstep
 from stages.face.rig.glasses import share_behind, usual_rim
+from stages.face.rig.lip_outline import LipOutline
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.122, 0.032
@@ -27,10 +29,6 @@ _PUCKER_IN_HAIR = 0.06
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
-#: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
-#: down to the least. Lips that are together thicker than the third part of the mouth's width make a wider ring: by so many times
-#: what they are thicker, and at most by the last part.
-_ROUND_HALF, _LEAST_ROUND_HALF, _FULL_FROM, _FULL_WIDENS, _WIDENS_MOST = 0.62, 0.61, 0.26, 0.9, 0.08
 #: The upper lip arches over a round opening by this part of the jaw's way.
 _ARCHES = 0.08
 #: Gap from which on a mouth is wide open in the picture, as most smiles with teeth are, units.
@@ -48,22 +46,21 @@ _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.190, 0.45, 0.07
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
-#: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.40
+#: Puckered corners move by at most this part of their distance from the middle.
+_MOST_INWARD = 0.40
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed; the second
 #: part is that of a mouth that is open in the picture.
 _LEVELS = 1.0, 1.1
 #: A round opening of a smile levels its line by this part of what full puckering does.
 _ROUND_LEVELS = 0.6
-#: Corners of a smile come in by this part of what it is broader than a mouth at rest: where its lips are apart in the picture, as
-#: they are closed for speech, else as they are puckered.
-_UNSMILES = 0.40
 #: Lips that are round about an opening are narrower by this part of what full puckering does. Corners come in by at most this
 #: part of the way between them and the jaw's contour, over which the cheek is stretched.
 _ROUND_INWARD, _CHEEK_STRETCHES = 0.2, 0.45
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
 _UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
+#: Where the lips of an open mouth meet, their line is raised to the height of its middle by this part of what it hangs below it.
+_UNARCHES = 0.85
 #: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
 #: Beside the mouth its movements are whole only so many units below the lips; from where they begin, at the nose's base and below
@@ -84,21 +81,6 @@ def lower_closes(gap: float, unit: float) -> float:
 def pucker_lowers(gap: float, unit: float) -> float:
     """How far a mouth with a greatest `gap` in the picture, px, comes down as a whole when it is puckered, px."""
     return min(_COVERS_OPEN * gap, _COVERS_OPEN_MOST * unit)
-
-
-def round_half(frame: FaceFrame) -> float:
-    """Half width of the opening of rounded lips, in half mouths at rest: a ring of full lips is wider."""
-    width = sum(frame.half_mouth)
-    usual = 2 * _USUAL_HALF * frame.face_width / width
-    half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
-    full = (frame.upper_lip + frame.lower_lip) / width - _FULL_FROM
-    half += float(np.clip(_FULL_WIDENS * full, 0.0, _WIDENS_MOST))
-    return half / (1 - unsmiles(frame) / (width / 2))  # the ring is no smaller for it
-
-
-def unsmiles(frame: FaceFrame) -> float:
-    """How far each corner of a smile comes in for speech, px; 0 where a mouth is no broader than at rest."""
-    return _UNSMILES * max(sum(frame.half_mouth) / 2 - _USUAL_HALF * frame.face_width, 0.0)
 
 
 @dataclass(frozen=True)
@@ -153,18 +135,24 @@ class ExpressionFields:
         self._above = self._y - np.interp(self._x, upper[:, 0], upper[:, 1])  # < 0 above the upper lip's edge
         self._below = self._y - np.interp(self._x, lower[:, 0], lower[:, 1])  # > 0 below the lower lip's edge
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
-        #: How far the line at which the lips meet lies below its middle, px.
-        line = upper[:, 1] + (1 - lower_closes(float(self._gap.max()), frame.unit)) * (lower[:, 1] - upper[:, 1])
-        middle = (frame.half_mouth[1] - frame.half_mouth[0]) / 2
-        self._slopes = np.interp(self._x, upper[:, 0], line) - float(np.interp(middle, upper[:, 0], line))
-        #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
-        self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
-        #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
-        left, right = frame.half_mouth
-        self._from_middle = (2 * self._x + left - right) / (left + right)
         #: How far the picture's mouth is open, 0 to 1.
         self._is_open = float(smoothstep(np.array(self._gap.max() / (_OPEN * frame.unit))))
-        self._round_lens = np.sqrt(np.clip(1.0 - (self._from_middle / round_half(frame)) ** 2, 0.0, 1.0))
+        line = upper[:, 1] + (1 - lower_closes(float(self._gap.max()), frame.unit)) * (lower[:, 1] - upper[:, 1])
+        middle = (frame.half_mouth[1] - frame.half_mouth[0]) / 2
+        slopes = np.interp(self._x, upper[:, 0], line) - float(np.interp(middle, upper[:, 0], line))
+        #: How far the line at which the lips meet lies below its middle, px: what closing straightens, and what is left.
+        self._hangs = self._is_open * _UNARCHES * np.maximum(slopes, 0.0)
+        self._slopes = slopes - self._hangs
+        #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
+        self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
+        #: The same for rounded lips, an ellipse whose ends are round: of the lower and of the upper lip.
+        outline = LipOutline.of(landmarks, frame)
+        end = ring_end(outline, (upper, lower), frame)
+        thick_upper, thick_lower = outline.thickness(self._x, (upper, lower))
+        self._round_lens = (
+            ring_lens(self._x, self._below, thick_lower, end, frame),
+            ring_lens(self._x, -self._above, thick_upper, end, frame),
+        )
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
@@ -202,7 +190,7 @@ class ExpressionFields:
 
     def _mouth(self) -> dict[str, ExpressionField]:
         return {
-            "jaw": self._jaw(self._lens, _CORNER),
+            "jaw": self._jaw((self._lens, self._lens), _CORNER),
             "round": self._round(),
             "seal": self._seal(),
             "lower_lip": self._lower_lip(),
@@ -227,18 +215,18 @@ class ExpressionFields:
         """1 at the lower lip's edge and above, and down to the part `lip` of its thickness; 0 within `reach` chins."""
         return 1.0 - smoothstep((self._below - lip * self._frame.lower_lip) / (reach * self._frame.chin))
 
-    def _jaw(self, lens: Grid, corner: float) -> ExpressionField:
-        """The jaw drops and opens the lips by `lens`: the chin and the lower lip as one, the corners by the part `corner`, the
-        upper lip not at all.
+    def _jaw(self, lens: tuple[Grid, Grid], corner: float) -> ExpressionField:
+        """The jaw drops and opens the lips by `lens`, the lower and the upper one: the chin and the lower lip as one, the corners
+        by the part `corner`, the upper lip not at all.
         """
         frame = self._frame
-        skin = corner * (1.0 - lens) * (1.0 - smoothstep(self._beyond / 1.15))
+        beside = corner * (1.0 - smoothstep(self._beyond / 1.15))
         side = np.where(self._x < 0, frame.half_face[0], frame.half_face[1])
         rigid = self._chin_moves * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
         ends = 1.0 - smoothstep((self._y - frame.chin) / (1.3 * frame.unit))
-        lower = ((1 - to_chin) * (skin + lens) + to_chin * rigid) * ends
-        upper = ((1 - to_chin) * skin + to_chin * rigid) * ends
+        lower = ((1 - to_chin) * (beside * (1.0 - lens[0]) + lens[0]) + to_chin * rigid) * ends
+        upper = ((1 - to_chin) * beside * (1.0 - lens[1]) + to_chin * rigid) * ends
         field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
         narrower = -_JAW_NARROWS * frame.unit * self._toward_middle(0.8)
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
@@ -247,8 +235,8 @@ class ExpressionFields:
     def _round(self) -> ExpressionField:
         """The jaw drops behind rounded lips: a smile's line becomes level, and the upper lip arches over the opening."""
         frame, field = self._frame, self._jaw(self._round_lens, _ROUND_CORNER)
-        level = self._is_open * _ROUND_LEVELS * self._level()
-        arch = _ARCHES * JAW * frame.unit * self._round_lens
+        level = self._is_open * _ROUND_LEVELS * self._raised(self._slopes)
+        arch = _ARCHES * JAW * frame.unit * self._round_lens[1]
         field.lower[..., 1] += level + self._filled(self._below, frame.lower_lip, _FULL_LOWER)
         field.upper[..., 1] += level - arch + self._filled(self._above, frame.upper_lip, _FULL_UPPER)
         inward = _ROUND_INWARD * self._inward()
@@ -301,7 +289,8 @@ class ExpressionFields:
         """The corners move inward, the lips become fuller and come down over the upper teeth, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
         lower[..., 0] = upper[..., 0] = self._inward()
-        level = self._level()
+        # A smile's corners would stay raised, and a turned face's opening aslant.
+        level = self._raised((_LEVELS[0] + self._is_open * (_LEVELS[1] - _LEVELS[0])) * self._slopes)
         aside = np.minimum(np.abs(self._t), 1.0)
         fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
         fuller *= 1.0 - smoothstep((aside - 0.7) / 0.3)
@@ -332,13 +321,12 @@ class ExpressionFields:
         share = np.where(self._x < 0, *frame.half_mouth) / half
         return np.asarray(-inward * share * self._toward_middle(0.7))
 
-    def _level(self) -> Grid:
-        """Straighten the line at which the lips meet: a smile's corners would stay raised, and a turned face's opening aslant."""
+    def _raised(self, by: Grid) -> Grid:
+        """A displacement that raises the line at which the lips meet, and the skin about it, `by` so many px at each place."""
         fade = np.exp(-((np.maximum(self._y, 0) / (0.7 * self._frame.unit)) ** 2)) * (
             1.0 - smoothstep(self._beyond / 1.1)
         )
-        levels = _LEVELS[0] + self._is_open * (_LEVELS[1] - _LEVELS[0])
-        return np.asarray(-levels * self._slopes * fade)
+        return np.asarray(-by * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""
@@ -376,13 +364,17 @@ class ExpressionFields:
     def _close(self) -> ExpressionField:
         """Close a mouth that is open in the picture for speech; the lower lip moves farther than the upper one.
 
-        A smile is narrower while it speaks: from its full width, every rounded sound would be a long way.
+        A smile is narrower while it speaks: from its full width, every rounded sound would be a long way. An upper lip that it
+        has raised is an arch, whose ends would make a sneer of closed lips: they come up.
         """
         frame = self._frame
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
         by_lower = lower_closes(float(self._gap.max()), frame.unit)
         field = self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap)
+        raised = self._raised(self._hangs)
+        field.lower[..., 1] += raised
+        field.upper[..., 1] += raised
         narrower = self._narrowed(self._is_open * unsmiles(frame))
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
         return field
