@@ -13,7 +13,7 @@ from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.lids import Lid, paint_lid
+from stages.face.rig.eyes.lids import Lid, paint_lid
 from stages.face.sampling import blur
 from tests.support.stages.picture_jobs import face_of, portrait_of
 
@@ -59,7 +59,7 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
     brown = np.array([0.62, 0.50, 0.42])
     for side, eye in enumerate(outlines(ready)):
         _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
-        near = np.clip((0.5 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
+        near = np.clip((0.58 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
         painted = np.asarray(portrait * (1 - near * (1 - brown)), np.uint8)
         # When their lids are prepared
         usual, dark = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
@@ -68,6 +68,23 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
         lit = dark.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0)
         assert (lit / brown).max() < 1.22
         assert np.ptp(lit / brown) < 0.055
+
+
+def test_a_lid_is_as_red_as_skin_that_is_as_bright(ready: Context) -> None:
+    # Given eyes between a brow in shade and bright cheeks, in a face whose skin is the redder the darker it is, as skin is
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
+        shade = (1 - 0.6 * np.clip(0.5 - down / eye.width, 0, 1))[..., None]
+        redder = np.array([0.75, 1.05, 1.2])
+        painted = np.asarray(portrait * shade**redder, np.uint8)
+        # When their lids are prepared
+        usual, lid = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
+        # Then a lid has lost as much of each colour as skin has that lost as much light
+        over = over_the_eye(usual)
+        lost = np.log(lid.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0))
+        assert lost.mean() < -0.15
+        assert np.abs(lost / lost.mean() - redder / redder.mean()).max() < 0.055
 
 
 def _within(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.bool_]:
