@@ -18,12 +18,14 @@ class VideoEncoder:
         options: makes its options from an x264 preset and an x264 rate factor.
         has_quality: whether these two change anything.
         portrait_options: makes those for an animated portrait, where they are not `options`.
+        takes_areas: whether it encodes some areas of the picture more finely than others.
     """
 
     name: str
     options: Callable[[str, int], Options]
     has_quality: bool = True
     portrait_options: Callable[[str, int], Options] | None = None
+    takes_areas: bool = False
 
     def for_portrait(self, preset: str, crf: int) -> Options:
         """Return the options for an animated portrait."""
@@ -90,8 +92,8 @@ def _nvenc_options(preset: str, crf: int) -> Options:
     return {"preset": _NVENC_EFFORT.get(preset, _NVENC_USUAL), "tune": "hq", "rc": "vbr", "cq": crf, "b:v": 0}
 
 
-X264 = VideoEncoder("libx264", _x264_options, portrait_options=_x264_portrait_options)
-X265 = VideoEncoder("libx265", _x265_options)
+X264 = VideoEncoder("libx264", _x264_options, portrait_options=_x264_portrait_options, takes_areas=True)
+X265 = VideoEncoder("libx265", _x265_options, takes_areas=True)
 VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
 PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)
 H264_NVENC = VideoEncoder("h264_nvenc", _nvenc_options)
