@@ -25,9 +25,11 @@ _FROM_BELOW, _FROM_LID, _UNDER_BROW = 0.25, 0.25, 0.62
 #: the lower lid's, in so many rows of a picture that is softened by so many; what is read is smoothed along the eye by so many.
 #: Above, this percentile counts: folds and hair are darker, and single light pixels are no skin.
 _ABOVE, _UP_TO, _UNDER, _ROWS, _SOFT, _SMOOTH, _BRIGHT = 0.05, 0.8, (0.10, 0.30), 9, 0.03, 0.12, 75
+#: With less skin than this between the lid and a rim of glasses, in eye widths, only that below tells the light.
+_ROOM = 0.1
 #: The lid bulges out of its socket into the light that falls on the skin below the eye. By so much of how that differs from the
 #: light above, as logarithms, the lid is lighter at its top and at its edge, or darker; and by at most so much.
-_LIGHTER, _DARKER, _MOST_LIGHTER = (0.5, 1.0), (0.0, 0.6), 0.5
+_LIGHTER, _DARKER, _MOST_LIGHTER = (0.5, 1.0), (0.0, 0.6), 0.7
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
 #: A lid is so much redder than the skin around it that it has the tint of skin in this part of its own light.
@@ -57,6 +59,8 @@ class LidPlace:
         taper: see `Lid`.
         free: how far above the edge there is skin, [height, width], and for each column of the strip.
         fold: how far above the edge the crease is, [height, width].
+        rim: see `Lid`.
+        rim_of_column: where the rim ends, px along the eye's `down`, for each column of the strip; None without glasses.
     """
 
     along: Grid
@@ -66,6 +70,8 @@ class LidPlace:
     free: Grid
     free_of_column: Values
     fold: Grid
+    rim: Grid
+    rim_of_column: Values | None
 
 
 def paint_skin(strip: EyeStrip, shown: Grid, place: LidPlace) -> Grid:
@@ -79,7 +85,8 @@ def paint_skin(strip: EyeStrip, shown: Grid, place: LidPlace) -> Grid:
     width = strip.width
     below, opening = place.below, place.opening
     covered = (below > -0.09 * width * place.taper) & (below < opening + 0.13 * width * place.taper)
-    bare = _bare(shown, ~(covered & (place.taper > 0)) & (below > -place.free), width)
+    free = ~(covered & (place.taper > 0)) & (below > -place.free) & (place.rim == 0)
+    bare = _bare(shown, free, width)
     upper = np.where(below > -_UNDER_BROW * place.free, _FROM_LID, 1.0)
     weights = bare * np.where(below > 0.5 * opening, _FROM_BELOW, upper).astype(np.float32)
     filled = np.log(np.maximum(_fill_softly(shown, weights, width), 1.0))
@@ -102,11 +109,16 @@ def _light_at_ends(strip: EyeStrip, shown: Grid, place: LidPlace) -> tuple[Grid,
     """The light on the lid at its top and at its edge when it is shut, as logarithms, [height, width]."""
     width, steps = strip.width, np.linspace(0, 1, _ROWS)[:, None]
     free = place.free_of_column
+    if place.rim_of_column is not None:
+        free = np.minimum(free, strip.upper - place.rim_of_column)
     above = -_ABOVE * width - steps * np.maximum(_UP_TO * free - _ABOVE * width, 0)
     under = np.repeat((_UNDER[0] + steps * (_UNDER[1] - _UNDER[0])) * width, len(free), axis=1)
     soft = blur(shown.mean(axis=-1), max(_SOFT * width, 0.5))
     upper = np.log(np.maximum(np.percentile(strip.read(soft, strip.upper, above), _BRIGHT, axis=0), 1.0))
     lower = np.log(np.maximum(strip.read(soft, strip.lower, under).mean(axis=0), 1.0))
+    if place.rim_of_column is not None:  # skin above it is not seen through the glass
+        room = strip.upper - place.rim_of_column
+        upper = np.where(room > _ROOM * width, upper, lower)
     more = _MOST_LIGHTER * np.tanh((lower - upper) / _MOST_LIGHTER)
     ends = (
         upper + np.where(more > 0, lighter, darker) * more for lighter, darker in zip(_LIGHTER, _DARKER, strict=True)

@@ -19,6 +19,7 @@ from stages.face.rig.eyes.eye_strip import ASIDE, EyeStrip
 from stages.face.rig.eyes.lashes import find_single_lashes, find_thick_lashes, read_lashes
 from stages.face.rig.eyes.lid_skin import LidPlace, paint_skin
 from stages.face.rig.eyes.lower_lid import with_lower_lid
+from stages.face.rig.eyes.rim import find_rim
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -48,9 +49,6 @@ _CHEEK = (0.22, 0.2)
 #: between pixels softens it. And by what it is changed at least and at most for that,
 #: and how far it is taken from beside, in parts of the height.
 _LIKE, _MOST_CHANGED, _SLANT = 1.0, (0.5, 2.5), 0.35
-#: Greatest height of a dark line that is a rim of glasses, and of a whole rim, in eye widths, and how much darker than the skin
-#: beside it it is at least; and how thick it is at most, in parts of how thick it usually is.
-_RIM_HEIGHT, _THICKEST_RIM, _RIM_DARK, _AS_THICK = 0.13, 0.2, 0.13, 1.2
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,9 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     top = strip.over(free, along)
     heights, depths = _crease(strip, shown, eye)
     fold = strip.over(heights, along)
-    skin = paint_skin(strip, shown, LidPlace(along, below, opening, taper, top, free, fold))
+    ends = find_rim(strip, shown, eye)
+    rim = np.zeros_like(below) if ends is None else np.clip(strip.over(ends, along) + 1.0 - down, 0, 1)
+    skin = paint_skin(strip, shown, LidPlace(along, below, opening, taper, top, free, fold, rim, ends))
     single = find_single_lashes(shown, skin, eye)
     from_fold = (-below - fold) / eye.width
     line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
@@ -135,7 +135,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         stray=np.maximum(single, find_thick_lashes(shown, skin, below, taper, eye)),
         fold=fold,
         crease=crease,
-        rim=_rim(strip, shown, eye, along, down),
+        rim=rim.astype(np.float32),
         along=along - strip.start,
         lashes=lashes,
         offset=offset,
@@ -206,37 +206,6 @@ def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[
     at = np.clip(np.round(heights).astype(int)[None] + around[:, None], 0, len(rows) - 1)
     depths = _smooth(depth[at, strip_of[None]].max(axis=0).astype(np.float64), 0.1 * width)
     return heights, np.clip(depths, _LEAST_CREASE, _MOST_CREASE)
-
-
-def _rim(strip: EyeStrip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
-    """Find the rim of glasses over the eye: 1 on it and above, where no lid is seen to close, 0 elsewhere, [height, width].
-
-    It is a dark line that goes on beyond both corners of the eye. Lashes and creases do not. It is as thick as it stays dark on
-    the way down to the lid's edge.
-    """
-    level = shown.mean(axis=-1)
-    tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(_RIM_HEIGHT * eye.width), 2) | 1))
-    closed = blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, tall), 0.5)
-    darker = 1 - level / np.maximum(closed, 1.0)
-    rows = np.arange(-round(0.6 * eye.width), 1, dtype=np.float64)
-    line = strip.read(np.asarray(darker, np.float32), np.zeros_like(strip.upper), rows)
-    line[rows[:, None] > strip.upper[None] - 0.04 * eye.width] = 0.0
-    path = strongest_path(line.astype(np.float64), 0.02)
-    dark = np.take_along_axis(line, path[None], axis=0)[0]
-    place = strip.columns / eye.width
-    parts = (place < 0, (place > 0) & (place < 1), place > 1)
-    if min(float(np.median(dark[part])) for part in parts) < _RIM_DARK:
-        return np.zeros_like(level)
-    middle = _smooth(rows[path], 0.05 * eye.width)
-    under = np.arange(0, round(_THICKEST_RIM * eye.width) + 1, dtype=np.float64)
-    broad = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(2 * _THICKEST_RIM * eye.width), 2) | 1))
-    skin = np.maximum(blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, broad), 0.5), 1.0)
-    shade = strip.read(np.asarray(1 - level / skin, np.float32), middle.astype(np.float32), under)
-    stays = np.logical_and.accumulate(shade > _RIM_DARK, axis=0).sum(axis=0)
-    usual = float(np.median(stays))  # a crease or lashes that touch the rim are none of it
-    thick = _smooth(np.minimum(stays, _AS_THICK * usual + 1.0), 0.03 * eye.width)
-    ends = np.minimum(middle + thick, np.maximum(strip.upper, middle))
-    return np.asarray(np.clip(strip.over(ends, along) + 1.0 - down, 0, 1), np.float32)
 
 
 def _grain(
