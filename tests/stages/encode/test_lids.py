@@ -153,6 +153,25 @@ def test_a_closing_lid_covers_a_thick_bundle_of_lashes(ready: Context) -> None:
         assert np.percentile(shut[over].mean(axis=-1) / bare[over].mean(axis=-1), 5) > 0.75
 
 
+def test_a_rim_that_shines_in_places_is_as_thick_there(ready: Context) -> None:
+    # Given eyes behind a straight rim of glasses, whose lower half shines in every other part of its length
+    landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        along, down = eye.local((0, 0, plain.shape[1], plain.shape[0]))
+        upper_end = down - float(eye.edges(np.array([0.5 * eye.width]))[0][0]) + 0.22 * eye.width
+        rim = _within(upper_end / eye.width, 0.0, 0.1) & _within(along / eye.width, -0.4, 1.4)
+        shines = rim & (upper_end > 0.05 * eye.width) & (np.floor(along / (0.12 * eye.width)) % 3 == 0)
+        picture = plain.copy()
+        picture[rim], picture[shines] = (45, 35, 30), (235, 235, 240)
+        # When its lid is prepared
+        lid = lid_of(picture, landmarks, side)
+        # Then all of the rim stays before it
+        (x, y), (rows, columns) = lid.origin, lid.below.shape
+        box = slice(y, y + rows), slice(x, x + columns)
+        over = _within(along[box] / eye.width, 0.05, 0.95)
+        assert (lid.rim[rim[box] & over] > 0.4).mean() > 0.97
+
+
 def test_lashes_have_their_own_colour_and_not_that_of_a_dark_iris(ready: Context) -> None:
     # Given eyes whose iris is of the darkest blue, up to the lid's edge
     landmarks, picture = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready).copy()
