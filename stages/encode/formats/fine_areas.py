@@ -18,9 +18,9 @@ from stages.face.placement import Placement
 
 #: Room around the eyes and around the mouth for the head's motion and the jaw's, in eye widths: beside, above and below.
 _AROUND_EYES, _AROUND_MOUTH = (0.5, 0.5, 0.5), (0.35, 0.35, 0.6)
-#: Finest steps, and those of a large face, in parts of the range of an encoder's quantiser: -0.16 is 8 of x264's 51 steps. Eyes
-#: up to so many px wide get the finest.
-_FINEST, _FINE, _SMALL = -0.16, -0.04, 28
+#: How much finer areas are encoded, in parts of the range of an encoder's quantiser: -0.16 is 8 of x264's 51 steps. So much it is
+#: where eyes are up to so many px wide, and with this power of their width less in larger faces.
+_FINEST, _SMALL, _LESS = -0.16, 28, 1.5
 _LIPS = mesh.UPPER_LIP_OUTER + mesh.LOWER_LIP_OUTER
 
 
@@ -44,7 +44,7 @@ def fine_areas(ctx: Context) -> tuple[FineArea, ...]:
     points += (place.left, place.top)
     corners = points[[list(upper[:: len(upper) - 1]) for upper, _, _ in mesh.EYES]]
     eye = float(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1).max())
-    finer = min(_FINEST * min(_SMALL / max(eye, 1.0), 1.0), _FINE)
+    finer = _FINEST * min(_SMALL / max(eye, 1.0), 1.0) ** _LESS
     eyes = [index for upper, lower, _ in mesh.EYES for index in upper + lower]
     parts = ((eyes, _AROUND_EYES), (list(_LIPS), _AROUND_MOUTH))
     found = (_area(points[part], np.array(room) * eye, (place.width, place.height), finer) for part, room in parts)

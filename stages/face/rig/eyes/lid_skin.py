@@ -29,7 +29,7 @@ _ABOVE, _UP_TO, _UNDER, _ROWS, _SOFT, _SMOOTH, _BRIGHT = 0.05, 0.8, (0.10, 0.30)
 _ROOM = 0.1
 #: The lid bulges out of its socket into the light that falls on the skin below the eye. By so much of how that differs from the
 #: light above, as logarithms, the lid is lighter at its top and at its edge, or darker; and by at most so much.
-_LIGHTER, _DARKER, _MOST_LIGHTER = (0.5, 1.0), (0.0, 0.6), 0.7
+_LIGHTER, _DARKER, _MOST_LIGHTER = (0.65, 1.1), (0.0, 0.6), 0.7
 #: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
 _NARROW = 0.16
 #: A lid is so much redder than the skin around it that it has the tint of skin in this part of its own light.
