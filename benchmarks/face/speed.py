@@ -37,7 +37,7 @@ PARTS = {
     "· turning the fields": ("rig/rig.py", "_to_picture"),
     "· mouth": ("rig/mouth_interior.py", "paint_mouth_interior"),
     "· folds": ("rig/creases.py", "find_creases"),
-    "· lids": ("rig/lids.py", "paint_lid"),
+    "· lids": ("rig/eyes/lids.py", "paint_lid"),
 }
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.lids import LOWER_LID_RISE, Lid
+from stages.face.rig.eyes.lids import LOWER_LID_RISE, Lid
 from stages.face.sampling import sample
 
 Picture = npt.NDArray[np.uint8]

@@ -14,6 +14,7 @@ from daemon.errors import TRIED_AGAIN, UnknownError
 from daemon.system.process import PIPE_BYTES
 from stages.encode.formats import OutputFormat
 from stages.encode.formats.encoders import VideoEncoder
+from stages.encode.formats.fine_areas import FineArea
 from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 
@@ -55,6 +56,7 @@ class EncodeOptions:
         threads: threads of the video encoder; 0 lets it choose. The bytes of the result depend on it.
         tags: metadata of the file, such as title and comment.
         subtitles: names, inside the working folder, of an ASS script to burn in and of the folder with its font.
+        areas: what is encoded more finely than the rest, where the encoder can.
     """
 
     output_format: OutputFormat
@@ -67,6 +69,7 @@ class EncodeOptions:
     threads: int
     tags: dict[str, str]
     subtitles: tuple[str, str] | None = None
+    areas: tuple[FineArea, ...] = ()
 
 
 def encode_command(source: FrameSource, speech: Path, target: Path, options: EncodeOptions) -> list[str]:
@@ -83,6 +86,8 @@ def encode_command(source: FrameSource, speech: Path, target: Path, options: Enc
         names = {"filename": options.subtitles[0], "fontsdir": options.subtitles[1]}
         picture = picture.filter("ass", **names, alpha=int(source.transparent))
     picture = picture.filter("format", options.output_format.pixel_format)
+    for area in options.areas if options.encoder.takes_areas else ():
+        picture = picture.filter("addroi", area.left, area.top, area.width, area.height, f"{area.finer:.3f}")
     sound = ffmpeg.input(f"file:{speech}", format="wav").audio
     samples = round(Fraction(source.frame_count * AUDIO_RATE) / options.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.encode.figure_planes import enlarge
-from stages.face.rig.eyeball import Eyeball
+from stages.face.rig.eyes.eyeball import Eyeball
 from stages.face.sampling import sample
 
 Picture = npt.NDArray[np.uint8]

@@ -200,6 +200,7 @@ def _encode_options(
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
+    from stages.encode.formats.fine_areas import fine_areas
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
     return EncodeOptions(
@@ -213,6 +214,7 @@ def _encode_options(
         threads=settings.threads,
         tags=_tags(ctx, timing),
         subtitles=subtitles,
+        areas=fine_areas(ctx),
     )
 
 

@@ -21,13 +21,13 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
 from stages.face.rig.expressions.fields import ExpressionFields
-from stages.face.rig.eyeball import Eyeball, find_eyeball
+from stages.face.rig.eyes.eyeball import Eyeball, find_eyeball
+from stages.face.rig.eyes.lids import Lid, paint_lid
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.glasses import find_glasses
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
-from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
@@ -38,7 +38,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 65
+VERSION = 67
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves

@@ -19,9 +19,9 @@ from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.eyeball import find_eyeball
-from stages.face.rig.lids import paint_lid
-from stages.face.rig.lower_lid import with_lower_lid
+from stages.face.rig.eyes.eyeball import find_eyeball
+from stages.face.rig.eyes.lids import paint_lid
+from stages.face.rig.eyes.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
 from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling

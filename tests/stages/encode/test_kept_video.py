@@ -34,6 +34,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(framing, "shared_frames_of_job", frames)
     monkeypatch.setattr("stages.encode.captions.place.FaceHeights.of_job", lambda _: None)
+    monkeypatch.setattr("stages.encode.formats.fine_areas.fine_areas", lambda _: ())
     return names
 
 

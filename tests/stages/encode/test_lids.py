@@ -13,7 +13,7 @@ from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.lids import Lid, paint_lid
+from stages.face.rig.eyes.lids import Lid, paint_lid
 from stages.face.sampling import blur
 from tests.support.stages.picture_jobs import face_of, portrait_of
 
@@ -59,7 +59,7 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
     brown = np.array([0.62, 0.50, 0.42])
     for side, eye in enumerate(outlines(ready)):
         _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
-        near = np.clip((0.5 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
+        near = np.clip((0.58 - np.abs(down / eye.width - 0.06)) / 0.04, 0, 1)[..., None]
         painted = np.asarray(portrait * (1 - near * (1 - brown)), np.uint8)
         # When their lids are prepared
         usual, dark = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
@@ -68,6 +68,23 @@ def test_a_lid_has_the_colours_of_a_socket_that_is_painted_dark(ready: Context) 
         lit = dark.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0)
         assert (lit / brown).max() < 1.22
         assert np.ptp(lit / brown) < 0.055
+
+
+def test_a_lid_is_as_red_as_skin_that_is_as_bright(ready: Context) -> None:
+    # Given eyes between a brow in shade and bright cheeks, in a face whose skin is the redder the darker it is, as skin is
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        _, down = eye.local((0, 0, portrait.shape[1], portrait.shape[0]))
+        shade = (1 - 0.6 * np.clip(0.5 - down / eye.width, 0, 1))[..., None]
+        redder = np.array([0.75, 1.05, 1.2])
+        painted = np.asarray(portrait * shade**redder, np.uint8)
+        # When their lids are prepared
+        usual, lid = (lid_of(picture, landmarks, side) for picture in (portrait, painted))
+        # Then a lid has lost as much of each colour as skin has that lost as much light
+        over = over_the_eye(usual)
+        lost = np.log(lid.skin[over].mean(axis=0) / usual.skin[over].mean(axis=0))
+        assert lost.mean() < -0.15
+        assert np.abs(lost / lost.mean() - redder / redder.mean()).max() < 0.055
 
 
 def _within(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.bool_]:
@@ -134,6 +151,25 @@ def test_a_closing_lid_covers_a_thick_bundle_of_lashes(ready: Context) -> None:
         assert over.sum() > 20
         bare = lid.skin[_rows(lid, painter)]
         assert np.percentile(shut[over].mean(axis=-1) / bare[over].mean(axis=-1), 5) > 0.75
+
+
+def test_a_rim_that_shines_in_places_is_as_thick_there(ready: Context) -> None:
+    # Given eyes behind a straight rim of glasses, whose lower half shines in every other part of its length
+    landmarks, plain = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        along, down = eye.local((0, 0, plain.shape[1], plain.shape[0]))
+        upper_end = down - float(eye.edges(np.array([0.5 * eye.width]))[0][0]) + 0.22 * eye.width
+        rim = _within(upper_end / eye.width, 0.0, 0.1) & _within(along / eye.width, -0.4, 1.4)
+        shines = rim & (upper_end > 0.05 * eye.width) & (np.floor(along / (0.12 * eye.width)) % 3 == 0)
+        picture = plain.copy()
+        picture[rim], picture[shines] = (45, 35, 30), (235, 235, 240)
+        # When its lid is prepared
+        lid = lid_of(picture, landmarks, side)
+        # Then all of the rim stays before it
+        (x, y), (rows, columns) = lid.origin, lid.below.shape
+        box = slice(y, y + rows), slice(x, x + columns)
+        over = _within(along[box] / eye.width, 0.05, 0.95)
+        assert (lid.rim[rim[box] & over] > 0.4).mean() > 0.97
 
 
 def test_lashes_have_their_own_colour_and_not_that_of_a_dark_iris(ready: Context) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
-from stages.face.rig.lower_lid import with_lower_lid
+from stages.face.rig.eyes.lower_lid import with_lower_lid
 from stages.face.rig.matting.fill import mean_around, spread
 from stages.face.sampling import blur, sample
 

@@ -15,9 +15,11 @@ import numpy.typing as npt
 from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.eye_strip import ASIDE, EyeStrip
-from stages.face.rig.lashes import find_single_lashes, find_thick_lashes, read_lashes
-from stages.face.rig.lower_lid import with_lower_lid
+from stages.face.rig.eyes.eye_strip import ASIDE, EyeStrip
+from stages.face.rig.eyes.lashes import find_single_lashes, find_thick_lashes, read_lashes
+from stages.face.rig.eyes.lid_skin import LidPlace, paint_skin
+from stages.face.rig.eyes.lower_lid import with_lower_lid
+from stages.face.rig.eyes.rim import find_rim
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -33,19 +35,6 @@ _UNFOLDS = 0.34
 _HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
 #: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
 _LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
-#: Weight in the lid's light of the skin below the eye, and of the open lid itself, which its fold and lashes shade; and in its
-#: tint, which the skin below tells as well. What is from this part of the free height on upward is the brow's.
-_FROM_BELOW, _FROM_LID, _TINT_FROM_BELOW, _UNDER_BROW = 0.25, 0.25, 0.8, 0.62
-#: Skin beside the lid is read from so many eye widths above its edge on, and in this range below the lower lid's, in so many rows
-#: of a picture that is softened by so many; what is read is smoothed along the eye by so many.
-_BESIDE_ABOVE, _BESIDE_UNDER, _BESIDE_ROWS, _BESIDE_SOFT, _BESIDE_SMOOTH = 0.05, (0.10, 0.30), 9, 0.03, 0.12
-#: The lid's skin takes on the tint of the skin above and below, and these parts of how their light differs; each colour becomes
-#: at least and at most so many times as bright.
-_JOINED_ABOVE, _JOINED_UNDER, _MOST_JOINED = 0.8, 0.6, (0.45, 1.2)
-#: Most by which a colour of the tint changes, as a logarithm: a pale line over the lashes is a highlight, and no skin's tint.
-_TINT_JOINED = 0.05
-#: Dark things that are narrower than so many eye widths are hair, lashes or a crease; broader ones are shade, which the lid has.
-_NARROW = 0.16
 #: What is less red than the skin by more than this part is the eyeball: red over green, as a logarithm; less than so much of that
 #: is seen in grey pictures, too.
 _LESS_RED, _GREY = 0.4, 0.05
@@ -60,9 +49,6 @@ _CHEEK = (0.22, 0.2)
 #: between pixels softens it. And by what it is changed at least and at most for that,
 #: and how far it is taken from beside, in parts of the height.
 _LIKE, _MOST_CHANGED, _SLANT = 1.0, (0.5, 2.5), 0.35
-#: Greatest height of a dark line that is a rim of glasses, and of a whole rim, in eye widths, and how much darker than the skin
-#: beside it it is at least; and how thick it is at most, in parts of how thick it usually is.
-_RIM_HEIGHT, _THICKEST_RIM, _RIM_DARK, _AS_THICK = 0.13, 0.2, 0.13, 1.2
 
 
 @dataclass(frozen=True)
@@ -126,20 +112,10 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     top = strip.over(free, along)
     heights, depths = _crease(strip, shown, eye)
     fold = strip.over(heights, along)
-    covered = (below > -0.09 * eye.width * taper) & (below < opening + 0.13 * eye.width * taper)
-    bare = _bare(shown, ~(covered & (taper > 0)) & (below > -top), eye.width)
-    # The lid continues the socket above it; the light falls on the skin below in another way, but its tint is the skin's, too.
-    under = below > 0.5 * opening
-    upper = np.where(below > -_UNDER_BROW * top, _FROM_LID, 1.0)
-    lit, tinted = (
-        _fill_softly(shown, bare * np.where(under, share, upper).astype(np.float32), eye.width)
-        for share in (_FROM_BELOW, _TINT_FROM_BELOW)
-    )
-    skin = tinted * (lit.mean(axis=-1) / np.maximum(tinted.mean(axis=-1), 1.0))[..., None]
+    ends = find_rim(strip, shown, eye)
+    rim = np.zeros_like(below) if ends is None else np.clip(strip.over(ends, along) + 1.0 - down, 0, 1)
+    skin = paint_skin(strip, shown, LidPlace(along, below, opening, taper, top, free, fold, rim, ends))
     single = find_single_lashes(shown, skin, eye)
-    upper_end, lower_end = _colours_beside(strip, shown, skin, free, along)
-    way = np.clip(below / np.maximum(opening, 1.0), 0, 1)[..., None]
-    skin = np.asarray(skin * np.exp(upper_end + way * (lower_end - upper_end)), np.float32)
     from_fold = (-below - fold) / eye.width
     line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
     crease = np.asarray(strip.over(depths, along) * line, np.float32)
@@ -159,7 +135,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         stray=np.maximum(single, find_thick_lashes(shown, skin, below, taper, eye)),
         fold=fold,
         crease=crease,
-        rim=_rim(strip, shown, eye, along, down),
+        rim=rim.astype(np.float32),
         along=along - strip.start,
         lashes=lashes,
         offset=offset,
@@ -185,70 +161,6 @@ def _ball(along: Grid, below: Grid, opening: Grid, eye: EyeOutline) -> Grid:
 
 def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
     return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)
-
-
-def _bare(shown: Grid, free: npt.NDArray[np.bool_], eye_width: float) -> Grid:
-    """Weight of each pixel as bare skin: 1, near 0 for narrow dark things (lashes, creases, hair), 0 for what is not `free`."""
-    known = cv2.erode(free.astype(np.float32), np.ones((3, 3), np.uint8))
-    level = blur(shown.mean(axis=-1), 0.5)
-    wide = max(round(_NARROW * eye_width), 2) | 1
-    without = cv2.morphologyEx(level, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
-    bright = np.clip((level / np.maximum(without, 1.0) - 0.78) / 0.16, 0.01, 1.0)
-    around = 0.25 * eye_width  # thick lashes are broad, and still darker than the shade of a deep-set eye
-    usual = blur(level * known, around) / np.maximum(blur(known, around), 1e-3)
-    bright *= np.clip((level / np.maximum(usual, 1.0) - 0.55) / 0.25, 0.1, 1.0)
-    return np.asarray(known * bright, np.float32)
-
-
-def _fill(box: Grid, known: Grid) -> Grid:
-    """Fill unknown pixels smoothly from a pyramid of ever coarser averages (push-pull)."""
-    if min(box.shape[:2]) <= 2 or known.min() > 0.5:
-        mean = (box * known[..., None]).sum(axis=(0, 1)) / max(float(known.sum()), 1e-3)
-        return np.where(known[..., None] > 0, box, mean).astype(np.float32)
-    weighted, weight = cv2.pyrDown(box * known[..., None]), cv2.pyrDown(known)
-    coarse = _fill(weighted / np.maximum(weight, 1e-3)[..., None], np.minimum(weight * 4, 1.0))
-    fine = cv2.pyrUp(coarse, dstsize=(box.shape[1], box.shape[0]))
-    return (box * known[..., None] + fine * (1.0 - known[..., None])).astype(np.float32)
-
-
-def _fill_softly(box: Grid, known: Grid, eye_width: float) -> Grid:
-    """Fill the whole box with the soft colours of its known pixels."""
-    sigma = max(0.07 * eye_width, 1.0)
-    weight = blur(known, sigma)
-    soft = blur(box * known[..., None], sigma) / np.maximum(weight, 1e-3)[..., None]
-    return np.asarray(blur(_fill(soft.astype(np.float32), np.clip(weight * 2.0 - 0.2, 0, 1)), 0.6 * sigma), np.float32)
-
-
-def _colours_beside(
-    strip: EyeStrip, shown: Grid, skin: Grid, free: npt.NDArray[np.float64], along: Grid
-) -> tuple[Grid, Grid]:
-    """Find how the picture's colours differ from those of the lid's skin where the lid goes over into it, as logarithms of their
-    ratio: above, where the skin up to the brow is brightest, and below the lower lid, [height, width, 3] each.
-
-    Args:
-        strip, shown: the box around the eye.
-        skin: the lid's skin, [height, width, 3].
-        free: px above the lid's edge up to which there is skin, of each column of the strip.
-        along: each pixel's place along the eye, px.
-    """
-    width, steps = strip.width, np.linspace(0, 1, _BESIDE_ROWS)[:, None]
-    first, (begins, ends) = _BESIDE_ABOVE * width, _BESIDE_UNDER
-    above = -first - steps * np.maximum(free - first, 0)
-    under = np.repeat((begins + steps * (ends - begins)) * width, len(free), axis=1)
-    soft = blur(shown, max(_BESIDE_SOFT * width, 0.5))
-    seen, painted = (strip.read(picture, strip.upper, above) for picture in (soft, skin))
-    brightest = seen.mean(axis=-1).argmax(axis=0), np.arange(len(free))
-    at_end = (
-        (seen[brightest], painted[brightest], _JOINED_ABOVE),
-        (*(strip.read(picture, strip.lower, under).mean(axis=0) for picture in (soft, skin)), _JOINED_UNDER),
-    )
-    found = []
-    for seen, painted, share in at_end:
-        ratio = np.log(np.clip((seen + 1) / (painted + 1), *_MOST_JOINED).astype(np.float64))
-        light = ratio.mean(axis=-1, keepdims=True)
-        ratio = share * light + np.clip(ratio - light, -_TINT_JOINED, _TINT_JOINED)
-        found.append(np.dstack([strip.over(_smooth(one, _BESIDE_SMOOTH * width), along) for one in ratio.T]))
-    return found[0], found[1]
 
 
 def _free_height(strip: EyeStrip, eye: EyeOutline) -> npt.NDArray[np.float64]:
@@ -294,37 +206,6 @@ def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[
     at = np.clip(np.round(heights).astype(int)[None] + around[:, None], 0, len(rows) - 1)
     depths = _smooth(depth[at, strip_of[None]].max(axis=0).astype(np.float64), 0.1 * width)
     return heights, np.clip(depths, _LEAST_CREASE, _MOST_CREASE)
-
-
-def _rim(strip: EyeStrip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
-    """Find the rim of glasses over the eye: 1 on it and above, where no lid is seen to close, 0 elsewhere, [height, width].
-
-    It is a dark line that goes on beyond both corners of the eye. Lashes and creases do not. It is as thick as it stays dark on
-    the way down to the lid's edge.
-    """
-    level = shown.mean(axis=-1)
-    tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(_RIM_HEIGHT * eye.width), 2) | 1))
-    closed = blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, tall), 0.5)
-    darker = 1 - level / np.maximum(closed, 1.0)
-    rows = np.arange(-round(0.6 * eye.width), 1, dtype=np.float64)
-    line = strip.read(np.asarray(darker, np.float32), np.zeros_like(strip.upper), rows)
-    line[rows[:, None] > strip.upper[None] - 0.04 * eye.width] = 0.0
-    path = strongest_path(line.astype(np.float64), 0.02)
-    dark = np.take_along_axis(line, path[None], axis=0)[0]
-    place = strip.columns / eye.width
-    parts = (place < 0, (place > 0) & (place < 1), place > 1)
-    if min(float(np.median(dark[part])) for part in parts) < _RIM_DARK:
-        return np.zeros_like(level)
-    middle = _smooth(rows[path], 0.05 * eye.width)
-    under = np.arange(0, round(_THICKEST_RIM * eye.width) + 1, dtype=np.float64)
-    broad = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(2 * _THICKEST_RIM * eye.width), 2) | 1))
-    skin = np.maximum(blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, broad), 0.5), 1.0)
-    shade = strip.read(np.asarray(1 - level / skin, np.float32), middle.astype(np.float32), under)
-    stays = np.logical_and.accumulate(shade > _RIM_DARK, axis=0).sum(axis=0)
-    usual = float(np.median(stays))  # a crease or lashes that touch the rim are none of it
-    thick = _smooth(np.minimum(stays, _AS_THICK * usual + 1.0), 0.03 * eye.width)
-    ends = np.minimum(middle + thick, np.maximum(strip.upper, middle))
-    return np.asarray(np.clip(strip.over(ends, along) + 1.0 - down, 0, 1), np.float32)
 
 
 def _grain(

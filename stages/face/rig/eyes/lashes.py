@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline
-from stages.face.rig.eye_strip import EyeStrip
+from stages.face.rig.eyes.eye_strip import EyeStrip
 from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""What moves and closes the eyes: lids, lashes, eyeballs and the rim of glasses before them."""
