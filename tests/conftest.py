@@ -30,6 +30,7 @@ from tests.support.daemon.commands import run_command
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, run_prepared, start_prepared
 from tests.support.endurance import configure_examples
 from tests.support.fewer_messages import send_fewer_messages
+from tests.support.kept_modules import keep_modules, keep_new_modules
 from tests.support.machine.server_process import server_process
 from tests.support.plain_log import configure_plain_log
 from tests.support.shares import import_apart, shares_of_tests
@@ -271,11 +272,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_finish(session: pytest.Session) -> None:
     layers.note_imports(session.config)
     note_environment()
-    gc.freeze()  # modules and tests stay to the end: each search for garbage, as of a network that goes, would look at them all
+    keep_modules()
     gc.set_threshold(20_000)  # with Python's own 700, it is searched for a hundred times a second
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    keep_new_modules()
     configure_plain_log()
     layers.check_imports(item.config)
     layers.forget_processes()

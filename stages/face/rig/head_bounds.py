@@ -118,26 +118,46 @@ def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray
     inside = inside & looked_at.ravel()
     allowed = int(inside.sum() * (1 - _SHARE))
     usual, worst = (
-        np.concatenate([corner.squares(where) for corner in corners], axis=1)
-        for where in (inside & (whole > _USUAL**2), whole > (_LARGEST / MOST) ** 2)
+        _Strained(np.concatenate([corner.squares(where) for corner in corners], axis=1), limit)
+        for where, limit in (
+            (inside & (whole > _USUAL**2), _USUAL),
+            (whole > (_LARGEST / MOST) ** 2, _LARGEST / MOST),
+        )
     )
-    most_usual, most_worst = usual.max(axis=1), worst.max(axis=1)  # in any direction, [k, places]
     factors = np.ones(len(fields), np.float32)
     while True:
         # Places that may tear come first: they are few, and all others are looked at only when none is left.
-        if (torn := _beyond(worst, factors, _LARGEST / MOST)).any():
-            concerned = most_worst.compress(torn, axis=1)
-        elif (over := _beyond(usual, factors, _USUAL)).sum() > allowed:
-            concerned = most_usual.compress(over, axis=1)
+        if worst.count(factors) > 0:
+            concerned = worst
+        elif usual.count(factors) > allowed:
+            concerned = usual
         else:
             return np.asarray(fields * factors[:, None, None, None], np.float32)
-        factors[(factors**2 * concerned.sum(axis=1)).argmax()] *= _STEP
+        factors[(factors**2 * concerned.weights).argmax()] *= _STEP
 
 
-def _beyond(squares: FloatArray, factors: FloatArray, limit: float) -> npt.NDArray[np.bool_]:
-    """In which places fields that are reduced by factors may strain more than the limit: [places]."""
-    total = factors**2 @ squares.reshape(len(factors), -1)
-    return np.asarray(total.reshape(squares.shape[1:]).max(axis=0, initial=0.0) > limit**2)
+class _Strained:
+    """Places where fields that are reduced further and further may strain more than a limit.
+
+    Attributes:
+        weights: squares of each field's largest strain, summed over the places that were last found to strain too much, [k].
+    """
+
+    def __init__(self, squares: FloatArray, limit: float) -> None:
+        """Take squares of strain, [k, directions, places], and the limit of strain."""
+        self._squares, self._most, self._limit = squares, squares.max(axis=1), limit
+        self.weights = self._most.sum(axis=1)
+
+    def count(self, factors: FloatArray) -> int:
+        """Count the places where fields times `factors`, [k], strain too much. Factors never grow from call to call."""
+        total = factors**2 @ self._squares.reshape(len(factors), -1)
+        beyond = total.reshape(self._squares.shape[1:]).max(axis=0, initial=0.0) > self._limit**2
+        most, found = self._most.compress(beyond, axis=1), int(beyond.sum())
+        # The others never strain too much again. To copy more than half takes longer than to look at them again.
+        if 2 * found < len(beyond):
+            self._squares, self._most = self._squares.compress(beyond, axis=2), most
+        self.weights = most.sum(axis=1)
+        return found
 
 
 def hide_border(

@@ -328,6 +328,7 @@ def test_a_person_that_cannot_be_told_apart_is_not_cut_out_badly(
 ) -> None:
     # Given a segmentation that does not see the face as a person
     shape = (384, 384)
+    monkeypatch.setattr("tests.support.stages.picture_jobs.known_faces", None)
     monkeypatch.setattr("stages.face.landmarker.Landmarker.person_mask", lambda *_: np.zeros(shape, np.float32))
     # When another background is asked for / Then that is said; without, the picture moves as one layer
     with pytest.raises(JobError) as told:

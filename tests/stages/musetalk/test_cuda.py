@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -27,18 +27,9 @@ from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
 from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GB = 1 << 30
-
-
-@pytest.fixture
-def driver() -> Iterator[Driver]:
-    with install(Driver(CardMemory(10 * GB))) as installed:
-        yield installed
 
 
 def load(precision: str = "float32", budget_mb: int = 5600, batch: int = 2) -> Painter:

@@ -177,7 +177,7 @@ def test_predicted_latents(unets: dict[str, UNet], tokens: torch.Tensor, name: s
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("name", ENGINES)
 def test_painted_and_pasted_frames(
-    painters: dict[str, Painter], tokens: torch.Tensor, name: str, precision: str
+    painters: dict[str, Painter], tokens: torch.Tensor, matrix_units: None, name: str, precision: str
 ) -> None:
     # Given the engine in one precision, the golden sound and picture
     golden, frame = arrays(name), picture(INPUTS / "frame.png")

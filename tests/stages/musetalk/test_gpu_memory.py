@@ -203,7 +203,6 @@ def test_each_stage_with_models_is_asked_for_room_but_the_one_that_needs_it(monk
         assert sorted([*asked, name]) == ["generate", "lipsync", "tts"]
 
 
-@pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
 def test_the_second_try_has_the_memory_of_the_first_one_also_what_refers_to_itself(
     loaded: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def whole_frames() -> Picture:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_partial_patches_are_within_the_golden_tolerances_and_the_picture_above_them_is_its_own(
-    dtype: torch.dtype,
+    dtype: torch.dtype, matrix_units: None
 ) -> None:
     # Given the golden picture's mask and sound
     golden, frame = arrays("v15"), picture(INPUTS / "frame.png")
@@ -134,7 +134,6 @@ def pasted(frame: Picture, patch: Picture, where: MaskRegion) -> Picture:
     return result
 
 
-@pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
 def test_a_recorded_pass_leaves_out_the_same_for_each_portrait() -> None:
     # Given what the processor paints for two portraits, and an engine on a GPU
     portraits = crop(), np.ascontiguousarray(crop()[:, ::-1])

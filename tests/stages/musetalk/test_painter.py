@@ -148,7 +148,7 @@ def overflow(painter: Painter) -> None:
     first.bias.mul_(factor)
 
 
-def test_broken_patches_are_painted_again_in_float32_and_counted() -> None:
+def test_broken_patches_are_painted_again_in_float32_and_counted(matrix_units: None) -> None:
     # Given a network that overflows in float16
     painter, exact = load(torch.float16), load(torch.float32)
     overflow(painter)

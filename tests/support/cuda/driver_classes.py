@@ -140,8 +140,9 @@ def graph_base(driver: Driver) -> type:
             if self.recording is None:
                 # CUDAGraph::replay
                 raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
-            for kernel in self.recording.kernels:
-                kernel()
+            with torch._C._DisableTorchDispatch():  # they compute with the processor's tensors alone
+                for kernel in self.recording.kernels:
+                    kernel()
 
         def reset(self) -> None:
             self.recording = None

@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pynvml
+import pytest
 import torch
 
 from stages.musetalk import forward
@@ -33,8 +34,9 @@ def _module_anew(name: str) -> types.ModuleType:
 
 @contextlib.contextmanager
 def install(driver: Driver) -> Iterator[Driver]:
-    """Make torch and pynvml see the driver's GPU until the block ends; this build of torch must be one without CUDA."""
-    assert not torch.backends.cuda.is_built()
+    """Make torch and pynvml see the driver's GPU until the block ends. A test is skipped where this build of torch has CUDA."""
+    if torch.backends.cuda.is_built():
+        pytest.skip("this PyTorch has CUDA; the stand-in replaces none")
     # Dispatch modes import it when they are first used, and it asks then what this build of torch has.
     importlib.import_module("torch._dynamo")
     functions = {

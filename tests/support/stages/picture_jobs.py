@@ -31,17 +31,20 @@ PORTRAIT = Path(__file__).resolve().parents[3] / "examples" / "portrait.png"
 RATE = 24_000
 #: Largest difference in BGR that rounding in the planes makes.
 ROUNDING = 8
+#: A cache for all jobs of tests that take the face stage for granted, so that each picture is measured once; None for a cache of
+#: each job's own.
+known_faces: Path | None = None
 
 
 def job(
     folder: Path, picture: Image.Image | bytes | None = None, limits: dict[str, Any] | None = None, **manifest: Any
 ) -> Context:
-    """Return a job about a picture, with the cache beside it; `limits` are config.yaml's for the face stage."""
+    """Return a job about a picture, with the cache beside it, or `known_faces`; `limits` are config.yaml's for the face stage."""
     folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         (folder / "source.image").write_bytes(picture if isinstance(picture, bytes) else encoded(picture))
     settings = {
-        "paths": {name: str(folder.parent / name) for name in ("cache", "avatars")},
+        "paths": {"cache": str(known_faces or folder.parent / "cache"), "avatars": str(folder.parent / "avatars")},
         "stages": {"face": limits or {}},
     }
     return Context(
