@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from stages.face.rig.matting.clean_cut import in_one_piece
+from stages.face.rig.matting.cut_out.one_piece import in_one_piece
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.outline import find_things
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.clean_cut import clean_cut, is_guessed
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
+from stages.face.rig.matting.cut_out.clean_cut import clean_cut
+from stages.face.rig.matting.cut_out.colour_trust import is_guessed
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
