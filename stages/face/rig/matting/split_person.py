@@ -12,6 +12,7 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
 from stages.face.rig.matting.cut_out.clean_cut import clean_cut
 from stages.face.rig.matting.cut_out.colour_trust import is_guessed
+from stages.face.rig.matting.cut_out.keyed_wall import key_wall
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
@@ -51,10 +52,10 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     if hair is not None:
         regions = doubt_brighter_walls(regions, small, hair)
         regions = open_gaps(regions, small, points, hair, forehead_colour(portrait, landmarks))
-    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, hair))
+    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, points, hair))
 
 
-def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | None) -> Matte:
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, hair: HairColour | None) -> Matte:
     """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
     small, regions = pixels.small, pixels.regions
     colours, variance = spread_colours(small, regions.background)
@@ -64,7 +65,9 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
-    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks), landmarks)
+    forehead = forehead_colour(pixels.portrait, landmarks)
+    cut = clean_cut(clean, pixels, own, inside[0], forehead, landmarks)
+    cut = key_wall(cut, pixels, hair, forehead, points)
     return replace(
         fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks)
     )
