@@ -35,6 +35,8 @@ _LUMP, _OTHER, _VARYING = 0.012, (4.0, 16.0), 300.0
 #: Probabilities of a person between which hair begins to be likely, and is sure; distance from the mixtures of hair and wall, in variances,
 #: between which a colour ends to be one.
 _LIKELY, _SURE, _MIXED = (0.15, 0.35), (0.75, 0.95), (4.0, 10.0)
+#: Deviation of the background's colour, in 8-bit levels, between which what is mixed of hair and wall is no longer told.
+_UNEVEN = 14.0, 20.0
 #: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
 _SMOOTHED, _BLUR = 0.03, 0.003
 #: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
@@ -103,7 +105,8 @@ def _loose_hair(pixels: DoubtfulPixels, own: SideColours) -> FloatArray:
     )
     probability = pixels.at(pixels.regions.probability)
     unsure = step(probability, *_LIKELY) * (1 - step(probability, *_SURE))
-    return np.asarray(unsure * belief * (1 - step(misfit, *_MIXED)), np.float32)
+    even = 1 - step(np.sqrt(own.wall.variance / 3), *_UNEVEN)
+    return np.asarray(unsure * even * belief * (1 - step(misfit, *_MIXED)), np.float32)
 
 
 def _evened(pixels: DoubtfulPixels, own: SideColours) -> FloatArray:

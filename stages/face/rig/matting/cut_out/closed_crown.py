@@ -12,7 +12,7 @@ import numpy as np
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.colour_mixture import SideColours, step
-from stages.face.rig.matting.cut_out.colour_trust import light_alike
+from stages.face.rig.matting.cut_out.colour_trust import colour_trust, light_alike, tint_alike
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import spread
 from stages.face.rig.matting.matte import Picture
@@ -54,22 +54,41 @@ def close_crown(cut: Picture, pixels: DoubtfulPixels, own: SideColours, landmark
         own: colours at these pixels.
         landmarks: [478, 3] px.
     """
+    if own.hair is None:
+        return cut
     sides = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], :2]
     end = max(round(float(sides[:, 1].min() - _EARS * np.ptp(landmarks[:, 1]))), 0)
-    alike = np.zeros(cut.shape, np.float32)
-    if own.hair is not None:
-        rather = step(pixels.at(pixels.regions.probability), *_RATHER)
-        alike[pixels.rows, pixels.columns] = rather * light_alike(own.wall.mean, own.hair[0])
+    alike = step(pixels.at(pixels.regions.probability), *_RATHER) * light_alike(own.wall.mean, own.hair[0])
+    both = np.zeros((*cut.shape, 2), np.float32)
+    unclear = alike * (1 - colour_trust(own)) * tint_alike(own.wall.mean, own.hair[0])
+    both[pixels.rows, pixels.columns] = np.stack([alike, unclear], axis=-1)
     begin = _BEGIN * float(np.ptp(landmarks[:, 1]))
-    alike = alike[:end] * np.clip((end - np.arange(end, dtype=np.float32)) / begin, 0, 1)[:, None]
+    above = np.clip((end - np.arange(end, dtype=np.float32)) / begin, 0, 1)
+    alike, unclear = cv2.split(both[:end] * above[:, None, None])
     if not alike.any():
         return cut
+    crown = cut[:end]
+    if unclear.any():
+        crown = _raised(crown, _haired(pixels, crown, end) * unclear)
+        crown = _raised(crown, _within_arc(crown, float(sides[:, 0].mean()), pixels.side) * unclear)
     whole = cut.copy()
-    haired = _haired(pixels, cut[:end], end) * alike
-    crown = np.maximum(cut[:end], np.round(255 * haired).astype(np.uint8))
-    filled = _within_arc(crown, float(sides[:, 0].mean()), pixels.side) * alike
-    whole[:end] = np.maximum(crown, np.round(255 * filled).astype(np.uint8))
+    whole[:end] = _raised(crown, _within_hull(crown, sides, pixels.side) * alike)
     return whole
+
+
+def _raised(alpha: Picture, least: FloatArray) -> Picture:
+    """Alpha, uint8, that is at least so much, 0 to 1."""
+    return np.maximum(alpha, np.round(255 * least).astype(np.uint8))
+
+
+def _within_hull(crown: Picture, sides: FloatArray, side: int) -> FloatArray:
+    """Where the smallest shape without bites is that holds the head and the `sides` of the face, 0 to 1, as large as `crown`."""
+    hull = np.zeros(crown.shape, np.uint8)
+    points = cv2.findNonZero(opened(crown > _HALF, _LOCK * side))
+    if points is not None:
+        points = np.concatenate([points[:, 0], np.round(sides).astype(np.int32)])
+        cv2.fillConvexPoly(hull, cv2.convexHull(points), (255,))
+    return blur(hull, max(_SOFT * side, 0.5)).astype(np.float32) / 255
 
 
 def _haired(pixels: DoubtfulPixels, crown: Picture, end: int) -> FloatArray:

@@ -17,6 +17,8 @@ _PERSON_APART, _HAIR_APART = (3.0, 12.0), (6.0, 20.0)
 #: which no light on the hair has that colour.
 _LUMA_CHROMA = (0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)
 _LIGHT, _TINT = (75.0, 95.0), (25.0, 40.0)
+#: The same of tints that are one.
+_SAME_TINT = 10.0, 18.0
 #: Probability of a person from which and up to which a pixel may be either; mean width of such pixels along the outline from
 #: which it is a guess, in widths of the face; and the least length of an outline, of the shorter side.
 _EITHER, _GUESSED, _SHORTEST = 0.15, 0.033, 0.1
@@ -35,8 +37,19 @@ def colour_trust(own: SideColours) -> FloatArray:
 
 def light_alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
     """Whether light on the hair could have the colour of the background, [3, n]: 0 to 1, [n]."""
-    apart = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
-    return (1 - step(np.abs(apart[0]), *_LIGHT)) * (1 - step(np.hypot(apart[1], apart[2]), *_TINT))
+    brighter, tint = _apart(walls, hair)
+    return (1 - step(np.abs(brighter), *_LIGHT)) * (1 - step(tint, *_TINT))
+
+
+def tint_alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
+    """Whether the background, [3, n], has the hair's tint: 0 to 1, [n]."""
+    return 1 - step(_apart(walls, hair)[1], *_SAME_TINT)
+
+
+def _apart(walls: FloatArray, hair: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """How much brighter than the hair the background is, and how far its tint is from the hair's, 8-bit levels, [n]."""
+    brighter, *tint = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
+    return brighter, np.hypot(*tint)
 
 
 def is_guessed(pixels: DoubtfulPixels, own: SideColours, landmarks: FloatArray) -> bool:

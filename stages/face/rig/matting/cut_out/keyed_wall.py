@@ -29,8 +29,11 @@ _ALIEN = 25.0, 40.0
 _LIT, _MOST_LIT = 97.0, 0.4
 #: Distances inside the outline between which the wall ends to be seen, of the shorter side.
 _DEEP = 0.07, 0.11
-#: Distance from the mixtures of hair and wall, in variances, between which a colour ends to be one.
-_MISFIT = 6.0, 14.0
+#: Distance from the mixtures of hair and wall, in variances, between which a colour ends to be one; the most variance of the hair
+#: that counts; and cosines of the angle between the colour's way from the hair's and the wall's, between which it begins to be one.
+_MISFIT, _VARYING, _ALIGNED = (6.0, 14.0), 600.0, (0.75, 0.9)
+#: Variance from which hair has no colour of its own: it is drawn, or striped.
+_STRIPED = 2500.0
 #: How far beside the face glasses reach, in its width, and above and below the eyes, in its height.
 _GLASSES = 0.13, 0.14
 #: Share of the wall below which there is none.
@@ -50,7 +53,7 @@ def key_wall(
         landmarks: [478, 2] px of the small picture.
     """
     small, regions = pixels.small, pixels.regions
-    if hair is None or small[regions.background > 0].std(axis=0).mean() > EVEN:
+    if hair is None or hair[1] > _STRIPED or small[regions.background > 0].std(axis=0).mean() > EVEN:
         return cut
     wall = spread(small, regions.background)
     towards = (wall - hair[0]) @ np.array(_CHROMA, np.float32).T
@@ -72,9 +75,10 @@ def key_wall(
     near, wall, towards = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR)[place] for one in (near, wall, towards))
     colours = pixels.portrait[place].astype(np.float32)
     share = np.maximum(_chroma_share(colours, hair, towards) - max(lightest, 0.0), 0) / (1 - max(lightest, 0.0))
-    line = (wall - hair[0]).T
-    _, _, misfit = project((colours - hair[0]).T, line, np.float32(NOISE), np.full(len(rows), hair[1], np.float32))
-    share = np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * near * (1 - step(misfit, *_MISFIT))
+    varying = np.full(len(rows), min(hair[1], _VARYING), np.float32)
+    _, _, misfit = project((colours - hair[0]).T, (wall - hair[0]).T, np.float32(NOISE), varying)
+    fits = (1 - step(misfit, *_MISFIT)) * step(_alignment(colours, hair, towards), *_ALIGNED)
+    share = np.clip((share - _LEAST) / (1 - 2 * _LEAST), 0, 1) * near * fits
     keyed = cut.copy()
     keyed[place] = np.minimum(cut[place], np.round(255 * (1 - share)))
     return keyed
@@ -84,6 +88,13 @@ def _chroma_share(colours: FloatArray, hair: HairColour, towards: FloatArray) ->
     """How far colours, [..., 3], are from the hair's chroma in the direction of the wall's; `towards` is from one to the other."""
     chroma = (colours - hair[0]) @ np.array(_CHROMA, np.float32).T
     return np.asarray((chroma * towards).sum(axis=-1) / np.maximum((towards**2).sum(axis=-1), 1), np.float32)
+
+
+def _alignment(colours: FloatArray, hair: HairColour, towards: FloatArray) -> FloatArray:
+    """Cosine of the angle between the way from the hair's chroma to that of colours, [n, 3], and to the wall's, [n]."""
+    chroma = (colours - hair[0]) @ np.array(_CHROMA, np.float32).T
+    length = np.linalg.norm(chroma, axis=-1) * np.linalg.norm(towards, axis=-1)
+    return np.asarray((chroma * towards).sum(axis=-1) / np.maximum(length, 1), np.float32)
 
 
 def _glasses(shape: tuple[int, ...], landmarks: FloatArray) -> Mask:
