@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_share, project, step
+from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_share, step
 from stages.face.rig.matting.cut_out.closed_crown import close_crown
 from stages.face.rig.matting.cut_out.colour_trust import colour_trust
+from stages.face.rig.matting.cut_out.ear_skin import ear_skin
+from stages.face.rig.matting.cut_out.loose_hair import loose_hair
 from stages.face.rig.matting.cut_out.one_piece import in_one_piece, without_stains
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
@@ -32,11 +34,6 @@ _WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
 #: from the background's colour and the hair's, in their variance, between which something is no spike, and the most variance that
 #: hair may have there: its lights are as bright as skin.
 _LUMP, _OTHER, _VARYING = 0.012, (4.0, 16.0), 300.0
-#: Probabilities of a person between which hair begins to be likely, and is sure; distance from the mixtures of hair and wall, in variances,
-#: between which a colour ends to be one.
-_LIKELY, _SURE, _MIXED = (0.15, 0.35), (0.75, 0.95), (4.0, 10.0)
-#: Deviation of the background's colour, in 8-bit levels, between which what is mixed of hair and wall is no longer told.
-_UNEVEN = 14.0, 20.0
 #: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
 _SMOOTHED, _BLUR = 0.03, 0.003
 #: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
@@ -70,7 +67,7 @@ def clean_cut(
         own = SideColours(own.person, own.wall, None)
     deviation = np.sqrt(own.wall.variance / 3)
     outside = outside_share(np.maximum(-inwards, 0) * np.float32(side), side)
-    loose = _loose_hair(pixels, own)
+    loose = loose_hair(pixels, own)
     trusted = np.maximum(colour_trust(own) * (1 - outside * step(deviation, *_BUSY)), loose)
     # A median follows the edges that the colours show, but no scraps and no bites.
     width = 2 * round(_SMOOTHED * side / 2) + 1
@@ -83,30 +80,13 @@ def clean_cut(
     hairy = np.maximum(among_hair(own), loose)
     bare = np.maximum(1 - hairy, step(brighter, *_BRIGHTER))
     level = alpha[where].astype(np.float32) / 255
-    level = np.maximum(level, bare * least)
+    level = np.maximum(np.maximum(level, bare * least), ear_skin(pixels, own, forehead, landmarks))
     cut = alpha.copy()
     cut[where] = np.round(255 * (smooth + trusted * (level - smooth)))
     certain = np.zeros(cut.shape, bool)
     certain[where] = (trusted > _CERTAIN) & ((deviation < _PLAIN) | (loose > _CERTAIN))
     whole = in_one_piece(without_stains(cut, certain, side), certain, side)
     return close_crown(whole, pixels, own, landmarks)
-
-
-def _loose_hair(pixels: DoubtfulPixels, own: SideColours) -> FloatArray:
-    """Where the segmentation is not sure, and the colour is one of hair, of the wall or between them: 0 to 1, [n].
-
-    Beside a neck the nearest sure part of the person is skin, and loose hair in front of the wall is none.
-    """
-    if own.hair is None:
-        return np.zeros(len(pixels.rows), np.float32)
-    colour = own.hair[0][:, None]
-    _, belief, misfit = project(
-        pixels.own - own.wall.mean, colour - own.wall.mean, np.float32(own.hair[1]), own.wall.variance
-    )
-    probability = pixels.at(pixels.regions.probability)
-    unsure = step(probability, *_LIKELY) * (1 - step(probability, *_SURE))
-    even = 1 - step(np.sqrt(own.wall.variance / 3), *_UNEVEN)
-    return np.asarray(unsure * even * belief * (1 - step(misfit, *_MIXED)), np.float32)
 
 
 def _evened(pixels: DoubtfulPixels, own: SideColours) -> FloatArray:

@@ -156,7 +156,7 @@ def _within_arc(crown: Picture, middle: float, side: int) -> FloatArray:
 
 
 def _without_bites(radius: FloatArray) -> FloatArray:
-    """Let the radius, in each direction, go evenly from one side of a bite to the other: that is neither straight nor a corner."""
+    """Let the radius, in each direction, go evenly from one side of a bite to the other: neither straight nor with a corner."""
     whole = radius.copy()
     for width in range(2, _BITE + 1):
         left, right = radius[:-width], radius[width:]

@@ -29,8 +29,9 @@ _ALIEN = 25.0, 40.0
 _LIT, _MOST_LIT = 97.0, 0.4
 #: Distances inside the outline between which the wall ends to be seen, of the shorter side.
 _DEEP = 0.07, 0.11
-#: Distance from the mixtures of hair and wall, in variances, between which a colour ends to be one; the most variance of the hair
-#: that counts; and cosines of the angle between the colour's way from the hair's and the wall's, between which it begins to be one.
+#: Distance from the mixtures of hair and wall, in variances, between which a colour ends to be one, and the most variance of the
+#: hair that counts; cosines of the angle between the ways from the hair's chroma to the colour's and to the wall's, between which
+#: it begins to be one.
 _MISFIT, _VARYING, _ALIGNED = (6.0, 14.0), 600.0, (0.75, 0.9)
 #: Variance from which hair has no colour of its own: it is drawn, or striped.
 _STRIPED = 2500.0
@@ -85,7 +86,7 @@ def key_wall(
 
 
 def _chroma_share(colours: FloatArray, hair: HairColour, towards: FloatArray) -> FloatArray:
-    """How far colours, [..., 3], are from the hair's chroma in the direction of the wall's; `towards` is from one to the other."""
+    """How far colours, [..., 3], are on the way `towards` the wall's chroma from the hair's."""
     chroma = (colours - hair[0]) @ np.array(_CHROMA, np.float32).T
     return np.asarray((chroma * towards).sum(axis=-1) / np.maximum((towards**2).sum(axis=-1), 1), np.float32)
 
