@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_share, step
 from stages.face.rig.matting.cut_out.closed_crown import close_crown
@@ -34,6 +35,8 @@ _WITHIN, _BEYOND, _SOFT = 0.004, 0.006, 0.006
 #: from the background's colour and the hair's, in their variance, between which something is no spike, and the most variance that
 #: hair may have there: its lights are as bright as skin.
 _LUMP, _OTHER, _VARYING = 0.012, (4.0, 16.0), 300.0
+#: How far below the chin shoulders begin, in the face's height.
+_SHOULDERS = 0.25
 #: Width of the pieces and bites that a smooth line does not follow, and sigma of its blur; of the shorter side.
 _SMOOTHED, _BLUR = 0.03, 0.003
 #: Trust in the colours, and deviation of the background's in 8-bit levels, from and up to which strands apart from the rest, half
@@ -85,7 +88,8 @@ def clean_cut(
     cut[where] = np.round(255 * (smooth + trusted * (level - smooth)))
     certain = np.zeros(cut.shape, bool)
     certain[where] = (trusted > _CERTAIN) & ((deviation < _PLAIN) | (loose > _CERTAIN))
-    whole = in_one_piece(without_stains(cut, certain, side), certain, side)
+    shoulders = landmarks[mesh.CHIN, 1] + _SHOULDERS * np.ptp(landmarks[:, 1])
+    whole = in_one_piece(without_stains(cut, certain, side), certain, side, round(float(shoulders)))
     return close_crown(whole, pixels, own, landmarks)
 
 

@@ -14,8 +14,9 @@ from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 _RED, _REDDER, _APART, _EVEN = (0.5, -0.419, -0.081), (6.0, 14.0), 12.0, (8.0, 14.0)
 #: Probabilities of a person between which it begins to be skin.
 _LIKELY = 0.2, 0.5
-#: How far beside the face ears reach, in its width, and how far above the eyes and below the mouth, in its height.
-_BESIDE, _BEYOND = 0.2, 0.15
+#: How far beside the face ears reach, in its width; how far above the eyes, and over which distance there and above the mouth they
+#: end to be looked for, in its height.
+_BESIDE, _BEYOND, _FADED = 0.2, 0.15, 0.12
 
 
 def ear_skin(pixels: DoubtfulPixels, own: SideColours, skin: FloatArray, landmarks: FloatArray) -> FloatArray:
@@ -40,10 +41,11 @@ def ear_skin(pixels: DoubtfulPixels, own: SideColours, skin: FloatArray, landmar
 
 
 def _near(pixels: DoubtfulPixels, landmarks: FloatArray) -> FloatArray:
-    """1 where ears may be, 0 elsewhere, [n]."""
+    """1 where ears may be, 0 elsewhere, soft above and below, [n]."""
     oval = landmarks[list(mesh.OVAL), :2]
     (wide, high), left, right = np.ptp(oval, axis=0), oval[:, 0].min(), oval[:, 0].max()
-    top = landmarks[mesh.EYES[0][0][0], 1] - _BEYOND * high
-    bottom = landmarks[mesh.UPPER_LIP_INNER[0], 1] + _BEYOND * high
+    eyes, lips = landmarks[mesh.EYES[0][0][0], 1], landmarks[mesh.UPPER_LIP_INNER[0], 1]
     beside = (pixels.columns > left - _BESIDE * wide) & (pixels.columns < right + _BESIDE * wide)
-    return np.asarray(beside & (pixels.rows > top) & (pixels.rows < bottom), np.float32)
+    rows = pixels.rows.astype(np.float32)
+    above, below = eyes - _BEYOND * high - rows, rows - lips
+    return np.asarray(beside * (1 - step(np.maximum(above, below) / high, -_FADED, 0.0)), np.float32)

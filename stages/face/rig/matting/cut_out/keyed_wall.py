@@ -73,7 +73,9 @@ def key_wall(
     if not len(rows):
         return cut
     place = rows, columns
-    near, wall, towards = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR)[place] for one in (near, wall, towards))
+    near, wall, towards = (
+        cv2.resize(one, size, interpolation=cv2.INTER_LINEAR)[place] for one in (near, wall, towards)
+    )
     colours = pixels.portrait[place].astype(np.float32)
     share = np.maximum(_chroma_share(colours, hair, towards) - max(lightest, 0.0), 0) / (1 - max(lightest, 0.0))
     varying = np.full(len(rows), min(hair[1], _VARYING), np.float32)

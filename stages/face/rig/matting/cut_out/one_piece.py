@@ -36,10 +36,11 @@ def without_stains(cut: Picture, certain: Mask, side: int) -> Picture:
     return np.asarray(np.round(255 * level), np.uint8)
 
 
-def in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
+def in_one_piece(cut: Picture, certain: Mask, side: int, shoulders: int | None = None) -> Picture:
     """Alpha without pieces apart from the largest, faint ones too, and without small holes.
 
-    Of what is `certain`, strands that go on from the person across small gaps stay, and holes.
+    Of what is `certain`, strands that go on from the person across small gaps stay, and holes. Below the row `shoulders`, if it is
+    given, what is apart is no hair, but beside clothes, such as a painter's stroke.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats((cut > _PIECE).astype(np.uint8))
     if count < 2:
@@ -48,7 +49,10 @@ def in_one_piece(cut: Picture, certain: Mask, side: int) -> Picture:
     reach = max(1, round(_EDGE * side))
     around = cv2.dilate(largest, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
     apart = (around == 0) | ((cut > _PIECE) & (largest == 0))
-    whole = np.where(apart & ~_strands(cut, largest, certain, side), 0, cut).astype(np.uint8)
+    strands = _strands(cut, largest, certain, side)
+    if shoulders is not None:
+        strands[max(shoulders, 0) :] = False
+    whole = np.where(apart & ~strands, 0, cut).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((whole < _HOLE).astype(np.uint8), connectivity=4)
     left, top, across, down, area = stats.T
     height, width = cut.shape
