@@ -13,6 +13,7 @@ from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColo
 from stages.face.rig.matting.cut_out.clean_cut import clean_cut
 from stages.face.rig.matting.cut_out.colour_trust import is_guessed
 from stages.face.rig.matting.cut_out.keyed_wall import key_wall
+from stages.face.rig.matting.cut_out.loose_hair import is_thin_piece, loose_hair
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
@@ -25,6 +26,8 @@ from stages.face.rig.matting.plate import fill_behind
 
 #: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
 _SMALL = 270
+#: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
+_BALD = 40.0**2
 
 
 def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
@@ -66,11 +69,14 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, ha
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
     forehead = forehead_colour(pixels.portrait, landmarks)
-    cut = clean_cut(clean, pixels, own, inside[0], forehead, landmarks)
-    cut = key_wall(cut, pixels, hair, forehead, points)
-    return replace(
-        fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks)
-    )
+    haired = own
+    if hair is not None and float(((hair[0] - forehead) ** 2).sum()) < _BALD:
+        haired = SideColours(own.person, own.wall, None)
+    loose = loose_hair(pixels, haired)
+    cut = clean_cut(clean, pixels, haired, inside[0], loose, forehead, landmarks)
+    cut = key_wall(cut, pixels, haired.hair, forehead, points)
+    guessed = is_guessed(pixels, own, landmarks) or is_thin_piece(loose, clean, pixels, landmarks)
+    return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=guessed)
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:

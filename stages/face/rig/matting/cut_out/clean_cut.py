@@ -15,15 +15,12 @@ from stages.face.rig.matting.colour_mixture import NOISE, SideColours, outside_s
 from stages.face.rig.matting.cut_out.closed_crown import close_crown
 from stages.face.rig.matting.cut_out.colour_trust import colour_trust
 from stages.face.rig.matting.cut_out.ear_skin import ear_skin
-from stages.face.rig.matting.cut_out.loose_hair import loose_hair
 from stages.face.rig.matting.cut_out.one_piece import in_one_piece, without_stains
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.matte import Picture
 from stages.face.rig.matting.outline import among_hair
 from stages.face.sampling import blur
 
-#: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
-_BALD = 40.0**2
 #: Deviation of the background's colour, in 8-bit levels, between which nothing outside the outline is told from it.
 _BUSY = 8.0, 20.0
 #: How much brighter than the background the person is, 8-bit levels, where gaps begin to be shade, and are all.
@@ -49,6 +46,7 @@ def clean_cut(
     pixels: DoubtfulPixels,
     own: SideColours,
     inwards: FloatArray,
+    loose: FloatArray,
     forehead: FloatArray,
     landmarks: FloatArray,
 ) -> Picture:
@@ -59,6 +57,7 @@ def clean_cut(
         pixels: of the portrait.
         own: colours at these pixels.
         inwards: how far inside the outline they are (`deepness`), [n].
+        loose: where there is loose hair, [n].
         forehead: its colour, RGB [3].
         landmarks: [478, 3] px.
     """
@@ -66,11 +65,8 @@ def clean_cut(
     where = pixels.rows, pixels.columns
     to_side = 1 / min(regions.person.shape)
     inwards = inwards - pixels.at(regions.outwards) * np.float32(to_side)
-    if own.hair is not None and float(((own.hair[0] - forehead) ** 2).sum()) < _BALD:
-        own = SideColours(own.person, own.wall, None)
     deviation = np.sqrt(own.wall.variance / 3)
     outside = outside_share(np.maximum(-inwards, 0) * np.float32(side), side)
-    loose = loose_hair(pixels, own)
     trusted = np.maximum(colour_trust(own) * (1 - outside * step(deviation, *_BUSY)), loose)
     # A median follows the edges that the colours show, but no scraps and no bites.
     width = 2 * round(_SMOOTHED * side / 2) + 1

@@ -145,14 +145,15 @@ def _within_arc(crown: Picture, middle: float, side: int) -> FloatArray:
     hull = np.zeros_like(head)
     cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(head)), (1,))
     bites = opened(hull > head, _DEEP * side)
-    bitten = np.zeros((1, len(farthest)), np.float32)
+    bitten = np.zeros((1, len(farthest)), np.uint8)
     bitten[0, np.round(direction[bites > 0]).astype(np.intp)] = 1
-    bitten = cv2.morphologyEx(bitten, cv2.MORPH_CLOSE, np.ones((1, _BITE // 2), np.uint8))
-    bitten = blur(cv2.dilate(bitten, np.ones((1, 2 * _AROUND + 1), np.uint8)), _AROUND / 3)[0]
-    arc = measured + bitten * (blur(_without_bites(measured)[None], _ROUND)[0] - measured)
+    near = cv2.morphologyEx(bitten, cv2.MORPH_CLOSE, np.ones((1, _BITE // 2), np.uint8))
+    near = cv2.dilate(near, np.ones((1, 2 * _AROUND + 1), np.uint8))
+    weight = blur(near.astype(np.float32), _AROUND / 3)[0]
+    arc = measured + weight * (blur(_without_bites(measured)[None], _ROUND)[0] - measured)
     arc[: there[0]] = arc[there[-1] + 1 :] = 0
     radius = np.interp(direction, np.arange(len(farthest)), arc)
-    return np.clip(0.5 + (radius - distance) / (4 * max(_SOFT * side, 0.5)), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 + (radius - distance) / (4 * max(_SOFT * side, 0.5)), 0, 1), np.float32)
 
 
 def _without_bites(radius: FloatArray) -> FloatArray:

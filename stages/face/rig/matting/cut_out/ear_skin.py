@@ -14,8 +14,8 @@ from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 _RED, _REDDER, _APART, _EVEN = (0.5, -0.419, -0.081), (6.0, 14.0), 12.0, (8.0, 14.0)
 #: Probabilities of a person between which it begins to be skin.
 _LIKELY = 0.2, 0.5
-#: How far beside the face ears reach, in its width; how far above the eyes, and over which distance there and above the mouth they
-#: end to be looked for, in its height.
+#: How far beside the face ears reach, in its width; how far above the eyes they do, and over which distance they end to be looked
+#: for there and above the mouth, in its height.
 _BESIDE, _BEYOND, _FADED = 0.2, 0.15, 0.12
 
 

@@ -67,15 +67,13 @@ def key_wall(
     lightest = float(np.percentile(lit, _LIT)) if len(lit) else 1.0
     if lightest > _MOST_LIT:
         return cut
-    near = alien * ~face * (1 - step(regions.inwards / min(small.shape[:2]), *_DEEP))
+    near = np.asarray(alien * ~face * (1 - step(regions.inwards / min(small.shape[:2]), *_DEEP)), np.float32)
     size = cut.shape[1], cut.shape[0]
-    rows, columns = np.nonzero((cv2.resize(near, size, interpolation=cv2.INTER_LINEAR) > 0) & (cut > 0))
+    rows, columns = np.nonzero((_enlarged(near, size) > 0) & (cut > 0))
     if not len(rows):
         return cut
     place = rows, columns
-    near, wall, towards = (
-        cv2.resize(one, size, interpolation=cv2.INTER_LINEAR)[place] for one in (near, wall, towards)
-    )
+    near, wall, towards = (_enlarged(one, size)[place] for one in (near, wall, towards))
     colours = pixels.portrait[place].astype(np.float32)
     share = np.maximum(_chroma_share(colours, hair, towards) - max(lightest, 0.0), 0) / (1 - max(lightest, 0.0))
     varying = np.full(len(rows), min(hair[1], _VARYING), np.float32)
@@ -85,6 +83,10 @@ def key_wall(
     keyed = cut.copy()
     keyed[place] = np.minimum(cut[place], np.round(255 * (1 - share)))
     return keyed
+
+
+def _enlarged(small: FloatArray, size: tuple[int, int]) -> FloatArray:
+    return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _chroma_share(colours: FloatArray, hair: HairColour, towards: FloatArray) -> FloatArray:

@@ -39,8 +39,8 @@ def without_stains(cut: Picture, certain: Mask, side: int) -> Picture:
 def in_one_piece(cut: Picture, certain: Mask, side: int, shoulders: int | None = None) -> Picture:
     """Alpha without pieces apart from the largest, faint ones too, and without small holes.
 
-    Of what is `certain`, strands that go on from the person across small gaps stay, and holes. Below the row `shoulders`, if it is
-    given, what is apart is no hair, but beside clothes, such as a painter's stroke.
+    Of what is `certain`, strands that go on from the person across small gaps stay, and holes. Below the row `shoulders`, if
+    given, what is apart is no hair, but something beside clothes, such as a painter's stroke.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats((cut > _PIECE).astype(np.uint8))
     if count < 2:
