@@ -115,14 +115,13 @@ def test_the_skin_of_an_ear_beside_hair_is_whole() -> None:
     portrait, landmarks, person, _ = dark_haired_before((125, 131, 142))
     x, y = (round(float(value)) for value in landmarks[mesh.LEFT_SIDE, :2])
     across = float(landmarks[mesh.RIGHT_SIDE, 0] - landmarks[mesh.LEFT_SIDE, 0])
-    y -= round(0.15 * across)
     columns = np.arange(SIDE)
-    portrait[:, columns < x + 6] = np.where((person > 0.1)[:, columns < x + 6, None], (14, 8, 6), (125, 131, 142))
-    edge = int(np.flatnonzero(person[y] > 0.5)[0])
+    portrait[:, columns < x + 60], person[:, columns < x - 2] = (14, 8, 6), 0.0
+    portrait[:, columns < x - 2] = 125, 131, 142
     ear = np.zeros(person.shape, np.uint8)
-    cv2.ellipse(ear, (edge, y), (10, 24), 0, 0, 360, (1,), cv2.FILLED)
+    cv2.ellipse(ear, (x - 8, y), (9, round(0.12 * across)), 0, 0, 360, (1,), cv2.FILLED)
     portrait[ear > 0] = 150, 78, 64
     person[ear > 0] = np.maximum(person[ear > 0], 0.6)
     # When the person is cut out / Then nothing of another background is seen through it
     cut = split_person(portrait, landmarks, person).cut
-    assert np.percentile(cut[cv2.erode(ear, np.ones((7, 7), np.uint8)) > 0], 10) > 240
+    assert np.percentile(cut[cv2.erode(ear, np.ones((5, 5), np.uint8)) > 0], 5) > 240
