@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from stages.face.rig.matting.clean_cut import in_one_piece
+from stages.face.rig.matting.cut_out.one_piece import in_one_piece
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.outline import find_things
 
@@ -32,6 +32,18 @@ def test_of_pieces_apart_from_the_person_only_strands_stay() -> None:
     assert not cut[258:268, 326:335].any()
     assert not cut[290:325, 390:405].any()
     assert not cut[:60, :80].any()
+
+
+def test_what_is_apart_below_the_shoulders_is_no_strand() -> None:
+    # Given two lines beside the person, one beside the head and one beside the clothes
+    alpha = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.circle(alpha, (250, 250), 150, (255,), cv2.FILLED)
+    for y in (200, 300):
+        cv2.line(alpha, (398, y - 6), (398, y + 6), (200,), 2)
+    # When it is cleaned / Then only the first stays
+    cut = in_one_piece(alpha, np.ones(alpha.shape, bool), SIDE, shoulders=250)
+    assert cut[200, 398]
+    assert not cut[300, 397:400].any()
 
 
 def test_an_earring_is_larger_than_a_speck() -> None:

@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 #: Deviation of a plain wall's colour at most, near each place and of the whole wall: on a wall of many colours, light on hair may
 #: have one of them; how much brighter than the hair the wall is at least, and how far from the forehead's colour, 8-bit levels.
-_PLAIN, _EVEN, _BRIGHTER, _APART = 6.0, 16.0, 60.0, 40.0
+_PLAIN, EVEN, _BRIGHTER, _APART = 6.0, 16.0, 60.0, 40.0
 #: Share of the hair in the colour of a gap at most, and distance from the mixtures of hair and wall, in variances.
 _SHARE, _MISFIT = 0.45, 6.0
 #: How far inside the outline gaps may reach, of the shorter side, and their size at most, of the picture: a hat of the wall's
@@ -41,7 +41,7 @@ def open_gaps(
         hair: its colour and variance.
         forehead: its colour, RGB [3].
     """
-    if picture[regions.background > 0].std(axis=0).mean() > _EVEN:
+    if picture[regions.background > 0].std(axis=0).mean() > EVEN:
         return regions
     wall, varying = spread_colours(picture, regions.background)
     brighter, differs = (wall - hair[0]).mean(axis=-1), np.sqrt(((forehead - wall) ** 2).sum(axis=-1))
@@ -51,7 +51,7 @@ def open_gaps(
     apart, line = (np.moveaxis(one, -1, 0) for one in (picture - wall, hair[0] - wall))
     share, _, misfit = project(apart, line, np.float32(hair[1]), varying + NOISE)
     likely = usable & (share < _SHARE) & (misfit < _MISFIT) & (regions.inwards < _DEEP * min(regions.person.shape))
-    likely &= ~_face_and_neck(picture, landmarks, forehead)
+    likely &= ~face_and_neck(picture, landmarks, forehead)
     gaps = _from_outside(likely & (regions.person > 0), regions.person)
     if not gaps.any() or gaps.mean() > _LARGE:
         return regions
@@ -72,7 +72,7 @@ def doubt_brighter_walls(regions: PersonRegions, picture: FloatArray, hair: Hair
     )
 
 
-def _face_and_neck(picture: FloatArray, landmarks: FloatArray, forehead: FloatArray) -> Mask:
+def face_and_neck(picture: FloatArray, landmarks: FloatArray, forehead: FloatArray) -> Mask:
     """Skin with what is close to it, and all below the mouth that is no wider than the face."""
     oval = landmarks[list(mesh.OVAL)]
     reach = max(1, round(_BESIDE * float(np.ptp(oval[:, 0]))))

@@ -9,8 +9,11 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.clean_cut import clean_cut, is_guessed
 from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
+from stages.face.rig.matting.cut_out.clean_cut import clean_cut
+from stages.face.rig.matting.cut_out.colour_trust import is_guessed
+from stages.face.rig.matting.cut_out.keyed_wall import key_wall
+from stages.face.rig.matting.cut_out.loose_hair import is_thin_piece, loose_hair
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
@@ -23,6 +26,8 @@ from stages.face.rig.matting.plate import fill_behind
 
 #: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
 _SMALL = 270
+#: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
+_BALD = 40.0**2
 
 
 def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
@@ -50,10 +55,10 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -
     if hair is not None:
         regions = doubt_brighter_walls(regions, small, hair)
         regions = open_gaps(regions, small, points, hair, forehead_colour(portrait, landmarks))
-    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, hair))
+    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, points, hair))
 
 
-def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | None) -> Matte:
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, hair: HairColour | None) -> Matte:
     """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
     small, regions = pixels.small, pixels.regions
     colours, variance = spread_colours(small, regions.background)
@@ -63,10 +68,15 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, hair: HairColour | Non
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
     alpha, clean = find_outline(pixels, everywhere, own, inside, landmarks)
-    cut = clean_cut(clean, pixels, own, inside[0], forehead_colour(pixels.portrait, landmarks), landmarks)
-    return replace(
-        fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=is_guessed(pixels, own, landmarks)
-    )
+    forehead = forehead_colour(pixels.portrait, landmarks)
+    haired = own
+    if hair is not None and float(((hair[0] - forehead) ** 2).sum()) < _BALD:
+        haired = SideColours(own.person, own.wall, None)
+    loose = loose_hair(pixels, haired)
+    cut = clean_cut(clean, pixels, haired, inside[0], loose, forehead, landmarks)
+    cut = key_wall(cut, pixels, haired.hair, forehead, points)
+    guessed = is_guessed(pixels, own, landmarks) or is_thin_piece(loose, clean, pixels, landmarks)
+    return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=guessed)
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
