@@ -115,14 +115,13 @@ def own_folder(inbox: Path, prefix: str = "new") -> Iterator[Path]:
     above.mkdir(mode=0o770, exist_ok=True)
     folder = above / f"{prefix}-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o770)
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as end:
+        end.callback(shutil.rmtree, folder, ignore_errors=True)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        end.callback(os.close, held)
         with contextlib.suppress(OSError):  # a share without locks
             fcntl.flock(held, fcntl.LOCK_SH)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
 
 
 class FileWriter:

@@ -18,12 +18,16 @@ from daemon.doors.http.incoming import FOLDER, own_folder
 from daemon.doors.http.problems import RequestError
 from daemon.history.database import boot_id
 from daemon.jobs.iso_time import iso
-from daemon.system import fs
+from daemon.system import fs, subfolders
 
 #: An upload is kept for so long, and what a request left behind that was cut short, s.
 LITTER_S: Final = 86_400.0
 _ID: Final = re.compile(r"up-[0-9a-f]{16}")
 _RECORD: Final = "upload.json"
+#: Larger than any record.
+_MAX_BYTES: Final = 65_536
+#: What reading a record raises that is none: whoever may write into the inbox may put anything there.
+_NO_RECORD: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def since_boot() -> float:
@@ -89,8 +93,8 @@ class KeptUploads:
     def _read(self, upload: str, caller: Caller) -> tuple[Path, dict[str, Any]]:
         folder = self._inbox / FOLDER / upload
         if _ID.fullmatch(upload):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                record = json.loads((folder / _RECORD).read_bytes())
+            with contextlib.suppress(*_NO_RECORD):
+                record = _load(folder)
                 is_kept = _age(record, self._clock(), self._uptime()) < LITTER_S
                 if is_kept and (caller.sees_all or caller.owns(record["by"])):
                     return folder, record
@@ -121,11 +125,22 @@ def clear_litter(inbox: Path, now: float | None = None, uptime: float | None = N
 
 def _is_litter(folder: Path, now: float, uptime: float) -> bool:
     try:
-        age = _age(json.loads((folder / _RECORD).read_bytes()), now, uptime)
-    except (OSError, ValueError, KeyError, TypeError):
+        age = _age(_load(folder), now, uptime)
+    except _NO_RECORD:
         age = now - folder.lstat().st_mtime
     # Also what has a time that is far ahead: the clock was wrong.
     return abs(age) > LITTER_S and not _is_in_use(folder)
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    """Return the record of an upload. What is no regular file is not read: a named pipe would never end.
+
+    Raises:
+        OSError, ValueError, RecursionError: it is none.
+    """
+    with open(subfolders.open_file(folder, _RECORD), "rb") as file:
+        record: dict[str, Any] = json.loads(file.read(_MAX_BYTES))
+    return record
 
 
 def _age(record: dict[str, Any], now: float, uptime: float) -> float:
@@ -133,7 +148,7 @@ def _age(record: dict[str, Any], now: float, uptime: float) -> float:
     the clock only where the machine was started anew since.
 
     Raises:
-        KeyError, TypeError: it is no record.
+        KeyError, TypeError, AttributeError, ValueError, OverflowError: it is no record.
     """
     if record.get("boot") and record["boot"] == boot_id():
         return uptime - float(record["uptime"])

@@ -136,6 +136,26 @@ def test_an_upload_of_before_a_new_start_of_the_machine_is_kept_by_the_clock(
 
 
 @pytest.mark.parametrize(
+    "record", ["[]", '{"boot": 1}', "[" * 100_000, "", None], ids=["list", "few", "deep", "empty", "pipe"]
+)
+def test_what_is_no_record_of_an_upload_keeps_no_other_litter(tmp_path: Path, record: str | None) -> None:
+    # Given a folder in which somebody put something in place of its record, and litter beside it
+    odd, litter = (tmp_path / FOLDER / f"up-{sign * 16}" for sign in "01")
+    for folder in (odd, litter):
+        folder.mkdir(parents=True)
+    if record is None:
+        os.mkfifo(odd / "upload.json")
+    else:
+        (odd / "upload.json").write_text(record)
+    # When litter is removed / Then both go after their day, and the first is no upload
+    with pytest.raises(RequestError):
+        KeptUploads(tmp_path).find(odd.name, Caller("anna", "submit"))
+    clear_litter(tmp_path, time.time() + LITTER_S + 60)
+    assert not odd.exists()
+    assert not litter.exists()
+
+
+@pytest.mark.parametrize(
     ("error", "is_counted"),
     [
         (RefusedError("job-not-failed", "hello is done."), False),
