@@ -88,6 +88,17 @@ def test_a_wall_of_no_hair_s_colour_is_taken_out_of_curls_far_inside() -> None:
     assert np.percentile(cut[around & (inwards > 14)], 5) > 230
 
 
+def test_a_picture_that_ends_below_the_crown_is_cut_out() -> None:
+    # Given a picture of a person with dark hair that ends above the eyes
+    portrait, landmarks, person, _ = dark_haired_before((17, 11, 9))
+    top = round(float(landmarks[mesh.LEFT_SIDE, 1] - 0.1 * np.ptp(landmarks[:, 1])))
+    landmarks[:, 1] -= top
+    # When the person is cut out / Then the face is whole
+    cut = split_person(portrait[top:].copy(), landmarks, person[top:].copy()).cut
+    x, y = landmarks[mesh.CHIN, :2].round().astype(int)
+    assert cut[: y - 20, x].min() > 250
+
+
 @pytest.mark.parametrize(("share", "told"), [(0.55, True), (0.0, False)], ids=["thin", "none"])
 def test_thin_hair_beside_the_neck_is_half_transparent_and_told(share: float, told: bool) -> None:
     # Given hair beside the neck through which an even wall is seen, and a segmentation that is half sure of it

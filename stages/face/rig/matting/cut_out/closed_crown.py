@@ -54,10 +54,10 @@ def close_crown(cut: Picture, pixels: DoubtfulPixels, own: SideColours, landmark
         own: colours at these pixels.
         landmarks: [478, 3] px.
     """
-    if own.hair is None:
-        return cut
     sides = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], :2]
-    end = max(round(float(sides[:, 1].min() - _EARS * np.ptp(landmarks[:, 1]))), 0)
+    end = round(float(sides[:, 1].min() - _EARS * np.ptp(landmarks[:, 1])))
+    if own.hair is None or end <= 0:  # a picture that is cut below the crown has none
+        return cut
     alike = step(pixels.at(pixels.regions.probability), *_RATHER) * light_alike(own.wall.mean, own.hair[0])
     both = np.zeros((*cut.shape, 2), np.float32)
     unclear = alike * (1 - colour_trust(own)) * tint_alike(own.wall.mean, own.hair[0])
