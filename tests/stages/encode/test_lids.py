@@ -87,6 +87,20 @@ def test_a_lid_is_as_red_as_skin_that_is_as_bright(ready: Context) -> None:
         assert np.abs(lost / lost.mean() - redder / redder.mean()).max() < 0.055
 
 
+def test_a_lid_is_not_grey_where_light_has_cut_the_skin_s_red_off(ready: Context) -> None:
+    # Given a face in light so warm that its red is cut off everywhere
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready).copy()
+    portrait[..., 0] = 255
+    for side in range(2):
+        # When its lids are prepared / Then a lid has the tint of the skin below it
+        lid = lid_of(portrait, landmarks, side)
+        (x, y), (rows, columns) = lid.origin, lid.below.shape
+        beside = _within((lid.below - lid.opening) / lid.eye_width, 0.15, 0.3) & (lid.taper > 0.9)
+        skin = portrait[y : y + rows, x : x + columns][beside].mean(axis=0)
+        seen = np.minimum(lid.skin[over_the_eye(lid)].mean(axis=0), 255)
+        assert np.ptp(np.log(seen / skin)) < 0.12
+
+
 def _within(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.bool_]:
     return (values > low) & (values < high)
 

@@ -37,8 +37,9 @@ _RUDDY = 0.95
 #: The tint of the skin beside the lid counts by this part of how it differs from what is usual around the eye, and of at most so
 #: much, as a logarithm: a pale line over the lashes is a highlight.
 _BESIDE, _MOST_BESIDE = 0.7, 0.08
-#: Skin is found within so many eye widths of the eye's middle, and not where a colour is lighter than this, which is cut off.
-_NEAR, _CUT_OFF = 0.65, 250
+#: Skin is found within so many eye widths of the eye's middle, and not where a colour is lighter than this, which is cut off,
+#: unless less than this part of it is left.
+_NEAR, _CUT_OFF, _LEFT = 0.65, 250, 0.02
 #: Tints are fitted with this variance of the light's logarithm added, so that an even light tells no slope, and so often without
 #: what differs by more than so many times the usual. Each step of light of this height counts nearly alike, by this power of its
 #: number of pixels: there is less skin in shade than in light.
@@ -97,8 +98,9 @@ def paint_skin(strip: EyeStrip, shown: Grid, place: LidPlace) -> Grid:
     over = np.clip((-below - _OVER_FROM * place.fold) / (_OVER * width), 0, 1)
     over = over * over * (3 - 2 * over)
     light = light + over * (np.minimum(around, top) - light)
-    near = bare * (np.abs(place.along / width - 0.5) < _NEAR) * (shown.max(axis=-1) < _CUT_OFF)
-    usual = _fit_tints(np.log(shown + 1), near)
+    near = bare * (np.abs(place.along / width - 0.5) < _NEAR)
+    whole = near * (shown.max(axis=-1) < _CUT_OFF)
+    usual = _fit_tints(np.log(shown + 1), whole if whole.sum() > _LEFT * near.sum() else near)
     beside = filled - around[..., None] - usual.at(around)
     tint = usual.at(light + np.log(_RUDDY)) + _BESIDE * np.clip(beside, -_MOST_BESIDE, _MOST_BESIDE)
     skin = np.exp(tint)
