@@ -35,6 +35,7 @@ IRISES = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))
 MIRRORED = ((33, 263), (61, 291), (234, 454), (127, 356), (98, 327), (132, 361))
 
 FOREHEAD, CHIN, NOSE_TIP, NOSE_BASE, LEFT_SIDE, RIGHT_SIDE = 10, 152, 1, 2, 234, 454
+BETWEEN_EYES = 168
 #: Flat, hairless skin for colour: both cheeks.
 CHEEKS = (50, 101, 118, 117, 280, 330, 347, 346)
 #: Skin lower down, beside the mouth and the wings of the nose.

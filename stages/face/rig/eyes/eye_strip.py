@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline
-from stages.face.sampling import sample
+from stages.face.sampling import blur, sample
 
 Grid = npt.NDArray[np.float32]
 
@@ -36,3 +36,8 @@ class EyeStrip:
     def over(self, values: npt.NDArray[np.float64], along: Grid) -> Grid:
         """Spread a value for each column over the box, whose pixels lie at px `along`."""
         return np.interp(along, self.columns, values).astype(np.float32)
+
+
+def smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    """Smooth a value for each column along the eye, with `sigma` px."""
+    return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.eyes.eye_strip import EyeStrip
+from stages.face.rig.eyes.eye_strip import EyeStrip, smooth
 from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float32]
@@ -125,7 +125,7 @@ def _light_at_ends(strip: EyeStrip, shown: Grid, place: LidPlace) -> tuple[Grid,
     ends = (
         upper + np.where(more > 0, lighter, darker) * more for lighter, darker in zip(_LIGHTER, _DARKER, strict=True)
     )
-    top, end = (strip.over(_smooth(one, _SMOOTH * width), place.along) for one in ends)
+    top, end = (strip.over(smooth(one, _SMOOTH * width), place.along) for one in ends)
     return top, end
 
 
@@ -167,10 +167,6 @@ def _fit_tints(colours: Grid, bare: Grid) -> _Tints:
         off = np.abs(beyond - away[:, None] * slope).max(axis=-1)
         weights = known / (1 + np.square(off / (_OTHER * np.median(off) + 1e-3))) ** 2
     return _Tints(float(middle), tint, slope)
-
-
-def _smooth(values: Values, sigma: float) -> Values:
-    return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)
 
 
 def _bare(shown: Grid, free: npt.NDArray[np.bool_], eye_width: float) -> Grid:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.eyes.eye_strip import ASIDE, EyeStrip
+from stages.face.rig.eyes.eye_strip import ASIDE, EyeStrip, smooth
 from stages.face.rig.eyes.lashes import find_single_lashes, find_thick_lashes, read_lashes
 from stages.face.rig.eyes.lid_skin import LidPlace, paint_skin
 from stages.face.rig.eyes.lower_lid import with_lower_lid
@@ -159,14 +159,10 @@ def _ball(along: Grid, below: Grid, opening: Grid, eye: EyeOutline) -> Grid:
     return np.asarray(light + _CORNEA * np.exp(-away * away), np.float32)
 
 
-def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
-    return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)
-
-
 def _free_height(strip: EyeStrip, eye: EyeOutline) -> npt.NDArray[np.float64]:
     """How far above the lid's edge, px, there is skin: up to some way below the brow."""
     brow = np.maximum(0.8 * (strip.upper - eye.brow), 0.1 * eye.width)
-    return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
+    return np.maximum(smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
 
 
 def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -204,7 +200,7 @@ def _crease(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[
     strip_of = np.arange(len(place))
     around = np.arange(-round(0.03 * width), round(0.03 * width) + 1)
     at = np.clip(np.round(heights).astype(int)[None] + around[:, None], 0, len(rows) - 1)
-    depths = _smooth(depth[at, strip_of[None]].max(axis=0).astype(np.float64), 0.1 * width)
+    depths = smooth(depth[at, strip_of[None]].max(axis=0).astype(np.float64), 0.1 * width)
     return heights, np.clip(depths, _LEAST_CREASE, _MOST_CREASE)
 
 

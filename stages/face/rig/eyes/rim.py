@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline, strongest_path
-from stages.face.rig.eyes.eye_strip import EyeStrip
+from stages.face.rig.eyes.eye_strip import EyeStrip, smooth
 from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ def find_rim(strip: EyeStrip, shown: Grid, eye: EyeOutline) -> Values | None:
     parts = (place < 0, (place > 0) & (place < 1), place > 1)
     if min(float(np.median(dark[part])) for part in parts) < _DARK:
         return None
-    middle = _smooth(_on_a_curve(rows[path], place, eye.width), 0.05 * eye.width)
+    middle = smooth(_on_a_curve(rows[path], place, eye.width), 0.05 * eye.width)
     under = np.arange(0, round(_THICKEST * eye.width) + 1, dtype=np.float64)
     broad = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(2 * _THICKEST * eye.width), 2) | 1))
     skin = np.maximum(blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, broad), 0.5), 1.0)
@@ -62,7 +62,3 @@ def _on_a_curve(rows: Values, place: Values, width: float) -> Values:
     kept = rows.copy()
     kept[over] = np.clip(rows[over], curve - _AWAY * width, curve + _AWAY * width)
     return kept
-
-
-def _smooth(values: Values, sigma: float) -> Values:
-    return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)

@@ -20,8 +20,6 @@ _LIGHT, _COLOUR = 90.0, 10.0
 #: How much less red than the forehead the person's own skin beside it is at most, 8-bit levels: ears are redder, and fair hair is
 #: paler; and half the width of a strand of hair that has such a colour, too, in the face's width.
 _PALER, _STRAND = 3.0, 0.022
-#: Landmark between the eyes.
-_BETWEEN_EYES = 168
 #: What is apart from the head above the eyes is another one from this size on, in squares of the face's width. In 68 portraits,
 #: two neighbours had at least 0.05, and nothing else had 0.003.
 _LEAST_HEAD = 0.02
@@ -136,7 +134,7 @@ def _whole_faces(
 def _heads_beside(person: Picture, face: Picture, landmarks: FloatArray, wide: float) -> Mask:
     """What of the mask above the eyes is apart from the head, [height, width]."""
     above = person.copy()
-    above[max(0, round(float(landmarks[_BETWEEN_EYES, 1]))) :] = 0
+    above[max(0, round(float(landmarks[mesh.BETWEEN_EYES, 1]))) :] = 0
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above)
     own = set(np.unique(labels[(face > 0) & (above > 0)]))
     least = _LEAST_HEAD * wide**2

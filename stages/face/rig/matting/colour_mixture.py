@@ -13,6 +13,9 @@ import numpy as np
 
 from stages.face.mesh import FloatArray
 
+#: Shares of red, green and blue in how bright a colour is, and in how blue and how red: luma and both chroma differences of JPEG.
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+CHROMA = np.array(((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)), np.float32)
 #: Variance that every colour has at least: noise, compression, rounding.
 NOISE = 20.0
 #: Squared distance of the two colours, in their variances, from which a mixture is believed, and is fully.

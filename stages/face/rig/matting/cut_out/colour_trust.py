@@ -7,15 +7,14 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.colour_mixture import NOISE, SideColours, step
+from stages.face.rig.matting.colour_mixture import CHROMA, LUMA, NOISE, SideColours, step
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 
 #: Squared distance of the background's colour from the person's and from the hair's, in their variances, between which they begin
 #: to be trusted.
 _PERSON_APART, _HAIR_APART = (3.0, 12.0), (6.0, 20.0)
-#: Luma and both chroma differences of RGB, as in JPEG; how far light and chroma of the background are from the hair's, between
-#: which no light on the hair has that colour.
-_LUMA_CHROMA = (0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)
+#: How far light and chroma of the background are from the hair's, 8-bit levels, between which no light on the hair has that
+#: colour.
 _LIGHT, _TINT = (75.0, 95.0), (25.0, 40.0)
 #: The same of tints that are one.
 _SAME_TINT = 10.0, 18.0
@@ -48,8 +47,8 @@ def tint_alike(walls: FloatArray, hair: FloatArray) -> FloatArray:
 
 def _apart(walls: FloatArray, hair: FloatArray) -> tuple[FloatArray, FloatArray]:
     """How much brighter than the hair the background is, and how far its tint is from the hair's, 8-bit levels, [n]."""
-    brighter, *tint = np.array(_LUMA_CHROMA, np.float32) @ (walls - hair[:, None])
-    return brighter, np.hypot(*tint)
+    apart = walls - hair[:, None]
+    return LUMA @ apart, np.hypot(*(CHROMA @ apart))
 
 
 def is_guessed(pixels: DoubtfulPixels, own: SideColours, landmarks: FloatArray) -> bool:

@@ -6,12 +6,12 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.colour_mixture import SideColours, step
+from stages.face.rig.matting.colour_mixture import CHROMA, SideColours, step
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 
-#: Shares of red, green and blue in how red a colour is, as in JPEG; how much redder than hair and wall skin is, 8-bit levels; how
-#: much redder than both the forehead is at least; and deviation of the background's colour, up to which that is not its own red.
-_RED, _REDDER, _APART, _EVEN = (0.5, -0.419, -0.081), (6.0, 14.0), 12.0, (8.0, 14.0)
+#: How much redder than hair and wall skin is, 8-bit levels; how much redder than both the forehead is at least; and deviation of
+#: the background's colour, up to which that is not its own red.
+_REDDER, _APART, _EVEN = (6.0, 14.0), 12.0, (8.0, 14.0)
 #: Probabilities of a person between which it begins to be skin.
 _LIKELY = 0.2, 0.5
 #: How far beside the face ears reach, in its width; how far above the eyes they do, and over which distance they end to be looked
@@ -30,7 +30,7 @@ def ear_skin(pixels: DoubtfulPixels, own: SideColours, skin: FloatArray, landmar
     """
     if own.hair is None:
         return np.zeros(len(pixels.rows), np.float32)
-    red, wall = np.array(_RED, np.float32), own.wall
+    (_, red), wall = CHROMA, own.wall
     behind, most = red @ wall.mean, float(red @ skin)
     other = np.maximum(behind, red @ own.hair[0])
     found = red @ pixels.own

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.colour_mixture import NOISE, HairColour, project, step
+from stages.face.rig.matting.colour_mixture import CHROMA, NOISE, HairColour, project, step
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import spread
 from stages.face.rig.matting.hair_gaps import EVEN, face_and_neck
@@ -19,11 +19,7 @@ from stages.face.rig.matting.matte import Picture
 
 Mask = npt.NDArray[np.bool_]
 
-#: Landmark between the eyes.
-_BETWEEN_EYES = 168
-#: Red, green and blue shares of both chroma differences, as in JPEG; and how far the wall's are from the hair's, 8-bit levels,
-#: between which it begins to be no colour of hair.
-_CHROMA = (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)
+#: How far the wall's chroma is from the hair's, 8-bit levels, between which it begins to be no colour of hair.
 _ALIEN = 25.0, 40.0
 #: Percentile of the hair's own pixels whose share of the wall's colour is light on hair, and the most that it may be.
 _LIT, _MOST_LIT = 97.0, 0.4
@@ -57,7 +53,7 @@ def key_wall(
     if hair is None or hair[1] > _STRIPED or small[regions.background > 0].std(axis=0).mean() > EVEN:
         return cut
     wall = spread(small, regions.background)
-    towards = (wall - hair[0]) @ np.array(_CHROMA, np.float32).T
+    towards = (wall - hair[0]) @ CHROMA.T
     alien = step(np.linalg.norm(towards, axis=-1), *_ALIEN)
     if not alien.any():
         return cut
@@ -91,20 +87,20 @@ def _enlarged(small: FloatArray, size: tuple[int, int]) -> FloatArray:
 
 def _chroma_share(colours: FloatArray, hair: HairColour, towards: FloatArray) -> FloatArray:
     """How far colours, [..., 3], are on the way `towards` the wall's chroma from the hair's."""
-    chroma = (colours - hair[0]) @ np.array(_CHROMA, np.float32).T
+    chroma = (colours - hair[0]) @ CHROMA.T
     return np.asarray((chroma * towards).sum(axis=-1) / np.maximum((towards**2).sum(axis=-1), 1), np.float32)
 
 
 def _alignment(colours: FloatArray, hair: HairColour, towards: FloatArray) -> FloatArray:
     """Cosine of the angle between the way from the hair's chroma to that of colours, [n, 3], and to the wall's, [n]."""
-    chroma = (colours - hair[0]) @ np.array(_CHROMA, np.float32).T
+    chroma = (colours - hair[0]) @ CHROMA.T
     length = np.linalg.norm(chroma, axis=-1) * np.linalg.norm(towards, axis=-1)
     return np.asarray((chroma * towards).sum(axis=-1) / np.maximum(length, 1), np.float32)
 
 
 def _glasses(shape: tuple[int, ...], landmarks: FloatArray) -> Mask:
     """Where glasses may be, which show a reflection of the surroundings, [height, width]."""
-    oval, eyes = landmarks[list(mesh.OVAL), :2], landmarks[_BETWEEN_EYES, 1]
+    oval, eyes = landmarks[list(mesh.OVAL), :2], landmarks[mesh.BETWEEN_EYES, 1]
     (wide, high), left, right = np.ptp(oval, axis=0), oval[:, 0].min(), oval[:, 0].max()
     rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])
     beside = (columns > left - _GLASSES[0] * wide) & (columns < right + _GLASSES[0] * wide)
