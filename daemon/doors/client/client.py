@@ -235,8 +235,10 @@ class Client:
         status = self._read(name) if name is not None else None
         if status is not None and status.job == job.id:
             return status
-        with contextlib.suppress(HistoryError):  # it failed, and its name is another's by now
-            if (row := self._index.get(job.id)) is not None:
+        with contextlib.suppress(
+            HistoryError
+        ):  # it failed, and its name is another's by now; one that is done has its status
+            if (row := self._index.get(job.id)) is not None and row.state != "done":
                 return JobStatus.of(row.to_json(), self.paths.outbox)
         raise self._unknown(job.id)
 

@@ -283,6 +283,13 @@ def test_a_row_that_a_batch_of_the_report_made_since_is_found_and_not_started_ag
     with serving(create_app(Settings.load(shared.config))) as caller:
         assert caller.post(f"/jobs/{row.id}/retry").json["code"] == "not-allowed"
     assert not list(shared.inbox.rglob("*.retry"))
+    # And one that is done, and whose results were taken away, is none any more: it would be a success without an output
+    made = client.get("made/bad")
+    for path in (shared.outbox / "made").glob("bad.*"):
+        path.unlink()
+    with pytest.raises(AvatarError) as gone:
+        client.get(made.id)
+    assert gone.value.code == "job-unknown"
 
 
 class InterruptError(Exception):
