@@ -103,7 +103,7 @@ def put_request_file(paths: Paths, name: str, op: str, job: str = "") -> None:
     if job and (owner := Outbox(paths.outbox).owner_of(name)) not in (None, job):
         raise UnavailableError(
             NOT_ALLOWED,
-            f"There is no request file for {job}: its name {name} is that of {owner} by now, which the file would mean.",
+            f"{job} cannot be asked for by a file in the inbox: {name}.{op} would mean {owner}, which has that name by now.",
             f"Run `avatar jobs {op} {job}` as a user who may write into the spool.",
         )
     path = paths.inbox / f"{name}.{op}"

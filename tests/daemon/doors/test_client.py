@@ -277,7 +277,7 @@ def test_a_row_that_a_batch_of_the_report_made_since_is_found_and_not_started_ag
     # And no file asks for the other job by their name
     for module in ("client.client", "http.jobs"):
         monkeypatch.setattr(f"daemon.doors.{module}.access_error", lambda folder: PermissionError(13, "no", str(ANNA)))
-    with pytest.raises(AvatarError, match="is that of job-") as no_file:
+    with pytest.raises(AvatarError, match="would mean job-") as no_file:
         client.get(row.id).retry()
     assert no_file.value.code == "not-allowed"
     with serving(create_app(Settings.load(shared.config))) as caller:
