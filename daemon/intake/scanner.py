@@ -291,8 +291,10 @@ class InboxScanner:
         seen = self._seen.get(name)
         if seen is None:
             return 0.0
-        written = seen.writing is Writing.OPEN or not seen.look.same_content(now)
-        return math.inf if written else max(0.0, self._seconds_left(seen))
+        left = max(0.0, self._seconds_left(seen))
+        # One that is held open counts as whole, too, when it was waited for long enough.
+        written = (left and seen.writing is Writing.OPEN) or not seen.look.same_content(now)
+        return math.inf if written else left
 
     def looks(self) -> dict[str, Look]:
         """Return what the last look found, by path below the inbox."""

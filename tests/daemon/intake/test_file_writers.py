@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import structlog
 
 from daemon.intake import scanner
 from daemon.intake.claims.claims import FIRST_RETRY_S
+from daemon.intake.drop import Look
 from daemon.intake.file_writers import Writing
 from tests.conftest import wait_for
-from tests.support.daemon.intake import DETECT, Room
+from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, Room
 from tests.support.daemon.watched_folder import PATIENCE_S, SETTLE_S, UNKNOWN_S, Watched
 
 
@@ -118,6 +120,20 @@ def test_a_companion_is_looked_at_again_after_the_claim(tmp_path: Path) -> None:
     # But then, with all of it
     (job,) = room.spool.ready("face").iterdir()
     assert (job / "source.image").read_bytes() == b"half and half"
+
+
+def test_a_companion_that_stays_open_is_taken_as_it_is_when_the_wait_is_over(tmp_path: Path) -> None:
+    # Given a job whose picture a program holds open, without writing to it
+    room = Room(tmp_path)
+    with room.put("p.png", b"all of it").open("ab"):
+        room.put("a.yaml", DETECT)
+        assert room.look() == []
+        room.look(SETTLE_S)
+        assert room.admission.inbox.whole_in("p.png", Look.of(os.stat(room.inbox / "p.png"))) == math.inf
+        assert room.look(COMPANION_WAIT_S - SETTLE_S - 1) == []
+        # When as long has passed as such a file is waited for / Then it is taken, and not waited for a second time
+        (job,) = room.look(2)
+    assert room.copy_of(job) == b"all of it"
 
 
 def test_a_second_opener_does_not_close_for_the_first(watched: Watched) -> None:
