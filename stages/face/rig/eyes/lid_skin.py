@@ -39,7 +39,7 @@ _RUDDY = 0.95
 _BESIDE, _MOST_BESIDE = 0.7, 0.08
 #: Skin is found within so many eye widths of the eye's middle, and not where a colour is lighter than this, which is cut off,
 #: unless less than this part of it is left.
-_NEAR, _CUT_OFF, _LEFT = 0.65, 250, 0.02
+_NEAR, _CUT_OFF, _ENOUGH = 0.65, 250, 0.02
 #: Tints are fitted with this variance of the light's logarithm added, so that an even light tells no slope, and so often without
 #: what differs by more than so many times the usual. Each step of light of this height counts nearly alike, by this power of its
 #: number of pixels: there is less skin in shade than in light.
@@ -100,7 +100,7 @@ def paint_skin(strip: EyeStrip, shown: Grid, place: LidPlace) -> Grid:
     light = light + over * (np.minimum(around, top) - light)
     near = bare * (np.abs(place.along / width - 0.5) < _NEAR)
     whole = near * (shown.max(axis=-1) < _CUT_OFF)
-    usual = _fit_tints(np.log(shown + 1), whole if whole.sum() > _LEFT * near.sum() else near)
+    usual = _fit_tints(np.log(shown + 1), whole if whole.sum() > _ENOUGH * near.sum() else near)
     beside = filled - around[..., None] - usual.at(around)
     tint = usual.at(light + np.log(_RUDDY)) + _BESIDE * np.clip(beside, -_MOST_BESIDE, _MOST_BESIDE)
     skin = np.exp(tint)
