@@ -131,6 +131,11 @@ def test_what_the_operator_demands_is_done_or_refused(tmp_path: Path) -> None:
         write(job_with(tmp_path / "d", NvencFfmpeg(tmp_path / "lost", "lost"), encoder="h264_nvenc"))
 
 
+def test_the_finest_quality_is_not_left_to_nvenc() -> None:
+    # NVENC takes a quality of 0 for none
+    assert [H264_NVENC.options("veryfast", crf)["cq"] for crf in (0, 1, 51)] == [1, 1, 51]
+
+
 def test_a_picture_that_is_too_small_for_nvenc_goes_to_x264(tmp_path: Path) -> None:
     ffmpeg = NvencFfmpeg(tmp_path, "works")
     facts = write(job_with(tmp_path / "a", ffmpeg), side=128)
