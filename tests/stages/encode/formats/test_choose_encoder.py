@@ -17,7 +17,7 @@ from stages.encode.video import write_video
 from stages.media import ffmpeg_encoders
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.ffmpeg_encoders import forget_trials
-from tests.stages.encode.test_fine_areas import with_face
+from tests.stages.encode.formats.test_fine_areas import with_face
 from tests.support.machine.nvenc import NvencFfmpeg
 from tests.support.stages.sound_jobs import Stripes, beep_job
 
