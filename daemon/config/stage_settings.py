@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -258,6 +258,12 @@ class LipsyncStage(Section):
     musetalk: Musetalk = Musetalk()
 
 
+#: x264's presets, from the quickest one on.
+X264Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+
+
 class EncodeStage(Section):
     """How videos are drawn and encoded."""
 
@@ -269,11 +275,11 @@ class EncodeStage(Section):
         None,
         description="Another ffmpeg that encodes videos, such as /usr/bin/ffmpeg for NVENC; null: the installed one.",
     )
-    preset: dict[str, str] = Field(
-        {"draft": "ultrafast", "low": "ultrafast", "medium": "veryfast", "high": "medium"},
+    preset: dict[str, X264Preset] = Field(
+        {"draft": "ultrafast", "low": "veryfast", "medium": "veryfast", "high": "medium"},
         description="x264's effort for each quality; other encoders get an equivalent.",
     )
-    crf: dict[str, int] = Field(
+    crf: dict[str, Annotated[int, Field(ge=0, le=51)]] = Field(
         {"draft": 26, "low": 26, "medium": 21, "high": 17},
         description="x264's constant rate factor for each quality; lower is better and larger.",
     )

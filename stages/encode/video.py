@@ -44,7 +44,7 @@ def make_video(ctx: Context) -> VideoFacts:
 
     Raises:
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
-        LackingError: `encoder-missing`.
+        LackingError: `encoder-missing`, `filter-missing`.
         UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """
@@ -89,6 +89,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
             timing.language,
             FaceHeights.of_job(ctx) if cues else None,
             ctx.warnings.append,
+            choice.ffmpeg,
         ) as subtitles,
         artifact(ctx.path(form.file)) as temporary,
     ):
@@ -200,7 +201,8 @@ def _encode_options(
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
-    from stages.encode.formats.fine_areas import fine_areas
+    from stages.encode.formats.fine_areas import FILTER, fine_areas
+    from stages.media.ffmpeg_encoders import listed_filters
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
     return EncodeOptions(
@@ -214,7 +216,7 @@ def _encode_options(
         threads=settings.threads,
         tags=_tags(ctx, timing),
         subtitles=subtitles,
-        areas=fine_areas(ctx),
+        areas=fine_areas(ctx) if FILTER in listed_filters(choice.ffmpeg) else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds out which encoders an ffmpeg has, and whether one works on this machine.
+"""Finds out which encoders and filters an ffmpeg has, and whether an encoder works on this machine.
 
 The answers are kept for the process; that one does not work, only for a while: a GPU may be full, or its driver not loaded yet.
 """
@@ -19,8 +19,12 @@ _TRIAL_S = 20.0  # maximum time for a trial
 _TRIAL_FRAMES, _TRIAL_SIDE = 5, 256
 #: An encoder that failed in its trial is tried again after so long. s
 FAILED_S = 600.0
-#: A line of `ffmpeg -encoders`: six flags and the name.
-_LISTED = re.compile(r"^ [VAS][.A-Z]{5} (\S+)", re.MULTILINE)
+#: A line of `ffmpeg -encoders`: six flags and the name; and of `ffmpeg -filters`: two or three flags, the name, what it takes and
+#: gives.
+_LISTED = {
+    "-encoders": re.compile(r"^ [VAS][.A-Z]{5} (\S+)", re.MULTILINE),
+    "-filters": re.compile(r"^ [.A-Z]{2,3} (\S+) +\S+->", re.MULTILINE),
+}
 
 #: Why each encoder failed, or an empty text, and when that was found out, by program, its version, encoder and options.
 _trials: dict[tuple[str, int, str, tuple[str, ...]], tuple[str, float]] = {}
@@ -32,17 +36,26 @@ def listed_encoders(path: str) -> frozenset[str]:
     Raises:
         MachineError: `ffmpeg-missing`: it does not run.
     """
-    return _listed_encoders(path, _version_of(path))
+    return _listed(path, _version_of(path), "-encoders")
 
 
-@lru_cache(maxsize=8)
-def _listed_encoders(path: str, version: int) -> frozenset[str]:
-    status, output, problem = _run([path, "-hide_banner", "-encoders"], b"", _LIST_S)
+def listed_filters(path: str) -> frozenset[str]:
+    """Return the names of the filters that the ffmpeg at `path` was built with.
+
+    Raises:
+        MachineError: `ffmpeg-missing`: it does not run.
+    """
+    return _listed(path, _version_of(path), "-filters")
+
+
+@lru_cache(maxsize=16)
+def _listed(path: str, version: int, what: str) -> frozenset[str]:
+    status, output, problem = _run([path, "-hide_banner", what], b"", _LIST_S)
     if status != 0:
         raise MachineError(
             "ffmpeg-missing", f"{path} {problem or f'ended with status {status}'}.", "See `avatar doctor`."
         )
-    return frozenset(_LISTED.findall(output))
+    return frozenset(_LISTED[what].findall(output))
 
 
 def why_encoder_fails(path: str, encoder: str, options: tuple[str, ...]) -> str:

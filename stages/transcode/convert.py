@@ -50,7 +50,7 @@ def convert_video(ctx: Context) -> ConversionFacts:
 
     Raises:
         JobError: what `check_video`, `check_sound`, `read_captions` and `plan_conversion` raise; `video-unreadable`.
-        LackingError: `encoder-missing`.
+        LackingError: `encoder-missing`, `filter-missing`.
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`, `video-invalid`.
         ResultError: `video-silent`.
@@ -67,8 +67,11 @@ def convert_video(ctx: Context) -> ConversionFacts:
     captions = _write_captions(ctx, cues)
     size = plan.shape.width, plan.shape.height
     burned = cues if ctx.manifest.captions == "burn" else []
+    ffmpeg = encoding_ffmpeg(ctx.settings.stages.encode)
     with (
-        burn_in_folder(ctx.path(_BURN), burned, size, ctx.manifest.language, None, ctx.warnings.append) as subtitles,
+        burn_in_folder(
+            ctx.path(_BURN), burned, size, ctx.manifest.language, None, ctx.warnings.append, ffmpeg
+        ) as subtitles,
         artifact(ctx.path(plan.form.file)) as target,
     ):
         wanted, choice = _conversion(ctx, plan, track, target, subtitles)

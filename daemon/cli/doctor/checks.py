@@ -77,8 +77,10 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 def _video_formats(settings: Settings, path: str, listed: frozenset[str]) -> Iterator[Finding]:
     """Yield the encoder of usual videos, and formats that cannot be encoded."""
-    from stages.encode.formats import FORMATS
+    from stages.encode.captions import burn
+    from stages.encode.formats import FORMATS, fine_areas
     from stages.encode.formats.choose_encoder import choose_encoder
+    from stages.media.ffmpeg_encoders import listed_filters
 
     usual, *others = FORMATS
     try:
@@ -95,6 +97,10 @@ def _video_formats(settings: Settings, path: str, listed: frozenset[str]) -> Ite
                 "Nothing to do unless jobs ask for it; the ffmpeg that the set-up brings has it: stages.encode.ffmpeg."
             )
             yield Finding("video formats", "note", f"{path} lacks {', '.join(missing)} for {title}", remedy)
+    filters = {burn.FILTER: "`captions: burn`", fine_areas.FILTER: "finer eyes and mouths"}
+    if lacking := [f"{name} for {title}" for name, title in filters.items() if name not in listed_filters(path)]:
+        remedy = "Nothing to do unless it is missed; the ffmpeg that the set-up brings has it: stages.encode.ffmpeg."
+        yield Finding("video filters", "note", f"{path} lacks {', '.join(lacking)}", remedy)
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:

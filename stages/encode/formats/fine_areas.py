@@ -16,6 +16,8 @@ from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.placement import Placement
 
+#: ffmpeg's filter that marks an area. Without it all of the picture is encoded alike.
+FILTER = "addroi"
 #: Room around the eyes and around the mouth for the head's motion and the jaw's, in eye widths: beside, above and below.
 _AROUND_EYES, _AROUND_MOUTH = (0.5, 0.5, 0.5), (0.35, 0.35, 0.6)
 #: How much finer areas are encoded, in parts of the range of an encoder's quantiser: -0.16 is 8 of x264's 51 steps. So much it is

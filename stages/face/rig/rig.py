@@ -254,7 +254,7 @@ def load_rig(
         raise ResultError("picture-invalid", "The portrait's rig contains values that are not finite.", TRIED_AGAIN)
     with cache_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
-    return rig
+    return _unpack(packed)  # as every later job gets it: fields in half precision
 
 
 _NESTED: dict[str, type[Any]] = {
@@ -271,7 +271,7 @@ def _pack(rig: Rig) -> dict[str, Any]:
         name: np.array(getattr(rig, name))
         for name in ("step", "face_names", "head_names", "curve_upper", "curve_lower")
     }
-    flat["lids"] = len(rig.lids)
+    flat["lids"] = np.array(len(rig.lids))
     parts = [(name, getattr(rig, name)) for name in _NESTED] + [(f"lid{i}", lid) for i, lid in enumerate(rig.lids)]
     parts += [(f"eyeball{i}", eyeball) for i, eyeball in enumerate(rig.eyeballs)]
     for name, part in parts:

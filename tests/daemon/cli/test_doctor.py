@@ -99,9 +99,9 @@ def test_model_files_count_as_the_configured_engine_needs_them(installation: Cal
 
 @pytest.mark.usefixtures("processes")
 def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
-    # Given an ffmpeg for encoding that lacks ProRes, and NVENC without a driver
+    # Given an ffmpeg for encoding that lacks ProRes and libass, and NVENC without a driver
     ffmpeg, poor = NvencFfmpeg(tmp_path, "no driver"), tmp_path / "poor"
-    poor.write_text(f"#!/bin/sh\n{ffmpeg.path} \"$@\" | grep -v ' prores_ks '\nexit 0\n")
+    poor.write_text(f"#!/bin/sh\n{ffmpeg.path} \"$@\" | grep -v ' prores_ks \\| ass '\nexit 0\n")
     poor.chmod(0o755)
     for encoder, verdict in (("auto", "good"), ("h264_nvenc", "bad")):
         settings = Settings.model_validate({"stages": {"encode": {"ffmpeg": str(poor), "encoder": encoder}}})
@@ -111,6 +111,8 @@ def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
         assert "h264_nvenc does not work" in found["video encoder"].found
         assert "prores_ks for `format: mov`" in found["video formats"].found
         assert found["video formats"].verdict == "note"
+        assert found["video filters"].found == f"{poor} lacks ass for `captions: burn`"
+        assert found["video filters"].verdict == "note"
 
 
 def test_an_ffmpeg_that_is_not_there_is_bad(

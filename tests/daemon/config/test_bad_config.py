@@ -33,6 +33,13 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("too small", {"retry": {"attempts": 0}}, "retry.attempts is 0", "greater than or equal to 1"),
     ("no such choice", {"log": {"level": "loud"}}, "log.level is 'loud'", "'debug', 'info', 'warning' or 'error'"),
     (
+        "no preset of x264",
+        {"stages": {"encode": {"preset": {"medium": "fats"}}}},
+        "stages.encode.preset.medium is 'fats'",
+        "'veryfast', 'faster', 'fast'",
+    ),
+    ("no rate factor", {"stages": {"encode": {"crf": {"high": 52}}}}, "stages.encode.crf.high is 52", "equal to 51"),
+    (
         "a unit",
         {"retention": {"outbox_days": "4w"}},
         "outbox_days is '4w'",

@@ -153,7 +153,7 @@ def test_an_ffmpeg_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> Non
 def test_an_ffmpeg_that_dies_midway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an ffmpeg that goes away while frames are still coming
     dying = tmp_path / "ffmpeg"
-    lists = f'case "$*" in *-encoders) exec {ffmpeg_path()} "$@";; esac\n'
+    lists = f'case "$*" in *-encoders | *-filters) exec {ffmpeg_path()} "$@";; esac\n'
     dying.write_text(
         f"#!/bin/sh\n{lists}head -c 100000 >/dev/null\necho 'av_interleaved_write_frame(): Oh' >&2\nexit 3\n"
     )

@@ -1,4 +1,4 @@
-"""The choice of the encoder: NVENC where it works, and a whole video where it does not."""
+"""The choice of the encoder: NVENC where it works, and a whole video where it does not; and what another ffmpeg lacks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stages.encode.video import write_video
 from stages.media import ffmpeg_encoders
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.ffmpeg_encoders import forget_trials
+from tests.stages.encode.formats.test_fine_areas import with_face
 from tests.support.machine.nvenc import NvencFfmpeg
 from tests.support.stages.sound_jobs import Stripes, beep_job
 
@@ -30,8 +31,8 @@ def _new_process() -> Iterator[None]:
     forget_trials()
 
 
-def job_with(folder: Path, ffmpeg: NvencFfmpeg | None, encoder: str = "auto", **manifest: Any) -> Context:
-    named = {"ffmpeg": str(ffmpeg.path)} if ffmpeg else {}
+def job_with(folder: Path, ffmpeg: NvencFfmpeg | str | None, encoder: str = "auto", **manifest: Any) -> Context:
+    named = {"ffmpeg": str(ffmpeg.path if isinstance(ffmpeg, NvencFfmpeg) else ffmpeg)} if ffmpeg else {}
     return beep_job(folder, 0.4, settings={"stages": {"encode": {"encoder": encoder, **named}}}, **manifest)
 
 
@@ -130,6 +131,11 @@ def test_what_the_operator_demands_is_done_or_refused(tmp_path: Path) -> None:
         write(job_with(tmp_path / "d", NvencFfmpeg(tmp_path / "lost", "lost"), encoder="h264_nvenc"))
 
 
+def test_the_finest_quality_is_not_left_to_nvenc() -> None:
+    # NVENC takes a quality of 0 for none
+    assert [H264_NVENC.options("veryfast", crf)["cq"] for crf in (0, 1, 51)] == [1, 1, 51]
+
+
 def test_a_picture_that_is_too_small_for_nvenc_goes_to_x264(tmp_path: Path) -> None:
     ffmpeg = NvencFfmpeg(tmp_path, "works")
     facts = write(job_with(tmp_path / "a", ffmpeg), side=128)
@@ -150,6 +156,43 @@ def test_an_ffmpeg_without_the_encoder_is_the_machines_fault(
         write(ctx)
     assert caught.value.code == "encoder-missing"
     assert all(str(value) in caught.value.message for value in manifest.values())
+
+
+def without(folder: Path, name: str) -> str:
+    """Write an ffmpeg that was built without a filter, and return its path."""
+    poor = folder / "ffmpeg"
+    poor.write_text(
+        f"""#!/bin/sh
+case "$*" in
+    *" -filters") {ffmpeg_path()} "$@" | grep -v ' {name} ';;
+    *"{name}="*) echo "No such filter: '{name}'" >&2; exit 1;;
+    *) exec {ffmpeg_path()} "$@";;
+esac
+"""
+    )
+    poor.chmod(0o755)
+    return str(poor)
+
+
+def test_an_ffmpeg_without_areas_encodes_all_of_the_picture_alike(tmp_path: Path) -> None:
+    # Given an ffmpeg that knows no areas, and a job with a face / When its video is made
+    ctx = with_face(job_with(tmp_path / "job", without(tmp_path, "addroi")))
+    facts = write_video(ctx, Stripes(ctx, 320, 192))
+    # Then there is one, and nobody is warned
+    assert (facts["encoder"], ctx.warnings) == ("libx264", [])
+
+
+def test_an_ffmpeg_that_cannot_draw_captions_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
+    # Given an ffmpeg that was built without libass
+    poor = without(tmp_path, "ass")
+    # Then a job that burns captions in says so, and leaves nothing
+    ctx = job_with(tmp_path / "a", poor, captions="burn")
+    with pytest.raises(LackingError, match="no filter ass, which `captions: burn` needs") as caught:
+        write(ctx)
+    assert caught.value.code == "filter-missing"
+    assert {path.name for path in ctx.job_dir.iterdir()} == {"speech.wav", "timing.json"}
+    # And one that does not goes on
+    assert write(job_with(tmp_path / "b", poor))["captions"] == "none"
 
 
 def test_an_ffmpeg_that_is_not_there_is_named_with_its_setting(tmp_path: Path) -> None:

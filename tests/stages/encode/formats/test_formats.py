@@ -13,6 +13,7 @@ from daemon.jobs.video_files import VIDEO_ENDINGS
 from stages.encode.formats import FORMATS, OutputFormat
 from stages.encode.formats.mp4_probe import probe_mov_with_alpha
 from stages.encode.video import write_video
+from stages.face.sampling import blur
 from tests.support.stages.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -25,6 +26,16 @@ class Glass(Stripes):
         for frame in super().pictures():
             alpha = np.full((*frame.shape[:2], 1), 128, np.uint8)
             yield np.concatenate([frame, alpha], axis=2) if self.transparent else frame
+
+
+class Grain(Stripes):
+    """A soft, grainy picture that moves a pixel each frame."""
+
+    def pictures(self) -> Iterator[Picture]:
+        grain = blur(np.random.default_rng(3).normal(0, 60, (self.height, self.width, 3)), 2.0)
+        picture = np.clip(120 + 3 * grain, 0, 255).astype(np.uint8)
+        for index in range(self.frame_count):
+            yield np.roll(picture, index, axis=1)
 
 
 def name_of(form: OutputFormat) -> str:
@@ -52,6 +63,26 @@ def test_a_format_is_read_back_whole_and_with_its_sound(tmp_path: Path, form: Ou
     ctx.path(form.file).write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(ValueError, match=r"\w"):
         form.probe(ctx.path(form.file))
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.encoder.has_quality][:3], ids=name_of)
+def test_a_better_quality_makes_a_larger_file(tmp_path: Path, form: OutputFormat) -> None:
+    # Given the qualities from the coarsest that may be set to the finest one
+    def size(number: int, quality: str, **crf: int) -> int:
+        ctx = beep_job(tmp_path / str(number), 0.6, settings={"stages": {"encode": {"crf": crf}}}, quality=quality)
+        return write_video(ctx, Grain(ctx, 256, 256), form)["bytes"]
+
+    # When a moving picture is encoded with each / Then each file is larger than the one before
+    asked: list[tuple[str, dict[str, int]]] = [
+        ("low", {"low": 51}),
+        ("low", {}),
+        ("medium", {}),
+        ("high", {}),
+        ("medium", {"medium": 0}),
+    ]
+    sizes = [size(number, quality, **crf) for number, (quality, crf) in enumerate(asked)]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == len(sizes)
 
 
 @pytest.mark.parametrize(
