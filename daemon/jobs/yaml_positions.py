@@ -182,14 +182,7 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
         part = "\n" * lines_before + part  # so that its positions are the file's
         lines = part.splitlines()
         try:
-            if not (has_room := budget.has_room(part)):
-                budget.check(part)
-            for root in [*yaml.compose_all(part, Loader=yaml.CSafeLoader)]:  # none where a later one is no YAML
-                document = YamlDocument(lines=lines)
-                document.value = _build_value(root, (), document)
-                if has_room:
-                    budget.add(document)
-                yield document
+            yield from _built_documents(part, lines, budget)
         except JobError as exc:
             if exc.code == "yaml-too-large":
                 raise
@@ -211,6 +204,25 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
             yield _unreadable_character(part) or JobError(
                 "yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text."
             )
+
+
+def _built_documents(part: str, lines: list[str], budget: Budget) -> Iterator[YamlDocument]:
+    """Yield the documents of a text, which are all counted, also where one is wrong. Errors as `Budget.check`, and PyYAML's."""
+    before, has_room = budget.nodes, budget.has_room(part)
+    if not has_room:
+        budget.check(part)
+    try:
+        for root in [*yaml.compose_all(part, Loader=yaml.CSafeLoader)]:  # none where a later one is no YAML
+            document = YamlDocument(lines=lines)
+            document.value = _build_value(root, (), document)
+            if has_room:
+                budget.add(document)
+            yield document
+    except (JobError, yaml.YAMLError):
+        if has_room:
+            budget.nodes = before
+            budget.check(part)
+        raise
 
 
 def _unreadable_character(text: str) -> JobError | None:
