@@ -18,14 +18,14 @@ from daemon.doors.job_names import check_name, made_up_name
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.row_files import ROWS, bring_files_of_rows, check_there, files_of_rows
 from daemon.doors.shared_files import file_digest, usual_names
-from daemon.doors.submission import HandedIn, Submission, dump, subject_of, with_files
+from daemon.doors.submission import HandedIn, Submission, subject_of, with_files
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
-from daemon.jobs.yaml_positions import DocumentError
+from daemon.jobs.yaml_positions import DocumentError, to_yaml
 from daemon.outbox.outbox import Outbox
 from daemon.system.mount_guard import kept_mounted
 from daemon.system.permissions import check_right
@@ -193,7 +193,7 @@ def check(
     Raises:
         JobError: what is wrong with the manifest.
     """
-    return check_dumped(dump(manifest), defaults, wording)
+    return check_dumped(to_yaml(manifest), defaults, wording)
 
 
 def check_dumped(data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None) -> Manifest:

@@ -1,4 +1,4 @@
-"""Reads YAML documents as plain values, and records the position of each value.
+"""Reads YAML documents as plain values, and records the position of each value; writes values that it reads as the same.
 
 Every unquoted scalar stays the text that was written (the schema knows which keys are numbers), so `text: 7:30` is not 450
 and `language: no` is not False. Limits are checked on the event stream, before anything is built: aliases are refused, and
@@ -318,7 +318,7 @@ class PlainScalar(str):
 
 
 _INT = re.compile(r"[-+]?(0|[1-9]\d{0,15})")
-_FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d{1,3})?")
+_FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d{1,3})?\Z")
 
 
 def to_core_types(value: Any) -> Any:
@@ -334,3 +334,44 @@ def to_core_types(value: Any) -> Any:
     if _INT.fullmatch(value):
         return int(value)
     return float(value) if _FLOAT.fullmatch(value) and abs(float(value)) < 1e300 else str(value)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Puts quotes around each text that would be read as a number, also where YAML 1.1 has none, such as 1e3."""
+
+
+class _SlowDumper(yaml.SafeDumper):
+    """As `_Dumper`, for a text with half a pair, which that one does not write."""
+
+
+for _dumper in (_Dumper, _SlowDumper):
+    _dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+#: How signs are written in double quotes in place of their letters, which `lost_backslashes` takes for those of a path.
+_BY_NUMBER = {"t": r"\x09", "n": r"\x0A", "r": r"\x0D", "N": r"\x85", "L": r"\u2028", "P": r"\u2029"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+def to_yaml(values: Mapping[str, Any], **options: Any) -> bytes:
+    """Return values as YAML, from which a manifest reads them as they are. `options`: more of those of `yaml.dump`."""
+
+    def dumped(dumper: type) -> str:
+        return str(yaml.dump(dict(values), Dumper=dumper, allow_unicode=True, sort_keys=False, **options))
+
+    try:
+        text = dumped(_Dumper)
+    except UnicodeEncodeError:  # half a pair is written as an escape that the check refuses
+        return dumped(_SlowDumper).encode()
+    return (_with_numbers(text) if "\\" in text else text).encode()
+
+
+def _with_numbers(text: str) -> str:
+    """Return YAML with the signs in its double quotes written by number."""
+    parts, at = [], 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.ScalarEvent) and event.style == '"':
+            begin, end = event.start_mark.index, event.end_mark.index
+            parts += [text[at:begin], _ESCAPE.sub(lambda sign: _BY_NUMBER.get(sign[1], sign[0]), text[begin:end])]
+            at = end
+    return "".join([*parts, text[at:]])

@@ -59,7 +59,20 @@ def test_the_values_of_many_short_jobs_are_counted_together_also_where_they_are_
 
 
 _PIECES = st.sampled_from(
-    ["a: ", "b: 1\n", "text: x\n", "\n", "  ", "- ", "? ", *"[]{},'\"|>#!&*\t\x00\ufeff", "!x ", "...\n", "---\n", "<<: "]
+    [
+        "a: ",
+        "b: 1\n",
+        "text: x\n",
+        "\n",
+        "  ",
+        "- ",
+        "? ",
+        *"[]{},'\"|>#!&*\t\x00\ufeff",
+        "!x ",
+        "...\n",
+        "---\n",
+        "<<: ",
+    ]
 )
 
 
@@ -68,8 +81,7 @@ def test_a_short_text_is_read_as_where_each_of_its_values_is_looked_at(text: str
     def read() -> list[object]:
         found: list[object] = []
         try:
-            for item in load_documents(text):
-                found.append((item.code, str(item)) if isinstance(item, JobError) else item)
+            found.extend((one.code, str(one)) if isinstance(one, JobError) else one for one in load_documents(text))
         except JobError as exc:
             found.append((exc.code, str(exc)))
         return found
