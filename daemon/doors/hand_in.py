@@ -183,21 +183,31 @@ def check(
     manifest: dict[str, Any],
     defaults: Sequence[FolderDefaults] = (),
     wording: Wording | None = None,
+    limit: int | None = None,
 ) -> Manifest:
     """Return the manifest as the daemon would read it.
 
     Args:
         defaults: those of its folder.
         wording: how the door names places and values: there is no file with lines.
+        limit: most bytes that the daemon reads of it, where that is known.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    return check_dumped(to_yaml(manifest), defaults, wording)
+    return check_dumped(to_yaml(manifest), defaults, wording, limit)
 
 
-def check_dumped(data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None) -> Manifest:
+def check_dumped(
+    data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None, limit: int | None = None
+) -> Manifest:
     """As `check`, for the manifest as it is written into the inbox."""
+    if limit is not None and len(data) > limit:
+        raise JobError(
+            "manifest-too-large",
+            f"As a manifest file the job would be larger than {limit} bytes.",
+            "Shorten what it says, such as `metadata`; whoever runs avatard can raise `intake.max_manifest_bytes`.",
+        )
     wording = wording or Wording()
     try:
         checked = parse_manifest(data, 1, defaults, wording.place)[0]

@@ -16,7 +16,7 @@ from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.history import History
 from daemon.history.query import STATES, Query
-from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, digest_of, job_of, record_name
+from daemon.jobs.hand_in_record import MAX_BYTES, MAX_MANIFEST_BYTES, HandInRecord, digest_of, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox import looks
@@ -202,7 +202,7 @@ class FoundJobs:
         """Return whether another job waits under the name that a record says: whoever hands in wrote it, and then found that."""
         try:
             with open(self.paths.inbox / record.manifest, "rb", opener=_no_link) as file:
-                return digest_of(file.read(self.settings.intake.max_manifest_bytes + 1)) != record.sha256
+                return digest_of(file.read(MAX_MANIFEST_BYTES + 1)) != record.sha256
         except FileNotFoundError:
             return False  # it is not there yet, or the daemon has taken it
 

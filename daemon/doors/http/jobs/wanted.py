@@ -76,7 +76,7 @@ def check_wanted(
     brought = names_brought(files)
     read = jobs.defaults.read() if defaults is None else defaults()
     data = to_yaml(with_files(wanted, brought))
-    found = check_dumped(data, read, Wording("in the request"))
+    found = check_dumped(data, read, Wording("in the request"), jobs.settings.intake.max_manifest_bytes)
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
