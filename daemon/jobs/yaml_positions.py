@@ -370,7 +370,7 @@ def _with_numbers(text: str) -> str:
     """Return YAML with the signs in its double quotes written by number."""
     parts, at = [], 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.ScalarEvent) and event.style == '"':
+        if isinstance(event, yaml.ScalarEvent) and event.style == '"' and event.start_mark and event.end_mark:
             begin, end = event.start_mark.index, event.end_mark.index
             parts += [text[at:begin], _ESCAPE.sub(lambda sign: _BY_NUMBER.get(sign[1], sign[0]), text[begin:end])]
             at = end
