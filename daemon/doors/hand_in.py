@@ -18,14 +18,14 @@ from daemon.doors.job_names import check_name, made_up_name
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.row_files import ROWS, bring_files_of_rows, check_there, files_of_rows
 from daemon.doors.shared_files import file_digest, usual_names
-from daemon.doors.submission import HandedIn, Submission, dump, subject_of, with_files
+from daemon.doors.submission import HandedIn, Submission, subject_of, with_files
 from daemon.errors import AvatarError, JobError, RefusedError
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import new_job_id
-from daemon.jobs.yaml_positions import DocumentError
+from daemon.jobs.yaml_positions import DocumentError, to_yaml
 from daemon.outbox.outbox import Outbox
 from daemon.system.mount_guard import kept_mounted
 from daemon.system.permissions import check_right
@@ -183,21 +183,31 @@ def check(
     manifest: dict[str, Any],
     defaults: Sequence[FolderDefaults] = (),
     wording: Wording | None = None,
+    limit: int | None = None,
 ) -> Manifest:
     """Return the manifest as the daemon would read it.
 
     Args:
         defaults: those of its folder.
         wording: how the door names places and values: there is no file with lines.
+        limit: most bytes that the daemon reads of it, where that is known.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    return check_dumped(dump(manifest), defaults, wording)
+    return check_dumped(to_yaml(manifest), defaults, wording, limit)
 
 
-def check_dumped(data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None) -> Manifest:
+def check_dumped(
+    data: bytes, defaults: Sequence[FolderDefaults] = (), wording: Wording | None = None, limit: int | None = None
+) -> Manifest:
     """As `check`, for the manifest as it is written into the inbox."""
+    if limit is not None and len(data) > limit:
+        raise JobError(
+            "manifest-too-large",
+            f"As a manifest file the job would be larger than {limit} bytes.",
+            "Shorten what it says, such as `metadata`; whoever runs avatard can raise `intake.max_manifest_bytes`.",
+        )
     wording = wording or Wording()
     try:
         checked = parse_manifest(data, 1, defaults, wording.place)[0]

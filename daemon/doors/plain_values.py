@@ -39,6 +39,10 @@ def _plain(value: Any, key: str, depth: int) -> Any:
         return {name: _plain(one, key, depth - 1) for name, one in value.items()}
     if isinstance(value, list | tuple) and depth:
         return [_plain(one, key, depth - 1) for one in value]
+    if isinstance(value, Mapping | list | tuple):
+        raise JobError(
+            "manifest-invalid", f"`{key}` is nested too deeply.", f"Keep to {_DEPTH} levels below a key, or fewer."
+        )
     what = type(value).__name__
     raise JobError(
         "manifest-invalid",

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from daemon.config.paths import Paths
 from daemon.doors.job_names import made_up_name
 from daemon.doors.reserved_names import ReservedName, reserve_name
@@ -18,6 +16,7 @@ from daemon.doors.row_files import ROWS
 from daemon.doors.shared_files import replace_readable, share, temporary_name, usual_name, write_readable
 from daemon.errors import RefusedError
 from daemon.jobs.hand_in_record import HandInRecord, digest_of, record_name
+from daemon.jobs.yaml_positions import to_yaml
 from daemon.outbox.names import clean_stem, next_version
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
@@ -292,7 +291,7 @@ class Submission:
 
     def _contents(self, stem: str, names: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return the content of the manifest and of the record. `names`: those of the files."""
-        data = self.data or dump(with_files(self.manifest, names))
+        data = self.data or to_yaml(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
         return data, HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes).to_bytes()
 
@@ -311,19 +310,6 @@ def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[st
     if not others or not (template is None or isinstance(template, Mapping)):
         return {**manifest, **names}
     return {**manifest, **own, "template": {**(template or {}), **others}}
-
-
-def dump(manifest: Mapping[str, Any]) -> bytes:
-    """Return a manifest as YAML."""
-
-    def dumped(dumper: type) -> bytes:
-        text = yaml.dump(dict(manifest), Dumper=dumper, allow_unicode=True, sort_keys=False)
-        return str(text).encode()
-
-    try:
-        return dumped(yaml.CSafeDumper)
-    except UnicodeEncodeError:  # half a pair: only the slower one writes it, as an escape that the check refuses
-        return dumped(yaml.SafeDumper)
 
 
 def subject_of(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:

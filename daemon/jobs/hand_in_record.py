@@ -19,6 +19,8 @@ ENDING = ".handin"
 #: A larger file is no record.
 MAX_BYTES = 16 << 10
 MAX_FILES = 64
+#: A larger manifest was handed in by no door. One that is larger than `intake.max_manifest_bytes` fails as the job that was told.
+MAX_MANIFEST_BYTES = 16 << 20
 #: Longest name of who handed in, and longest key, in characters.
 MAX_BY, MAX_KEY = 128, 256
 #: The name in the inbox of a file that was uploaded, and that rows of a batch name by its id.

@@ -1,4 +1,4 @@
-"""Reads YAML documents as plain values, and records the position of each value.
+"""Reads YAML documents as plain values, and records the position of each value; writes values that it reads as the same.
 
 Every unquoted scalar stays the text that was written (the schema knows which keys are numbers), so `text: 7:30` is not 450
 and `language: no` is not False. Limits are checked on the event stream, before anything is built: aliases are refused, and
@@ -182,14 +182,7 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
         part = "\n" * lines_before + part  # so that its positions are the file's
         lines = part.splitlines()
         try:
-            if not (has_room := budget.has_room(part)):
-                budget.check(part)
-            for root in [*yaml.compose_all(part, Loader=yaml.CSafeLoader)]:  # none where a later one is no YAML
-                document = YamlDocument(lines=lines)
-                document.value = _build_value(root, (), document)
-                if has_room:
-                    budget.add(document)
-                yield document
+            yield from _built_documents(part, lines, budget)
         except JobError as exc:
             if exc.code == "yaml-too-large":
                 raise
@@ -211,6 +204,25 @@ def load_documents(text: str, explain: Explain | None = None) -> Iterator[YamlDo
             yield _unreadable_character(part) or JobError(
                 "yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text."
             )
+
+
+def _built_documents(part: str, lines: list[str], budget: Budget) -> Iterator[YamlDocument]:
+    """Yield the documents of a text, which are all counted, also where one is wrong. Errors as `Budget.check`, and PyYAML's."""
+    before, has_room = budget.nodes, budget.has_room(part)
+    if not has_room:
+        budget.check(part)
+    try:
+        for root in [*yaml.compose_all(part, Loader=yaml.CSafeLoader)]:  # none where a later one is no YAML
+            document = YamlDocument(lines=lines)
+            document.value = _build_value(root, (), document)
+            if has_room:
+                budget.add(document)
+            yield document
+    except (JobError, yaml.YAMLError):
+        if has_room:
+            budget.nodes = before
+            budget.check(part)
+        raise
 
 
 def _unreadable_character(text: str) -> JobError | None:
@@ -306,7 +318,7 @@ class PlainScalar(str):
 
 
 _INT = re.compile(r"[-+]?(0|[1-9]\d{0,15})")
-_FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d{1,3})?")
+_FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d{1,3})?\Z")
 
 
 def to_core_types(value: Any) -> Any:
@@ -322,3 +334,44 @@ def to_core_types(value: Any) -> Any:
     if _INT.fullmatch(value):
         return int(value)
     return float(value) if _FLOAT.fullmatch(value) and abs(float(value)) < 1e300 else str(value)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Puts quotes around each text that would be read as a number, also where YAML 1.1 has none, such as 1e3."""
+
+
+class _SlowDumper(yaml.SafeDumper):
+    """As `_Dumper`, for a text with half a pair, which that one does not write."""
+
+
+for _dumper in (_Dumper, _SlowDumper):
+    _dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+#: How signs are written in double quotes in place of their letters, which `lost_backslashes` takes for those of a path.
+_BY_NUMBER = {"t": r"\x09", "n": r"\x0A", "r": r"\x0D", "N": r"\x85", "L": r"\u2028", "P": r"\u2029"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+def to_yaml(values: Mapping[str, Any], **options: Any) -> bytes:
+    """Return values as YAML, from which a manifest reads them as they are. `options`: more of those of `yaml.dump`."""
+
+    def dumped(dumper: type) -> str:
+        return str(yaml.dump(dict(values), Dumper=dumper, allow_unicode=True, sort_keys=False, **options))
+
+    try:
+        text = dumped(_Dumper)
+    except UnicodeEncodeError:  # half a pair is written as an escape that the check refuses
+        return dumped(_SlowDumper).encode()
+    return (_with_numbers(text) if "\\" in text else text).encode()
+
+
+def _with_numbers(text: str) -> str:
+    """Return YAML with the signs in its double quotes written by number."""
+    parts, at = [], 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.ScalarEvent) and event.style == '"' and event.start_mark and event.end_mark:
+            begin, end = event.start_mark.index, event.end_mark.index
+            parts += [text[at:begin], _ESCAPE.sub(lambda sign: _BY_NUMBER.get(sign[1], sign[0]), text[begin:end])]
+            at = end
+    return "".join([*parts, text[at:]])

@@ -176,7 +176,8 @@ def _check(
     defaults: Sequence[FolderDefaults],
     wording: Wording,
 ) -> None:
-    found = check(with_files(manifest, usual_names(files)), defaults, wording)
+    named = with_files(manifest, usual_names(files))
+    found = check(named, defaults, wording, shell.settings.intake.max_manifest_bytes)
     check_text_length(found, shell.settings)
     check_notify(found.notify, shell.settings.hooks)
 

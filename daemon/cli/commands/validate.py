@@ -15,7 +15,6 @@ from daemon.cli.file_checks import check_files
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.expected_times import describe_times, expected_times
-from daemon.doors.submission import dump
 from daemon.errors import JobError, MachineError
 from daemon.intake.batches.input_file import input_of
 from daemon.intake.companion_names import opened_companion, with_missing_files
@@ -31,6 +30,7 @@ from daemon.jobs.manifest_values import NewProfile
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
+from daemon.jobs.yaml_positions import to_yaml
 from daemon.profiles.avatars import AvatarStore
 from daemon.profiles.profile_folders import ProfileFolders
 
@@ -94,7 +94,7 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
         return [_defaults_result(root, name, limit)]
     try:
         defaults = read_defaults(root, name, limit)
-        alone = is_table(name) and dump({"kind": "batch", "rows": path.name})
+        alone = is_table(name) and to_yaml({"kind": "batch", "rows": path.name})
         items = parse_manifest(alone or read_manifest(root, name, limit), settings.intake.max_documents, defaults)
     except JobError as exc:
         items = [exc]

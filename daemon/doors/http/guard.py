@@ -34,6 +34,8 @@ MAX_HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What may come more than once in a query; of anything else it could not be told which is meant.
 LISTS: Final = frozenset({"state", "kind", "tag"})
+#: Headers that say how a body is coded, and what of that is read.
+_UNCODED: Final = {"content-encoding": "identity", "transfer-encoding": "chunked"}
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: What every answer carries: nothing that users sent is ever taken for a page.
@@ -47,6 +49,12 @@ def host_name(host: str) -> str:
     """Return the name in a Host header, in small letters and without its port; empty where it is none."""
     found = _HOST.fullmatch(host)
     return found["name"].lower().rstrip(".") if found else ""
+
+
+def _codings(headers: Headers) -> list[str]:
+    """Return how a body is compressed or coded otherwise, in small letters; nothing where it comes as it is."""
+    given = {name: ",".join(headers.getlist(name)).lower().split(",") for name in _UNCODED}
+    return [one for name, words in given.items() for word in words if (one := word.strip()) not in ("", _UNCODED[name])]
 
 
 class Guard:
@@ -115,11 +123,11 @@ class Guard:
             )
         if method in SAFE_METHODS:
             return None
-        if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
+        if codings := _codings(headers):
             return RequestError(
                 "media-type",
-                f"The body is coded ({escape_unprintable(coding[:40])}), and is only read as it is.",
-                "Send it without Content-Encoding.",
+                f"The body is coded ({escape_unprintable(', '.join(codings)[:40])}), and is only read as it is.",
+                "Send it without Content-Encoding, and with no Transfer-Encoding but chunked.",
                 headers={"Accept-Encoding": "identity"},
             )
         site = headers.get("sec-fetch-site")

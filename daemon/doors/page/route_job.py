@@ -6,7 +6,6 @@ import io
 import os
 from typing import Any, Final
 
-import yaml
 from fastapi import Request, Response
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +21,7 @@ from daemon.doors.page.route_list import DONE, MOVES, act, changing
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.shown import whole_error
 from daemon.doors.page.signed_in import Looking, form_of
+from daemon.jobs.yaml_positions import to_yaml
 
 router = page_router()
 #: Side of a small picture in a list, px.
@@ -74,7 +74,7 @@ def _values(door: Door, caller: Caller, job: str) -> dict[str, Any]:
         "picture": next((one for one in outputs if one["name"].lower().endswith((".jpg", ".png"))), None),
         "stages": stages,
         "times": status.get("timings") or {},
-        "manifest": yaml.safe_dump(manifest, allow_unicode=True, sort_keys=False) if manifest else "",
+        "manifest": to_yaml(manifest).decode() if manifest else "",
         "service": service_state(door),
     }
 

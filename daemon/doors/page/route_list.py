@@ -154,7 +154,7 @@ def _place_of(form: dict[str, list[str]]) -> str:
     given = {name: form.get(name, [""])[-1] for name in ("tab", "q", "sort", "after")}
     tab = given["tab"] if given["tab"] in (*TABS, LOOKS) else "all"
     query = _query(tab, given["q"][:_SEARCH_CHARS], given["sort"] if given["sort"] in get_args(Sort) else "")
-    return f"{query}&after={given['after']}" if re.fullmatch("[0-9]{1,18}", given["after"]) else query
+    return f"{query}&after={given['after']}" if re.fullmatch("[0-9]{1,19}", given["after"]) else query
 
 
 def act(door: Door, caller: Caller, op: str, job: str) -> str:

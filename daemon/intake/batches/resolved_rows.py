@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from daemon.errors import JobError
 from daemon.jobs.batch.files import RESOLVED
 from daemon.jobs.batch.rows import BatchInput
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_values
+from daemon.jobs.yaml_positions import to_yaml
 
 
 class CheckedRow(NamedTuple):
@@ -81,7 +80,7 @@ class ResolvedRows:
 
 def as_yaml(row: CheckedRow) -> bytes:
     """Return the manifest of a row as a file."""
-    return yaml.safe_dump(row.values, allow_unicode=True, sort_keys=False, width=1 << 20).encode()
+    return to_yaml(row.values, width=1 << 20)
 
 
 def _parsed(line: bytes) -> CheckedRow:

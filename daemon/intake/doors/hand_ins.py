@@ -19,7 +19,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.intake.drop import Drop, Look
 from daemon.intake.inbox_names import KEYS
-from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, digest_of, job_of
+from daemon.jobs.hand_in_record import MAX_BYTES, MAX_MANIFEST_BYTES, HandInRecord, digest_of, job_of
 from daemon.jobs.untrusted import read_manifest
 from daemon.system import fs
 
@@ -105,7 +105,7 @@ class HandIns:
 
     def _fits(self, record: HandInRecord, manifest: str) -> bool:
         try:
-            data = read_manifest(self._settings.paths.inbox, manifest, self._settings.intake.max_manifest_bytes)
+            data = read_manifest(self._settings.paths.inbox, manifest, MAX_MANIFEST_BYTES)
         except (AvatarError, OSError):
             return False
         return digest_of(data) == record.sha256

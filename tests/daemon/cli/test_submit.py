@@ -18,10 +18,10 @@ import yaml
 from daemon.cli.commands import submit
 from daemon.doors.hand_in import check
 from daemon.doors.option_words import OptionWords
-from daemon.doors.submission import dump
 from daemon.doors.words import settings_of
 from daemon.errors import JobError
 from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
+from daemon.jobs.yaml_positions import to_yaml
 from tests.conftest import PORTRAIT, Installation
 from tests.support.daemon.ledger import sound
 from tests.support.machine.people import ANNA, BERT, DROPPERS, avatar_as, give
@@ -227,7 +227,7 @@ def test_an_error_of_the_command_line_says_which_option_to_write_and_none_of_a_l
         ], told
         for option in re.findall(r"`(--set [^`]+)`", told):
             settings = settings_of(tuple(shlex.split(option)[1::2]))
-            assert is_allowed(dump(settings).decode()), option
+            assert is_allowed(to_yaml(settings).decode()), option
 
 
 def _refusal(manifest: dict[str, Any]) -> str:

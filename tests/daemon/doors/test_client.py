@@ -122,7 +122,7 @@ LOOP["head"] = LOOP
         (["kind", "speech"], {}, "no mapping of keys to values, but Python's list"),
         (None, {"text": "Hello.", "image": b"\x89PNG"}, "`image` has a value that a manifest cannot hold"),
         (SPEECH, {"title": object()}, "`title` has a value that a manifest cannot hold"),
-        (SPEECH | {"motion": LOOP}, {}, "`motion` has a value"),
+        (SPEECH | {"motion": LOOP}, {}, "`motion` is nested too deeply"),
     ],
 )
 def test_what_no_manifest_can_hold_is_refused_with_a_sentence(

@@ -325,6 +325,15 @@ def test_an_id_that_a_job_has_is_given_to_no_other(room: Room) -> None:
     assert second.id != first.id
 
 
+def test_a_manifest_that_is_too_large_fails_as_the_job_that_was_told(room: Room) -> None:
+    room = Room(room.inbox.parent, max_manifest_bytes=1024)  # which was more before, or which the door does not know
+    job = hand_in(HELLO | {"metadata": {"a": "b" * 1024}}, paths=room.settings.paths, name="big").job
+    assert [made.id for made in room.look()] == [job]
+    status = room.status("big")
+    assert (status["job"], status["state"], status["error"]["code"]) == (job, "failed", "manifest-too-large")
+    assert records(room) == []
+
+
 def test_a_door_that_is_not_the_http_door_cannot_say_who_hands_in(room: Room) -> None:
     plant(room, "a.yaml", SPEECH, by="boss")
     (job,) = room.look()

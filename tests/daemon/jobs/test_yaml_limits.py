@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
-from daemon.jobs.yaml_positions import MAX_NODES, Budget
+from daemon.jobs.yaml_positions import MAX_NODES, Budget, load_documents
 
 
 def one(text: str) -> Manifest | JobError:
@@ -49,12 +49,47 @@ def test_a_text_has_no_more_values_than_it_is_given_room_for(text: str) -> None:
     assert budget.nodes <= 2 * len(text) + 2
 
 
-def test_the_values_of_many_short_jobs_are_counted_together() -> None:
-    job = "text: a\nmetadata: {b: c, d: e, f: g, h: i, j: k}\n---\n"  # of 15 values and keys
+@pytest.mark.parametrize("wrong", ["", "text: b\n", "x: {[y]: z}\n", "x: '\n"])
+def test_the_values_of_many_short_jobs_are_counted_together_also_where_they_are_wrong(wrong: str) -> None:
+    job = f"text: a\nmetadata: {{b: c, d: e, f: g, h: i, j: k}}\n{wrong}---\n"  # of 15 values and keys, or more
     manifest = (job * (MAX_NODES // 15 + 1)).encode()
     with pytest.raises(JobError, match="too long") as caught:
         parse_manifest(manifest, 10_000)
     assert caught.value.code == "yaml-too-large"
+
+
+_PIECES = st.sampled_from(
+    [
+        "a: ",
+        "b: 1\n",
+        "text: x\n",
+        "\n",
+        "  ",
+        "- ",
+        "? ",
+        *"[]{},'\"|>#!&*\t\x00\ufeff",
+        "!x ",
+        "...\n",
+        "---\n",
+        "<<: ",
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=24).map("".join))
+def test_a_short_text_is_read_as_where_each_of_its_values_is_looked_at(text: str) -> None:
+    def read() -> list[object]:
+        found: list[object] = []
+        try:
+            found.extend((one.code, str(one)) if isinstance(one, JobError) else one for one in load_documents(text))
+        except JobError as exc:
+            found.append((exc.code, str(exc)))
+        return found
+
+    quickly = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "has_room", lambda self, text: False)
+        assert read() == quickly
 
 
 def test_a_billion_laughs_is_refused_before_anything_is_built() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,10 @@ from daemon.doors.http.jobs.inbox_defaults import InboxDefaults
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
+from daemon.history.folding import fold
 from daemon.history.history import History
 from daemon.history.query import STATES, Query
-from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, digest_of, job_of, record_name
+from daemon.jobs.hand_in_record import MAX_BYTES, MAX_MANIFEST_BYTES, HandInRecord, digest_of, job_of, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox import looks
@@ -24,7 +26,10 @@ from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import check_readable
+from daemon.system.permissions import user_name
 
+#: Cursors below this count jobs that no daemon has seen; those of the index are larger, as they begin with a time.
+MOST_UNSEEN: Final = 10**9
 #: Names of results that are remembered by the ids of their jobs.
 MOST_NAMES: Final = 10_000
 #: What follows for a job that the daemon has not seen.
@@ -118,30 +123,49 @@ class FoundJobs:
         """
         if wrong := query.unknown_word():
             raise RequestError("query-invalid", *wrong)
+        skip = after or 0
+        unseen: list[dict[str, Any]] = []
+        if after is None or (skip < MOST_UNSEEN and not order):
+            # Sorted rows follow all of them; else they fill pages of their own first.
+            unseen = [*itertools.islice(self._unseen(query, caller), skip, None if order else skip + limit + 1)]
+            if len(unseen) > limit and not order:
+                return unseen[:limit], skip + limit
+        room = limit if order else limit - len(unseen)
         try:
             if order:
-                rows = self.history.find_sorted(query, order, limit=limit + 1, skip=after or 0)
+                rows = self.history.find_sorted(query, order, limit=room + 1, skip=skip)
             else:
-                rows = self.history.find(query, limit=limit + 1, after=after)
+                rows = self.history.find(query, limit=room + 1, after=after if skip >= MOST_UNSEEN else None)
         except HistoryError:
             if (self.paths.history / "jobs.db").exists():
                 raise
             rows = []  # no daemon has run yet
-        page = [row.to_json() for row in rows[:limit]]
-        if (
-            after is None
-            and not query.search
-            and not query.kind
-            and not query.tag
-            and "waiting" in (query.states or STATES)
-        ):
-            known = {row.job for row in rows}
-            unseen = (one for one in self.not_seen(caller) if one["job"] not in known)
-            hides_looks = looks.TAG in query.without_tag
-            page = [one for one in unseen if not (hides_looks and one["name"].startswith(looks.PREFIX))] + page
-        if len(rows) <= limit:
+        known = {row.job for row in rows}
+        page = [one for one in unseen if one["job"] not in known] + [row.to_json() for row in rows[:room]]
+        if len(rows) <= room:
             return page, None
-        return page, (after or 0) + limit if order else rows[limit - 1].cursor
+        if order:
+            return page, skip + room
+        return page, rows[room - 1].cursor if room else rows[0].cursor + 1  # what follows has smaller ones
+
+    def _unseen(self, query: Query, caller: Caller) -> Iterator[dict[str, Any]]:
+        """Yield the statuses of jobs that are asked for and that no daemon has seen, the newest first. Of these nobody knows more
+        than the name, the file and who handed them in.
+        """
+        if query.kind or query.tag or query.since is not None or "waiting" not in (query.states or STATES):
+            return
+        hides_looks = looks.TAG in query.without_tag
+        for one in self.not_seen(caller):
+            if hides_looks and one["name"].startswith(looks.PREFIX):
+                continue
+            if query.by and (one["by"] or user_name(os.geteuid())) not in query.by:
+                continue
+            name, file = fold(one["name"]), fold(one["source"])
+            if all(
+                column != "words" and (word in name or (column is None and word in file))
+                for column, word in query.words
+            ):
+                yield one
 
     def manifest(self, job: str) -> dict[str, Any]:
         """Return the manifest of a job that may be seen; empty where this process may not read the spool, or it is gone."""
@@ -202,17 +226,19 @@ class FoundJobs:
         """Return whether another job waits under the name that a record says: whoever hands in wrote it, and then found that."""
         try:
             with open(self.paths.inbox / record.manifest, "rb", opener=_no_link) as file:
-                return digest_of(file.read(self.settings.intake.max_manifest_bytes + 1)) != record.sha256
+                return digest_of(file.read(MAX_MANIFEST_BYTES + 1)) != record.sha256
         except FileNotFoundError:
             return False  # it is not there yet, or the daemon has taken it
 
     def not_seen(self, caller: Caller) -> Iterator[dict[str, Any]]:
-        """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen."""
-        with contextlib.suppress(OSError), os.scandir(self.paths.inbox) as entries:
-            for entry in entries:
-                record = self._record(entry.name) if job_of(entry.name) else None
-                if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
-                    yield waiting_status(record.job, record.manifest, record.by)
+        """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen, the newest first."""
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = sorted(filter(job_of, os.listdir(self.paths.inbox)), reverse=True)
+        for name in names:
+            record = self._record(name)
+            if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
+                yield waiting_status(record.job, record.manifest, record.by)
 
     def _by_outbox(self, job: str) -> dict[str, Any] | None:
         name = self.outbox.name_of(job)

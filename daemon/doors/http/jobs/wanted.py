@@ -17,10 +17,11 @@ from daemon.doors.http.limits import Amount, check_manifest, check_priority, spe
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.shared_files import usual_name
-from daemon.doors.submission import dump, with_files
+from daemon.doors.submission import with_files
 from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
+from daemon.jobs.yaml_positions import to_yaml
 
 
 class Wanted(NamedTuple):
@@ -74,8 +75,8 @@ def check_wanted(
     _refuse_names({key: name for key, name in given.items() if "/" in name or "\\" in name})
     brought = names_brought(files)
     read = jobs.defaults.read() if defaults is None else defaults()
-    data = dump(with_files(wanted, brought))
-    found = check_dumped(data, read, Wording("in the request"))
+    data = to_yaml(with_files(wanted, brought))
+    found = check_dumped(data, read, Wording("in the request"), jobs.settings.intake.max_manifest_bytes)
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()

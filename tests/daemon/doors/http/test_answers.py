@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import yaml
 
+from daemon.history.entry import Entry
+from daemon.history.history import History
+from daemon.history.query import Query, Row
+from daemon.jobs.record import new_job_id
+from daemon.system.permissions import user_name
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
 
@@ -87,3 +93,40 @@ def test_the_description_names_every_error_and_its_pages_come_from_here(door: Do
         for part in html.body.split(b'"'):
             if part.startswith(b"docs-assets/"):
                 assert len(door.open.get(f"/{part.decode()}").body) > 50
+
+
+def _names(door: Door, query: str = "") -> list[str]:
+    return [job["name"] for job in door.open.get(f"/jobs?{query}").json["jobs"]]
+
+
+def test_jobs_that_no_daemon_has_seen_are_listed_by_what_is_known_of_them(door: Door) -> None:
+    for name in ("anna-1", "anna-2", "bert"):
+        assert door.open.post("/jobs", SPEECH | {"name": name}).status == 202
+    assert sorted(_names(door)) == ["anna-1", "anna-2", "bert"]
+    assert sorted(_names(door, "q=ANNA")) == ["anna-1", "anna-2"]
+    assert _names(door, "q=bert.yaml&state=waiting") == ["bert"]
+    assert sorted(_names(door, f"by={user_name(os.geteuid())}")) == ["anna-1", "anna-2", "bert"]
+    assert _names(door, "by=nobody-else") == _names(door, "kind=speech") == _names(door, "state=done") == []
+
+
+@pytest.mark.parametrize("limit", range(1, 8))
+def test_a_list_has_each_job_once_and_no_more_on_a_page_than_were_asked_for(
+    door: Door, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen = [door.open.post("/jobs", SPEECH).json["job"] for _ in range(3)]
+    rows = [Row.of_entry(Entry(new_job_id(), "hello", "done", accepted=1_800_000_000_000 + n)) for n in (3, 2, 1)]
+
+    def find(self: History, query: Query, limit: int, after: int | None) -> list[Row]:
+        return [row for row in rows if after is None or row.cursor < after][:limit]
+
+    monkeypatch.setattr(History, "find", find)
+    found: list[list[str]] = []
+    after: int | None = None
+    while not found or after is not None:
+        page = door.open.get(f"/jobs?limit={limit}" + ("" if after is None else f"&after={after}")).json
+        found.append([job["job"] for job in page["jobs"]])
+        after = page["next"]
+    assert {len(page) for page in found[:-1]} <= {limit}
+    assert len(found[-1]) <= limit
+    listed = [job for page in found for job in page]
+    assert (set(listed[:3]), listed[3:]) == (set(unseen), [row.job for row in rows])

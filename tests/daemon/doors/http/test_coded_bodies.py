@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 
 import pytest
 
@@ -28,6 +29,31 @@ def test_a_body_that_is_compressed_is_refused_and_never_kept_as_it_came(door: Do
     assert told["code"] == "media-type"
     assert answer.headers["accept-encoding"] == "identity"
     assert (door.manifests, door.left_over) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "coded", [["Content-Encoding: identity", "Content-Encoding: gzip"], ["Transfer-Encoding: gzip, chunked"]]
+)
+def test_no_header_hides_that_a_body_is_compressed(door: Door, coded: list[str]) -> None:
+    body = gzip.compress(json.dumps(SPEECH).encode())
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    is_chunked = "chunked" in coded[-1]
+    length = [] if is_chunked else [f"Content-Length: {len(body)}"]
+    lines = [
+        "POST /jobs HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        "Connection: close",
+        *length,
+        *coded,
+        "",
+        "",
+    ]
+    with socket.create_connection(("127.0.0.1", door.open.port)) as connection:
+        connection.sendall("\r\n".join(lines).encode() + (chunk if is_chunked else body))
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 415 "), answer
+    assert b"The body is coded (gzip)" in answer
 
 
 @pytest.mark.parametrize("header", ["Content-Encoding: gzip", "Content-Transfer-Encoding: base64"])

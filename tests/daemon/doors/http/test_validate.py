@@ -47,3 +47,12 @@ def test_a_file_whose_name_comes_in_its_extended_form_alone_is_a_file(door: Door
     answer = door.open.send("POST", "/validate", head + PORTRAIT.read_bytes() + text, told)
     assert answer.json["ok"], answer.body
     assert answer.json["manifest"]["image"].startswith(kept)
+
+
+@pytest.mark.parametrize("path", ["/validate", "/jobs"])
+def test_a_job_whose_manifest_would_be_too_large_for_the_daemon_is_refused(door: Door, path: str) -> None:
+    quotes = "'" * (door.settings.intake.max_manifest_bytes * 2 // 3)  # each is two in YAML
+    answer = door.open.post(path, {"kind": "speech", "text": "Hi.", "metadata": {"a": quotes}})
+    told = answer.json["errors"][0]["code"] if path == "/validate" else answer.code
+    assert (answer.status, told) == (200 if path == "/validate" else 422, "manifest-too-large"), answer.body
+    assert door.manifests == []

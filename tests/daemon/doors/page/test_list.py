@@ -21,6 +21,7 @@ from daemon.history import store
 from daemon.history.database import open_to_write, set_meta
 from daemon.history.entry import Entry
 from daemon.history.history import History
+from daemon.history.places import start_of
 from daemon.history.query import STATES, Query
 from daemon.history.sorted_rows import ORDERS
 from daemon.jobs.record import Job
@@ -115,9 +116,10 @@ def test_the_head_of_a_column_sorts_by_it_turns_round_and_says_how_it_is_sorted(
     assert page.count("aria-sort") == page.count('aria-sort="descending"') == 1
     # The search stays, and so does the order when a job of the list is changed
     assert 'name="q" value="a"' in page
-    body = urlencode({"one": "cancel:x", "tab": "all", "q": "a", "sort": "-name", "after": "50"}).encode()
+    after = str(start_of(1_800_000_000_000))  # a cursor of this decade
+    body = urlencode({"one": "cancel:x", "tab": "all", "q": "a", "sort": "-name", "after": after}).encode()
     led = door.open.send("POST", "/ui/jobs/do", body, FORM).headers["location"]
-    assert led.startswith("../jobs?tab=all&q=a&sort=-name&after=50&said=")
+    assert led.startswith(f"../jobs?tab=all&q=a&sort=-name&after={after}&said=")
     # And an order that there is none of is refused in words
     assert door.open.get("/ui/jobs?sort=size").status == 422
     assert set(ORDERS) >= {"name", "-name", "state", "-state", "time", "-time"}
