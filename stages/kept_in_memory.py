@@ -1,4 +1,4 @@
-"""Keeps values in a worker's memory for its next job, and frees them while no job comes or before a step that needs much memory."""
+"""Keeps values in a worker's memory for its next job, and frees them while no job comes or before a step that needs memory."""
 
 from __future__ import annotations
 
