@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from daemon.wire import CancelRequest, InitRequest, PreloadRequest, RunRequest, read_request
 
@@ -20,11 +21,15 @@ class Requests:
     """The requests that come through a file descriptor.
 
     A cancel is not handed out: it is noted at once, and `check` raises it in the stage.
+
+    Attributes:
+        idle_s: see `__init__`; None: for any time.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        """Take the descriptor of the input; nothing is read yet."""
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, on_idle: Callable[[], None] = lambda: None) -> None:
+        """Take the descriptor of the input; nothing is read yet. `on_idle` is called where no request came for `idle_s`."""
+        self.idle_s: float | None = None
+        self._descriptor, self._on_idle = descriptor, on_idle
         self._waiting: queue.SimpleQueue[InitRequest | RunRequest | PreloadRequest | Exception | None] = (
             queue.SimpleQueue()
         )
@@ -37,10 +42,16 @@ class Requests:
             ValueError: a line is no request.
         """
         threading.Thread(target=self._read, name="requests", daemon=True).start()
-        while (request := self._waiting.get()) is not None:
+        while (request := self._next()) is not None:
             if isinstance(request, Exception):
                 raise request
             yield request
+
+    def _next(self) -> InitRequest | RunRequest | PreloadRequest | Exception | None:
+        with contextlib.suppress(queue.Empty):
+            return self._waiting.get(timeout=self.idle_s)
+        self._on_idle()
+        return self._waiting.get()
 
     def check(self, job: str) -> None:
         """Raise `StageCancelled` if the job was cancelled; called by its stage, from any thread."""

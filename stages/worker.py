@@ -54,6 +54,7 @@ from daemon.wire import (
     TimeLeft,
 )
 from stages.context import Context, Facts
+from stages.kept_in_memory import free_kept
 from stages.model_memory import ModelMemory, measured
 from stages.preload import preload_stage
 from stages.requests import Requests, StageCancelled
@@ -346,11 +347,12 @@ def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) ->
 def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
-    requests = Requests(sys.stdin.fileno())
+    requests = Requests(sys.stdin.fileno(), free_kept)
     for request in requests:
         if isinstance(request, InitRequest):
             settings = request.settings
             log_handler.set_level(settings.log.level)
+            requests.idle_s = settings.lanes.idle_s
             send_heartbeats(wire, settings.lanes.heartbeat_s)
             wire.send(Ready(pid=os.getpid(), ops=OPS))
             continue

@@ -40,6 +40,7 @@ from benchmarks.video.goals import Figures
 from daemon.errors import JobError
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.figure.prepared import PreparedFigure
 from stages.encode.planes import PlanarFrame
 from stages.face import mesh
 from stages.face.rig.rig import load_rig
@@ -188,6 +189,7 @@ def made_up_heads(runner: StageRunner, picture: Path) -> dict[str, tuple[float, 
     assert portrait is not None
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
     rig = load_rig(runner.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1], np.uint8), landmarks)
+    figure = PreparedFigure(np.asarray(portrait, np.uint8), rig)
     eyes = [landmarks[list(upper), :2].mean(axis=0) for upper, _, _ in mesh.EYES]
     distance = float(np.linalg.norm(eyes[1] - eyes[0])) / rig.frame.face_width
     fps, time = 25, np.arange(150) / 25
@@ -201,7 +203,7 @@ def made_up_heads(runner: StageRunner, picture: Path) -> dict[str, tuple[float, 
         values = np.zeros((len(time), len(PARAMETERS)), np.float32)
         for parameter, numbers in course.items():
             values[:, PARAMETERS.index(parameter)] = numbers
-        composer = Composer(np.asarray(portrait, np.uint8), rig, MotionTrack(values, Fraction(fps), SEED))
+        composer = Composer(figure, MotionTrack(values, Fraction(fps), SEED))
         faces = measures.follow((frame.to_bgr() for frame in composer.frames()), fps)
         turned = movement.head_figures(movement.head_track(faces))
         theval = measures.score("head_motion", measures.head_motion(faces))

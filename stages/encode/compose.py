@@ -8,7 +8,6 @@ to frame.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -17,11 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
-from stages.encode.bare_lips import BareLips
-from stages.encode.blinks import BlinkPainter
-from stages.encode.creases import CreaseShader
 from stages.encode.field_warp import (
     FieldInverter,
     FieldSum,
@@ -31,11 +26,10 @@ from stages.encode.field_warp import (
     field_in_box,
     refined,
 )
-from stages.encode.figure_planes import FigureChanges, FigurePlanes, block_around, together
-from stages.encode.gaze import GazeLimit, GazePainter
-from stages.encode.head_at_mouth import HeadAtMouth
-from stages.encode.layers import Background, Box, make_figure
-from stages.encode.mouth import OPEN_SLIT, InteriorPainter, MouthOpening
+from stages.encode.figure.prepared import FigureSource, PreparedFigure
+from stages.encode.figure_planes import FigureChanges, block_around, together
+from stages.encode.layers import Background, Box
+from stages.encode.mouth import OPEN_SLIT, MouthOpening
 from stages.encode.mouth_state import MouthState
 from stages.encode.planes import PlanarFrame
 from stages.encode.track_use import bounded, in_picture, lips_move, used, zoom_of, zoomed
@@ -43,9 +37,7 @@ from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
-from stages.face.rig.matting.extend import Inner
-from stages.face.rig.rig import Rig, load_rig
-from stages.face.sampling import on_colours, sample, swap_red_and_blue
+from stages.face.sampling import on_colours, sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
 
@@ -67,6 +59,7 @@ class Composer:
         frame_count: number of frames.
         transparent: whether frames have an alpha plane.
         portrait: BGR uint8 [height, width, 3].
+        prepared: what is drawn of it.
         figure: the figure at rest, BGRA with premultiplied alpha, uint8 [height, width, 4].
         planes: those of the figure, at rest but while a frame is drawn.
         background: what is behind it.
@@ -77,77 +70,68 @@ class Composer:
 
     def __init__(
         self,
-        portrait: Picture,
-        rig: Rig,
+        figure: PreparedFigure,
         track: MotionTrack,
         painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
         transparent: bool = False,
     ) -> None:
-        """Prepare the fields that the track, over a portrait with this rig, uses.
+        """Prepare the fields that the track uses of the portrait's rig, and what is not prepared of its figure.
 
         Args:
-            portrait: BGR uint8 [height, width, 3]; both sides are even.
+            figure: of the portrait. No other composer draws it at the same time.
+            track: the motion.
             painted_mouths: painted mouths, if the lip-sync engine makes any.
-            backdrop: BGR of the portrait's size, replaces its background.
+            backdrop: BGR of the portrait's size, replaces its background; only for a figure with a new one.
             transparent: make frames with alpha; the backdrop is then not shown.
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
-        self.height, self.width = portrait.shape[:2]
-        self.frame_count, self.transparent, self.portrait = len(track.values), transparent, portrait
-        self._rig, self._zoom, self.painted_mouths = rig, zoom_of(rig, track), painted_mouths
+        self.prepared, self.height, self.width = figure, figure.height, figure.width
+        self.frame_count, self.transparent, self.portrait = len(track.values), transparent, figure.portrait
+        self._rig, self._zoom, self.painted_mouths = figure.rig, zoom_of(figure.rig, track), painted_mouths
         with ThreadPoolExecutor(1) as thread:
             fields = thread.submit(self._prepare_fields, track)
             self._prepare_figure(backdrop)
             fields.result()
         if self.cells is not None:
-            self._sampler = FigureSampler(self.planes, self.background, self.cells, rig.step)
+            self._sampler = FigureSampler(self.planes, self.background, self.cells, figure.coverage)
 
     def _prepare_figure(self, backdrop: Picture | None) -> None:
         """Prepare the figure, its background, and what is painted into it."""
-        rig, portrait = self._rig, self.portrait
+        rig, figure = self._rig, self.prepared
+        self.figure, self.planes = figure.at_rest, figure.planes
         #: The figure of the current frame: lids and mouths are painted into it and then reset.
-        self.figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self.figure.copy()
-        self.planes = FigurePlanes(self.figure)
-        if backdrop is None:
-            backdrop = zoomed(swap_red_and_blue(rig.matte.plate) if rig.matte else portrait, self._zoom)
-        self.background = Background(backdrop, self.transparent)
+        self.background = Background(
+            zoomed(figure.plate, self._zoom) if backdrop is None else backdrop, self.transparent
+        )
         self._still = self.background.frame.copy()
         self.background.show_values(self.planes.values, (slice(0, self.height), slice(0, self.width)), self._still)
-        self._eyes, self._gaze = [BlinkPainter(lid) for lid in rig.lids], [GazePainter(eye) for eye in rig.eyeballs]
-        self._limit_gaze = GazeLimit(rig.eyeballs)
+        self._eyes, self._gaze, self._limit_gaze = figure.lids, figure.eyeballs, figure.gaze_limit
         #: Where the lips are widest apart in the picture, px: of the upper and of the lower one; and how far.
         column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
         self._widest = np.stack([rig.curve_upper[column], rig.curve_lower[column]])
         self._gap = float(np.linalg.norm(self._widest[1] - self._widest[0]))
-        self._creases = CreaseShader(rig.crease)
-        self._creases.shade(self._painted, 1.0)
-        self.creases_box = box = self._creases.slices
-        self.folds = self.planes.prepare(self._painted[box], box)
-        self._painted[box] = self.figure[box]
-        self._head_at_mouth, self._bare_lips = HeadAtMouth(rig.frame), BareLips(rig.oral, (self.width, self.height))
-        self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
+        self._creases, self.creases_box, self.folds = figure.creases, figure.creases.slices, figure.folds
+        self._head_at_mouth, self._bare_lips, self._interior = figure.head_at_mouth, figure.bare_lips, figure.interior
 
     @classmethod
-    def for_job(cls, ctx: Context) -> Self:
-        """Make the composer of a job from its `portrait.png`, `face.json` and `motion.npz`; loads or builds the rig.
+    def for_job(cls, ctx: Context, figure: PreparedFigure | None = None) -> Self:
+        """Make the composer of a job from its `portrait.png`, `face.json` and `motion.npz`.
+
+        Args:
+            ctx: the job.
+            figure: its figure, if that is prepared; else it is made, and the rig loaded or built.
 
         Raises:
             UnknownError: `portrait-unreadable` or `motion-unreadable`: an artifact is damaged; its stage must run again.
         """
-        picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
-        portrait = np.asarray(picture, np.uint8)
-        record = json.loads(ctx.path("face.json").read_bytes())
-        landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
-        rig = load_rig(ctx.settings.paths.cache, swap_red_and_blue(portrait), landmarks, inner)
+        figure = figure or PreparedFigure.load(FigureSource.of_job(ctx), ctx.settings.paths.cache)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         place, backdrop = Placement.of_job(ctx), None
-        if rig.matte and (given := load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)) is not None:
+        if figure.rig.matte and (given := load_backdrop(ctx, figure.plate, place)) is not None:
             backdrop = place.cut(given)
-        return cls(portrait, rig, track, painted_mouths, backdrop, ctx.manifest.background == "transparent")
+        return cls(figure, track, painted_mouths, backdrop, ctx.manifest.background == "transparent")
 
     def _prepare_fields(self, track: MotionTrack) -> None:
         """Keep only the fields that this track uses, and only where they are not zero. Needs nothing of the figure."""
@@ -210,9 +194,11 @@ class Composer:
         """Draw one frame into `frame`, which holds `still` or another frame. Frames can be drawn in any order."""
 
         def sample_figure(changes: FigureChanges, backward: FloatArray) -> None:
-            self._change(changes)
-            self._sampler.draw(backward, frame)
-            self.planes.restore()
+            try:
+                self._change(changes)
+                self._sampler.draw(backward, frame)
+            finally:
+                self.planes.restore()
 
         self.render(index, sample_figure, lambda figure, box: self.background.show(figure, box, frame))
 

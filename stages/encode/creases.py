@@ -39,5 +39,8 @@ class CreaseShader:
 
     def shade(self, picture: Picture, amount: float) -> None:
         """Darken the folds' box of a BGRA picture by `amount`, 0 to 1, in place."""
-        box = picture[self.slices]
+        self.shade_box(picture[self.slices], amount)
+
+    def shade_box(self, box: Picture, amount: float) -> None:
+        """The same for the folds' box alone."""
         cv2.subtract(box, cv2.multiply(box, self._depth, scale=amount * _DARKEST / 255), box)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.encode.figure.coverage import SQUARE_PX, Coverage
 from stages.encode.figure_planes import NO_CHROMA, FigurePlanes, read_ahead
 from stages.encode.layers import Background, Box
 from stages.encode.planes import PlanarFrame, halved
@@ -27,10 +27,9 @@ _PAD = 2
 #: so many steps; the first are plain ones.
 _CLOSE = 1 / 16
 _MOST_STEPS, _PLAIN_STEPS = 24, 4
-#: Width of the tiles, and height of the strips, px; multiples of every grid step, and of twice every odd one.
-_TILE_PX, _STRIP_PX = 12, 48
-#: Cells by which a displacement may change over half of a square in which the tiles' content is looked up.
-_BEYOND_SQUARE = 2
+#: Width of the tiles, in each of which the coverage is looked up, and height of the strips, px; multiples of every grid step, and
+#: of twice every odd one.
+_TILE_PX, _STRIP_PX = SQUARE_PX, 48
 #: Quads of Y and alpha and samples of chroma without a figure, as one number each: numpy copies these several times as fast.
 _EMPTY = (0, 0, int(NO_CHROMA.view(np.uint32)[0]))
 #: Pixels of a band: so many stay in the processor's cache.
@@ -171,13 +170,13 @@ class FigureSampler:
     band. Tiles in which there is only background are left out, and alpha is sampled only in tiles that hold both.
     """
 
-    def __init__(self, planes: FigurePlanes, background: Background, cells: CellBlock, step: int) -> None:
-        """Prepare to draw the block `cells`, whose bounds are even or at the picture's border."""
+    def __init__(self, planes: FigurePlanes, background: Background, cells: CellBlock, coverage: Coverage) -> None:
+        """Prepare to draw the block `cells`, whose bounds are even or at the picture's border; `coverage` is of these planes."""
+        step = coverage.step
         self._planes, self._background, self._cells, self._step = planes, background, cells, step
         height, width = background.frame.height, background.frame.width
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
-        beyond = (planes.margin - planes.scale) // (planes.scale * step)  # cells
         #: Cells added before and after the rows and the columns; an even number of cells is the result, see `_enlarge_map`.
         self._beside = [(_PAD, _PAD + side % 2) for side in cells.shape]
         even = CellBlock(cells.top, cells.left, cells.bottom + cells.shape[0] % 2, cells.right + cells.shape[1] % 2)
@@ -187,12 +186,12 @@ class FigureSampler:
         self._tile = self._strips * _STRIP_PX // step, _TILE_PX // step  # cells
         #: The rows and columns of cells at which the tiles' content is looked up, in the middle of squares as wide as a tile; and
         #: where they are in the coverage, in which all that a square may show is seen.
-        square = self._tile[1]
+        square, beyond = coverage.square, coverage.beyond
         rows, columns = (np.minimum(np.arange(0, side, square) + square // 2, side - 1) for side in cells.shape)
         self._looked_up = rows[:, None], columns
         x, y = np.meshgrid(columns + cells.left + beyond, rows + cells.top + beyond)
         self._looked_up_at = np.dstack([x, y]).astype(np.float32)
-        self._coverage = _coverage(planes, step, beyond, square // 2 + _BEYOND_SQUARE)
+        self._coverage = coverage.values
         #: As high as a strip, in rows of squares.
         self._strip_rows = np.ones((_STRIP_PX // step // square, 1), np.uint8)
         most = self._strips * _STRIP_PX // 2, (self.right - self.left) // 2  # quads in a band
@@ -338,31 +337,6 @@ def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> 
     # The upper left pixel of a quad is half a px above and to the left of its middle.
     points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2 - 0.5)
     return np.asarray(points * np.float32(planes.scale) + np.float32(planes.margin), np.float32)
-
-
-def _coverage(planes: FigurePlanes, step: int, beyond: int, within: int) -> Picture:
-    """The highest value of what alpha lacks to 255, and of alpha or Y, `within` so many cells of each cell; uint8 [rows, columns,
-    2], with cells `beyond` each of the picture's borders.
-
-    Where alpha is 0 there may still be Y: a strand of hair that the matte missed.
-    """
-    side = planes.scale * step
-    first = planes.margin - beyond * side
-    rest = slice(first, planes.scale - first or None)
-
-    def of_cells(quads: Picture, *kinds: np.ufunc) -> list[Picture]:
-        plane = np.asarray(cv2.extractChannel(quads[rest, rest], 0), np.uint8)
-        right, below = -plane.shape[1] % side, -plane.shape[0] % side
-        whole = np.asarray(cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-        # Axis by axis, which is several times as fast.
-        flat = [kind.reduce(whole.reshape(-1, side, whole.shape[1]), axis=1) for kind in kinds]
-        return [kind.reduce(part.reshape(len(part), -1, side), axis=2) for kind, part in zip(kinds, flat, strict=True)]
-
-    with ThreadPoolExecutor(1) as thread:
-        luma = thread.submit(of_cells, planes.luma, np.maximum)
-        lowest, highest = of_cells(planes.alpha, np.minimum, np.maximum)
-    found = cv2.merge([cv2.bitwise_not(lowest), np.maximum(highest, *luma.result())])
-    return np.asarray(cv2.dilate(found, np.ones((2 * within + 1, 2 * within + 1), np.uint8)), np.uint8)
 
 
 def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

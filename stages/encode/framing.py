@@ -13,6 +13,7 @@ from stages.encode.compose import Composer
 from stages.encode.device.choose import choose_sampler
 from stages.encode.drawing_helper import DrawnFrames
 from stages.encode.ffmpeg_command import FrameSource
+from stages.encode.figure.kept import JobFigure
 from stages.encode.layers import Background
 from stages.encode.parallel import ParallelFrames, processes_for
 from stages.encode.planes import PlanarFrame
@@ -61,10 +62,12 @@ class JobFrames:
     Attributes:
         source: draws them.
         sampled: returns where they were drawn and why; empty where the settings leave no choice.
+        keep: keeps what the next job about the same portrait needs; to be called when all of them were drawn.
     """
 
     source: FrameSource
     sampled: Callable[[], str]
+    keep: Callable[[], None]
 
 
 def frames_of_job(ctx: Context) -> DrawnFrames:
@@ -75,10 +78,11 @@ def frames_of_job(ctx: Context) -> DrawnFrames:
 
 def shared_frames_of_job(ctx: Context) -> JobFrames:
     """Make the source of a job's frames, drawn by a GPU or by several processes where the settings say so."""
-    composer = Composer.for_job(ctx)
+    figure = JobFigure.take(ctx)
+    composer = Composer.for_job(ctx, figure.figure)
     choice = choose_sampler(ctx.settings, composer)
     if choice.device is None:
-        return JobFrames(_shared(ctx, _in_border(ctx, composer, composer)), lambda: choice.why)
+        return JobFrames(_shared(ctx, _in_border(ctx, composer, composer)), lambda: choice.why, figure.keep)
     from stages.encode.device.frames import DeviceFrames
 
     drawn = DeviceFrames(
@@ -89,7 +93,7 @@ def shared_frames_of_job(ctx: Context) -> JobFrames:
         ctx.warnings.append,
         lost=ctx.end_worker,
     )
-    return JobFrames(_in_border(ctx, composer, drawn), lambda: drawn.sampled)
+    return JobFrames(_in_border(ctx, composer, drawn), lambda: drawn.sampled, figure.keep)
 
 
 def _shared(ctx: Context, frames: DrawnFrames, first: int = 0) -> FrameSource:

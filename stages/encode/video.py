@@ -60,6 +60,7 @@ def make_video(ctx: Context) -> VideoFacts:
         return {**cast("VideoFacts", known), "captions": captions}
     frames = shared_frames_of_job(ctx)
     facts = write_video(ctx, frames.source)
+    frames.keep()
     video = format_for(ctx.manifest.video_format, ctx.manifest.codec, frames.source.transparent).file
     kept.keep((video, _POSTER), facts, [told for told in ctx.warnings if told not in (_NO_WORDS_SAID, _NO_WORDS_KNOWN)])
     if sampled := frames.sampled():

@@ -33,6 +33,7 @@ from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import Rig, load_rig, rig_path
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
+from stages.kept_in_memory import free_kept
 
 Picture = npt.NDArray[np.uint8]
 
@@ -186,6 +187,7 @@ def find_in_file(ctx: Context, path: Path, max_pixels: int) -> Found:
     Raises:
         JobError: the picture cannot be read.
     """
+    free_kept()  # to measure a picture takes as much memory as to draw one
     cautions: list[Caution] = []
     source, scale = decode.read_picture(path, max_pixels, ctx.allow_pixels, lambda: cautions.append(_NO_END))
     ctx.progress(0.2)

@@ -36,6 +36,7 @@ from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
+from stages.kept_in_memory import free_kept
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
 VERSION = 69
@@ -95,6 +96,7 @@ def build_rig(
 
     `inner` is where the picture lies in a portrait that was extended, and `known` its matte, where that was made to extend it.
     """
+    free_kept()
     size = portrait.shape[1], portrait.shape[0]
     # The matte takes as long as all the rest: where two cores are free, both are made at the same time.
     with ThreadPoolExecutor(1) as other:

@@ -20,10 +20,8 @@ from stages.encode.device.choose import SamplerChoice, choose_sampler, drawing_b
 from stages.encode.framing import frames_of_job, shared_frames_of_job
 from stages.encode.parallel import ParallelFrames
 from stages.encode.planes import PlanarFrame
-from stages.lipsync.painted_mouth import save_painted_mouths
-from stages.musetalk import mask as region
-from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
-from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show
+from tests.support.stages.painted_mouths import paint_mouths
+from tests.support.stages.picture_jobs import drawn, job, show
 
 torch = pytest.importorskip("torch")
 
@@ -55,14 +53,7 @@ def moving(folder: Path, *, mouths: bool, **manifest: Any) -> Context:
     stages.face.run(ctx)
     show(ctx, *(HEAD if mouths else LIPS))
     if mouths:
-        height, width, _ = portrait_of(ctx).shape
-        landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
-        box = portrait_box(landmarks, (width, height), chin_margin=CHIN_MARGIN)
-        labels = region.landmark_labels(landmarks, region.crop_square(box))
-        where = region.cut_region(region.soft_mask(region.painted_part(labels), box), box, (width, height))
-        patches = np.random.default_rng(0).integers(0, 256, (FRAMES, 256, 256, 3)).astype(np.uint8)
-        strength = np.array([0.0, 0.4, *[1.0] * (FRAMES - 2)], np.float32)
-        save_painted_mouths(ctx.job_dir, where, strength, [patches])
+        paint_mouths(ctx, FRAMES)
     return ctx
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stages.encode.field_warp import FigureSampler
+from stages.encode.figure.coverage import Coverage
 from stages.encode.figure_planes import FigurePlanes
 from stages.encode.layers import Background
 from stages.face.rig.grid import CellBlock
@@ -47,7 +48,8 @@ def test_frames_leave_no_memory_behind(step: int, block: tuple[int, int, int, in
     cv2.circle(figure, (WIDTH // 4, HEIGHT // 2), 60, (0, 0, 0, 0), cv2.FILLED)
     background = Background(figure[..., :3].copy(), transparent=False)
     cells = CellBlock(*block)
-    sampler, frame = FigureSampler(FigurePlanes(figure), background, cells, step), background.frame.copy()
+    planes, frame = FigurePlanes(figure), background.frame.copy()
+    sampler = FigureSampler(planes, background, cells, Coverage.of(planes, step))
     field = random.normal(size=(*cells.shape, 2)).astype(np.float32)
 
     def draw(frames: int) -> None:

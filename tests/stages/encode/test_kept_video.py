@@ -30,7 +30,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def frames(ctx: Context) -> framing.JobFrames:
         names.append(ctx.job_dir.name)
-        return framing.JobFrames(Stripes(ctx), lambda: "cuda:0")
+        return framing.JobFrames(Stripes(ctx), lambda: "cuda:0", lambda: None)
 
     monkeypatch.setattr(framing, "shared_frames_of_job", frames)
     monkeypatch.setattr("stages.encode.captions.place.FaceHeights.of_job", lambda _: None)

@@ -12,6 +12,7 @@ import pytest
 
 from stages.encode import figure_planes
 from stages.encode.field_warp import FigureSampler
+from stages.encode.figure.coverage import Coverage
 from stages.encode.figure_planes import FigurePlanes
 from stages.encode.layers import Background
 from stages.face.rig.grid import CellBlock
@@ -55,7 +56,7 @@ def test_a_device_draws_the_processors_frame(
         figure=figure, planes=planes, background=background, cells=cells, step=step, height=HEIGHT, width=WIDTH,
         transparent=transparent, folds=[], painted_mouths=None,
     )  # fmt: skip
-    own = FigureSampler(planes, background, cells, step)
+    own = FigureSampler(planes, background, cells, Coverage.of(planes, step))
     there = DevicePlanes(composer, torch.device("cpu"))
     other = TorchSampler(composer, there, torch.device("cpu"))
 

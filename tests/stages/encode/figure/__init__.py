@@ -1,0 +1,1 @@
+"""The figure that is kept for the next job."""
