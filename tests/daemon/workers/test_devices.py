@@ -54,7 +54,7 @@ def test_stages_are_shared_out_and_what_no_gpu_is_named_for_runs_on_any() -> Non
 
 
 def test_the_daemons_of_tests_have_one_slot_on_a_machine_with_gpus_too() -> None:
-    assert found("all", **os.environ) == [("", "", EVERY)]
+    assert found("all", CARDS, **os.environ) == [("", "", EVERY)]
 
 
 def test_without_a_gpu_there_is_one_slot_and_none_hides_them_all() -> None:
