@@ -38,6 +38,8 @@ from tests.support.shares import import_apart, shares_of_tests
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
 # threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# GPUs of the machine stay out: tests judge what a processor computes, and a daemon with one slot for GPUs. Played ones are seen.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"

@@ -14,6 +14,8 @@ import torch
 from daemon.errors import MachineError
 
 Meaning = Literal["memory", "unusable", "lost", "fault"]
+#: What PyTorch raises on a GPU; the second stands for an error while CUDA is opened, repeats its words, and is no RuntimeError.
+CUDA_ERRORS = (RuntimeError, torch.cuda.DeferredCudaCallError)
 
 _MEMORY = {2}  # cudaErrorMemoryAllocation
 #: The GPU, its driver and this build of PyTorch do not fit together: every further attempt fails in the same way.
@@ -106,7 +108,7 @@ _WORDS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
 )
 
 
-def meaning_of(error: RuntimeError) -> Meaning:
+def meaning_of(error: Exception) -> Meaning:
     """Tell what an error of PyTorch's means. "fault": it is none of the GPU's."""
     if isinstance(error, torch.OutOfMemoryError):
         return "memory"
@@ -135,7 +137,7 @@ def device_errors(
     """
     try:
         yield
-    except RuntimeError as exc:
+    except CUDA_ERRORS as exc:
         meaning, words = meaning_of(exc), str(exc).strip().splitlines() or [""]
         first = words[0][:200].rstrip(".")
         if meaning == "memory":

@@ -10,7 +10,7 @@ from typing import Literal
 import pynvml
 import torch
 
-from stages.gpu.errors import meaning_of
+from stages.gpu.errors import CUDA_ERRORS, meaning_of
 
 #: Least free memory for any network of ours, bytes: MuseTalk's weights in half precision and one frame.
 LEAST_FREE = 3_000_000_000
@@ -59,7 +59,7 @@ def look_at_cuda(device: torch.device | None = None, least_free: int = LEAST_FRE
             return _no_device()
         device = device or torch.device("cuda", torch.cuda.current_device())
         properties = torch.cuda.get_device_properties(device)
-    except RuntimeError as exc:
+    except CUDA_ERRORS as exc:
         return _failed(exc)
     if why := _lacking_architecture(properties.major, properties.minor):
         return CudaProbe("unusable", f"{properties.name} {why}", _INSTALL_FITTING)
@@ -98,12 +98,12 @@ def probe_cuda(device: torch.device | None = None, least_free: int = LEAST_FREE)
         ones = torch.ones(256, device=device)
         if float((ones + ones).sum().cpu()) != 512.0:
             return CudaProbe("unusable", f"{name} computes wrong results", _SEE_DRIVER)
-    except RuntimeError as exc:
+    except CUDA_ERRORS as exc:
         return _failed(exc)
     return CudaProbe("usable", f"{name}, {free // _MB:,} of {total // _MB:,} MB free")
 
 
-def _failed(error: RuntimeError) -> CudaProbe:
+def _failed(error: Exception) -> CudaProbe:
     """Say what an error in a trial means."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
     words = f"a trial on the GPU failed: {first}"
@@ -163,7 +163,7 @@ def _refusal() -> str:
     """Return the words with which CUDA refuses to start; `torch.cuda.is_available` only warns of them."""
     try:
         torch.cuda.init()
-    except RuntimeError as exc:
+    except CUDA_ERRORS as exc:
         return str(exc).strip().partition("\n")[0].rpartition(_BEFORE_ERROR)[2][:200].rstrip(".")
     return "it says not why"
 

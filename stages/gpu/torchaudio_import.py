@@ -14,7 +14,9 @@ def import_torchaudio() -> None:
     """Import torchaudio, without its compiled extension where that cannot be loaded."""
     try:
         importlib.import_module("torchaudio")
-    except OSError:  # its compiled extension needs CUDA
+    # OSError: the extension needs CUDA. RuntimeError: another version of CUDA than PyTorch's, which it says itself where both are
+    # of the same main version (torchaudio._extension.utils, _check_cuda_version).
+    except (OSError, RuntimeError):
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         absent = types.ModuleType("torchaudio._extension")

@@ -47,6 +47,7 @@ def scene(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A daemon with a card, watched by Prometheus, in which all that the panels show has happened."""
     root = tmp_path_factory.mktemp("scene")
     one = Installation(root, heartbeat={"every_s": 1.0})
+    one.environment.pop("CUDA_VISIBLE_DEVICES")  # with which tests hide the GPUs of the machine
     one.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "support" / "machine" / "cards"), str(ROOT)])
     one.start()
     port = json.loads((one.spool / "metrics.json").read_bytes())["port"]

@@ -87,3 +87,13 @@ def test_each_gpu_and_slice_that_the_driver_lists_has_its_node(
 def test_without_the_tool_nothing_is_done(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path), env={"PATH": str(tmp_path)}, check=True, capture_output=True)
     assert done.stderr == b""
+
+
+def test_the_device_filter_lets_the_tool_make_nodes_and_the_daemon_has_no_right_to() -> None:
+    # systemd.service(5): + does "not bypass options that apply to the whole control group, such as DevicePolicy=", and the kernel
+    # asks the group's filter for m before it makes a node (devcgroup_inode_mknod, called by vfs_mknod).
+    settings = [line.partition("=")[::2] for line in UNIT.read_text().splitlines()]
+    allowed = [value.split() for name, value in settings if name == "DeviceAllow"]
+    assert allowed == [["char-nvidia*", "rwm"]]
+    # And without CAP_MKNOD that opens nothing to the daemon
+    assert [value for name, value in settings if name == "CapabilityBoundingSet"] == ["CAP_LEASE"]

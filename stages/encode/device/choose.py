@@ -72,6 +72,7 @@ def _devices_in_order() -> list[torch.device]:
     """List the GPUs that this process sees in the order in which they are tried."""
     import torch
 
+    from stages.gpu.errors import CUDA_ERRORS
     from stages.gpu.memory import free_by_nvml
 
     devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
@@ -81,7 +82,7 @@ def _devices_in_order() -> list[torch.device]:
     def rank(device: torch.device) -> tuple[bool, int]:
         if str(device) == _drawn_on:
             return False, 0
-        with contextlib.suppress(RuntimeError):  # the trial says what is wrong with it
+        with contextlib.suppress(*CUDA_ERRORS):  # the trial says what is wrong with it
             return True, -free_by_nvml(device)
         return True, 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_stages_are_shared_out_and_what_no_gpu_is_named_for_runs_on_any() -> Non
     assert found({0: ["tts"], 1: ["lipsync"]}) == [("0", "GPU-000", speech), ("1", "GPU-111", mouth)]
     # And the setting comes through a worker's messages as it is
     assert wanted({"0": ("tts",)}) == wanted({0: ["tts"]}) == wanted({0: "tts"})
+
+
+def test_the_daemons_of_tests_have_one_slot_on_a_machine_with_gpus_too() -> None:
+    assert found("all", CARDS, **os.environ) == [("", "", EVERY)]
 
 
 def test_without_a_gpu_there_is_one_slot_and_none_hides_them_all() -> None:

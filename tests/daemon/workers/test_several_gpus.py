@@ -68,6 +68,7 @@ class Machine:
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
         self.cards("0", "1")
         path = [str(folder), str(ROOT / "tests" / "support" / "machine" / "cards"), str(ROOT)]
+        house.environment.pop("CUDA_VISIBLE_DEVICES")  # with which tests hide the GPUs of the machine
         house.environment |= {
             "PYTHONPATH": os.pathsep.join(path),
             "TEST_GPUS": str(folder),

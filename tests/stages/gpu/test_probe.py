@@ -14,11 +14,14 @@ import torch
 from daemon.cli.doctor import gpu_checks
 from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.config import Settings
+from daemon.errors import MachineError
 from stages.gpu import probe
+from stages.gpu.device import current_device
 from stages.gpu.probe import CudaProbe, probe_cuda
 from tests.support.cuda.driver import Driver, Properties
 from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
+from tests.support.cuda.tensor import cuda_error
 
 pytestmark = pytest.mark.skipif(
     torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none"
@@ -85,6 +88,19 @@ def test_what_does_not_fit_is_said(make: Callable[[], Driver], state: str, words
     assert found.state == state
     assert words in found.words
     assert found.remedy
+
+
+def test_a_gpu_that_fails_while_cuda_is_opened_is_told_as_one_that_fails_later() -> None:
+    # torch.cuda._lazy_init asks each GPU what it is, and raises a DeferredCudaCallError, no RuntimeError, where that fails
+    def ask() -> None:
+        raise cuda_error(719)
+
+    with install(Driver(CardMemory(10 * GB))):
+        torch.cuda._queued_calls.append((ask, []))
+        assert "unspecified launch failure" in probe_cuda().words
+        with pytest.raises(MachineError) as error:
+            current_device()
+    assert error.value.code == "gpu-lost"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.musetalk import speed
 from daemon.errors import MachineError
 from stages.musetalk.device import Placement
 from stages.musetalk.painter import Painter
+from tests.support.cuda.driver import Driver
+from tests.support.cuda.install import install
+from tests.support.cuda.memory import CardMemory
 
 pytestmark = pytest.mark.usefixtures("models", "one_thread")
 
@@ -44,6 +48,7 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
         assert "diffusers" in beside["left out"]
     assert (ours["measured"], ours["batch"], ours["norm"]) == ("ours", 1, "plain")
     assert ours["partial_rows_frames_per_s"] > 0
+    assert ours["repainted"] == 0
     assert steps["measured"] == "steps"
     assert after["frames"] == end["frames"] > 0
     for drawn in ("drawn_by_the_processor", "drawn_by_the_device"):
@@ -56,10 +61,13 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
 def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a GPU that holds the networks with a batch of two, and not of three, and with a batch of four not even the networks
+    # Given a GPU that holds the networks with a batch of two, and not of three, with a batch of four not even the networks, and
+    # with five not even the memory of a library, which has words of its own for that
     load = Painter.load
 
     def lacking(engine: str, root: Path, placement: Placement, budget_mb: int, batch: int) -> Painter:
+        if batch > 4:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
         if batch > 3:
             raise MachineError("gpu-memory", "There is not enough memory.", "")
         return load(engine, root, placement, budget_mb, min(batch, 2))
@@ -67,10 +75,39 @@ def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
     monkeypatch.setattr(Painter, "load", lacking)
     monkeypatch.setattr(speed, "shapes", speed.shapes)
     out = tmp_path / "lines"
-    options = "--tiny --device cpu --parts network --batches 4,3 --precisions float32 --seconds 0"
+    options = "--tiny --device cpu --parts network --batches 5,4,3 --precisions float32 --seconds 0"
     monkeypatch.setattr(sys, "argv", ["speed", *options.split(), "--out", str(out)])
-    # When both are asked for, then one is said to find no memory, and the other has the batch that was painted
+    # When all are asked for, then two are said to find no memory, and the last one has the batch that was painted
     speed.main()
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert "There is not enough memory." in [line.get("no memory") for line in lines]
+    lacks = [line.get("no memory") for line in lines]
+    assert "There is not enough memory." in lacks
+    assert "cuDNN error: CUDNN_STATUS_ALLOC_FAILED" in lacks
     assert (lines[-1]["measured"], lines[-1]["batch"]) == ("ours", 2)
+
+
+@pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
+def test_what_the_baseline_leaves_on_a_gpu_does_not_count_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a baseline that takes memory of the GPU, which PyTorch keeps
+    driver = Driver(CardMemory(1 << 30))
+
+    def beside(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
+        torch.zeros(1000, device=placement.device)
+        return {"left": driver.card.memory.reserved}
+
+    def ours(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
+        return {"left": driver.card.memory.reserved}
+
+    monkeypatch.setattr(speed, "beside", beside)
+    monkeypatch.setattr(speed, "ours", ours)
+    monkeypatch.setattr(speed, "shapes", speed.shapes)
+    out = tmp_path / "lines"
+    monkeypatch.setattr(sys, "argv", ["speed", "--tiny", "--parts", "network", "--batches", "1", "--out", str(out)])
+    # When both are measured, then ours begins with none of it
+    with install(driver):
+        speed.main()
+    first, second = map(json.loads, out.read_text().splitlines())
+    assert first["left"] > 0
+    assert second["left"] == 0

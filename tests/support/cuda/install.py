@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 import types
@@ -77,6 +78,8 @@ def install(driver: Driver) -> Iterator[Driver]:
             return driver.mem_get_info(device)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ))
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # with which tests hide the GPUs of the machine
 
         def set_in(module: Any, **values: Any) -> None:
             for name, value in values.items():
