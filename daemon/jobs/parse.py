@@ -13,6 +13,7 @@ from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
 from daemon.jobs.manifest_values import GROUPS
@@ -314,6 +315,10 @@ def _with_template(
         return error_of_document(mistakes, lost)
     if lost:
         return JobError("manifest-invalid", lost[0], "")
+    if (kind := KINDS.get(str(read.values.get("kind", "")).strip().lower())) is not None and kind.makes_jobs:
+        place = part.mark(("kind",))
+        what = f"The template asks for a batch, but a row is one job (line {place.line}, column {place.column})."
+        return JobError("manifest-invalid", what, "Write another kind there, such as `kind: speech`, or remove it.")
     merged, inherited = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
