@@ -310,15 +310,16 @@ def _with_template(
     if isinstance(read, JobError):
         return read
     mistakes = _mistakes_of_part(read, {key for key, value in read.values.items() if has_placeholder(value)})
+    if (kind := KINDS.get(str(read.values.get("kind", "")).strip().lower())) is not None and kind.makes_jobs:
+        what = f"The template asks for a batch, but a row is one job ({(place := part.mark(('kind',)))})."
+        mistakes.append(
+            Mistake(place, what, "Write another kind there, such as `kind: speech`, or remove it.", key="kind")
+        )
     lost = lost_words(part)
     if mistakes:
         return error_of_document(mistakes, lost)
     if lost:
         return JobError("manifest-invalid", lost[0], "")
-    if (kind := KINDS.get(str(read.values.get("kind", "")).strip().lower())) is not None and kind.makes_jobs:
-        place = part.mark(("kind",))
-        what = f"The template asks for a batch, but a row is one job (line {place.line}, column {place.column})."
-        return JobError("manifest-invalid", what, "Write another kind there, such as `kind: speech`, or remove it.")
     merged, inherited = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
