@@ -282,7 +282,7 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "inbox": partial(self.loops.scan_inbox, watcher),
-            "queue-positions": partial(keep_turns, self.turns, self.spool, self.status),
+            "queue-positions": partial(keep_turns, self.turns, self.spool, self.status, self.batches.all_running),
             "retention": partial(run_retention, self.settings, self.spool, self.events, self._reloaded),
             "history": self.history.loop,
             "batches": self.batches.loop,

@@ -13,6 +13,7 @@ from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.batch.template import has_placeholder
 from daemon.jobs.defaults import FolderDefaults, merge_values
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.manifest_conflicts import Conflict, ConflictsError, kind_conflicts
 from daemon.jobs.manifest_values import GROUPS
@@ -309,6 +310,11 @@ def _with_template(
     if isinstance(read, JobError):
         return read
     mistakes = _mistakes_of_part(read, {key for key, value in read.values.items() if has_placeholder(value)})
+    if (kind := KINDS.get(str(read.values.get("kind", "")).strip().lower())) is not None and kind.makes_jobs:
+        what = f"The template asks for a batch, but a row is one job ({(place := part.mark(('kind',)))})."
+        mistakes.append(
+            Mistake(place, what, "Write another kind there, such as `kind: speech`, or remove it.", key="kind")
+        )
     lost = lost_words(part)
     if mistakes:
         return error_of_document(mistakes, lost)

@@ -47,8 +47,8 @@ class Backlog(Subscriber):
         slots: returns how many jobs each lane works on at once; `apart`: how many slots run long stages only.
 
     Attributes:
-        lines: work of the jobs that wait or run, by line.
-        jobs: how many those are, by line.
+        lines: work of the jobs that wait or run, by priority and line.
+        jobs: how many those are, likewise.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Backlog(Subscriber):
         self._work: dict[str, LaneWork] = {}
         #: By job id.
         self._running: dict[str, _Begun] = {}
-        self._line_of: dict[str, Line] = {}
+        self._place_of: dict[str, tuple[int, Line]] = {}
         #: The stage from which on the work of a job was counted.
         self._stage_of: dict[str, Stage | None] = {}
-        self.lines: dict[Line, LaneWork] = {}
-        self.jobs: Counter[Line] = Counter()
+        self.lines: dict[int, dict[Line, LaneWork]] = {}
+        self.jobs: Counter[tuple[int, Line]] = Counter()
 
     def job_accepted(self, job: Job) -> None:
         self._count(job)
@@ -93,7 +93,7 @@ class Backlog(Subscriber):
         for job_id, begun in self._running.items():
             left_s = max(0.0, begun.at + begun.expected_s - now)
             later = self.work_of(job_id).plus(LaneWork(**{begun.field: begun.expected_s}), -1.0)
-            line = self._line_of[job_id]
+            _, line = self._place_of[job_id]
             yield RunningJob(job_id, line, begun.priority, begun.stage, LaneWork(**{begun.field: left_s}), later)
 
     def wait_s(self, job: Job, ahead: LaneWork) -> float:
@@ -125,13 +125,17 @@ class Backlog(Subscriber):
     def _set(self, job: Job, work: LaneWork | None) -> None:
         self._running.pop(job.id, None)
         if (before := self._work.pop(job.id, None)) is not None:
-            line = self._line_of.pop(job.id)
+            priority, line = place = self._place_of.pop(job.id)
             del self._stage_of[job.id]
-            self.jobs[line] -= 1
-            self.lines[line] = self.lines[line].plus(before, -1.0)
-            if not self.jobs[line]:
-                del self.jobs[line], self.lines[line]
+            self.jobs[place] -= 1
+            self.lines[priority][line] = self.lines[priority][line].plus(before, -1.0)
+            if not self.jobs[place]:
+                del self.jobs[place], self.lines[priority][line]
+            if not self.lines[priority]:
+                del self.lines[priority]
         if work is not None:
-            self._work[job.id], self._line_of[job.id], self._stage_of[job.id] = work, job.line, job.stage
-            self.jobs[job.line] += 1
-            self.lines[job.line] = self.lines.get(job.line, LaneWork()).plus(work)
+            self._work[job.id], self._stage_of[job.id] = work, job.stage
+            self._place_of[job.id] = place = job.priority, job.line
+            self.jobs[place] += 1
+            lines = self.lines.setdefault(job.priority, {})
+            lines[job.line] = lines.get(job.line, LaneWork()).plus(work)

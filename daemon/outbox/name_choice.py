@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any, NamedTuple
 
 from daemon.outbox.alike_names import AlikeInFolders
 from daemon.outbox.folders import AnswerFolders
-from daemon.outbox.names import ENDINGS, LAST_VERSION, STATUS_ENDING, clean_stem, result_of, version_of
+from daemon.outbox.names import ENDINGS, ERRORS_ENDING, LAST_VERSION, STATUS_ENDING, clean_stem, result_of, version_of
+from daemon.outbox.reports import is_table_of
 from daemon.outbox.stored_status import owner_of, read_head
 from daemon.system import subfolders
 
-_RESULTS = tuple(ending for ending in ENDINGS if ending != STATUS_ENDING)
+_RESULTS = tuple(ending for ending in ENDINGS if ending not in (STATUS_ENDING, ERRORS_ENDING))
 
 
 class NameRequest(NamedTuple):
@@ -82,9 +84,24 @@ class NameChoice:
         folder, stem = subfolders.split(name)
         if subfolders.any_there(self._root, folder, (stem + ending for ending in _RESULTS)):
             return False
+        if subfolders.any_there(self._root, folder, (stem + ERRORS_ENDING,)) and not self._is_errors_of(
+            name, owner_of(present)
+        ):
+            return False
         if subfolders.any_there(self._root, folder, (stem + STATUS_ENDING,)):
             return self.may_replace(present, request)
         return not self.has_alike(name)
+
+    def _is_errors_of(self, name: str, job: str | None) -> bool:
+        return job is not None and is_table_of(self._root, name + ERRORS_ENDING, job)
+
+    def withdraw_errors(self, name: str, present: dict[str, Any] | None, request: NameRequest) -> None:
+        """Remove what an earlier batch says of its rows, whose status a job may replace. What is not that batch's, or cannot be
+        removed, is left.
+        """
+        if (job := owner_of(present)) != request.job and self._is_errors_of(name, job):
+            with contextlib.suppress(OSError):
+                subfolders.remove_file(self._root, name + ERRORS_ENDING)
 
     def may_replace(self, present: dict[str, Any] | None, request: NameRequest) -> bool:
         """Return whether the status of a job may replace this one: it is its own, or of a job that ended without results.

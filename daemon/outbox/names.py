@@ -9,8 +9,10 @@ import unicodedata
 from daemon.jobs.kinds import KINDS
 
 STATUS_ENDING = ".json"
+#: What a batch says of the rows of its table that are wrong.
+ERRORS_ENDING = ".errors.csv"
 #: Endings of the files of one result; a name is taken if a file with any of them exists, but for the status of a job that ended
-#: without results.
+#: without results, and what that says of its rows.
 ENDINGS = (STATUS_ENDING, *dict.fromkeys(ending for kind in KINDS.values() for _, ending in kind.results))
 MAX_STEM_BYTES = 180  # leaves room for a version, a job id and an ending within the 255 bytes of a file name
 #: The last version of a name that is tried; it bounds how many are looked at, and how long a name becomes.

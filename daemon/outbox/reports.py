@@ -45,6 +45,13 @@ def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable
     return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+def is_table_of(root: Path, name: str, job_id: str) -> bool:
+    """Return whether a file below the outbox is a table that names a batch's job."""
+    with contextlib.suppress(JobError, OSError), open_inside(root, name) as fd:
+        return _names(fd, job_id.encode())
+    return False
+
+
 def copy_result(root: Path, file: str, names: Iterable[str], job_id: str) -> str:
     """Copy a result under another name, of which the first free one is taken. Returns it; empty where all are taken.
 

@@ -40,8 +40,8 @@ class Reservation:
 
     def reserve(self, requests: Sequence[NameRequest]) -> list[str]:
         """Reserve names for jobs. A name that is taken gets a version (`hello-v2`); one of a job that failed or was cancelled
-        without results is free again, and the new status replaces the old one in one step. Where its folder refuses a job's
-        status, the job has a name in the outbox itself.
+        without results is free again, and the new status replaces the old one in one step; what a batch said there of its rows is
+        removed before. Where its folder refuses a job's status, the job has a name in the outbox itself.
 
         The same job gets the same name again, for example after a crash. All files are flushed together, which makes bursts
         fast.
@@ -96,7 +96,9 @@ class Reservation:
     def _put(self, request: NameRequest, name: str, temporary: Path) -> bool:
         """Rename a status file to the name of its job. False: it is taken."""
         file = f"{name}{STATUS_ENDING}"
-        if self._names.may_replace(read_head(self._root, name), request):
+        present = read_head(self._root, name)
+        if self._names.may_replace(present, request):
+            self._names.withdraw_errors(name, present, request)
             try:
                 subfolders.rename_into(self._root, temporary, file, durable=False)
             except IsADirectoryError:

@@ -26,6 +26,7 @@ from daemon.jobs.parse import decode
 from daemon.jobs.record import Job, JobErrorRecord
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_parts
+from daemon.outbox.names import ERRORS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.outbox.way_back import (
@@ -177,9 +178,11 @@ class ManifestReturner(Subscriber):
 
     def _give_errors(self, job: Job) -> None:
         """Put the table of what is wrong with the rows of a batch beside its status."""
+        if self._outbox.owner_of(job.name) != job.id:
+            return  # the mended batch has its name by now
         with contextlib.suppress(FileNotFoundError):
             text = (self._spool.folder_of(job) / ERRORS).read_text("utf-8-sig")
-            self._outbox.publish_table(job.name, job.id, ".errors.csv", [text])
+            self._outbox.publish_table(job.name, job.id, ERRORS_ENDING, [text])
 
     def _give_table(self, job: Job) -> None:
         """Put a table that was a batch of its own beside the status of that."""

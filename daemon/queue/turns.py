@@ -7,14 +7,15 @@ import contextlib
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
 from itertools import islice
 from typing import NamedTuple
 
 from daemon.jobs.record import Job, Line
 from daemon.jobs.stages import STAGES, Stage
 from daemon.outbox.backlog import Backlog
-from daemon.outbox.estimates.line_work import LineWork
+from daemon.outbox.estimates.line_work import LineWork, WaitingWork
 from daemon.outbox.lane_work import LaneWork
 from daemon.outbox.status_file import StatusWriter, Turn
 from daemon.queue.ready_queue import ReadyQueue, Ticket
@@ -71,8 +72,8 @@ class Turns:
         #: By job id, as of the last round, and when that was, monotonic, in s.
         self._known: dict[str, Known] = {}
         self._ordered_at = -math.inf
-        #: The work of all lines, and when it was counted, monotonic, in s.
-        self._lines, self._counted_at = LineWork({}), -math.inf
+        #: The work of all lines, and when that was counted, monotonic, in s.
+        self._waiting, self._counted_at = WaitingWork({}), -math.inf
 
     def of(self, job: Job, behind: int = 0) -> Turn:
         """Return the turn of a job that waits, or whose stage runs: as of the last round, less the time since then, or that of
@@ -92,27 +93,30 @@ class Turns:
         if job.state == "running":  # it has just come, and waited for nobody
             return Turn(None, 0.0)
         mine = self._backlog.work_of(job.id)
-        own = self._backlog.lines.get(job.line, LaneWork()).plus(mine, -1.0)
+        own = self._backlog.lines.get(job.priority, {}).get(job.line, LaneWork()).plus(mine, -1.0)
         mine = self._backlog.left_of(job)
         own = own.plus(mine.times(behind))
-        ahead = own.plus(self._beside(job.line, own.plus(mine)))
+        ahead = own.plus(self._ahead(job.priority, job.line, own.plus(mine)))
         return Turn(place, self._backlog.wait_s(job, ahead))
 
     def batch_s(self, job: Job) -> float | None:
         """Return in how many seconds a running batch is expected to have ended; None where no job of it waits or runs."""
         counts, line = job.facts.batch, (job.by, job.id)
-        if counts is None or not (jobs := self._backlog.jobs[line]):
+        work = {priority: lines[line] for priority, lines in self._backlog.lines.items() if line in lines}
+        if counts is None or not work:
             return None
-        work = self._backlog.lines[line]
+        last = min(work)  # its rows of this priority end last
+        jobs = sum(self._backlog.jobs[priority, line] for priority in work)
         # Rows of which no job is made yet are taken to be as the others.
-        work = work.times((jobs + counts.rows - counts.taken) / jobs)
-        return self._backlog.time_s(work.plus(self._beside(line, work)))
+        more = reduce(LaneWork.plus, work.values()).times((counts.rows - counts.taken) / jobs)
+        own = work[last].plus(more)
+        return self._backlog.time_s(own.plus(self._ahead(last, line, own)))
 
-    def _beside(self, line: Line, own: LaneWork) -> LaneWork:
-        """Return the work of other lines that is done while one line is given `own`."""
+    def _ahead(self, priority: int, line: Line, own: LaneWork) -> LaneWork:
+        """Return what goes before the end of a line's `own` work of a priority, as `WaitingWork.ahead` does."""
         if (now := self._clock()) - self._counted_at > COUNT_S:
-            self._lines, self._counted_at = LineWork(self._backlog.lines), now
-        return self._lines.beside(line, own)
+            self._waiting, self._counted_at = WaitingWork(self._backlog.lines), now
+        return self._waiting.ahead(priority, line, own)
 
     def order(self) -> list[Ticket]:
         """Order all jobs anew; returns those that wait, those of later stages first, as they go before the others."""
@@ -165,9 +169,12 @@ class Turns:
         return [one for queue in queues.values() for one in queue]
 
 
-async def keep_turns(turns: Turns, spool: Spool, status: StatusWriter) -> None:
+async def keep_turns(turns: Turns, spool: Spool, status: StatusWriter, batches: Callable[[], Iterable[Job]]) -> None:
     """Update place and expected end in the status files of waiting jobs, until cancelled: of the first ones of each stage in each
-    round, of the others one after the other.
+    round, of the others one after the other. Those of batches are updated in each round, also where none of their rows ends.
+
+    Args:
+        batches: returns the records of those that run.
     """
     written: dict[str, Turn] = {}
     others: Iterator[Ticket] = iter(())
@@ -175,7 +182,8 @@ async def keep_turns(turns: Turns, spool: Spool, status: StatusWriter) -> None:
         began = time.monotonic()
         tickets = turns.order()
         pause_s = max(ROUND_S, (time.monotonic() - began) / SHARE)
-        here = {ticket.id for ticket in tickets}
+        running = list(batches())
+        here = {*(ticket.id for ticket in tickets), *(job.id for job in running)}
         written = {job_id: turn for job_id, turn in written.items() if job_id in here}
         due = [ticket for ticket in tickets if turns.place(ticket) <= FRONT]
         if not (more := list(islice(others, OTHERS))):
@@ -189,6 +197,11 @@ async def keep_turns(turns: Turns, spool: Spool, status: StatusWriter) -> None:
                     status.queue_position(job, turn)
                     written[ticket.id] = turn
             await asyncio.sleep(0)
+        for job in running:
+            turn = Turn(None, turns.batch_s(job) or 0.0)
+            if job.state == "running" and _differs(turn, written.get(job.id)):
+                status.queue_position(job, turn)
+                written[job.id] = turn
         await asyncio.sleep(pause_s)
 
 

@@ -13,7 +13,7 @@ from daemon.cli.complete import complete_jobs
 from daemon.cli.job_list import ALL, find_rows
 from daemon.cli.job_lookup import find
 from daemon.errors import JobError, RefusedError
-from daemon.history.query import Query
+from daemon.history.query import Query, Row
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.outbox import Outbox
 from daemon.system.safe_open import open_inside
@@ -39,12 +39,14 @@ def list_batches(shell: Shell, limit: int, as_json: bool) -> None:
       avatar batch list --limit 5
     """
     outbox = Outbox(shell.settings.paths.outbox)
-    found = reversed(find_rows(shell, Query(kind=["batch"]), limit or ALL))
-    rows = [_counted(outbox, {"job": row.job, "name": row.name, "state": row.state}) for row in found]
+    found = list(reversed(find_rows(shell, Query(kind=["batch"]), limit or ALL)))
+    statuses = [_status_of(outbox, row.job, row.name) for row in found]
+    rows = [_counted(row, status) for row, status in zip(found, statuses, strict=True)]
 
     def text() -> None:
-        for row in rows or []:
-            click.echo("\t".join(str(row[key]) for key in ("name", "state")) + f"\t{_told(row)}")
+        for row, status in zip(rows, statuses, strict=True):
+            told = "its status has gone from the outbox" if status is None else _told(row)
+            click.echo(f"{row['name']}\t{row['state']}\t{told}")
         if not rows:
             click.echo("No batches.")
 
@@ -118,9 +120,10 @@ def _status_of(outbox: Outbox, job: str, name: str) -> dict[str, Any] | None:
     return found if found is not None and found.get("job") == job else None
 
 
-def _counted(outbox: Outbox, row: dict[str, Any]) -> dict[str, Any]:
-    counts = (_status_of(outbox, row["job"], row["name"]) or {}).get("batch") or {}
-    return {**row, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "left")}}
+def _counted(row: Row, status: dict[str, Any] | None) -> dict[str, Any]:
+    counts = (status or {}).get("batch") or {}
+    known = {"job": row.job, "name": row.name, "state": row.state}
+    return {**known, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "left")}}
 
 
 def _told(counts: dict[str, Any]) -> str:

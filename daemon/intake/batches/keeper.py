@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,11 @@ class BatchKeeper(Subscriber):
 
     def running(self, job_id: str) -> Job | None:
         """Return the record of a batch that runs; None if there is none of that id."""
-        batch = self._batches.get(job_id)
-        return batch.job if batch else None
+        return batch.job if (batch := self._batches.get(job_id)) else None
+
+    def all_running(self) -> list[Job]:
+        """Return the records of the batches that run."""
+        return [batch.job for batch in self._batches.values()]
 
     def unfinished(self, job_id: str) -> list[str]:
         """Return the ids of the jobs of a batch that runs which have been made and have not ended."""
@@ -277,7 +281,7 @@ class BatchKeeper(Subscriber):
             batch.slice = await self._disk.run(self._next_slice, batch, rows)
             batch.slice_since = time.monotonic()
         claimed, lines = batch.slice
-        _, postponed = await self._disk.run(self._make, claimed)
+        _, postponed = await self._disk.run(partial(self._builder.make, [claimed] if claimed.items else [], new=False))
         error = postponed.get(claimed.claim)
         if isinstance(error, NextTurn):
             return
@@ -292,9 +296,6 @@ class BatchKeeper(Subscriber):
         batch.changed = True
         await self._state_machine.save(batch.job, batch.place)
         self._state_machine.changed.notify()
-
-    def _make(self, claimed: Claimed) -> tuple[list[Job], dict[str, AvatarError]]:
-        return self._builder.make([claimed] if claimed.items else [], new=False)
 
     def _next_slice(self, batch: RunningBatch, rows: ResolvedRows) -> tuple[Claimed, int]:
         self._builder.begin(batch.job.id)
@@ -341,9 +342,8 @@ class BatchKeeper(Subscriber):
                     continue
                 if time.monotonic() >= until:
                     return True
-                batch.outcomes.note(
-                    number, await self._disk.run(self._results.copy_for, batch, rows, first, at, outcome)
-                )
+                copied = await self._disk.run(self._results.copy_for, batch, rows, first, at, outcome)
+                batch.outcomes.note(number, copied)
                 batch.changed = True
         return False
 

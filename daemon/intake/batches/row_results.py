@@ -15,6 +15,7 @@ from daemon.intake.jobs.new_records import row_name
 from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.facts import Output
 from daemon.jobs.record import row_id
+from daemon.outbox.names import ERRORS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 
@@ -51,7 +52,7 @@ class RowResults:
         if batch.errors is None:
             with contextlib.suppress(FileNotFoundError):
                 text = (batch.place / ERRORS).read_text("utf-8-sig")
-                batch.errors = self._outbox.publish_table(job.name, job.id, ".errors.csv", [text])
+                batch.errors = self._outbox.publish_table(job.name, job.id, ERRORS_ENDING, [text])
         taken = {number: row_id(job.id, number) for number in rows.numbers[: batch.counts.taken]}
         lines = report(job.id, batch.manifest, batch.place, batch.outcomes, taken)
         written = self._outbox.publish_table(job.name, job.id, ".report.csv", lines)

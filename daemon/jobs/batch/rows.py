@@ -20,7 +20,15 @@ from daemon.errors import JobError
 from daemon.jobs.batch.done_rows import LEFT_OUT, DoneRows, Standing, digest_of
 from daemon.jobs.batch.files import INPUT
 from daemon.jobs.batch.table import REPORT_COLUMNS, Row, Table, open_table
-from daemon.jobs.batch.template import ROW, EmptyCellError, fill, placeholders, row_as_values, unfinished_placeholders
+from daemon.jobs.batch.template import (
+    ROW,
+    CellError,
+    EmptyCellError,
+    fill,
+    placeholders,
+    row_as_values,
+    unfinished_placeholders,
+)
 from daemon.jobs.companions import NamedFile
 from daemon.jobs.defaults import merge_values
 from daemon.jobs.kinds import BATCH_KEYS, KINDS, keys_without_use
@@ -258,7 +266,7 @@ class BatchRows:
     def _digest(self, row: Row) -> str:
         try:
             return digest_of(row.number, self._values(row))
-        except EmptyCellError:
+        except CellError:
             return ""  # it cannot have been made from these cells
 
     def resolve(self, row: Row) -> ResolvedRow | RowMistake:
@@ -275,13 +283,12 @@ class BatchRows:
         try:
             values = self._values(row)
         except EmptyCellError as exc:
-            return RowMistake(
-                row,
-                exc.column,
-                "row-cell-empty",
-                f"Row {row.number} has nothing in the column “{exc.column}”, which `{_key(exc.path)}` needs.",
-                f"Fill the cell, or write a default in the template: `{{{{{exc.column}|…}}}}`.",
-            )
+            what = f"Row {row.number} has nothing in the column “{exc.column}”, which `{_key(exc.path)}` needs."
+            hint = f"Fill the cell, or write a default in the template: `{{{{{exc.column}|…}}}}`."
+            return RowMistake(row, exc.column, "row-cell-empty", what, hint)
+        except CellError as exc:
+            what = f"Row {row.number} has a list or an object as “{exc.column}”, which `{_key(exc.path)}` puts between words."
+            return RowMistake(row, exc.column, "row-invalid", what, "Write a text or a number there.")
         if str(values.get("kind", "")).strip().lower() in _MAKE_JOBS:
             what = f"Row {row.number} asks for a batch."
             return RowMistake(
@@ -308,7 +315,7 @@ class BatchRows:
         for row in self.rows():
             try:
                 values = self._values(row) if not row.error else {}
-            except EmptyCellError:
+            except CellError:
                 continue
             asked = tuple(str(values.get(key, "")) for key in ("kind", *COMPANIONS))
             if asked not in known:

@@ -25,8 +25,8 @@ class Placeholder(NamedTuple):
     default: str | None
 
 
-class EmptyCellError(ValueError):
-    """A row has nothing in a column that its template needs.
+class CellError(ValueError):
+    """A cell of a row cannot be put where the template asks for it.
 
     Attributes:
         column: its name.
@@ -37,6 +37,14 @@ class EmptyCellError(ValueError):
         super().__init__(column)
         self.column = column
         self.path = path
+
+
+class EmptyCellError(CellError):
+    """A row has nothing in a column that its template needs."""
+
+
+class CollectionCellError(CellError):
+    """A row has a list or an object in a column of which the template puts the words between others."""
 
 
 def placeholders(template: Mapping[str, Any]) -> list[Placeholder]:
@@ -64,6 +72,7 @@ def fill(template: Mapping[str, Any], row: Row) -> dict[str, Any]:
 
     Raises:
         EmptyCellError: a cell without default is empty.
+        CollectionCellError: a cell that is put between words is a list or an object.
     """
     cells = {**row.cells, ROW: str(row.number)}
     filled = _fill(template, cells, ())
@@ -92,7 +101,9 @@ def _fill(value: Any, cells: Mapping[str, Cell], path: tuple[str | int, ...]) ->
     if not isinstance(value, str):
         return value
     if (whole := _PLACEHOLDER.fullmatch(value)) is None:
-        return _as_written(_PLACEHOLDER.sub(lambda found: _as_text(_cell(found, cells, path)), value), path)
+        return _as_written(
+            _PLACEHOLDER.sub(lambda found: _as_text(_cell(found, cells, path), found, path), value), path
+        )
     cell = _cell(whole, cells, path)
     return _NOTHING if cell == "" else _as_written(cell, path)
 
@@ -111,7 +122,9 @@ def _cell(found: re.Match[str], cells: Mapping[str, Cell], path: tuple[str | int
     return found[2].strip()
 
 
-def _as_text(cell: Cell) -> str:
+def _as_text(cell: Cell, found: re.Match[str], path: tuple[str | int, ...]) -> str:
+    if isinstance(cell, list | dict):
+        raise CollectionCellError(column_name(found[1]), path)
     return cell if isinstance(cell, str) else str(cell).lower() if isinstance(cell, bool) else str(cell)
 
 

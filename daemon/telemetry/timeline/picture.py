@@ -24,6 +24,8 @@ _STAGE_COLOURS: Final = {
 _REASON_COLOURS: Final = dict(
     zip(REASONS, ("#343a40", "#ffb703", "#b5179e", "#90c2e7", "#e5383b", "#adb5bd", "#e9ecef"), strict=True)
 )
+#: Border of a stage that did not end well.
+_NOT_DONE: Final = "#c1121f"
 #: Distances between two ticks of the time axis, s.
 _TICKS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 
@@ -104,7 +106,6 @@ def _axis(past: Past, bottom: int) -> Iterator[Shape]:
 def _row(past: Past, slot: str, y: int) -> Iterator[Shape]:
     for began, ended, first, number in _joined(past, past.spans[slot]):
         x, width = _x(past, began), max(_LEAST_PX, _x(past, ended) - _x(past, began))
-        failed = first.result not in ("done", "running")
         about = f"{number} jobs, {first.stage}" if number > 1 else f"{first.name}, {first.stage}, {first.result}"
         yield Rect(
             x,
@@ -112,7 +113,7 @@ def _row(past: Past, slot: str, y: int) -> Iterator[Shape]:
             width,
             _BAR,
             _STAGE_COLOURS[first.stage],
-            "#c1121f" if failed else "",
+            _NOT_DONE if _is_not_done(first) else "",
             f"{about}, {ended - began:.2f} s",
         )
         label = first.name.rpartition("/")[2] if number == 1 else ""
@@ -123,6 +124,10 @@ def _row(past: Past, slot: str, y: int) -> Iterator[Shape]:
         if width >= _LEAST_PX / 2:
             about = f"{one.why}, {one.ended - one.began:.2f} s"
             yield Rect(x, y + _BAR + 3, max(_LEAST_PX, width), _STRIP, _REASON_COLOURS[one.why], about=about)
+
+
+def _is_not_done(span: Span) -> bool:
+    return span.result not in ("done", "running")
 
 
 def _joined(past: Past, spans: Iterable[Span]) -> Iterator[tuple[float, float, Span, int]]:
@@ -150,15 +155,22 @@ def _joined(past: Past, spans: Iterable[Span]) -> Iterator[tuple[float, float, S
 
 def _legend(past: Past, y: int) -> tuple[list[Shape], int]:
     here = {span.stage for spans in past.spans.values() for span in spans}
+    borders = (
+        {"not done": _NOT_DONE} if any(_is_not_done(span) for spans in past.spans.values() for span in spans) else {}
+    )
     shapes: list[Shape] = []
     for title, colours in (
-        ("ran", {stage: _STAGE_COLOURS[stage] for stage in STAGES if stage in here}),
+        ("ran", {stage: _STAGE_COLOURS[stage] for stage in STAGES if stage in here} | borders),
         ("idle", _REASON_COLOURS),
     ):
         x = float(_LEFT)
         shapes.append(Text(16, y + 12, title, 13, _FAINT))
         for name, colour in colours.items():
-            shapes += [Rect(x, y, 14, 14, colour), Text(x + 20, y + 12, name)]
+            border = name in borders
+            shapes += [
+                Rect(x, y, 14, 14, "#ffffff" if border else colour, colour if border else ""),
+                Text(x + 20, y + 12, name),
+            ]
             x += 44 + 7.0 * len(name)
         y += 26
     return shapes, y + 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,9 @@ from daemon.outbox import backlog as backlog_module
 from daemon.outbox.backlog import Backlog
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.lane_work import LaneWork
+from daemon.outbox.status_file import StatusWriter
 from daemon.queue.ready_queue import ReadyQueue
+from daemon.queue.spool import Spool
 from daemon.queue.turns import FRONT, OTHERS, Turns, keep_turns
 from tests.support.daemon.intake import Room
 
@@ -93,6 +96,35 @@ def test_a_batch_is_expected_to_take_what_its_rows_take_also_those_of_which_no_j
     rows = [queue.add(number, "lipsync", facts=JobFacts(row=RowOf(batch.id, "b", 1))) for number in range(4)]
     work = queue.backlog.left_of(rows[0]).long + queue.backlog.left_of(rows[0]).cpu
     assert queue.turns.batch_s(batch) == pytest.approx(9 * work)
+
+
+def _batch(number: int, rows: int) -> Job:
+    counts = BatchCounts(rows=rows, taken=rows)
+    return Job(
+        f"job-20260101T000000Z-{number:08x}", "b", "b.yaml", by="ann", state="running", facts=JobFacts(batch=counts)
+    )
+
+
+def test_a_batch_waits_for_all_that_has_a_higher_priority_and_for_nothing_that_has_a_lower_one() -> None:
+    # Given a short batch that is urgent, a long one that is not, and jobs of somebody else between the two
+    queue = Queue()
+    urgent, patient = _batch(0xFE, 2), _batch(0xFF, 5)
+    for number in range(12):
+        of, priority = (urgent, 5) if number < 2 else (patient, -5) if number < 7 else (None, 0)
+        facts = JobFacts(row=RowOf(of.id, "b", 1)) if of else None
+        one = queue.add(number, "lipsync", by="ann" if of else "ben", priority=priority, facts=facts)
+    work = queue.backlog.left_of(one).long + queue.backlog.left_of(one).cpu
+    assert queue.turns.batch_s(urgent) == pytest.approx(2 * work)
+    assert queue.turns.batch_s(patient) == pytest.approx(12 * work)
+    # And a job that has just come is told the same, before the first round
+    late = queue.add(12, "lipsync", by="cid", priority=-9)
+    queue.now += 10.0
+    assert queue.turns.of(late).wait_s == pytest.approx(12 * work)
+    # And where its rows have several priorities, it ends with the last ones
+    queue.backlog.job_finished(late)
+    late = queue.add(13, "lipsync", by="ann", priority=-9, facts=JobFacts(row=RowOf(urgent.id, "b", 1)))
+    queue.now += 10.0
+    assert queue.turns.batch_s(urgent) == pytest.approx(13 * work)
 
 
 def test_slots_that_only_draw_do_not_make_short_stages_quicker() -> None:
@@ -196,6 +228,28 @@ def test_those_far_behind_are_brought_up_to_date_in_rounds(tmp_path: Path, monke
 
     monkeypatch.setattr("daemon.queue.turns.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(keep_turns(service.turns, service.spool, service.status))
+        asyncio.run(keep_turns(service.turns, service.spool, service.status, service.batches.all_running))
     # Then two rounds write each of them once: nothing has changed meanwhile
     assert sorted(written) == [f"n{one:03}" for one in range(number)]
+
+
+def test_a_batch_that_waits_for_others_says_a_new_end_though_none_of_its_rows_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, ends = _batch(1, 5), iter((10.0, 100.0, 101.0, None))
+    written: list[float] = []
+    status = cast(StatusWriter, SimpleNamespace(queue_position=lambda job, turn: written.append(turn.wait_s)))
+    queue = Queue()
+    monkeypatch.setattr(queue.turns, "batch_s", lambda job: next(ends))
+
+    async def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 4:
+            raise asyncio.CancelledError
+
+    rounds: list[float] = []
+    monkeypatch.setattr("daemon.queue.turns.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(keep_turns(queue.turns, Spool(tmp_path), status, lambda: [batch]))
+    # Then it is written where it has changed by more than a little
+    assert written == [10.0, 100.0, 0.0]

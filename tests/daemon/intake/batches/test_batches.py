@@ -136,6 +136,9 @@ def test_failed_rows_stop_no_others_and_are_tried_again_by_one_request(shared: I
     assert states(shared, "again") == ["done", "failed"]
     ended = [(job["name"], job["state"]) for job in shared.events("job finished") if job["name"].startswith("again/")]
     assert sorted(ended) == [("again/bad", "failed"), ("again/bad", "failed"), ("again/good", "done")]
+    # And the list of batches does not say that no job was made where somebody has taken its status away
+    (shared.outbox / "again.json").unlink()
+    assert "again\tdone\tits status has gone from the outbox\n" in shared.avatar("batch", "list").stdout
 
 
 def test_a_report_that_is_mended_and_dropped_again_makes_the_rest(shared: Installation) -> None:

@@ -103,6 +103,24 @@ def test_lines_of_json_bring_lists_and_groups(tmp_path: Path) -> None:
     assert (found.expressions[0].at, found.motion.head) == (0.5, 0)
 
 
+@pytest.mark.parametrize(
+    ("cell", "says"), [(["x"], "puts between words"), ({"a": 1}, "puts between words"), (True, ""), (5, "")]
+)
+def test_a_list_of_json_is_put_between_no_words(tmp_path: Path, cell: object, says: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"name": cell}))
+    written = b'kind: batch\nrows: rows.jsonl\ntemplate: {kind: speech, text: "Hello {{name}}.", metadata: {names: "{{name}}"}}\n'
+    manifest = parse_manifest(written)[0]
+    assert isinstance(manifest, Manifest)
+    (found,) = resolved(BatchRows(manifest, tmp_path / "rows.jsonl", {}))
+    if says:
+        assert isinstance(found, RowMistake)
+        assert (found.code, found.column) == ("row-invalid", "name")
+        assert says in found.message
+    else:
+        assert isinstance(found, ResolvedRow)
+        assert found.manifest.text == f"Hello {str(cell).lower()}."
+
+
 def test_limit_takes_the_first_rows_and_a_report_those_that_are_not_done(tmp_path: Path) -> None:
     rows = ("a,p.png,{},done", "b,p.png,{},failed", "c,p.png,{},", "d,p.png,{},wrong")
     plain = "\n".join(["text,image", *(row[:7] for row in rows)])
@@ -212,6 +230,7 @@ def test_braces_that_are_no_placeholder_are_told(tmp_path: Path, text: str) -> N
     [
         ("template: {txt: Hi}", "Did you mean `text`?"),
         ("template: {text: Hi, speed: 9}", "from 0.5 to 2"),
+        ("template: {kind: Batch, rows: other.csv, template: {text: Hi}}", "a row is one job (line 3, column"),
         ("template: Hello {{name}}", "must have keys of its own"),
         ("template: [text]", "must have keys of its own"),
         ("on_error: halt", "stop after 5"),

@@ -30,7 +30,7 @@ from daemon.telemetry.timeline.idle import (
     STOPPED,
     idle_times,
 )  # fmt: skip
-from daemon.telemetry.timeline.picture import draw
+from daemon.telemetry.timeline.picture import Rect, Text, draw
 from daemon.telemetry.timeline.records import Past, read_past
 from daemon.telemetry.timeline.summary import summary
 from daemon.telemetry.timeline.trace import trace
@@ -217,6 +217,17 @@ def test_the_picture_and_the_trace_have_every_stage(night: Night, tmp_path: Path
     assert (encode["ts"], encode["dur"], encode["args"]["result"]) == (round((T + 10) * 1e6), 50_000_000, "done")
     names = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
     assert names[encode["tid"]] == "cpu-2"
+
+
+@pytest.mark.parametrize("result", ["done", "failed"])
+def test_the_legend_says_what_a_red_border_means_where_there_is_one(night: Night, result: str) -> None:
+    night.log((0.0, BEGAN), (100.0, {"event": "ended"}))
+    night.job(0.0, ("tts", "gpu", 20.0, 21.0), result=result)
+    shapes = draw(night.past()).shapes
+    words = [shape.text for shape in shapes if isinstance(shape, Text)]
+    borders = [shape for shape in shapes if isinstance(shape, Rect) and shape.outline]
+    # The stage itself, and its entry in the legend
+    assert ("not done" in words, len(borders)) == ((False, 0) if result == "done" else (True, 2))
 
 
 def test_ten_thousand_short_stages_stay_a_picture(night: Night) -> None:
