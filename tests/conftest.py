@@ -27,6 +27,7 @@ from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 from tests.support.daemon.commands import run_command
+from tests.support.daemon.known_faces import give_known_faces
 from tests.support.daemon.prepared_daemon import PreparedDaemon, note_environment, run_prepared, start_prepared
 from tests.support.endurance import configure_examples
 from tests.support.fewer_messages import send_fewer_messages
@@ -110,6 +111,8 @@ class Installation:
         self.environment = dict(os.environ)
         #: Whether the daemon may be a copy (`prepared_daemon.py`): not for a promise about the loading of the base voice.
         self.copied = True
+        #: Whether it has what was measured in `PORTRAIT`: not for a promise about the face stage or its cache (`known_faces.py`).
+        self.knows_faces = True
         #: How to start the daemon as another user (`tests/support/machine/other_users.py`).
         self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
@@ -162,8 +165,10 @@ class Installation:
     def drop(self, name: str, manifest: str | bytes | dict[str, Any], **files: bytes | Path) -> None:
         """Put files and then a manifest into the inbox; `files` by name, with __ for the dot."""
         for file, content in files.items():
-            data = content.read_bytes() if isinstance(content, Path) else content
-            (self.inbox / file.replace("__", ".")).write_bytes(data)
+            target = self.inbox / file.replace("__", ".")
+            target.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+        if PORTRAIT in files.values() and isinstance(manifest, dict) and manifest.get("size") == "256x256":
+            give_known_faces(self)
         if isinstance(manifest, dict):
             manifest = yaml.safe_dump(manifest)
         (self.inbox / name).write_bytes(manifest.encode() if isinstance(manifest, str) else manifest)
@@ -195,10 +200,8 @@ class Installation:
         """Run the command line on this installation. `process`: in a process that is no copy, as the promise is about it."""
         words = ("--config", str(self.config), *args)
         if process or args[:1] == ("run",) or self.python != sys.executable:
-            command, environment = [self.python, "-m", "daemon.cli", *words], {**os.environ, "COLUMNS": "200"}
-            result = subprocess.run(
-                command, capture_output=True, text=True, cwd=self.root, check=False, env=environment
-            )
+            command, env = [self.python, "-m", "daemon.cli", *words], {**os.environ, "COLUMNS": "200"}
+            result = subprocess.run(command, capture_output=True, text=True, cwd=self.root, check=False, env=env)
         else:
             result = (args[:2] in WITH_WORKERS and run_prepared(words, self.root)) or run_command(words, self.root)
         assert code is None or result.returncode == code, result.stdout + result.stderr

@@ -82,17 +82,19 @@ build() {
 	mkdir -p "$home/versions"
 	trap 'rm -rf "$new"' EXIT
 	INSTALL_AS=copy "$source/tools/setup.sh" "$python" "$new" "$source/requirements.lock"
-	bring_extra musetalk "$musetalk" "torch for the engine musetalk"
-	bring_extra xtts "$xtts" "torch and coqui-tts for the engines xtts and coqui"
-	bring_extra generate "$generate" "torch and diffusers for portraits from a prompt"
-	bring_extra languages "$languages" "what the engine kokoro reads other languages with"
-	bring_extra japanese "$japanese" "what the engine kokoro reads Japanese with"
-	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
-	bring_extra transcribe "$transcribe" "what recognises the words of English recordings"
-	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
-	bring_extra ray "$ray" "Ray for slots on other machines"
-	bring_extra api "$api" "FastAPI and uvicorn for the HTTP door"
-	bring_extra mcp "$mcp" "the tools for assistants"
+	chosen=
+	choose_extra musetalk "$musetalk" "torch for the engine musetalk"
+	choose_extra xtts "$xtts" "torch and coqui-tts for the engines xtts and coqui"
+	choose_extra generate "$generate" "torch and diffusers for portraits from a prompt"
+	choose_extra languages "$languages" "what the engine kokoro reads other languages with"
+	choose_extra japanese "$japanese" "what the engine kokoro reads Japanese with"
+	choose_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
+	choose_extra transcribe "$transcribe" "what recognises the words of English recordings"
+	choose_extra whisper "$whisper" "what recognises words with a Whisper network"
+	choose_extra ray "$ray" "Ray for slots on other machines"
+	choose_extra api "$api" "FastAPI and uvicorn for the HTTP door"
+	choose_extra mcp "$mcp" "the tools for assistants"
+	bring_extras
 	[ "$hooks" != keep ] || [ ! -e "$home/current/.hooks" ] || hooks=yes
 	[ "$hooks" != yes ] || touch "$new/.hooks" # no packages of its own: a unit and a user
 	if [ "$voices" = keep ]; then
@@ -108,13 +110,20 @@ build() {
 }
 
 # Large, or under other licences: only where it is wanted.
-bring_extra() { # NAME yes|no|keep WORDS
+choose_extra() { # NAME yes|no|keep WORDS
 	wanted=$2
 	[ "$wanted" != keep ] || [ ! -e "$home/current/.$1" ] || wanted=yes
 	[ "$wanted" = yes ] || return 0
 	say "installing $3"
-	"$source/tools/extras.sh" "$new/bin/pip" "$(torch_build)" "$1"
-	touch "$new/.$1"
+	chosen="$chosen $1"
+}
+
+bring_extras() {
+	[ -n "$chosen" ] || return 0
+	"$source/tools/extras.sh" "$new/bin/pip" "$(torch_build)" $chosen
+	for name in $chosen; do
+		touch "$new/.$name"
+	done
 }
 
 # Which torch: the one for GPUs, unless the unit is, or is to be, the one without devices.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -13,7 +14,8 @@ from structlog.testing import capture_logs
 
 from daemon.intake.jobs.companion_files import CompanionFiles
 from daemon.system import fs
-from tests.conftest import ROOT, Installation
+from tests.conftest import ROOT, Installation, made_once
+from tests.support.daemon.known_faces import measure_apart
 from tests.support.daemon.queue import QueueRoom, Unflushed
 from tests.support.daemon.secret_file import CANARY
 from tests.support.machine.disk import Disk, unavailable
@@ -29,6 +31,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     one.start()
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def faces_known_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Faces that are measured once for all daemons, when the first one needs them."""
+
+    @functools.cache
+    def folder(which: str) -> Path:
+        return made_once(tmp_path_factory, f"known-faces-{which}", lambda place: measure_apart(place, which))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.daemon.known_faces.folder_of", folder)
+        yield
 
 
 @pytest.fixture

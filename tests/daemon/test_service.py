@@ -206,11 +206,14 @@ def test_five_mixed_jobs_end_in_two_videos_and_three_clear_failures(house: Insta
     assert (house.outbox / "two.srt").read_text().startswith("1\n00:00:00")
     codes = [states[name]["error"]["code"] for name in ("three", "four", "five")]
     assert codes == ["image-unreadable", "text-unspeakable", "manifest-invalid"]
+    # And the portrait, which other tests know, was not measured again
+    assert len(list((house.spool / "cache" / "portraits").iterdir())) == 1
 
 
 @pytest.mark.parametrize("stage", ["face", "tts", "lipsync", "encode", "deliver"])
 def test_kill_minus_nine_in_every_stage_ends_in_the_same_video_once(house: Installation, stage: str) -> None:
     # Given a job that has begun a stage / When the daemon is killed there and started again
+    house.knows_faces = stage != "face"
     house.drop("hello.yaml", VIDEO, p__png=PORTRAIT)
     wait_for(f"{stage} to start", lambda: any(e["stage"] == stage for e in house.events("stage started")))
     house.kill()

@@ -14,6 +14,7 @@ from daemon.cli.doctor.folder_checks import check_avatars
 from daemon.config import Settings
 from daemon.profiles.avatars import AvatarStore
 from tests.conftest import Installation
+from tests.support.daemon.known_faces import give_known_faces
 from tests.support.stages.picture_jobs import PORTRAIT, drawn, encoded
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -67,6 +68,7 @@ def test_a_prompt_without_the_model_fails_at_once_and_a_picture_beside_it_needs_
 
 
 def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installation) -> None:
+    give_known_faces(house, "full")
     added = json.loads(
         house.avatar(
             "avatar", "add", str(PORTRAIT), "--name", "Anna", "--voice", "heart", "--consent", "by letter", "--json"
@@ -74,6 +76,8 @@ def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installati
     )
     assert (added["source"], added["defaults"], added["consent"]) == ("command", {"voice": "heart"}, "by letter")
     assert added["id"] in house.avatar("avatar", "list").stdout
+    # The portrait, which other tests know at both sizes, was not measured again
+    assert len(list((house.spool / "cache" / "portraits").iterdir())) == 2
     assert json.loads(house.avatar("avatar", "show", "anna", "--json").stdout)["id"] == added["id"]
     assert "already exists" in house.avatar("avatar", "add", str(PORTRAIT), "--name", "ANNA", code=1).stderr
     # A damaged one is listed with what is wrong, and can be removed

@@ -14,12 +14,14 @@ from daemon.cli.doctor.checks import check_module_name
 from daemon.config import Settings
 from daemon.doors.http.app import create_app
 from tests.conftest import ROOT, Installation
+from tests.support.daemon.known_faces import give_known_faces
 from tests.support.http_door import serving
 
 pytestmark = pytest.mark.usefixtures("processes")
 
 
 def test_the_queue_example_runs_on_a_service(house: Installation) -> None:
+    give_known_faces(house, "full")
     command = [sys.executable, str(ROOT / "examples" / "queue_example.py"), str(house.config)]
     for _ in range(2):  # the second time, its keys stand for the same jobs
         ran = subprocess.run(command, capture_output=True, text=True, cwd=house.root, check=False)
@@ -79,6 +81,7 @@ def test_another_packages_daemon_is_told_by_the_command_and_by_the_doctor(
 
 
 def test_the_http_example_needs_nothing_but_python(house: Installation, tmp_path: Path) -> None:
+    give_known_faces(house, "full")
     with serving(create_app(Settings.load(house.config))) as server:
         command = [sys.executable, "-I", str(ROOT / "examples" / "api_example.py"), f"http://127.0.0.1:{server.port}"]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

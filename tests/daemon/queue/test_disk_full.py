@@ -64,6 +64,7 @@ def small(disk: Callable[[int], Disk], installation: Callable[..., Installation]
     ) -> tuple[Installation, Disk, Gates]:
         plate = disk(24)
         house = installation(paths={folder: str(plate.root / folder), **elsewhere}, **settings)
+        house.knows_faces = False  # what the face stage makes takes room
         setattr(house, folder, plate.root / folder)
         getattr(house, folder).mkdir()
         made.append(house)

@@ -25,6 +25,7 @@ from daemon.doors.http.app import create_app
 from daemon.doors.mcp.desk import MAX_DATA_BYTES
 from daemon.doors.mcp.local import LocalDesk
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation
+from tests.support.daemon.known_faces import give_known_faces
 from tests.support.http_door import Caller, serving
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def _asked(server: Any, ask: Callable[[Client], Awaitable[Returned]], mode: str 
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     one = Installation(tmp_path_factory.mktemp("mcp"), server={"user": str(os.geteuid())})
     one.start()
+    give_known_faces(one, "full")
     settings = Settings.load(one.config)
     keys = ApiKeys(settings.server.keys)
     files = one.root / "files"

@@ -12,6 +12,7 @@ from daemon.doors.http.app import create_app
 from tests.conftest import Installation
 from tests.daemon.doors.http.conftest import door  # noqa: F401 (a fixture)
 from tests.daemon.doors.page.studio import Studio
+from tests.support.daemon.known_faces import give_known_faces
 from tests.support.endurance import FULL
 from tests.support.http_door import serving
 from tests.support.machine.browser import browsing, unavailable
@@ -31,6 +32,7 @@ def studio_of_file(browser: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """A running daemon and a browser for all tests of a file."""
     one = Installation(tmp_path_factory.mktemp("page"), server={"user": str(os.geteuid())})
     one.start()
+    give_known_faces(one, "full")
     with serving(create_app(Settings.load(one.config))) as client, browsing() as chromium:
         yield Studio(one, f"http://127.0.0.1:{client.port}/ui/", chromium)
     one.stop()
