@@ -199,9 +199,10 @@ def test_a_manifest_file_brings_its_files_and_jobs_are_held_released_and_cancell
     shared.avatar("pause")
     (shared.root / "mine.yaml").write_text("kind: speech\ntext: 007\n")
     job = client.submit(shared.root / "mine.yaml", name="mine", speed=1.2)
-    # It is read as the daemon reads it
-    assert yaml.safe_load((shared.inbox / "mine.yaml").read_bytes()) == {"kind": "speech", "text": "007", "speed": 1.2}
     next(status for status in job.events() if status.state == "queued")
+    # It is read as the daemon reads it
+    (taken,) = (folder / "manifest.yaml" for folder in shared.spool.glob(f"*/ready/{job.id}*"))
+    assert yaml.safe_load(taken.read_bytes()) == {"kind": "speech", "text": "007", "speed": 1.2}
     job.hold("later")
     assert next(status for status in job.events() if status.state == "held")
     job.release()
