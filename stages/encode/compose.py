@@ -43,8 +43,7 @@ from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions.fields import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
-from stages.face.rig.matting.extend import Inner
-from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.rig import Rig, load_measured_rig
 from stages.face.sampling import on_colours, sample, swap_red_and_blue
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
@@ -141,8 +140,7 @@ class Composer:
             raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         portrait = np.asarray(picture, np.uint8)
         record = json.loads(ctx.path("face.json").read_bytes())
-        landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
-        rig = load_rig(ctx.settings.paths.cache, swap_red_and_blue(portrait), landmarks, inner)
+        rig = load_measured_rig(ctx.settings.paths.cache, swap_red_and_blue(portrait), record)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         place, backdrop = Placement.of_job(ctx), None
         if rig.matte and (given := load_backdrop(ctx, swap_red_and_blue(rig.matte.plate), place)) is not None:
