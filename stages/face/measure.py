@@ -287,8 +287,7 @@ def _find_person(source: Picture, face: Face) -> FoundPerson:
 def _person_shown(frame: output_frame.OutputFrame, source: Picture, person: FoundPerson) -> FoundPerson:
     """Return what was found of the person in the part of the picture that a frame shows, as `face.json` will say."""
     part = frame.x, frame.y, frame.crop_width, frame.crop_height
-    shown = person.in_part((source.shape[1], source.shape[0]), part, (frame.width, frame.height))
-    return shown.rounded()
+    return person.in_part((source.shape[1], source.shape[0]), part).rounded()
 
 
 def _accepted(found: Found, options: PictureOptions) -> tuple[Face, Pose, Clarity, list[Caution]]:

@@ -15,16 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
+from stages.face.rig.matting.colour_mixture import HairColour
 from stages.face.sampling import blur, decode_png, encode_png
 
+Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 #: Shorter side of the small picture on which the person is found, px: the segmentation's is 256.
 _SMALL = 270
 #: Sigma of the blur that rounds the corners of an enlarged mask's pixels, in these pixels.
 _CORNERS = 0.5
-#: Levels that stand for 1.
-_LEVELS = 255
+#: How many times as large as the small picture a part is at least, so that the corners of the small picture's pixels show.
+_ENLARGED = 1.01
+#: Levels that stand for 1, and for the person where the face is not.
+_LEVELS, _PERSON = 255, 128
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:
@@ -35,62 +39,73 @@ def small_size(width: int, height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class FoundPerson:
-    """What was found in a picture, or in a part of one; false if the segmentation missed the face.
+    """What was found in a picture, and the part of the picture that is shown; false if the segmentation missed the face.
+
+    All arrays are of the small version of the whole picture.
 
     Attributes:
-        probability: that each pixel shows the person, 0 to 1, [height, width] of the small picture.
+        picture: RGB uint8 [height, width, 3].
+        probability: that each pixel shows the person, 0 to 1, [height, width].
         person: where the person is likely, in one piece with the face.
         unsure: where the background may be seen inside its outline.
+        certain: where the face is.
+        hair: the colour of the head outside the face, RGB, and its variance; None if too little of it is seen.
         repaired, touched: as in `Matte`.
+        part: left, top, width and height of what is shown, px; None for the whole picture.
     """
 
+    picture: Picture
     probability: FloatArray
     person: Mask
     unsure: Mask
+    certain: Mask
+    hair: HairColour | None
     repaired: bool = False
     touched: bool = False
+    part: tuple[float, float, float, float] | None = None
 
     @classmethod
     def nobody(cls) -> Self:
         """Make what is found where the segmentation missed the face."""
         none = np.zeros((0, 0), bool)
-        return cls(np.zeros((0, 0), np.float32), none, none)
+        return cls(np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32), none, none, none, None)
 
     def __bool__(self) -> bool:
         return bool(self.person.size)
 
-    def in_part(self, whole: tuple[int, int], part: tuple[int, int, int, int], size: tuple[int, int]) -> FoundPerson:
-        """Take what was found in a part of the picture.
+    def in_part(self, whole: tuple[int, int], part: tuple[int, int, int, int]) -> FoundPerson:
+        """Return the same for a part of the picture.
 
         Args:
             whole: width and height of the picture, px.
             part: left, top, width and height of the part, px of the picture.
-            size: width and height that the part is scaled to.
         """
-        if not self:
-            return self
         rows, columns = self.person.shape
+        across, down = columns / whole[0], rows / whole[1]
         left, top, width, height = part
-        small = small_size(*size)
-        across, down = columns / whole[0], rows / whole[1]  # px of the small picture for one of the picture
-        step = width / small[0] * across, height / small[1] * down
-        matrix = np.array(
-            [
-                [step[0], 0, left * across + 0.5 * step[0] - 0.5],
-                [0, step[1], top * down + 0.5 * step[1] - 0.5],
-            ]
-        )
+        return replace(self, part=(left * across, top * down, width * across, height * down))
 
-        def taken(field: FloatArray) -> FloatArray:
-            how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            return np.asarray(cv2.warpAffine(field, matrix, small, flags=how, borderMode=cv2.BORDER_REPLICATE))
+    def shown(self, field: FloatArray, size: tuple[int, int]) -> FloatArray:
+        """Take what is shown of a field, [height, width, ...], scaled to a width and height."""
+        return self._taken(field, *self._steps(size), size)
 
-        def mask(field: Mask) -> Mask:
-            there = taken(field.astype(np.float32))
-            larger = 1 / max(step)
-            return np.asarray((blur(there, _CORNERS * larger) if larger > 1.01 else there) > 0.5)
+    def shown_mask(self, mask: Mask, size: tuple[int, int]) -> Mask:
+        """Take what is shown of a mask, scaled to a width and height, with round corners where that enlarges it."""
+        steps = self._steps(size)
+        there, larger = self._taken(mask.astype(np.float32), *steps, size), 1 / max(steps)
+        return np.asarray((blur(there, _CORNERS * larger) if larger > _ENLARGED else there) > 0.5)
 
-        return FoundPerson(taken(self.probability), mask(self.person), mask(self.unsure), self.repaired, self.touched)
+    def _steps(self, size: tuple[int, int]) -> tuple[float, float]:
+        """How many px of the small picture one px of what is shown takes, across and down."""
+        rows, columns = self.person.shape
+        _, _, width, height = self.part or (0, 0, columns, rows)
+        return width / size[0], height / size[1]
+
+    def _taken(self, field: FloatArray, across: float, down: float, size: tuple[int, int]) -> FloatArray:
+        left, top = self.part[:2] if self.part else (0.0, 0.0)
+        matrix = np.array([[across, 0, left + 0.5 * across - 0.5], [0, down, top + 0.5 * down - 0.5]])
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(field, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
     def rounded(self) -> FoundPerson:
         """Return it as it is read from its record."""
@@ -100,15 +115,18 @@ class FoundPerson:
         return np.round(self.probability * _LEVELS)
 
     def record(self) -> dict[str, Any]:
-        """Return it as a part of `face.json`: a picture as text, with a plane for each array, and what else is known."""
+        """Return it as a part of `face.json`: two pictures as text, and what else is known."""
         if not self:
             return {}
-        planes = [self._levels(), self.person * _LEVELS, self.unsure * _LEVELS]
-        picture = encode_png(np.ascontiguousarray(np.stack(planes, axis=-1), np.uint8))
+        who = _PERSON * self.person + (_LEVELS - _PERSON) * (self.certain & self.person)
+        planes = np.stack([self._levels(), who, self.unsure * _LEVELS], axis=-1).astype(np.uint8)
         return {
-            "planes": base64.b64encode(picture).decode(),
+            "picture": base64.b64encode(encode_png(self.picture)).decode(),
+            "planes": base64.b64encode(encode_png(planes)).decode(),
+            "hair": None if self.hair is None else [*self.hair[0].tolist(), self.hair[1]],
             "repaired": self.repaired,
             "touched": self.touched,
+            "part": None if self.part is None else list(self.part),
         }
 
     @classmethod
@@ -118,6 +136,17 @@ class FoundPerson:
             return None
         if not known:
             return cls.nobody()
-        probability, person, unsure = np.moveaxis(decode_png(base64.b64decode(known["planes"])), -1, 0)
-        likely = np.asarray(probability, np.float32) / np.float32(_LEVELS)
-        return cls(likely, person > 0, unsure > 0, known["repaired"], known["touched"])
+        picture, planes = (decode_png(base64.b64decode(known[name])) for name in ("picture", "planes"))
+        probability, who, unsure = np.moveaxis(planes, -1, 0)
+        hair = known["hair"] and (np.array(known["hair"][:3], np.float32), known["hair"][3])
+        return cls(
+            picture,
+            np.asarray(probability, np.float32) / np.float32(_LEVELS),
+            who > 0,
+            unsure > 0,
+            who == _LEVELS,
+            hair,
+            known["repaired"],
+            known["touched"],
+            known["part"] and tuple(known["part"]),
+        )

@@ -165,13 +165,19 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     )
 
 
-def regions_of(found: FoundPerson, landmarks: FloatArray) -> PersonRegions:
-    """Divide a picture, or a part of one, by what was found in it; `landmarks` are [478, 2] px of its small version."""
-    person, unsure = found.person.astype(np.uint8), found.unsure.astype(np.uint8)
-    face = _face(landmarks, person.shape)
-    return PersonRegions.of(
-        person | face, unsure & ~face, found.probability, _sure_face(face), found.repaired, found.touched
+def whole_regions(found: FoundPerson) -> PersonRegions:
+    """Divide the whole picture by what was found in it."""
+    person, unsure, certain = (mask.astype(np.uint8) for mask in (found.person, found.unsure, found.certain))
+    return PersonRegions.of(person, unsure, found.probability, certain, found.repaired, found.touched)
+
+
+def shown_regions(found: FoundPerson, size: tuple[int, int]) -> PersonRegions:
+    """Divide the part of the picture that is shown by what was found in the whole, scaled to a width and height."""
+    person, unsure, certain = (
+        found.shown_mask(mask, size).astype(np.uint8) for mask in (found.person, found.unsure, found.certain)
     )
+    likely = found.shown(found.probability, size)
+    return PersonRegions.of(person, unsure, likely, certain, found.repaired, found.touched)
 
 
 def _face(landmarks: FloatArray, shape: tuple[int, ...]) -> Picture:

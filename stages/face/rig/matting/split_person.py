@@ -22,8 +22,10 @@ from stages.face.rig.matting.hair_gaps import doubt_brighter_walls, open_gaps
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import deepness, find_outline
-from stages.face.rig.matting.person_regions import PersonRegions, find_regions, regions_of
+from stages.face.rig.matting.person_regions import PersonRegions, find_regions, shown_regions, whole_regions
 from stages.face.rig.matting.plate import fill_behind
+
+ColourField = tuple[FloatArray, FloatArray]
 
 #: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
 _BALD = 40.0**2
@@ -46,7 +48,9 @@ def find_person(picture: Picture, landmarks: FloatArray, probability: FloatArray
     if (hair := _hair(small, regions, points)) is not None:
         regions = doubt_brighter_walls(regions, small, hair)
         regions = open_gaps(regions, small, points, hair, forehead_colour(picture, landmarks))
-    return FoundPerson(regions.probability, regions.person > 0, regions.unsure > 0, regions.repaired, regions.touched)
+    person, unsure, certain = (mask > 0 for mask in (regions.person, regions.unsure, regions.certain))
+    seen = np.asarray(small, np.uint8)
+    return FoundPerson(seen, regions.probability, person, unsure, certain, hair, regions.repaired, regions.touched)
 
 
 def split_person(portrait: Picture, landmarks: FloatArray, person: FoundPerson) -> Matte:
@@ -60,9 +64,9 @@ def split_person(portrait: Picture, landmarks: FloatArray, person: FoundPerson) 
     if not person:
         return Matte.empty()
     small, points, to_small = _small(portrait, landmarks)
-    regions = regions_of(person, points)
-    hair = _hair(small, regions, points)
-    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, points, hair))
+    regions = shown_regions(person, (small.shape[1], small.shape[0]))
+    pixels = DoubtfulPixels(portrait, small, regions, to_small)
+    return move_strands(portrait, _split(pixels, landmarks, points, person))
 
 
 def _small(picture: Picture, landmarks: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -74,12 +78,10 @@ def _small(picture: Picture, landmarks: FloatArray) -> tuple[FloatArray, FloatAr
     return small, np.asarray((landmarks[:, :2] + 0.5) * to_small - 0.5, np.float32), to_small
 
 
-def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, hair: HairColour | None) -> Matte:
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, person: FoundPerson) -> Matte:
     """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
-    small, regions = pixels.small, pixels.regions
-    colours, variance = spread_colours(small, regions.background)
-    behind = colours, variance + arbitrariness(small, regions.background, colours)
-    front = spread_colours(small, regions.sure)
+    hair, regions = person.hair, pixels.regions
+    front, behind = _colours_beside(person, (pixels.small.shape[1], pixels.small.shape[0]))
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
@@ -93,6 +95,20 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, ha
     cut = key_wall(cut, pixels, haired.hair, forehead, points)
     guessed = is_guessed(pixels, own, landmarks) or is_thin_piece(loose, clean, pixels, landmarks)
     return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=guessed)
+
+
+def _colours_beside(person: FoundPerson, size: tuple[int, int]) -> tuple[ColourField, ColourField]:
+    """The colours of the person and of the background beside each pixel, and their variances, in what is shown, scaled to a width
+    and height. They are spread in the whole picture: a part may lack the background beside the person.
+    """
+    whole, regions = person.picture.astype(np.float32), whole_regions(person)
+    front = spread_colours(whole, regions.sure)
+    colours, variance = spread_colours(whole, regions.background)
+    variance = variance + arbitrariness(whole, regions.background, colours)
+    return (
+        (person.shown(front[0], size), person.shown(front[1], size)),
+        (person.shown(colours, size), person.shown(variance, size)),
+    )
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
