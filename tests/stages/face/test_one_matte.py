@@ -37,7 +37,7 @@ def measured(folder: Path, picture: Image.Image, size: str) -> Context:
 
 def pieces(mask: npt.NDArray[np.bool_]) -> int:
     """How many pixels lie in pieces that are wider than a soft edge may move."""
-    return int(cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
+    return int(cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).sum())
 
 
 @pytest.mark.parametrize("picture", [drawn, smiling], ids=["drawn", "photo"])
