@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -240,7 +239,7 @@ def rig_path(
     """Return the path of a portrait's rig in the cache folder; arguments as of `load_rig`."""
     digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr((portrait.shape, inner)).encode())
     if person is not None:
-        digest.update(json.dumps(person.record(), sort_keys=True).encode())
+        digest.update(person.content())
     return cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
 
 

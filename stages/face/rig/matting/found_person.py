@@ -114,6 +114,13 @@ class FoundPerson:
     def _levels(self) -> FloatArray:
         return np.round(self.probability * _LEVELS)
 
+    def content(self) -> bytes:
+        """Return bytes that differ wherever its record does, in less time."""
+        arrays = self.picture, self._levels(), self.person, self.unsure, self.certain
+        hair = None if self.hair is None else (self.hair[0].tolist(), self.hair[1])
+        rest = repr((self.picture.shape, hair, self.repaired, self.touched, self.part)).encode()
+        return b"".join([*(array.tobytes() for array in arrays), rest])
+
     def record(self) -> dict[str, Any]:
         """Return it as a part of `face.json`: two pictures as text, and what else is known."""
         if not self:
