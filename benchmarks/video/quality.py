@@ -43,7 +43,7 @@ from stages.encode.compose import Composer
 from stages.encode.figure.prepared import PreparedFigure
 from stages.encode.planes import PlanarFrame
 from stages.face import mesh
-from stages.face.rig.rig import load_rig
+from stages.face.rig.rig import load_measured_rig
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 
 Picture = npt.NDArray[np.uint8]
@@ -187,8 +187,9 @@ def made_up_heads(runner: StageRunner, picture: Path) -> dict[str, tuple[float, 
     ctx = runner.make("made-up", picture, ("face",), text=SENTENCES[0], size="512x512")
     portrait = cv2.imread(str(ctx.path("portrait.png")))
     assert portrait is not None
-    landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-    rig = load_rig(runner.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1], np.uint8), landmarks)
+    record = json.loads(ctx.path("face.json").read_bytes())
+    landmarks = np.array(record["landmarks"], np.float32)
+    rig = load_measured_rig(runner.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1], np.uint8), record)
     figure = PreparedFigure(np.asarray(portrait, np.uint8), rig)
     eyes = [landmarks[list(upper), :2].mean(axis=0) for upper, _, _ in mesh.EYES]
     distance = float(np.linalg.norm(eyes[1] - eyes[0])) / rig.frame.face_width

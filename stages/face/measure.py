@@ -26,11 +26,12 @@ from stages.face.mesh import FloatArray
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.found_person import FoundPerson
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.plain_border import goes_on_unseen
 from stages.face.rig.matting.split_person import split_person
-from stages.face.rig.rig import Rig, load_rig, rig_path
+from stages.face.rig.rig import Rig, load_rig, person_in, rig_path
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
 from stages.kept_in_memory import free_kept
@@ -59,6 +60,8 @@ _NO_END = Caution(
 )
 #: What leaves a picture's own background behind the person.
 _OWN_BACKGROUNDS = ("keep", "blur")
+#: Shorter side of the picture in which the person is found, px: the segmentation's is 256.
+_LOOK_PX = 512
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -131,10 +134,11 @@ def _rig(
 ) -> tuple[Rig, Path]:
     """Return the rig of a portrait, and its file in the cache."""
     landmarks = np.array(measured.record["landmarks"], np.float32)
-    inner, cache = Inner.of_record(measured.record), ctx.settings.paths.cache
-    path = rig_path(cache, portrait, landmarks, inner)
+    inner, person = Inner.of_record(measured.record), FoundPerson.of_record(measured.record)
+    cache = ctx.settings.paths.cache
+    path = rig_path(cache, portrait, landmarks, inner, person)
     seed_rig(ctx, options, path)
-    return load_rig(cache, portrait, landmarks, inner, matte), path
+    return load_rig(cache, portrait, landmarks, inner, person, matte), path
 
 
 def _known_or_new(ctx: Context, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
@@ -226,12 +230,15 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     portrait, landmarks = _shown(frame, source, face)
     inner: Inner | None = None
     matte: Matte | None = None
+    whole_person = _find_person(source, face)
+    person = _person_shown(frame, source, whole_person)
     if frame.extended:
-        matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
+        matte = split_person(portrait, landmarks, person)
         if not (options.cut_out or goes_on_unseen(portrait, matte, frame.margins)):
             whole, frame = frame, frame.bordered(output_frame.head_box(face.landmarks))
             if (frame.width, frame.height) != (whole.width, whole.height):
                 (portrait, landmarks), matte = _shown(frame, source, face), None
+                person = _person_shown(frame, source, whole_person)
     if frame.extended and matte is not None:
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         skin = forehead_colour(portrait, landmarks)
@@ -242,6 +249,7 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
     eyes = judge_eyes(portrait, landmarks)
     cautions = [*found.cautions, *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
+    record["person"] = person.record()
     record["video"] = {"width": frame.video_width, "height": frame.video_height, "left": 0, "top": 0}
     if inner is None:
         record["video"] |= {"left": frame.left, "top": frame.top}
@@ -265,6 +273,23 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
 def _shown(frame: output_frame.OutputFrame, source: Picture, face: Face) -> tuple[Picture, FloatArray]:
     """Return the part of the picture that a frame shows, and the face's landmarks in it, as `face.json` will say."""
     return frame.render(source), np.asarray(np.round(frame.to_output(face.landmarks), 2), np.float32)
+
+
+def _find_person(source: Picture, face: Face) -> FoundPerson:
+    """Find the person in the whole picture, of which every size of video shows a part."""
+    height, width = source.shape[:2]
+    scale = min(1.0, _LOOK_PX / min(height, width))
+    size = round(width * scale), round(height * scale)
+    picture = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
+    to_picture = np.array([size[0] / width, size[1] / height, scale], np.float32)
+    half = np.array([0.5, 0.5, 0], np.float32)
+    return person_in(picture, np.asarray((face.landmarks + half) * to_picture - half, np.float32))
+
+
+def _person_shown(frame: output_frame.OutputFrame, source: Picture, person: FoundPerson) -> FoundPerson:
+    """Return what was found of the person in the part of the picture that a frame shows, as `face.json` will say."""
+    part = frame.x, frame.y, frame.crop_width, frame.crop_height
+    return person.in_part((source.shape[1], source.shape[0]), part).rounded()
 
 
 def _accepted(found: Found, options: PictureOptions) -> tuple[Face, Pose, Clarity, list[Caution]]:

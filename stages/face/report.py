@@ -58,6 +58,7 @@ def report_faces(ctx: Context) -> Mapping[str, Any]:
     else:
         verdict = {"accepted": True, "cautions": measured.facts["cautions"]}
         record, facts = dict(measured.record), dict(measured.facts)
+        del record["person"]  # of use only to a video
         ctx.warnings.extend(measured.warnings)
         with artifact(ctx.path("portrait.png")) as path:
             path.write_bytes(measured.portrait)

@@ -23,8 +23,7 @@ from stages.encode.gaze import GazeLimit, GazePainter
 from stages.encode.head_at_mouth import HeadAtMouth
 from stages.encode.layers import make_figure
 from stages.encode.mouth import InteriorPainter
-from stages.face.rig.matting.extend import Inner
-from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.rig import Rig, load_measured_rig
 from stages.face.sampling import swap_red_and_blue
 
 Picture = npt.NDArray[np.uint8]
@@ -88,8 +87,7 @@ class PreparedFigure:
         if picture is None:
             raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         portrait, record = np.asarray(picture, np.uint8), json.loads(source.face)
-        landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
-        rig = load_rig(cache, swap_red_and_blue(portrait), landmarks, inner)
+        rig = load_measured_rig(cache, swap_red_and_blue(portrait), record)
         return cls(portrait, rig, source.new_background)
 
     @cached_property

@@ -31,15 +31,16 @@ from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.matting.bystander import find_skin
 from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.found_person import FoundPerson
 from stages.face.rig.matting.hairline import crown_above, forehead_colour
 from stages.face.rig.matting.matte import Matte
-from stages.face.rig.matting.split_person import split_person
+from stages.face.rig.matting.split_person import find_person, split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 from stages.kept_in_memory import free_kept
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 69
+VERSION = 70
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -90,18 +91,24 @@ class Rig:
 
 
 def build_rig(
-    portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None = None, known: Matte | None = None
+    portrait: npt.NDArray[np.uint8],
+    landmarks: FloatArray,
+    inner: Inner | None = None,
+    person: FoundPerson | None = None,
+    known: Matte | None = None,
 ) -> Rig:
     """Build the rig of an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px. Takes tenths of a second.
 
     `inner` is where the picture lies in a portrait that was extended, and `known` its matte, where that was made to extend it.
+    `person` is the person as found in the whole picture; None where only the portrait is there to find the person in.
     """
     free_kept()
     size = portrait.shape[1], portrait.shape[0]
     # The matte takes as long as all the rest: where two cores are free, both are made at the same time.
     with ThreadPoolExecutor(1) as other:
         if known is None:
-            person = shared_landmarker().person_mask(portrait if inner is None else inner.cut(portrait))
+            if person is None:
+                person = person_in(*_picture(portrait, landmarks, inner))
             promised = other.submit(_split, portrait, landmarks, person, inner)
         frame = FaceFrame.of(landmarks)
         step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
@@ -145,15 +152,28 @@ def build_rig(
     )
 
 
-def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: FloatArray, inner: Inner | None) -> Matte:
-    """Split the picture; in a portrait that was extended, the matte and the background go on as they did there."""
+def person_in(picture: npt.NDArray[np.uint8], landmarks: FloatArray) -> FoundPerson:
+    """Find the person in an RGB picture with landmarks [478, 3] px."""
+    return find_person(picture, landmarks, shared_landmarker().person_mask(picture))
+
+
+def _picture(
+    portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None
+) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """The portrait without what was added, and the landmarks in it."""
     if inner is None:
-        return split_person(portrait, landmarks, person)
-    picture = inner.cut(portrait)
-    within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
+        return portrait, landmarks
+    return inner.cut(portrait), landmarks - np.array([inner.left, inner.top, 0], np.float32)
+
+
+def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: FoundPerson, inner: Inner | None) -> Matte:
+    """Split the picture; in a portrait that was extended, the matte and the background go on as they did there."""
+    picture, within = _picture(portrait, landmarks, inner)
+    split = split_person(picture, within, person)
+    if inner is None:
+        return split
     margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
     bare, others = find_skin(picture, within, skin)
-    split = split_person(picture, within, person)
     return extend(picture, split, margins, skin, others, crown_above(within), bare)[1]
 
 
@@ -211,9 +231,17 @@ def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> Float
     return turned
 
 
-def rig_path(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None = None) -> Path:
+def rig_path(
+    cache: Path,
+    portrait: npt.NDArray[np.uint8],
+    landmarks: FloatArray,
+    inner: Inner | None = None,
+    person: FoundPerson | None = None,
+) -> Path:
     """Return the path of a portrait's rig in the cache folder; arguments as of `load_rig`."""
     digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr((portrait.shape, inner)).encode())
+    if person is not None:
+        digest.update(person.content())
     return cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
 
 
@@ -222,6 +250,7 @@ def load_rig(
     portrait: npt.NDArray[np.uint8],
     landmarks: FloatArray,
     inner: Inner | None = None,
+    person: FoundPerson | None = None,
     known: Matte | None = None,
 ) -> Rig:
     """Load the portrait's rig from the cache, or build it and save it there. A cache file that is damaged, or holds the rig of
@@ -232,12 +261,13 @@ def load_rig(
         portrait: RGB uint8 [height, width, 3].
         landmarks: [478, 3] px.
         inner: where the picture lies in a portrait that was extended.
+        person: what was found of the person in the whole picture; None where only the portrait is known.
         known: the portrait's matte, if it was made before.
 
     Raises:
         ResultError: `picture-invalid`: a computed field is not finite.
     """
-    path = rig_path(cache, portrait, landmarks, inner)
+    path = rig_path(cache, portrait, landmarks, inner, person)
     try:
         data = read_arrays(path)
         if str(data["of"]) == path.stem:
@@ -250,13 +280,19 @@ def load_rig(
         Exception
     ):  # a damaged archive makes zipfile and numpy raise nearly anything, NotImplementedError and TokenError too
         path.unlink(missing_ok=True)
-    rig = build_rig(portrait, landmarks, inner, known)
+    rig = build_rig(portrait, landmarks, inner, person, known)
     packed = {"of": np.array(path.stem), **_pack(rig)}
     if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # the cache would serve it to every later job
         raise ResultError("picture-invalid", "The portrait's rig contains values that are not finite.", TRIED_AGAIN)
     with cache_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
     return _unpack(packed)  # as every later job gets it: fields in half precision
+
+
+def load_measured_rig(cache: Path, portrait: npt.NDArray[np.uint8], record: dict[str, Any]) -> Rig:
+    """Load or build the rig of an RGB portrait, as `load_rig` does, by the content of its `face.json`."""
+    landmarks = np.array(record["landmarks"], np.float32)
+    return load_rig(cache, portrait, landmarks, Inner.of_record(record), FoundPerson.of_record(record))
 
 
 _NESTED: dict[str, type[Any]] = {

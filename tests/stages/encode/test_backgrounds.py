@@ -25,8 +25,8 @@ from stages.encode.planes import PlanarFrame
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.matting.matte import Matte, background_share
-from stages.face.rig.matting.split_person import split_person
-from stages.face.rig.rig import load_rig
+from stages.face.rig.matting.split_person import find_person, split_person
+from stages.face.rig.rig import load_measured_rig, person_in
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
 from tests.support.stages.picture_jobs import (
@@ -57,8 +57,7 @@ def prepared(folder: Path, background: str | None = None, file: bytes | None = N
 
 
 def matte_of(ctx: Context) -> Matte:
-    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
-    return load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks).matte
+    return load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx)).matte
 
 
 def leaning(ctx: Context) -> list[Picture]:
@@ -77,7 +76,7 @@ def test_the_layers_together_are_the_picture(picture: Callable[[], Image.Image])
     portrait = np.ascontiguousarray(np.asarray(picture()))
     landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
-    matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
+    matte = split_person(portrait, landmarks, person_in(portrait, landmarks))
     assert matte
     # When they are put together again / Then not one pixel differs
     behind = background_share(matte.plate, matte.alpha)
@@ -114,7 +113,7 @@ def test_fine_hair_belongs_to_the_person_and_the_wall_does_not() -> None:
     # Given strands that the segmentation does not see, before a plain wall
     portrait, landmarks, strands = before_a_wall()
     person = shared_landmarker().person_mask(portrait)
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     # Then they are in the matte, and not in the filled background
     assert np.median(matte.cut[strands > 0]) > 128
     assert np.median(matte.plate[strands > 0]) > 170
@@ -126,7 +125,7 @@ def test_fine_hair_belongs_to_the_person_and_the_wall_does_not() -> None:
 def test_the_texture_of_a_busy_background_stays_in_the_background() -> None:
     portrait, landmarks, _ = before_a_wall(stripes=True)
     person = shared_landmarker().person_mask(portrait)
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     near = cv2.dilate((person > 0.5).astype(np.uint8), np.ones((15, 15), np.uint8))
     assert (matte.cut[near == 0] > 25).mean() < 0.002
 
@@ -154,7 +153,7 @@ def test_light_at_the_edge_of_a_person_does_not_make_it_transparent() -> None:
     portrait[below & (away < 0)] = (160, 40, 50)
     edge = (away < -5) & (away > -14) & below
     portrait[edge] = (0.67 * portrait[edge] + 0.33 * np.array((196, 200, 206))).astype(np.uint8)
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     assert edge.sum() > 500
     assert (matte.cut[edge] < 230).mean() < 0.15
 
@@ -165,7 +164,7 @@ def test_the_texture_of_the_wall_beside_the_outline_does_not_move_with_the_perso
     clouds = cv2.GaussianBlur(np.random.default_rng(5).normal(0, 1, portrait.shape[:2]), (0, 0), 12)
     blotches = np.clip(clouds / clouds.std(), 0, 2)[..., None] * np.array([-14.0, 2.0, -18.0])
     portrait = np.where(away[..., None] > 1, np.clip(portrait + blotches, 0, 255), portrait).astype(np.uint8)
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     # Then they belong to the background: hardly anything is raised where they differ
     beside = (away > 4.5) & (away < 9) & (np.abs(blotches).max(axis=-1) > 9)
     assert beside.sum() > 300
@@ -180,7 +179,7 @@ def test_nothing_is_copied_into_the_background_behind_the_person() -> None:
     mark = slice(int(landmarks[1, 1]) - 10, int(landmarks[1, 1]) + 10), slice(left - 44, left - 24)
     portrait[mark] = (200, 20, 20)
     # When the person is taken out / Then behind the person there is no second one
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     behind = matte.plate[matte.alpha == 255].astype(int)
     assert (behind[:, 0] - behind[:, 1]).max() < 90
     red = matte.plate[mark].astype(int)
@@ -220,13 +219,13 @@ def test_a_plain_mistake_of_the_segmentation_is_mended_and_told(fault: str) -> N
     landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
     person = shared_landmarker().person_mask(portrait).copy()
-    assert not split_person(portrait, landmarks, person).repaired
+    assert not split_person(portrait, landmarks, find_person(portrait, landmarks, person)).repaired
     x, y = landmarks[mesh.FOREHEAD, :2].astype(int)
     if fault == "hole":
         person[y - 24 : y - 4, x - 20 : x + 20] = 0
     else:
         person[: y - 2] = 0
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     # Then the head is whole, and that is said
     assert (matte.cut[y - 8 : y - 4, x - 10 : x + 10] > 250).all()
     assert matte.repaired
@@ -243,7 +242,9 @@ def test_a_gap_in_the_chest_at_the_lower_border_is_none() -> None:
     portrait[gap] = 250, 240, 120
     person[gap] = 0
     # When the person is cut out / Then it belongs to the person
-    assert (split_person(portrait, landmarks, person).cut[-16:, x - 10 : x + 10] > 250).all()
+    assert (
+        split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut[-16:, x - 10 : x + 10] > 250
+    ).all()
 
 
 def test_an_ear_that_the_segmentation_half_sees_belongs_to_the_person() -> None:
@@ -263,7 +264,7 @@ def test_an_ear_that_the_segmentation_half_sees_belongs_to_the_person() -> None:
     person[ear > 0] = np.minimum(person[ear > 0], 0.33)
     person[:, : x - 13] = np.minimum(person[:, : x - 13], 0.05)
     # Then it moves with the person
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     assert np.percentile(matte.cut[cv2.erode(ear, np.ones((5, 5), np.uint8)) > 0], 5) > 200
 
 

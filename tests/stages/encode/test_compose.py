@@ -20,7 +20,7 @@ from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
-from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.rig import Rig, load_measured_rig
 from tests.support.stages.picture_jobs import (
     changed,
     drawn,
@@ -108,8 +108,7 @@ def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
 
 
 def rig_of(ctx: Context) -> Rig:
-    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
-    return load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait_of(ctx)), landmarks)
+    return load_measured_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait_of(ctx)), face_of(ctx))
 
 
 def test_the_upper_teeth_stay_where_they_are_when_the_lips_round(ready: Context) -> None:
@@ -301,8 +300,7 @@ def test_after_a_blink_the_eyes_are_the_portraits_own_again(ready: Context, besi
 def test_the_background_stands_still_when_the_head_turns(ready: Context, frames: dict[str, Picture]) -> None:
     # Given a frame with the head turned
     moved = changed(frames["turn"], portrait_shown(ready))
-    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
-    rig = load_rig(ready.settings.paths.cache, np.ascontiguousarray(portrait_of(ready)), landmarks)
+    rig = rig_of(ready)
     # Then the middle has moved, and farther from the person than anything moves, every pixel is the same
     assert moved.mean() > 0.1
     reach = np.ones((2 * 40 + 1, 2 * 40 + 1), np.uint8)

@@ -15,7 +15,7 @@ from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.matte import Picture
-from stages.face.rig.matting.split_person import split_person
+from stages.face.rig.matting.split_person import find_person, split_person
 from tests.support.stages.picture_jobs import drawn, job
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -47,7 +47,7 @@ def person_before(kind: str) -> tuple[Picture, FloatArray, FloatArray, npt.NDArr
 def test_colours_that_the_background_has_too_leave_no_scraps_and_no_bites(kind: str) -> None:
     # When somebody before spots of the own colours is cut out
     portrait, landmarks, person, away = person_before(kind)
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     # Then the outline is one smooth line near that of the segmentation
     assert cv2.connectedComponents((cut > 40).astype(np.uint8))[0] == 2
     assert cut[away > 8].max() < 20
@@ -71,7 +71,7 @@ def test_the_rim_of_an_ear_that_light_shines_through_is_not_cut_off() -> None:
     portrait[ear > 0] = 133, 60, 50
     person[ear > 0] = np.maximum(person[ear > 0], 0.4)
     # When the person is cut out / Then the ear is whole
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert np.percentile(cut[cv2.erode(ear, np.ones((7, 7), np.uint8)) > 0], 2) > 150
 
 
@@ -94,7 +94,7 @@ def test_a_plain_wall_that_is_seen_through_a_curl_is_none_of_the_person() -> Non
     cv2.ellipse(portrait, (x + 14, y), (28, 40), 0, 90, 360, hair, 10, cv2.LINE_AA)
     cv2.ellipse(person, (x + 14, y), (32, 44), 0, 0, 360, (1.0,), cv2.FILLED)
     # When the person is cut out
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     # Then another background is seen through the curl, which stays
     assert cut[y - 8 : y + 8, x + 8 : x + 20].max() < 60
     assert cut[y - 42 : y - 38, x + 10 : x + 18].min() > 200
@@ -115,7 +115,7 @@ def test_a_wall_between_strands_of_which_the_segmentation_is_unsure_is_none_of_t
     portrait[(strands & beside) > 0] = hair
     person[beside > 0] = 0.75
     # When the person is cut out
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     # Then another background is seen between the strands, which stay
     inner = np.zeros_like(beside)
     inner[y - 30 : y + 30, x + 8 : x + 26] = 1
@@ -138,7 +138,7 @@ def test_a_large_part_of_which_the_segmentation_is_half_sure_is_none_of_the_pers
     person[y + 70 : y + 110, : x // 2] = 0.97
     person[y + 88 : y + 92, : x + 20] = 0.97
     # When the person is cut out / Then it is none of the person
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert (cut[y + 20 : y + 130, : x - 30] > 60).mean() < 0.05
 
 
@@ -151,7 +151,7 @@ def test_hair_in_shade_before_a_darker_wall_is_whole() -> None:
     hair = (person >= 0.1) & above[:, None]
     portrait[hair] = (light * (150, 140, 128) + (1 - light) * (14, 13, 15))[hair].astype(np.uint8)
     # When the person is cut out / Then no film of it is half transparent
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert np.percentile(cut[(inwards > 5) & above[:, None]], 1) > 240
 
 
@@ -163,7 +163,12 @@ def test_light_on_hair_that_has_a_colour_of_the_wall_stays() -> None:
     x = int(np.flatnonzero(person[y] > 0.5)[-1])
     cv2.line(portrait, (x + 4, y - 40), (x - 36, y - 28), (190, 195, 200), 12, cv2.LINE_AA)
     # When the person is cut out / Then the light is a part of the person
-    assert split_person(portrait, landmarks, person).cut[y - 34 : y - 28, x - 36 : x - 26].min() > 200
+    assert (
+        split_person(portrait, landmarks, find_person(portrait, landmarks, person))
+        .cut[y - 34 : y - 28, x - 36 : x - 26]
+        .min()
+        > 200
+    )
 
 
 def dark_haired_before(
@@ -193,7 +198,7 @@ def test_a_crown_is_closed_where_light_on_the_hair_looks_like_the_wall(
     portrait[bite > 0] = wall
     person[(bite > 0) & (person > 0.1)] = 0.4
     # When the person is cut out
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     # Then the bite is hair, but not before a wall whose colour no light gives hair
     inner = (cv2.erode(bite, np.ones((9, 9), np.uint8)) > 0) & (np.arange(SIDE) > top + 14)[:, None] & hair
     assert (cut[inner].min() > 200) if closed else (np.median(cut[inner]) < 60)
@@ -209,7 +214,7 @@ def test_the_grain_of_a_wall_that_nobody_stands_before_is_no_hair() -> None:
     grain = np.random.default_rng(7).random(person.shape) < 0.2
     portrait[beside & grain] = (97, 77, 53)
     # When the person is cut out / Then no crumbs are above the head
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert (cut[beside] > 24).mean() < 0.02
 
 
@@ -220,7 +225,7 @@ def test_a_spike_of_the_segmentation_is_no_part_of_a_smooth_outline() -> None:
     x = int(np.flatnonzero(person[y] > 0.5)[0])
     person[y - 3 : y + 4, x - 14 : x] = 1.0
     # When the person is cut out / Then nothing stands off there
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert cut[y, x - 12 : x - 7].max() < 80
 
 

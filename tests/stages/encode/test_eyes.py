@@ -22,7 +22,7 @@ from stages.face.rig.colours import FaceColours
 from stages.face.rig.eyes.eyeball import find_eyeball
 from stages.face.rig.eyes.lids import paint_lid
 from stages.face.rig.eyes.lower_lid import with_lower_lid
-from stages.face.rig.rig import load_rig
+from stages.face.rig.rig import load_measured_rig
 from stages.face.sampling import blur, sample
 from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling
 
@@ -99,8 +99,7 @@ def test_a_half_closed_lid_covers_the_iris_from_above_and_does_not_fade_it(ready
 
 def test_irises_move_as_far_as_told_between_lids_that_stay(ready: Context) -> None:
     # Given a gaze to a side where there is white
-    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
-    rig = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks)
+    rig = load_measured_rig(ready.settings.paths.cache, portrait_of(ready), face_of(ready))
     limit = GazeLimit(rig.eyeballs)
     right, left = limit(1, 0)[0], limit(-1, 0)[0]
     told = right if right > -left else left
@@ -173,8 +172,7 @@ def test_the_iris_goes_on_as_a_disc_under_the_lid(ready: Context) -> None:
 
 def test_a_gaze_beyond_the_white_is_limited_and_the_same_for_both_eyes(ready: Context) -> None:
     # Given
-    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
-    eyeballs = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks).eyeballs
+    eyeballs = load_measured_rig(ready.settings.paths.cache, portrait_of(ready), face_of(ready)).eyeballs
     # When, then
     x, y = GazeLimit(eyeballs)(5.0, -5.0)
     for ball in eyeballs:

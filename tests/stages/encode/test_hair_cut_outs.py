@@ -11,7 +11,7 @@ from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.matte import Picture
-from stages.face.rig.matting.split_person import split_person
+from stages.face.rig.matting.split_person import find_person, split_person
 from tests.support.stages.picture_jobs import drawn
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -51,7 +51,7 @@ def test_a_crown_that_is_hardly_seen_is_round_and_not_straight() -> None:
     piece = hair_beside_arc(hair, landmarks)
     person[piece] = 0.4
     # When the person is cut out / Then more than half of the piece is there, most of which is beyond the straight line
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     within = cv2.erode((piece | (person > 0.5)).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     assert (cut[piece & within] > 128).mean() > 0.55
 
@@ -66,7 +66,7 @@ def test_hair_that_only_its_strands_tell_from_the_wall_is_there_up_to_them() -> 
     piece = hair & (inwards < 24) & (np.arange(SIDE) < x)
     person[piece] = np.minimum(person[piece], 0.4)
     # When the person is cut out / Then the hair is there
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert (cut[piece & (inwards > 8)] > 128).mean() > 0.8
 
 
@@ -82,7 +82,7 @@ def test_a_wall_of_no_hair_s_colour_is_taken_out_of_curls_far_inside() -> None:
         cv2.circle(gaps, (int(x), int(y)), 4, (1,), cv2.FILLED)
     portrait[gaps > 0] = (90, 140, 215)
     # When the person is cut out / Then another background is seen through them, and the hair around them is whole
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert np.median(cut[cv2.erode(gaps, np.ones((3, 3), np.uint8)) > 0]) < 60
     around = (cv2.dilate(gaps, np.ones((15, 15), np.uint8)) > cv2.dilate(gaps, np.ones((5, 5), np.uint8))) & hair
     assert np.percentile(cut[around & (inwards > 14)], 5) > 230
@@ -114,7 +114,7 @@ def test_thin_hair_beside_the_neck_is_half_transparent_and_told(share: float, to
         portrait[place] = np.round(share * np.array((14, 8, 6)) + (1 - share) * np.array((165, 160, 156)))
         person[place] = 0.6
     # When the person is cut out
-    matte = split_person(portrait, landmarks, person)
+    matte = split_person(portrait, landmarks, find_person(portrait, landmarks, person))
     # Then it is as thin in the cut-out, and its outline is told to be a guess
     inner = cv2.erode(place.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     assert bool(90 < np.median(matte.cut[inner]) < 200) is told
@@ -134,5 +134,5 @@ def test_the_skin_of_an_ear_beside_hair_is_whole() -> None:
     portrait[ear > 0] = 150, 78, 64
     person[ear > 0] = np.maximum(person[ear > 0], 0.6)
     # When the person is cut out / Then nothing of another background is seen through it
-    cut = split_person(portrait, landmarks, person).cut
+    cut = split_person(portrait, landmarks, find_person(portrait, landmarks, person)).cut
     assert np.percentile(cut[cv2.erode(ear, np.ones((5, 5), np.uint8)) > 0], 5) > 240

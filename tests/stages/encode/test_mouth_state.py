@@ -10,7 +10,7 @@ import pytest
 import stages.face
 from stages.encode.bare_lips import BareLips
 from stages.encode.mouth_state import MouthState
-from stages.face.rig.rig import load_rig
+from stages.face.rig.rig import load_measured_rig
 from stages.lipsync.motion_track import PARAMETERS
 from tests.support.stages.picture_jobs import face_of, job, portrait_of, smiling
 
@@ -41,8 +41,8 @@ def test_bare_lips_leave_the_skin_beside_them_as_it_was_painted(tmp_path: Path) 
     # Given a figure in which the skin beside the lips of a smile is painted by half
     ctx = job(tmp_path / "job", smiling())
     stages.face.run(ctx)
-    picture, landmarks = portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32)
-    rig = load_rig(Path(ctx.settings.paths.cache), picture, landmarks)
+    picture = portrait_of(ctx)
+    rig = load_measured_rig(ctx.settings.paths.cache, picture, face_of(ctx))
     lips = BareLips(rig.oral, (picture.shape[1], picture.shape[0]))
     figure = np.dstack([picture[..., ::-1], np.full(picture.shape[:2], 255, np.uint8)])
     lips.put_skin(figure, 0.4)

@@ -84,6 +84,19 @@ def test_another_face_close_beside_the_persons_is_found() -> None:
     assert not found[:180, 90:168].any()
 
 
+def test_an_ear_that_another_face_touches_stays_with_the_head() -> None:
+    # Given an ear, and behind it somebody's cheek of the same colour
+    picture, mask = scene(((232, 145), 42, _SKIN))
+    ear = np.zeros_like(mask)
+    cv2.ellipse(ear, (184, 138), (6, 26), 0, 0, 360, (1,), cv2.FILLED)
+    picture[ear > 0] = _SKIN
+    # When they are told apart
+    found = others(picture, mask | ear)
+    # Then the cheek is somebody else's, and the ear the person's
+    assert found[120:165, 205:270].mean() > 0.9
+    assert found[(ear > 0) & (np.arange(_SIZE) < 187)[None]].mean() < 0.1
+
+
 def test_no_slice_of_another_face_stays_with_the_head() -> None:
     # Given somebody whose cheek and hair touch the person's hair
     cheek, hair = ((236, 145), 52, _SKIN), ((204, 70), 26, _HAIR)

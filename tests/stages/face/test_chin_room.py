@@ -13,7 +13,7 @@ import stages.face
 from stages.context import Context
 from stages.face.mesh import CHIN, FloatArray
 from stages.face.rig.head_bounds import REACH
-from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.rig import Rig, load_measured_rig
 from stages.face.rig.room.chin_room import chin_above_border
 from stages.lipsync.motion_track import PARAMETERS
 from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
@@ -70,7 +70,7 @@ def test_a_head_rises_slowly_where_the_chin_would_leave_the_picture_and_else_not
     values[:, PARAMETERS.index("head_y")] = nod * REACH["head_y"]
     values[: FPS // 4, PARAMETERS.index("head_yaw")] = REACH["head_yaw"]
     for ctx, tight in ((wide, False), (close(0.12), True)):
-        rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+        rig = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
         heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
         height = portrait_of(ctx).shape[0]
         # When the track is drawn
@@ -95,7 +95,7 @@ def test_a_mouth_opens_less_where_the_head_cannot_rise_enough(close: Callable[[f
     values[8:14, jaw] = 0.8
     values[13, shut] = 0.8
     crop = close(0.1)
-    rig = load_rig(crop.settings.paths.cache, portrait_of(crop), np.array(face_of(crop)["landmarks"], np.float32))
+    rig = load_measured_rig(crop.settings.paths.cache, portrait_of(crop), face_of(crop))
     heads, faces = ([PARAMETERS.index(name) for name in names] for names in (rig.head_names, rig.face_names))
     height = portrait_of(crop).shape[0]
     # When the track is drawn
@@ -116,7 +116,7 @@ def test_a_jaw_takes_the_chin_down_less_where_there_is_little_room_below_it(
     ways = []
     for ctx in (wide, close(0.05)):
         # When its rig is built
-        rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+        rig = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
         # Then the jaw takes the lower lip down as far, and the chin less
         opened = np.zeros((2, len(PARAMETERS)), np.float32)
         opened[1, PARAMETERS.index("jaw")] = 1.0

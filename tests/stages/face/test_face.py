@@ -24,7 +24,7 @@ from stages.face.detect import find_faces
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
 from stages.face.pose import pose_of
-from stages.face.rig.rig import VERSION, load_rig
+from stages.face.rig.rig import VERSION, load_measured_rig
 from tests.support.stages.picture_jobs import (
     astronaut,
     drawn,
@@ -306,10 +306,10 @@ def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(
     whole = path.read_bytes()
     # When its file is damaged, and the rig is asked for again
     path.write_bytes(damage(whole))
-    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+    rig = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
     # Then it is whole again, and the same in memory and on the disk, so that a video does not depend on which was drawn from
     assert rig.lower.shape[0] == len(rig.face_names)
-    again = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+    again = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
     assert all((getattr(again, name) == getattr(rig, name)).all() for name in ("lower", "upper", "head"))
     assert (again.oral.skull == rig.oral.skull).all()
     assert len(path.read_bytes()) == len(whole)

@@ -22,7 +22,7 @@ from stages.face.rig.expressions.ring import round_half
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.mouth_interior import paint_mouth_interior
-from stages.face.rig.rig import load_rig
+from stages.face.rig.rig import load_measured_rig, load_rig
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, smiling
 
@@ -56,7 +56,7 @@ def landmarks_of(ctx: Context) -> FloatArray:
 
 def test_no_sound_folds_either_lip(ready: Context) -> None:
     # Given the displacement of each layer for every sound, a little stronger than the most expressive speaker's
-    rig = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks_of(ready))
+    rig = load_measured_rig(ready.settings.paths.cache, portrait_of(ready), face_of(ready))
     shapes = {phone: viseme.shape for phone, parts in PHONES.items() for viseme in parts}
     for phone, shape in shapes.items():
         amounts = [1.0 if name == "close" else min(1.3 * shape.get(name, 0.0), 1.0) for name in rig.face_names]
@@ -124,7 +124,7 @@ def test_skin_beside_rounded_lips_shows_no_old_corners(closed: Context) -> None:
 def test_rounded_lips_draw_their_corners_in(smiles: bool, closed: Context, smile: Context) -> None:
     # Given closed lips, and a smile
     ctx = smile if smiles else closed
-    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    rig = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
     line = (rig.curve_upper + rig.curve_lower) / 2
     x, y = np.round(line - rig.oral.origin).astype(int).T
     ends = line[np.flatnonzero(rig.oral.corners[y, x, 3] < 128)[[0, -1]]]  # farther out, skin is painted over them
@@ -170,7 +170,7 @@ def opening_of(ctx: Context, **shape: float) -> tuple[FloatArray, FloatArray, Fl
     """The picture's x in each column of the opening's box, and there the upper lip's edge and the gap below it; in half mouths at
     rest.
     """
-    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks_of(ctx))
+    rig = load_measured_rig(ctx.settings.paths.cache, portrait_of(ctx), face_of(ctx))
     amounts = np.array([shape.get(name, 0.0) for name in rig.face_names], np.float32)
     edges = []
     for curve, layer in ((rig.curve_upper, rig.upper), (rig.curve_lower, rig.lower)):
@@ -286,7 +286,7 @@ def closed_lip(closed: Context) -> list[int]:
 
 def test_a_tongue_is_high_in_its_middle(closed: Context) -> None:
     # Given a mouth, when its inside is painted
-    rig = load_rig(closed.settings.paths.cache, portrait_of(closed), landmarks_of(closed))
+    rig = load_measured_rig(closed.settings.paths.cache, portrait_of(closed), face_of(closed))
     x, y = rig.oral.origin
     height, width = rig.oral.tongue.shape[:2]
     local = rig.frame.local(np.dstack(np.meshgrid(np.arange(x, x + width), np.arange(y, y + height))).astype(float))
@@ -302,7 +302,7 @@ def test_a_tongue_is_high_in_its_middle(closed: Context) -> None:
 
 def test_a_tongue_has_a_groove_between_two_ridges(closed: Context) -> None:
     # Given a mouth, when its inside is painted
-    rig = load_rig(closed.settings.paths.cache, portrait_of(closed), landmarks_of(closed))
+    rig = load_measured_rig(closed.settings.paths.cache, portrait_of(closed), face_of(closed))
     x, y = rig.oral.origin
     height, width = rig.oral.tongue.shape[:2]
     local = rig.frame.local(np.dstack(np.meshgrid(np.arange(x, x + width), np.arange(y, y + height))).astype(float))

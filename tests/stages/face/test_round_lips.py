@@ -21,7 +21,7 @@ from stages.face.rig.expressions.ring import ring_end, round_half
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.lip_outline import LipOutline
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
-from stages.face.rig.rig import Rig, load_rig
+from stages.face.rig.rig import Rig, load_measured_rig
 from stages.face.sampling import sample
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show, smiling
@@ -49,7 +49,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Measured:
 def measured(ctx: Context) -> Measured:
     stages.face.run(ctx)
     picture, landmarks = portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32)
-    return picture, landmarks, load_rig(Path(ctx.settings.paths.cache), picture, landmarks)
+    return picture, landmarks, load_measured_rig(ctx.settings.paths.cache, picture, face_of(ctx))
 
 
 def with_thin_lips(landmarks: FloatArray, left: float) -> FloatArray:

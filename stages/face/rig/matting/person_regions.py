@@ -13,6 +13,7 @@ from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.matting.bystander import find_others
 from stages.face.rig.matting.fill import spread_colours
+from stages.face.rig.matting.found_person import FoundPerson
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.morphology import disc, opened
 from stages.face.sampling import blur
@@ -141,9 +142,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
         landmarks: [478, 2] px of it.
         probability: of a person, 0 to 1, [height, width].
     """
-    face = np.zeros(probability.shape, np.uint8)
-    oval = np.round(landmarks[list(mesh.OVAL), :2]).astype(np.int32)
-    cv2.fillConvexPoly(face, oval, (1,))
+    face = _face(landmarks, probability.shape)
     if not face.any() or float(probability[face > 0].mean()) < _LEAST_FACE:
         return None
     skull = _skull(face, landmarks)
@@ -159,10 +158,38 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
     person = person | mended
-    sure_face = np.asarray(cv2.erode(face, np.ones((5, 5), np.uint8)), np.uint8)
     touched = _contact(person, others, landmarks) > _TOUCHED
     unsure = _unsure(person, probability, skull | ears | mended)
-    return PersonRegions.of(person, unsure, probability, sure_face, repaired > _REPAIRED * int(face.sum()), touched)
+    return PersonRegions.of(
+        person, unsure, probability, _sure_face(face), repaired > _REPAIRED * int(face.sum()), touched
+    )
+
+
+def whole_regions(found: FoundPerson) -> PersonRegions:
+    """Divide the whole picture by what was found in it."""
+    person, unsure, certain = (mask.astype(np.uint8) for mask in (found.person, found.unsure, found.certain))
+    return PersonRegions.of(person, unsure, found.probability, certain, found.repaired, found.touched)
+
+
+def shown_regions(found: FoundPerson, size: tuple[int, int]) -> PersonRegions:
+    """Divide the part of the picture that is shown by what was found in the whole, scaled to a width and height."""
+    person, unsure, certain = (
+        found.shown_mask(mask, size).astype(np.uint8) for mask in (found.person, found.unsure, found.certain)
+    )
+    likely = found.shown(found.probability, size)
+    return PersonRegions.of(person, unsure, likely, certain, found.repaired, found.touched)
+
+
+def _face(landmarks: FloatArray, shape: tuple[int, ...]) -> Picture:
+    """1 where the face is, [height, width]."""
+    face = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(face, np.round(landmarks[list(mesh.OVAL), :2]).astype(np.int32), (1,))
+    return face
+
+
+def _sure_face(face: Picture) -> Picture:
+    """1 where the face is, without its outermost pixels."""
+    return np.asarray(cv2.erode(face, np.ones((5, 5), np.uint8)), np.uint8)
 
 
 def _unsure(person: Picture, probability: FloatArray, known: Picture) -> Picture:

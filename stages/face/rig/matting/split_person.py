@@ -17,53 +17,71 @@ from stages.face.rig.matting.cut_out.loose_hair import is_thin_piece, loose_hair
 from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
 from stages.face.rig.matting.fill import arbitrariness, spread_colours
 from stages.face.rig.matting.flyaway import move_strands
+from stages.face.rig.matting.found_person import FoundPerson, small_size
 from stages.face.rig.matting.hair_gaps import doubt_brighter_walls, open_gaps
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.rig.matting.outline import deepness, find_outline
-from stages.face.rig.matting.person_regions import PersonRegions, find_regions
+from stages.face.rig.matting.person_regions import PersonRegions, find_regions, shown_regions, whole_regions
 from stages.face.rig.matting.plate import fill_behind
 
-#: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
-_SMALL = 270
+ColourField = tuple[FloatArray, FloatArray]
+
 #: Squared distance of the hair's colour from the forehead's, levels: below it, the head is bald there.
 _BALD = 40.0**2
 
 
-def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
-    """Split an RGB portrait into person and background; the matte is empty if the segmentation misses the face.
+def find_person(picture: Picture, landmarks: FloatArray, probability: FloatArray) -> FoundPerson:
+    """Find the person in an RGB picture by the segmentation and by the colours of its small version.
+
+    Args:
+        picture: uint8 [height, width, 3].
+        landmarks: [478, 3] px.
+        probability: that each pixel shows a person, 0 to 1, [height, width].
+    """
+    small, points, _ = _small(picture, landmarks)
+    size = small.shape[1], small.shape[0]
+    likely = np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_AREA), np.float32)
+    regions = find_regions(small, points, likely)
+    if regions is None:
+        return FoundPerson.nobody()
+    if (hair := _hair(small, regions, points)) is not None:
+        regions = doubt_brighter_walls(regions, small, hair)
+        regions = open_gaps(regions, small, points, hair, forehead_colour(picture, landmarks))
+    person, unsure, certain = (mask > 0 for mask in (regions.person, regions.unsure, regions.certain))
+    seen = np.asarray(small, np.uint8)
+    return FoundPerson(seen, regions.probability, person, unsure, certain, hair, regions.repaired, regions.touched)
+
+
+def split_person(portrait: Picture, landmarks: FloatArray, person: FoundPerson) -> Matte:
+    """Split an RGB portrait into person and background; the matte is empty if the segmentation missed the face.
 
     Args:
         portrait: uint8 [height, width, 3].
         landmarks: [478, 3] px.
-        person: probability that each pixel shows a person, 0 to 1, [height, width].
+        person: as found in the portrait, or in the picture that it is a part of.
     """
-    height, width = portrait.shape[:2]
-    scale = min(1.0, _SMALL / min(height, width))
-    size = round(width * scale), round(height * scale)
-    to_small = np.array([size[0] / width, size[1] / height], np.float32)
-    small = cv2.resize(portrait, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    points = np.asarray((landmarks[:, :2] + 0.5) * to_small - 0.5, np.float32)
-    regions = find_regions(
-        small,
-        points,
-        np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32),
-    )
-    if regions is None:
+    if not person:
         return Matte.empty()
-    hair = _hair(small, regions, points)
-    if hair is not None:
-        regions = doubt_brighter_walls(regions, small, hair)
-        regions = open_gaps(regions, small, points, hair, forehead_colour(portrait, landmarks))
-    return move_strands(portrait, _split(DoubtfulPixels(portrait, small, regions, to_small), landmarks, points, hair))
+    small, points, to_small = _small(portrait, landmarks)
+    regions = shown_regions(person, (small.shape[1], small.shape[0]))
+    pixels = DoubtfulPixels(portrait, small, regions, to_small)
+    return move_strands(portrait, _split(pixels, landmarks, points, person))
 
 
-def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, hair: HairColour | None) -> Matte:
+def _small(picture: Picture, landmarks: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The small version of a picture, the landmarks in it, [478, 2] px, and its px for one of the picture, [2]."""
+    height, width = picture.shape[:2]
+    size = small_size(width, height)
+    to_small = np.array([size[0] / width, size[1] / height], np.float32)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return small, np.asarray((landmarks[:, :2] + 0.5) * to_small - 0.5, np.float32), to_small
+
+
+def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, person: FoundPerson) -> Matte:
     """Split by the colours; what is known of the doubtful pixels, tens of megabytes, is gone when this ends."""
-    small, regions = pixels.small, pixels.regions
-    colours, variance = spread_colours(small, regions.background)
-    behind = colours, variance + arbitrariness(small, regions.background, colours)
-    front = spread_colours(small, regions.sure)
+    hair, regions = person.hair, pixels.regions
+    front, behind = _colours_beside(person, (pixels.small.shape[1], pixels.small.shape[0]))
     everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
     own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
     inside = deepness(pixels, own)
@@ -77,6 +95,20 @@ def _split(pixels: DoubtfulPixels, landmarks: FloatArray, points: FloatArray, ha
     cut = key_wall(cut, pixels, haired.hair, forehead, points)
     guessed = is_guessed(pixels, own, landmarks) or is_thin_piece(loose, clean, pixels, landmarks)
     return replace(fill_behind(pixels, alpha, own), cut=cut, touched=regions.touched, guessed=guessed)
+
+
+def _colours_beside(person: FoundPerson, size: tuple[int, int]) -> tuple[ColourField, ColourField]:
+    """The colours of the person and of the background beside each pixel, and their variances, in what is shown, scaled to a width
+    and height. They are spread in the whole picture: a part may lack the background beside the person.
+    """
+    whole, regions = person.picture.astype(np.float32), whole_regions(person)
+    front = spread_colours(whole, regions.sure)
+    colours, variance = spread_colours(whole, regions.background)
+    variance = variance + arbitrariness(whole, regions.background, colours)
+    return (
+        (person.shown(front[0], size), person.shown(front[1], size)),
+        (person.shown(colours, size), person.shown(variance, size)),
+    )
 
 
 def _hair(small: FloatArray, regions: PersonRegions, landmarks: FloatArray) -> HairColour | None:
