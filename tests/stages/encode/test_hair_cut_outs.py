@@ -94,7 +94,8 @@ def test_a_picture_that_ends_below_the_crown_is_cut_out() -> None:
     top = round(float(landmarks[mesh.LEFT_SIDE, 1] - 0.1 * np.ptp(landmarks[:, 1])))
     landmarks[:, 1] -= top
     # When the person is cut out / Then the face is whole
-    cut = split_person(portrait[top:].copy(), landmarks, person[top:].copy()).cut
+    shown = portrait[top:].copy()
+    cut = split_person(shown, landmarks, find_person(shown, landmarks, person[top:].copy())).cut
     x, y = landmarks[mesh.CHIN, :2].round().astype(int)
     assert cut[: y - 20, x].min() > 250
 
