@@ -11,8 +11,7 @@ import pytest
 from daemon.errors import JobError
 from daemon.intake.batches.dropped_tables import ALONE_S
 from daemon.jobs.record import row_id
-from daemon.system import fs
-from tests.daemon.intake.batches.test_reports_again import begin, end, hand_in, report_of
+from tests.daemon.intake.batches.test_reports_again import begin, end, hand_in, hand_in_without_batch, report_of
 from tests.daemon.intake.batches.test_rows_alone import ask, carry_on, end_next, with_jobs
 from tests.daemon.intake.batches.test_stopped_batches import begun, checked
 from tests.support.daemon.intake import Room
@@ -109,12 +108,7 @@ def report_without_numbers(room: Room) -> str:
 
 def report_of_a_batch_that_is_gone(room: Room) -> str:
     """Hand in the report of a batch that is not kept any more."""
-    early = begin(room)
-    end(room, "done", "failed", "failed")
-    place = room.spool.find_job(early[0]["_batch"])
-    assert place is not None
-    fs.remove(place)
-    (refused,) = hand_in(room, early)
+    refused = hand_in_without_batch(room)
     assert refused.error is not None
     return f"{refused.error['message']} {refused.error['hint']}"
 

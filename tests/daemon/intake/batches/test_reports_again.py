@@ -229,13 +229,19 @@ def test_an_early_report_is_known_while_a_later_batch_is_kept(
     assert made_of(room, rows)[:2] == (1, 2)
 
 
-def test_a_report_whose_batch_is_not_known_says_what_is_missing(room: Room) -> None:
+def hand_in_without_batch(room: Room) -> Job:
+    """Hand in the report of a batch that is not kept any more, and return the job that is refused."""
     rows = begin(room)
     end(room, "done", "failed", "done")
     place = room.spool.find_job(rows[0]["_batch"])
     assert place is not None
     fs.remove(place)
     (refused,) = hand_in(room, rows)
+    return refused
+
+
+def test_a_report_whose_batch_is_not_known_says_what_is_missing(room: Room) -> None:
+    refused = hand_in_without_batch(room)
     assert refused.error["code"] == "report-unknown"  # type: ignore[index]
     while room.service.returner.give_back_next():
         pass
