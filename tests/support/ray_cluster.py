@@ -21,9 +21,8 @@ AGENT = str(Path(__file__).with_name("ray_agent.sh"))
 def main() -> None:
     """Start the head, then a machine for each line of stdin."""
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_GCS_SERVER_PORT=sys.argv[1])
-    os.environ.pop(
-        "CUDA_VISIBLE_DEVICES", None
-    )  # tests hide the machine's GPUs with it, and Ray would give none of these either
+    # Tests hide the machine's GPUs with it, and Ray would give its machines none either.
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     from ray._private import services
     from ray.cluster_utils import Cluster
 
