@@ -24,6 +24,7 @@ from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
 from daemon.jobs.yaml_positions import to_yaml
 from tests.conftest import PORTRAIT, Installation
 from tests.support.daemon.ledger import sound
+from tests.support.daemon.worker_seam import Gates
 from tests.support.machine.people import ANNA, BERT, DROPPERS, avatar_as, give
 from tests.test_mistakes import ROWS, SIGNS
 
@@ -96,8 +97,11 @@ def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_how_to_end_it(
     assert "The job goes on" in told
     (job,) = re.findall(r"`avatar jobs cancel (job-\S+)` ends it", told)
     assert json.loads(one.avatar("jobs", "list", "--json").stdout)
+    # And what the message tells to do ends it
+    Gates(one, one.root / "seam").shut("tts")
     one.start()
     one.avatar("jobs", "cancel", job)
+    assert one.finished(json.loads(one.avatar("jobs", "show", job, "--json").stdout)["name"])["state"] == "cancelled"
 
 
 def test_what_is_submitted_needs_no_settling(installation: Callable[..., Installation]) -> None:
