@@ -21,18 +21,21 @@ log = logging.getLogger(__name__)
 #: So many losses one after the other, without a video between them, are no chance: the kernels are not tried again. One in the
 #: trial itself is enough.
 _MOST_LOSSES = 2
-_NAME = "musetalk/fused-norm.json"
+#: A file for each GPU, by its UUID: the slots of several GPUs try the kernels at the same time, and of a note that all of them share
+#: each would read the others' trials as ones that did not end.
+_NAME = "musetalk/fused-norm-{}.json"
 
 
 class NormRecord:
-    """What became of the kernels in earlier processes, in a small file. It holds for one GPU, driver, PyTorch and Triton.
+    """What became of the kernels in earlier processes, in a small file for each GPU. It holds for one driver, PyTorch and Triton.
 
     A file that cannot be read or written is logged and does without the memory; nothing else depends on it.
     """
 
     def __init__(self, cache: Path, device: torch.device) -> None:
         """Take the folder of the cache, and the GPU."""
-        self.path = cache / _NAME
+        self._name = _NAME.format(torch.cuda.get_device_properties(device).uuid)
+        self.path = cache / self._name
         self._machine = describe_machine(device)
 
     def refusal(self) -> str:
@@ -40,7 +43,7 @@ class NormRecord:
         losses, why = self._read()
         if losses < _MOST_LOSSES:
             return ""
-        return f"{why} in an earlier process; they are tried again without `{_NAME}` in `paths.cache`"
+        return f"{why} in an earlier process; they are tried again without `{self._name}` in `paths.cache`"
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:

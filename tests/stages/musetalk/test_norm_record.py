@@ -16,11 +16,15 @@ from stages.musetalk.device import choose_placement
 from stages.musetalk.networks.group_norm import group_norm_channels_last
 from stages.musetalk.norm_record import NormRecord
 from stages.musetalk.painter import Painter
-from tests.support.cuda.driver import Driver
+from tests.support.cuda.driver import Driver, Properties
+from tests.support.cuda.install import install
+from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU
 from tests.support.stages.musetalk_golden import MODELS, arrays
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+NOTE = f"musetalk/fused-norm-{Properties().uuid}.json"
 
 
 class Kernels:
@@ -78,7 +82,7 @@ def test_a_trial_that_loses_the_gpu_is_let_through_and_not_repeated_by_the_next_
     painter = load(tmp_path)
     assert kernels.calls == tried
     assert painter.norm.startswith("plain: the trial lost the GPU (")
-    assert "`musetalk/fused-norm.json` in `paths.cache`" in painter.norm
+    assert f"`{NOTE}` in `paths.cache`" in painter.norm
     assert paint(painter) == 1
     # And with another driver they get another chance
     note = next(tmp_path.rglob("*.json"))
@@ -97,6 +101,20 @@ def test_a_trial_that_ends_its_process_is_not_repeated_without_end(
         trial.__enter__()
     # Then the next one does without
     assert load(tmp_path).norm.startswith("plain: the trial did not end")
+
+
+def test_trials_on_several_gpus_at_the_same_time_are_not_taken_for_each_others(tmp_path: Path) -> None:
+    # Given three GPUs of one kind, whose slots load the networks at the same time, as at the start of the service
+    with install(Driver(CardMemory(1), further=[CardMemory(1)] * 2)):
+        records = [NormRecord(tmp_path, torch.device("cuda", number)) for number in range(3)]
+        trials = [record.trial() for record in records]
+        for record, trial in zip(records, trials, strict=True):
+            assert not record.refusal()
+            trial.__enter__()
+        for trial in trials:
+            trial.__exit__(None, None, None)
+    # Then each tries the kernels, and nothing is left of trials that ended well
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_gpu_that_is_lost_while_painting_twice_in_a_row_ends_their_use(
@@ -125,10 +143,13 @@ def test_a_gpu_that_is_lost_while_painting_twice_in_a_row_ends_their_use(
 def test_a_record_that_is_damaged_or_cannot_be_written_stops_nothing(
     driver: Driver, kernels: Kernels, tmp_path: Path
 ) -> None:
-    file = tmp_path / "musetalk" / "fused-norm.json"
+    file = tmp_path / NOTE
     file.parent.mkdir()
     for content in ("", "[]", '{"machine": 1}'):
         file.write_text(content)
-        assert load(tmp_path).norm == "fused"
+        record = NormRecord(tmp_path, GPU)
+        assert not record.refusal()
+        with record.trial():
+            pass
     (tmp_path / "none").write_text("a file where a folder should be")
     assert load(tmp_path / "none").norm == "fused"
