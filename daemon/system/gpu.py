@@ -63,22 +63,28 @@ def read_cards() -> list[Card]:
 
 
 def cards_of(index: int) -> list[Card]:
-    """Return a GPU, or its slices. NVML is initialised.
+    """Return a GPU, or its slices; nothing of a GPU that is to have slices and has none, since CUDA does not open it. NVML is
+    initialised.
 
     Raises:
         pynvml.NVMLError: it does not respond.
     """
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    slices = [_card(f"{index}.{number}", handle) for number, handle in enumerate(_slices(handle))]
-    return slices or [_card(str(index), handle)]
+    if not _is_in_slices(handle):
+        return [_card(str(index), handle)]
+    return [_card(f"{index}.{number}", part) for number, part in enumerate(_slices(handle))]
+
+
+def _is_in_slices(handle: Any) -> bool:
+    with contextlib.suppress(pynvml.NVMLError):  # a GPU that cannot have any, or a driver from before there were slices
+        now, _ = pynvml.nvmlDeviceGetMigMode(handle)
+        return bool(now == pynvml.NVML_DEVICE_MIG_ENABLE)
+    return False
 
 
 def _slices(handle: Any) -> Iterator[Any]:
     """Yield the handles of a GPU's slices, in the order of `nvidia-smi -L`."""
-    places = 0
-    with contextlib.suppress(pynvml.NVMLError):  # a driver from before there were slices
-        places = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
-    for place in range(places):
+    for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         with contextlib.suppress(pynvml.NVMLError):  # a place without a slice
             yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
 

@@ -26,6 +26,7 @@ _INSTALL_DRIVER = (
     "To use it, install NVIDIA's driver for this kernel, and restart; until then, the processor does all work."
 )
 _SHOW_NVML = "In a container, set NVIDIA_DRIVER_CAPABILITIES=compute,utility; without NVML all GPUs share one slot."
+_MAKE_SLICES = "Make slices (`nvidia-smi mig -cgi PROFILE -C`), or have it whole (`nvidia-smi -i NUMBER -mig 0`)."
 _SEE_DRIVER = "See `nvidia-smi` and `dmesg`; restart the machine."
 #: A state of `stages.gpu.probe.GpuState` where the driver knows a GPU; one that others use serves again later.
 _VERDICTS: dict[str, Verdict] = {"usable": "good", "busy": "note", "absent": "note", "unusable": "bad"}
@@ -99,7 +100,11 @@ def _is_nvidia_gpu(device: Path) -> bool:
 def _look_at(index: int) -> Iterator[Finding]:
     """Yield what the driver knows of one GPU or its slices; one that fell off the bus keeps the others from nothing."""
     try:
-        for card in cards_of(index):
+        cards = cards_of(index)
+        if not cards:
+            words = "it is in the mode for slices (MIG) and has none, so that nothing can compute on it"
+            yield Finding(f"gpu {index}", "note", words, _MAKE_SLICES)
+        for card in cards:
             free = (
                 "it does not tell its memory"
                 if card.free is None or card.total is None

@@ -37,6 +37,7 @@ class Nvml:
             "nvmlShutdown": lambda: None,
             "nvmlDeviceGetCount": lambda: 1,
             "nvmlDeviceGetHandleByIndex": lambda index: "GPU-whole",
+            "nvmlDeviceGetMigMode": self._mode,
             "nvmlDeviceGetMaxMigDeviceCount": lambda handle: len(self._slices),
             "nvmlDeviceGetMigDeviceHandleByIndex": self._slice,
             "nvmlDeviceGetMemoryInfo": self._memory_of,
@@ -47,6 +48,11 @@ class Nvml:
         }
         for name, answer in answers.items():
             monkeypatch.setattr(pynvml, name, answer)
+
+    def _mode(self, handle: str) -> list[int]:
+        if not self._slices:
+            _not_supported()
+        return [pynvml.NVML_DEVICE_MIG_ENABLE] * 2
 
     def _slice(self, handle: str, place: int) -> str:
         if (there := self._slices[place]) is None:
@@ -82,6 +88,11 @@ def test_each_slice_of_a_gpu_has_a_slot_and_its_own_memory_also_where_the_whole_
     # And the number of the GPU means its first slice, as to CUDA
     assert [device.visible for device in find_devices({"0": ()}, {}, cards)] == ["MIG-a"]
     assert [device.uuid for device in find_devices({"MIG-b": ()}, {}, cards)] == ["MIG-b"]
+    # Given that the slices are taken away, then no slot is bound to the whole GPU, and the doctor says why: NVIDIA's guide to MIG,
+    # "Without creating GPU instances (and corresponding compute instances), CUDA workloads cannot be run on the GPU"
+    Nvml(pynvml.NVML_ERROR_NO_PERMISSION, (None, None)).install(monkeypatch)
+    assert read_cards() == []
+    assert next(iter(CHECKS["gpu"](Settings()))).found.startswith("it is in the mode for slices (MIG) and has none")
 
 
 def test_a_gpu_that_does_not_tell_its_memory_works_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:

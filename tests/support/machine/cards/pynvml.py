@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 NVML_TEMPERATURE_GPU = 0
 NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_DRIVER_NOT_LOADED = 12, 9
+NVML_DEVICE_MIG_ENABLE = 1
 NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_NO_PERMISSION = 3, 4
 #: Cards that the machine has, lost ones included.
 COUNT = 2
@@ -39,8 +40,8 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     return index
 
 
-def nvmlDeviceGetMaxMigDeviceCount(handle: int) -> int:
-    return 0
+def nvmlDeviceGetMigMode(handle: int) -> list[int]:
+    return [0, 0]
 
 
 def nvmlDeviceGetMemoryInfo(handle: int) -> SimpleNamespace:
