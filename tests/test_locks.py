@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -85,3 +86,15 @@ def test_torch_for_processors_is_the_same_release_and_brings_nothing_of_cuda() -
     assert cuda
     # All that torch needs but CUDA and torch itself: no more and no less
     assert needs.items() == {name: version for name, version in large.items() if name not in cuda | {"torch"}}.items()
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize(("there", "goes"), [("2.13.0+cpu", True), ("2.13.0", False)])
+def test_torch_for_gpus_takes_the_place_of_the_one_for_processors(tmp_path: Path, there: str, goes: bool) -> None:
+    # Given a build of torch. pip takes 2.13.0+cpu for torch==2.13.0, by PEP 440: "Requirement already satisfied"
+    pip, calls = tmp_path / "pip", tmp_path / "calls"
+    pip.write_text(f'#!/bin/sh\necho "$1" >>{calls}\n[ "$1" != show ] || echo "Version: {there}"\n')
+    pip.chmod(0o755)
+    # When the one for GPUs is wanted, then another one is removed first
+    subprocess.run([ROOT / "tools" / "extras.sh", pip, "gpu", "musetalk"], check=True)
+    assert calls.read_text().split() == ["show", *(["uninstall"] if goes else []), "install", "install"]

@@ -18,6 +18,10 @@ bring_torch() {
 	if [ -n "${TORCH_LOCK:-}" ]; then
 		locked -r "$TORCH_LOCK"
 	elif [ "$build" = gpu ]; then
+		# To pip another build of this release (2.13.0+cpu) is what the lock names: it would stay.
+		if "$pip" show torch 2>/dev/null | grep -q '^Version: .*+'; then
+			"$pip" uninstall --quiet --disable-pip-version-check --yes torch
+		fi
 		locked -r "$here/requirements-torch.lock"
 	elif ! said=$(locked -r "$here/requirements-torch-cpu.lock" 2>&1); then
 		case $said in
