@@ -148,7 +148,7 @@ def _no_device() -> CudaProbe:
                 return CudaProbe(
                     "unusable",
                     f"the driver {pynvml.nvmlSystemGetDriverVersion()} knows CUDA {version}, and PyTorch needs {needed}",
-                    "Install a newer driver.",
+                    f"Install a newer driver, or PyTorch's build for CUDA {offered // 1000}: see docs/operations.md.",
                 )
             if count:
                 return CudaProbe("unusable", f"the driver knows a GPU that CUDA cannot open: {refusal}", remedy)

@@ -135,6 +135,8 @@ def test_a_driver_that_is_too_old_is_named_with_what_is_needed(monkeypatch: pyte
         found = probe_cuda()
     assert found.state == "unusable"
     assert "580.95.05 knows CUDA 12.4, and PyTorch needs 13.0" in found.words
+    # And there are two ways out, as Debian has no newer driver
+    assert found.remedy.startswith("Install a newer driver, or PyTorch's build for CUDA 12:")
 
 
 @pytest.mark.parametrize(
