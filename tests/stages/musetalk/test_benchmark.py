@@ -58,12 +58,21 @@ def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
     assert len(loads) >= 3
 
 
-def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
+def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured_also_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a GPU that holds the networks with a batch of two, and not of three, with a batch of four not even the networks, and
     # with five not even the memory of a library, which has words of its own for that
-    load = Painter.load
+    load, paint = Painter.load, Painter.patches
+
+    # And a half precision that overflows, so that the networks are float32's from then on
+    def overflowing(painter: Painter, *args: Any) -> Any:
+        if painter.placement.dtype != torch.float32:
+            painter._to_float32()
+            painter.repainted += 1
+        return paint(painter, *args)
+
+    monkeypatch.setattr(Painter, "patches", overflowing)
 
     def lacking(engine: str, root: Path, placement: Placement, budget_mb: int, batch: int) -> Painter:
         if batch > 4:
@@ -75,7 +84,7 @@ def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
     monkeypatch.setattr(Painter, "load", lacking)
     monkeypatch.setattr(speed, "shapes", speed.shapes)
     out = tmp_path / "lines"
-    options = "--tiny --device cpu --parts network --batches 5,4,3 --precisions float32 --seconds 0"
+    options = "--tiny --device cpu --parts network --batches 5,4,3 --precisions bfloat16 --seconds 0"
     monkeypatch.setattr(sys, "argv", ["speed", *options.split(), "--out", str(out)])
     # When all are asked for, then two are said to find no memory, and the last one has the batch that was painted
     speed.main()
@@ -83,7 +92,7 @@ def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured(
     lacks = [line.get("no memory") for line in lines]
     assert "There is not enough memory." in lacks
     assert "cuDNN error: CUDNN_STATUS_ALLOC_FAILED" in lacks
-    assert (lines[-1]["measured"], lines[-1]["batch"]) == ("ours", 2)
+    assert (lines[-1]["measured"], lines[-1]["batch"], lines[-1]["repainted"]) == ("ours", 2, 1)
 
 
 @pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none")
