@@ -106,12 +106,12 @@ class GpuLane(Section):
 class CpuLane(Section):
     """Size of the cpu lane."""
 
-    processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores, at least 2.")
+    processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores that the daemon may use, at least 2.")
 
     @property
     def slots(self) -> int:
         """How many jobs the lane works on at once."""
-        return self.processes or max(2, (os.cpu_count() or 2) // 2)
+        return self.processes or max(2, len(os.sched_getaffinity(0)) // 2)
 
 
 class RayLane(Section):

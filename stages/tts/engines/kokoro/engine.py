@@ -100,7 +100,7 @@ def _run_network(
 @lru_cache(maxsize=1)
 def _network(path: Path) -> onnxruntime.InferenceSession:
     """Load the network once and keep it for later jobs in this process."""
-    return _open_network(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
+    return _open_network(path, min(MAX_THREADS, len(os.sched_getaffinity(0))), plain=False)
 
 
 @lru_cache(maxsize=1)

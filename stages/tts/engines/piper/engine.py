@@ -133,7 +133,7 @@ def _with_spaces_moved(units: list[int], spelled: list[tuple[str, int]]) -> list
 @lru_cache(maxsize=1)
 def _network(path: Path) -> PiperNetwork:
     """Load a network once and keep it for later jobs in this process."""
-    return _load_network(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
+    return _load_network(path, min(MAX_THREADS, len(os.sched_getaffinity(0))), plain=False)
 
 
 @lru_cache(maxsize=1)
