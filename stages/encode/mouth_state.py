@@ -16,12 +16,12 @@ _PUCKER_DRAWS, _ROUND_DRAWS = 2.0, 0.5
 #: spikes. An opening is more and more of a ring between these parts of it that are round.
 _RING_DRAWS, _RING_FROM, _RING_TO = 1.8, 0.4, 0.8
 #: How fast the line between lips that are shut in the picture goes as the skin beside them is painted, from which its dark ends
-#: would stick out, and how far beside a ring that is not puckered.
-_BARE_DRAWN, _BARE_RING = 1.6, 0.55
+#: would stick out: all of it beside a ring, whose corners would else have a short dark line each, else up to the second number.
+_BARE_DRAWN, _BARE_SHUT = 1.6, 0.55
 #: How fast an upper lip that hangs down covers the teeth: as far as it hangs in a breath they are covered, and not sooner, since
 #: teeth would else light up at once as speech begins.
 _HANGING_COVERS = 1.7
-#: The line at which lips touch is weaker beside a round opening by this part.
+#: The line at which lips touch is weaker by this part as they are rounded; beside an open ring there is none.
 _LINE_FADES = 0.7
 
 
@@ -58,10 +58,11 @@ class MouthState:
         drawn_in = min(_PUCKER_DRAWS * parameters["pucker"] + _ROUND_DRAWS * parameters["round"], rounded)
         part = parameters["round"] / max(parameters["round"] + parameters["jaw"], 1e-6)
         ring = min(max((part - _RING_FROM) / (_RING_TO - _RING_FROM), 0.0), 1.0)
-        drawn_in = min(max(drawn_in, _RING_DRAWS * ring * parameters["round"]), 1.0)
+        ring_opens = min(_RING_DRAWS * ring * parameters["round"], 1.0)
+        drawn_in = min(max(drawn_in, ring_opens), 1.0)
         if not is_open:
-            bare = max(rounded, min(_BARE_DRAWN * drawn_in, _BARE_RING)) * speaking
+            bare = max(rounded, min(_BARE_DRAWN * drawn_in, max(_BARE_SHUT, ring))) * speaking
             return cls(speaking, rounded, covers_teeth, drawn_in, 0.0, bare, 0.0)
         settled = min(1.0, max(_SETTLES * strongest, 0.0))
-        touching = parameters["close"] * (1 - _LINE_FADES * rounded)
+        touching = parameters["close"] * (1 - max(_LINE_FADES * rounded, ring_opens))
         return cls(speaking, rounded, covers_teeth, drawn_in, 1 - settled, settled, touching)

@@ -7,6 +7,7 @@ lips meet and part within some hundredths of a second, while the jaw goes on as 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +59,9 @@ _TOUCH_UNROUNDS = 0.80
 #: A mouth that is open in the picture is shut so long before the first sound, and takes so long for it, or as long as there is. s
 _SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it, s: nine tenths of an opening close in about 70 ms. They move
-#: evenly but for this part of the way at both ends; a smooth step would be half as fast again in its middle.
-_MEET_S, _PART_S, _EVENLY = 0.10, 0.10, 0.15
+#: evenly but for this part of the way at both ends; a smooth step would be half as fast again in its middle. They are apart at
+#: the middles of the sounds before and after, or take the last number at least: a short vowel would else hardly open them.
+_MEET_S, _PART_S, _EVENLY, _QUICKEST_S = 0.10, 0.10, 0.15, 0.07
 #: So much before a sound the lips are shut for it, and so much before its end they begin to part, s.
 _TOUCH_BEFORE_S, _PART_BEFORE_S = 0.005, 0.02
 #: However short a sound is, the lips are shut for so long before its middle, s: as long as the longest frame, so that the frame
@@ -77,6 +79,11 @@ class VisemeSegment:
     end: float
     viseme: Viseme
     strength: float = 1.0
+
+    @property
+    def middle(self) -> float:
+        """The middle of the sound, s."""
+        return (self.start + self.end) / 2
 
 
 def segments_of(phones: Sequence[Phone], duration: float) -> list[VisemeSegment]:
@@ -210,7 +217,8 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
 def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
     """Enforce the touches in place: the frame shown at the middle of each is shut, however short the sound.
 
-    The lips come together and part again within `_MEET_S` and `_PART_S`; the jaw keeps its course, as far as lips can bridge it.
+    The lips come together and part again within `_MEET_S` and `_PART_S`, or less beside short sounds; the jaw keeps its
+    course, as far as lips can bridge it.
     """
     time = frame_times(len(frames), fps)
     if not len(time):
@@ -218,16 +226,19 @@ def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Frac
     contacts = {kind: np.zeros(len(time)) for kind in ("teeth", "lips")}  # in this order: a P beside an F is shut
     near = np.zeros(len(time))
     targets = {segment.viseme.seal: _target(VisemeSegment(0, 0, segment.viseme)) for segment in segments}
-    for segment in segments:
+    for number, segment in enumerate(segments):
         if not segment.viseme.seal:
             continue
         # The lips meet just before the sound is heard: a plosive is the release of a closure.
-        middle = (segment.start + segment.end) / 2
+        middle = segment.middle
         start = min(segment.start - _TOUCH_BEFORE_S, middle - _SHUT_TO_MIDDLE_S)
         end = max(segment.end - _PART_BEFORE_S, middle + _SHUT_AFTER_MIDDLE_S)
+        before = segments[number - 1].middle if number else -math.inf
+        after = segments[number + 1].middle if number + 1 < len(segments) else math.inf
+        meet, part = max(min(start - before, _MEET_S), _QUICKEST_S), max(min(after - end, _PART_S), _QUICKEST_S)
         around = frames_between(time, start - _TOUCH_JAW_S, end + _TOUCH_JAW_S)
         moment, contact = time[around], contacts[segment.viseme.seal][around]
-        np.maximum(contact, _course(moment, start, end, _MEET_S, _PART_S), out=contact)
+        np.maximum(contact, _course(moment, start, end, meet, part), out=contact)
         np.maximum(near[around], _course(moment, start, end, _TOUCH_JAW_S, _TOUCH_JAW_S), out=near[around])
     down = frames[:, _JAW] + frames[:, _ROUND_JAW]
     limited = down - near.astype(np.float32) * np.maximum(down - _TOUCH_JAW, 0.0)

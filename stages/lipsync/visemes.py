@@ -40,7 +40,7 @@ _AA = Viseme({"jaw": 0.93, "lower_lip": 0.22, "upper_lip": 0.30, "tongue": 0.05}
 _AE = Viseme({"jaw": 0.76, "wide": 0.24, "lower_lip": 0.38, "upper_lip": 0.34, "tongue": 0.25})
 _AH = Viseme({"jaw": 0.60, "lower_lip": 0.26, "upper_lip": 0.20, "tongue": 0.15})
 _SCHWA = Viseme({"jaw": 0.28, "lower_lip": 0.28, "upper_lip": 0.12, "tongue": 0.25}, jaw=0.7, lips=0.7, rounding=0.4)
-_AO = Viseme({"round": 0.70, "pucker": 0.20, "upper_lip": -0.10}, rounding=1.1)
+_AO = Viseme({"round": 0.70, "pucker": 0.20, "upper_lip": -0.10}, jaw=1.3, rounding=1.1, spread_s=0.055)
 _EH = Viseme({"jaw": 0.56, "wide": 0.24, "lower_lip": 0.40, "upper_lip": 0.28, "tongue": 0.40})
 _OE = Viseme(
     {"round": 0.46, "jaw": 0.06, "pucker": 0.52, "upper_lip": 0.20, "tongue": 0.3}, rounding=1.2, spread_s=0.055
@@ -78,9 +78,9 @@ _HH = Viseme({"jaw": 0.34, "lower_lip": 0.25}, jaw=0.25, lips=0.2, rounding=0.05
 
 #: Phone -> its visemes in time; a diphthong has two, of which the first takes FIRST_PART of the time.
 PHONES: dict[str, tuple[Viseme, ...]] = {
-    **dict.fromkeys(("ɑ", "a", "ɐ"), (_AA,)),
+    **dict.fromkeys(("ɑ", "a"), (_AA,)),
     **dict.fromkeys(("æ",), (_AE,)),
-    **dict.fromkeys(("ʌ", "ɤ"), (_AH,)),
+    **dict.fromkeys(("ʌ", "ɤ", "ɐ"), (_AH,)),
     **dict.fromkeys(("ə", "ᵊ", "ɨ", "ᵻ"), (_SCHWA,)),
     **dict.fromkeys(("ɔ", "ɒ"), (_AO,)),
     **dict.fromkeys(("ɛ", "e"), (_EH,)),
