@@ -18,7 +18,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, WorkerDied, WorkerLost
 from daemon.events import Events
-from daemon.jobs.facts import BatchCounts, JobFacts, StageFacts
+from daemon.jobs.facts import BatchCounts, StageFacts
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import EventData, Job, State, unreadable_record
 from daemon.jobs.stages import CHECK, DELIVER
@@ -391,10 +391,7 @@ class StateMachine:
                 source = job.facts.sources[target]
                 source.file, source.still_s = list(key), round(check.still_s[target], 1)
         await self.durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
-        kept = job.facts
-        job.facts = JobFacts(
-            sources=kept.sources, defaults=kept.defaults, inherited=kept.inherited, given=kept.given, base=kept.base
-        )
+        job.facts = replace(job.facts, stages={}, restart=None)  # all else is not computed from them
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
         await self.enqueue(job, directory)

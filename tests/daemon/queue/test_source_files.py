@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import JobError
+from daemon.jobs.facts import RowOf
 from daemon.jobs.waits import AWAITED
 from daemon.queue.awaited_files import COPIED_AGAIN
 from daemon.queue.copy_comparison import Content, compare_with_copy
@@ -48,6 +49,7 @@ def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_deliv
     job, directory = any_stage.record, room.spool.find_job(any_stage.job.id)
     assert directory is not None
     job.warnings = ["The sound file is damaged in places."]
+    job.facts.row, job.facts.rows_folder = RowOf("job-20260102T030405Z-0a1b2c3d", "welcome", 7), "welcome"
     room.spool.save_job(job, directory)
     stage = any_stage.where
     for _ in range(12):
@@ -64,6 +66,8 @@ def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_deliv
     assert any_stage.copy == any_stage.file.read_bytes()
     assert any_stage.events.count(COPIED_AGAIN) == 1
     assert any_stage.record.facts.sources["source.audio"].still_s >= STILL_S
+    # And stays the row of its batch, which would wait for its end for ever
+    assert (any_stage.record.facts.row, any_stage.record.facts.rows_folder) == (job.facts.row, "welcome")
     # And is delivered without another wait
     any_stage.finish_stages()
     taken = any_stage.take()
