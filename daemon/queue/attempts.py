@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 
+from daemon.config.settings import Retry
 from daemon.jobs.record import HISTORY, Job, StageRun
 from daemon.jobs.stages import Stage
 
@@ -56,3 +58,9 @@ class Attempts:
         run = StageRun(stage, slot, started, round(seconds, 3), result, again)
         job.runs = [*job.runs, run][-HISTORY:]
         return seconds
+
+
+def delay_s(retry: Retry, tries: int) -> float:
+    """Return how long the attempt after so many waits."""
+    delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
+    return delay * (1 + random.random() / 2)  # jitter: jobs that failed together are not retried together

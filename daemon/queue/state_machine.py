@@ -7,7 +7,6 @@ of the machine (disk full, I/O error) is retried until it succeeds; meanwhile th
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from dataclasses import replace
 from functools import partial
@@ -24,7 +23,7 @@ from daemon.jobs.record import EventData, Job, State, unreadable_record
 from daemon.jobs.stages import CHECK, DELIVER
 from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
-from daemon.queue.attempts import Attempts
+from daemon.queue.attempts import Attempts, delay_s
 from daemon.queue.awaited_files import (
     COPIED_AGAIN,
     CUT_OFF,
@@ -136,13 +135,15 @@ class StateMachine:
     async def advance(self, job: Job, directory: Path, facts: StageFacts, warnings: list[str]) -> None:
         """Record the success of a stage, and move the job to the next stage or to the end."""
         assert job.stage is not None
+        if (makes_jobs := KINDS[job.manifest["kind"]].makes_jobs) and await self._awaits_rest(job, directory):
+            return  # half a table may be right; the files of other jobs are checked before their delivery
         job.facts.stages[job.stage] = facts
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
         if job.stage == DELIVER:
             job.outputs = facts
         self._record_attempt(job, "done")
         if job.next_stage is None:
-            if KINDS[job.manifest["kind"]].makes_jobs:
+            if makes_jobs:
                 await self.begin_batch(job, directory)
             else:
                 await self.finish(job, directory, "done")
@@ -249,22 +250,12 @@ class StateMachine:
         job.note("error", **entry)
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
-            check = await self._sources.check(job, directory, must_stand=error.code in CUT_OFF)
-            if check.renewed:
-                self._record_attempt(job, "retried")
-                await self._restart_with(check, job, directory)
-                return
-            if check.wait_s:
-                self._sources.note_wait(job, check, error.code)
-                job.attempts[job.stage] = max(0, tries - 1)
-                job.not_before = time.time() + check.wait_s
-                self._record_attempt(job, "retried")
-                await self.enqueue(job, directory)
+            if await self._awaits_rest(job, directory, error.code):
                 return
             self._record_attempt(job, "failed")
             await self.finish(job, directory, "failed", error)
             return
-        job.not_before = time.time() + self._backoff(tries)
+        job.not_before = time.time() + delay_s(self.settings.retry, tries)
         self._record_attempt(job, "retried")
         await self.enqueue(job, directory)
 
@@ -274,7 +265,7 @@ class StateMachine:
         job.crashes += 1
         job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
         is_last = job.crashes >= self.settings.retry.crashes
-        job.not_before = 0.0 if is_last else time.time() + self._backoff(job.crashes)
+        job.not_before = 0.0 if is_last else time.time() + delay_s(self.settings.retry, job.crashes)
         self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
         if is_last:
             reason = f"The job crashed its worker {job.crashes} times and is quarantined. Last: {death.reason}"
@@ -320,11 +311,6 @@ class StateMachine:
         assert job.stage is not None
         self.events.stage_ended(job, job.stage, result, self._attempts.end(job, job.stage, result))
 
-    def _backoff(self, tries: int) -> float:
-        retry = self.settings.retry
-        delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
-        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together are not retried together
-
     async def set_aside_unreadable(self, directory: Path, why: str) -> None:
         """Move a job with an unreadable record to the failed jobs."""
         name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
@@ -366,6 +352,21 @@ class StateMachine:
         else:
             return True
         return False
+
+    async def _awaits_rest(self, job: Job, directory: Path, code: str | None = None) -> bool:
+        """Put a job back whose stage is over, with the error `code`, if the rest of a file came later or is waited for."""
+        assert job.stage is not None
+        check = await self._sources.check(job, directory, must_stand=code in CUT_OFF)
+        if check.renewed:
+            self._record_attempt(job, "retried")
+            await self._restart_with(check, job, directory)
+        elif check.wait_s:
+            self._sources.note_wait(job, check, code)
+            job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 0) - 1)
+            job.not_before = time.time() + check.wait_s
+            self._record_attempt(job, "retried")
+            await self.enqueue(job, directory)
+        return bool(check.renewed or check.wait_s)
 
     async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
         """Restart a job with the new copies of its files."""

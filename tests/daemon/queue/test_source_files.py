@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import JobError
-from daemon.jobs.facts import RowOf
+from daemon.jobs.facts import JobFacts, RowOf
 from daemon.jobs.waits import AWAITED
 from daemon.queue.awaited_files import COPIED_AGAIN
 from daemon.queue.copy_comparison import Content, compare_with_copy
 from tests.support.daemon.growing_source import NAME, PATIENCE_S, STILL_S, Case
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_a_file_that_is_open_for_writing_is_waited_for_however_still_it_stands(any_stage: Case) -> None:
@@ -73,6 +74,34 @@ def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_deliv
     taken = any_stage.take()
     assert taken is not None
     assert taken[0].warnings == []
+
+
+def test_no_rows_are_made_of_half_a_table_although_it_is_right(room: QueueRoom) -> None:
+    # Given a batch whose table goes on being written after it was copied
+    room.set(intake={"settle_unknown_s": STILL_S, "settle_mb_s": 0.0, "companion_wait_s": PATIENCE_S})
+    source = room.put_source("t.csv", b"text\nHello.\n", still_s=2.0)
+    job = room.accept(
+        stage="check", stages=("check",), manifest={"kind": "batch"}, facts=JobFacts(sources={"source.rows": source})
+    )
+    (room.spool.folder_of(job) / "source.rows").write_bytes(b"text\nHello.\n")
+    with (room.settings.paths.inbox / "t.csv").open("ab") as file:
+        file.write(b"Good evening.\n")
+
+    async def check() -> None:
+        if (taken := await room.try_to_take(job)) is not None:
+            await room.state_machine.advance(*taken, {"rows": 1}, [])
+
+    # When its check has found nothing wrong, then it waits until the table has stood still
+    asyncio.run(check())
+    assert room.where(job) == "check/ready"
+    assert "It waits for the rest of t.csv." in room.status()["next"]
+    # And is checked again with all of its rows before a job is made of any
+    room.now += STILL_S * 1.1
+    asyncio.run(check())
+    assert room.where(job) == "check/ready"
+    asyncio.run(check())
+    assert room.where(job) == "batches"
+    assert (room.spool.batches / job.id / "source.rows").read_bytes() == b"text\nHello.\nGood evening.\n"
 
 
 @pytest.mark.parametrize("code", ["audio-truncated", "image-truncated", "audio-unreadable", "image-unreadable"])
