@@ -108,7 +108,7 @@ class Service:
         operations = Operations(
             self.state_machine, self.admission, self.lanes.all, self.pauses, self.events, self._disk, self.batches
         )
-        self.batches.cancel = operations.run_request
+        self.batches.run = operations.run_request
         self._wake = Wakeup()
         self._reloaded = Wakeup()
         self.loops = Loops(

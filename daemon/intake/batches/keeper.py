@@ -25,7 +25,7 @@ from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
 from daemon.intake.batches.row_results import RowResults
-from daemon.intake.batches.running_batch import RunningBatch
+from daemon.intake.batches.running_batch import SLICE, RunningBatch
 from daemon.intake.fair_queue import TURN_S
 from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows, log_wait
 from daemon.intake.jobs.job_builder import JobBuilder
@@ -40,8 +40,6 @@ from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
-#: Rows that become jobs between two notes of how far that is.
-SLICE = 200
 #: A report is written again after this long at the earliest, and so that writing takes a small part of the time only. s
 REPORT_S, REPORT_SHARE = 5.0, 0.02
 #: Rows that end within this time are counted at once, s.
@@ -55,7 +53,7 @@ class BatchKeeper(Subscriber):
         builder: makes the jobs, in the thread `disk`, in which manifests become jobs too.
 
     Attributes:
-        cancel: runs a request to cancel a job; set by the service, whose parts need each other.
+        run: runs a request on a row's job; set by the service, whose parts need each other.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class BatchKeeper(Subscriber):
         #: Batches whose rows are being started again.
         self._beginning: set[str] = set()
         self._wake = Wakeup()
-        self.cancel: Callable[[dict[str, Any]], Awaitable[str]] | None = None
+        self.run: Callable[[dict[str, Any]], Awaitable[str]] | None = None
 
     # -- what happens to jobs ------------------------------------------------------------------------------------
 
@@ -128,7 +126,7 @@ class BatchKeeper(Subscriber):
     def unfinished(self, job_id: str) -> list[str]:
         """Return the ids of the jobs of a batch that runs which have been made and have not ended."""
         batch = self._batches.get(job_id)
-        return self._unfinished(batch) if batch else []
+        return batch.unfinished(self._spool) if batch else []
 
     async def stop(self, job_id: str, by: str) -> int:
         """Cancel what has not ended of a batch that runs; it is done by itself. Returns how many rows that are."""
@@ -281,7 +279,12 @@ class BatchKeeper(Subscriber):
             batch.slice = await self._disk.run(self._next_slice, batch, rows)
             batch.slice_since = time.monotonic()
         claimed, lines = batch.slice
+        job, held, priority = batch.job, batch.job.held, batch.job.priority
         _, postponed = await self._disk.run(partial(self._builder.make, [claimed] if claimed.items else [], new=False))
+        if job.held and job.held != held:
+            await self._repeat_for(claimed, {"op": "hold", "by": job.held["by"], "reason": job.held["reason"]})
+        if job.priority != priority:
+            await self._repeat_for(claimed, {"op": "priority", "priority": job.priority})
         error = postponed.get(claimed.claim)
         if isinstance(error, NextTurn):
             return
@@ -297,6 +300,13 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         self._state_machine.changed.notify()
 
+    async def _repeat_for(self, claimed: Claimed, request: dict[str, Any]) -> None:
+        """Run a request on the rows that were being made when it came for their batch: they were no jobs yet."""
+        assert claimed.rows is not None
+        for number in claimed.rows.numbers:
+            with contextlib.suppress(AvatarError):  # it is left for a later turn, or has ended
+                await self._run({**request, "job": row_id(claimed.rows.batch.id, number)})
+
     def _next_slice(self, batch: RunningBatch, rows: ResolvedRows) -> tuple[Claimed, int]:
         self._builder.begin(batch.job.id)
         lines = list(islice(rows.from_index(batch.counts.taken), SLICE))
@@ -310,7 +320,7 @@ class BatchKeeper(Subscriber):
         whether some are left.
         """
         by = "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped
-        unfinished = self._unfinished(batch)
+        unfinished = batch.unfinished(self._spool)
         for job_id in unfinished:
             self._state_machine.ready_queue.remove(job_id)  # none of them starts while the others are cancelled
         until = time.monotonic() + TURN_S
@@ -319,11 +329,10 @@ class BatchKeeper(Subscriber):
                 return True
             if by or job_id not in self._state_machine.running:
                 try:
-                    assert self.cancel is not None  # set by the service
-                    await self.cancel({"op": "cancel", "job": job_id, "by": by or "`on_error` of the batch"})
+                    await self._run({"op": "cancel", "job": job_id, "by": by or "`on_error` of the batch"})
                 except AvatarError as exc:  # it ended meanwhile, or goes on to be cancelled
                     log.info("row not cancelled", job_id=job_id, why=exc.message)
-        made = self._made_beyond(batch)
+        made = batch.made_beyond(self._spool)
         for number in rows.numbers[batch.counts.taken :]:
             if number not in made and number not in batch.outcomes:
                 batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
@@ -347,20 +356,9 @@ class BatchKeeper(Subscriber):
                 batch.changed = True
         return False
 
-    def _unfinished(self, batch: RunningBatch) -> list[str]:
-        if batch.rows is None:
-            return []
-        rows = batch.rows
-        made = [*rows.numbers[: batch.counts.taken], *sorted(self._made_beyond(batch))]
-        return [row_id(batch.job.id, n) for n in made if n not in batch.outcomes and n not in rows.twin_numbers]
-
-    def _made_beyond(self, batch: RunningBatch) -> set[int]:
-        """Return the rows whose jobs are in the spool beyond those that are counted as taken: the turn in which they were made
-        has not ended, or a crash came before it did.
-        """
-        assert batch.rows is not None
-        next_rows = batch.rows.numbers[batch.counts.taken : batch.counts.taken + SLICE]
-        return {n for n in next_rows if self._spool.find_job(row_id(batch.job.id, n)) is not None}
+    async def _run(self, request: dict[str, Any]) -> None:
+        assert self.run is not None  # set by the service
+        await self.run(request)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,11 @@ from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.jobs.claimed import Claimed
 from daemon.jobs.facts import BatchCounts, Output
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job
+from daemon.jobs.record import Job, row_id
+from daemon.queue.spool import Spool
 
+#: Rows that become jobs between two notes of how far that is.
+SLICE = 200
 #: What failed, such as a full disk, is tried again after this long at first, and at most. s
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
@@ -43,6 +46,21 @@ class RunningBatch:
         counts = self.job.facts.batch
         assert counts is not None  # only such batches are carried on
         return counts
+
+    def unfinished(self, spool: Spool) -> list[str]:
+        """Return the ids of the jobs of its rows that have been made and have not ended."""
+        if self.rows is None:
+            return []
+        made = [*self.rows.numbers[: self.counts.taken], *sorted(self.made_beyond(spool))]
+        return [row_id(self.job.id, n) for n in made if n not in self.outcomes and n not in self.rows.twin_numbers]
+
+    def made_beyond(self, spool: Spool) -> set[int]:
+        """Return the rows whose jobs are in the spool beyond those that are counted as taken: the turn in which they were made
+        has not ended, or a crash came before it did.
+        """
+        assert self.rows is not None
+        next_rows = self.rows.numbers[self.counts.taken : self.counts.taken + SLICE]
+        return {n for n in next_rows if spool.find_job(row_id(self.job.id, n)) is not None}
 
     def postpone(self, now: float, wait_s: float = 0.0) -> None:
         """Let the next try wait, each time for longer, and for `wait_s` at least."""

@@ -47,8 +47,8 @@ def test_it_waits_until_the_job_is_in_its_next_queue(
         machine.begin_to_put_down(taken[0])
         moving = asyncio.create_task(machine.advance(*taken, {}, []))
         await fs.OPS.begun.wait()  # type: ignore[attr-defined]
-        assert service.batches.cancel is not None
-        asked = asyncio.ensure_future(service.batches.cancel({"op": op, "job": job.id, "by": "ann"}))
+        assert service.batches.run is not None
+        asked = asyncio.ensure_future(service.batches.run({"op": op, "job": job.id, "by": "ann"}))
         await asyncio.sleep(0)
         assert not asked.done()
         fs.OPS.go.set()  # type: ignore[attr-defined]

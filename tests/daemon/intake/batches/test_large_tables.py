@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from daemon.intake import fair_queue
-from daemon.intake.batches.keeper import SLICE
 from daemon.intake.batches.resolved_rows import ResolvedRows
+from daemon.intake.batches.running_batch import SLICE
 from daemon.jobs.batch.files import INPUT, RESOLVED
 from daemon.jobs.batch.rows import BatchInput
 from tests.conftest import ROOT

@@ -31,8 +31,8 @@ def ask(room: Room, op: str, job: str) -> str:
     """Ask for something, and carry the batches on."""
 
     async def asked() -> str:
-        assert room.service.batches.cancel is not None
-        answer = await room.service.batches.cancel({"op": op, "job": job, "by": "anna"})
+        assert room.service.batches.run is not None
+        answer = await room.service.batches.run({"op": op, "job": job, "by": "anna"})
         await carry_on(room)
         return answer
 

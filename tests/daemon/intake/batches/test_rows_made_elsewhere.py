@@ -135,7 +135,7 @@ def test_two_rows_that_are_started_again_at_once_both_start(room: Room) -> None:
     end(room, "done", "failed", "failed")
 
     async def both() -> list[str]:
-        run = room.service.batches.cancel
+        run = room.service.batches.run
         assert run is not None
         asked = [run({"op": "retry", "job": row_id(first, row), "by": "anna"}) for row in (2, 3)]
         return await asyncio.gather(*asked)

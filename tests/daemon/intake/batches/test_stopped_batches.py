@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from daemon.intake.batches import keeper
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.jobs import job_builder
+from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import StageFacts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
@@ -171,13 +172,40 @@ def test_rows_are_cancelled_in_turns_and_none_starts_meanwhile(room: Room, monke
         await batches.carry_on()
         assert queue.count("info") == ROWS
         # When it is cancelled, then a turn cancels two of them, and the others cannot start
-        batches.cancel = cancel
+        batches.run = cancel
         await batches.stop(job.id, "anna")
         assert await batches.carry_on() == 0.0
         assert len(cancelled) == 2
         assert queue.count("info") == 0
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("op", ["hold", "priority"])
+def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
+    room: Room, monkeypatch: pytest.MonkeyPatch, op: str
+) -> None:
+    # Given a batch whose rows are about to appear in their queue when somebody holds it, or gives it another priority
+    job = begun(room)
+    publish = JobBuilder._publish
+
+    async def run() -> None:
+        loop, ask = asyncio.get_running_loop(), room.service.batches.run
+        assert ask is not None
+
+        def ask_and_publish(self: JobBuilder, *made: Any) -> None:
+            request = {"op": op, "job": job.id, "by": "anna", "priority": 7}
+            asyncio.run_coroutine_threadsafe(ask(request), loop).result()
+            publish(self, *made)
+
+        monkeypatch.setattr(JobBuilder, "_publish", ask_and_publish)
+        await room.service.batches.carry_on()
+
+    asyncio.run(run())
+    # Then they are held, or have it, as those that were made before
+    folder = room.spool.resting("held") if op == "hold" else room.spool.ready("info")
+    rows = [room.spool.load_job(place) for place in room.spool.job_folders(folder)]
+    assert [row.priority for row in rows] == [0 if op == "hold" else 7] * ROWS
 
 
 def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:
