@@ -156,9 +156,9 @@ class Operations:
         if (batch := self._batches.running(job_id)) is not None:
             batch.held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
             batch.note("held", by=_by(request), reason=_reason(request))
-            await self._batches.change(job_id)
-            count = await self._each_row(request)
-            return f"{batch.name} is held, and so are {count} of its rows; those that run finish their stage."
+            count, left = await self._batches.order(job_id, request)
+            more = f", and {left} more are being held, of which none starts" if left else ""
+            return f"{batch.name} is held, and so are {count} of its rows{more}; those that run finish their stage."
         job, directory = await self._find(job_id)
         self._unfinished(job)
         if job.held and job.state != "queued":
@@ -175,9 +175,9 @@ class Operations:
         if batch is not None and (batch.held or self._held_rows(job_id)):
             batch.held = None
             batch.note("released", by=_by(request))
-            released = await self._each_row(request)
-            await self._batches.change(job_id)
-            return f"{batch.name} goes on, with {released} of its rows that were held."
+            released, left = await self._batches.order(job_id, request)
+            more = f"; {left} more are looked at" if left else ""
+            return f"{batch.name} goes on, with {released} of its rows that were held{more}."
         job, directory = await self._find(job_id)
         self._unfinished(job)
         if not job.held and job.state != "held":
@@ -188,17 +188,6 @@ class Operations:
             )
         await self._state_machine.release(job, directory, _by(request))
         return f"{job.name} goes on."
-
-    async def _each_row(self, request: Request) -> int:
-        """Run a request on the job of each row of a batch that has not ended. Returns how many took it."""
-        done = 0
-        for job_id in self._batches.unfinished(_job_id(request)):
-            try:
-                await self.run_request({**request, "job": job_id})
-            except JobError:  # such as one that is not held, or has ended meanwhile
-                continue
-            done += 1
-        return done
 
     async def _priority(self, request: Request) -> str:
         job, directory = await self._find(_job_id(request))
@@ -213,8 +202,9 @@ class Operations:
         if self._batches.running(job.id) is not None:
             batch = self._batches.running(job.id) or job
             batch.priority = value
-            await self._batches.change(job.id)
-            return f"{batch.name} has priority {value}, and so have {await self._each_row(request)} of its rows."
+            count, left = await self._batches.order(job.id, request)
+            more = f"; {left} more are given it" if left else ""
+            return f"{batch.name} has priority {value}, and so have {count} of its rows{more}."
         await self._state_machine.prioritise(job, directory, value, _by(request))
         return f"{job.name} has priority {value}."
 

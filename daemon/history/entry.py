@@ -76,7 +76,7 @@ class Entry:
         return cls._of(
             job=job.id,
             name=job.name,
-            state=job.state,
+            state=job.told_state,
             stage=job.stage,
             kind=kind_of(job),
             by=job.by,

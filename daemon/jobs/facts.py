@@ -95,6 +95,9 @@ class BatchCounts:
         stopped: why the rows that have not ended are cancelled: who ordered that, or "on_error"; empty where they are not.
         since: when its first job was made, seconds since the epoch.
         report: path of its report below the outbox; empty while there is none.
+        orders: what people asked for all its rows and has not reached each of them, the oldest first.
+        held: rows whose jobs are held.
+        rests: whether none of its rows goes on until somebody releases some.
     """
 
     rows: int
@@ -105,6 +108,9 @@ class BatchCounts:
     stopped: str = ""
     since: float = 0.0
     report: str = ""
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    held: int = 0
+    rests: bool = False
 
     @property
     def ended(self) -> int:

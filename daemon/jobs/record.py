@@ -207,6 +207,15 @@ class Job:
         return self.stages[at] if at < len(self.stages) else None
 
     @property
+    def told_state(self) -> State:
+        """The state that people are told: a batch is held where none of its rows goes on until somebody releases some."""
+        return (
+            "held"
+            if self.state == "running" and self.facts.batch is not None and self.facts.batch.rests
+            else self.state
+        )
+
+    @property
     def line(self) -> Line:
         """The line in which it waits for its turn: who handed it in, and the folder of the inbox that it came from. A batch has
         one of its own, so that what its owner drops beside it does not wait behind a thousand rows.

@@ -159,6 +159,7 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     StatusField("batch.done", "whole number", "with `batch`", "Rows that are done."),
     StatusField("batch.failed", "whole number", "with `batch`", "Rows that failed."),
     StatusField("batch.cancelled", "whole number", "with `batch`", "Rows that were cancelled."),
+    StatusField("batch.held", "whole number", "with `batch`", "Rows that are held, of those that have not ended."),
     StatusField("batch.left", "whole number", "with `batch`", "Rows that have not ended."),
     StatusField(
         "batch.report",

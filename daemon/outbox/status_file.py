@@ -12,7 +12,9 @@ import structlog
 
 from daemon.errors import MACHINE_ERRNOS, AvatarError, MachineError
 from daemon.events import Subscriber
+from daemon.jobs.facts import BatchCounts
 from daemon.jobs.iso_time import iso
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import FINISHED, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.untrusted import printable
@@ -20,7 +22,7 @@ from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.latest_writes import LatestWrites
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.way_back import how_to_go_on, how_to_mend, how_to_release, returned_manifest
+from daemon.outbox.way_back import how_to_go_on, how_to_mend, how_to_release, put_request, returned_manifest
 from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def kind_of(job: Job) -> str | None:
     """Return the kind of a job; None where its manifest could not be read."""
     kind = job.manifest.get("kind") if job.manifest else None
     return str(kind) if kind else ("video" if job.manifest else None)
+
+
+def _makes_jobs(job: Job) -> bool:
+    kind = KINDS.get(kind_of(job) or "")
+    return kind is not None and kind.makes_jobs
 
 
 def text_of(job: Job) -> str:
@@ -93,7 +100,7 @@ def status_of(
         "schema": SCHEMA,
         "job": job.id,
         "name": job.name,
-        "state": job.state,
+        "state": job.told_state,
         "stage": job.stage,
         "progress": 1.0 if job.state == "done" else round(progress, 3),
         "eta_s": None if eta_s is None or _awaited(job) else round(eta_s, 1),
@@ -137,6 +144,7 @@ def _counts(job: Job) -> dict[str, Any] | None:
         "done": counts.done,
         "failed": counts.failed,
         "cancelled": counts.cancelled,
+        "held": counts.held,
         "left": counts.rows - counts.ended,
         "report": counts.report or None,
     }
@@ -155,18 +163,27 @@ def _next_step(job: Job, pause: str) -> str:
         return pause
     if job.state == "waiting":
         return " ".join([_start_of_waiting(job), *job.warnings[:NEXT_WARNINGS]])
-    if job.state == "held" or (job.facts.batch is not None and job.held):
+    if job.told_state == "held" or (job.facts.batch is not None and job.held):
         return how_to_release(job)
     if job.facts.batch is not None and job.state == "running":
-        left = job.facts.batch.rows - job.facts.batch.taken
-        if not left:
-            return "It ends when the jobs of its rows have."
-        return f"{left} of its rows become jobs when it is their turn. Leave the files that they name where they are until then."
+        return _next_of_batch(job, job.facts.batch)
     if files := _awaited(job):
         return f"It waits for the rest of {', '.join(map(printable, files))}. Close the program that writes it."
     if job.state == "queued" and job.not_before > time.time():
         return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
+
+
+def _next_of_batch(job: Job, counts: BatchCounts) -> str:
+    """Return what happens next to a batch of which rows go on."""
+    held = ""
+    if counts.held:
+        rows = f"{counts.held} of its rows {'is' if counts.held == 1 else 'are'} held"
+        held = f" {rows}: to let {'it' if counts.held == 1 else 'them'} go on, {put_request(job, 'release')}."
+    if not (left := counts.rows - counts.taken):
+        return f"It ends when the jobs of its rows have.{held}"
+    becomes = f"{left} of its rows become jobs when it is their turn. Leave the files that they name where they are until then."
+    return f"{becomes}{held}"
 
 
 def _start_of_waiting(job: Job) -> str:
@@ -242,10 +259,11 @@ class StatusWriter(Subscriber):
         progress, eta, position = self._estimator.progress(job, part), self._estimator.eta_s(job, part), None
         if (counts := job.facts.batch) is not None:
             progress = counts.ended / max(1, counts.rows)
-            eta = self._batch_s(job)
+            eta = None if job.held or counts.rests else self._batch_s(job)
         elif job.state in ("queued", "running") and job.stage is not None:
             position, wait_s = turn or self._turn_of(job, 0)
-            eta = None if eta is None else eta + wait_s
+            # How long the rows of a batch take is known when they have been checked, and are jobs.
+            eta = None if eta is None or _makes_jobs(job) else eta + wait_s
         return status_of(job, progress, eta, position, self._pause)
 
     def describe_new(self, job: Job, behind: int) -> dict[str, Any]:

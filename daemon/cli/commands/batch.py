@@ -123,14 +123,14 @@ def _status_of(outbox: Outbox, job: str, name: str) -> dict[str, Any] | None:
 def _counted(row: Row, status: dict[str, Any] | None) -> dict[str, Any]:
     counts = (status or {}).get("batch") or {}
     known = {"job": row.job, "name": row.name, "state": row.state}
-    return {**known, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "left")}}
+    return {**known, **{key: counts.get(key) for key in ("rows", "done", "failed", "cancelled", "held", "left")}}
 
 
 def _told(counts: dict[str, Any]) -> str:
     if counts.get("rows") is None:
         return "no job was made of its rows" if counts.get("state") in FINISHED else "its rows are not checked yet"
     words = [f"{counts['done']} of {counts['rows']} row{'s' * (counts['rows'] != 1)} done"]
-    words += [f"{counts[key]} {key}" for key in ("failed", "cancelled", "left") if counts[key]]
+    words += [f"{counts[key]} {key}" for key in ("failed", "cancelled", "held", "left") if counts.get(key)]
     return ", ".join(words)
 
 

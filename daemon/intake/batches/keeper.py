@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.intake.batches.ending import ON_ERROR, ending_of
+from daemon.intake.batches.orders import RowOrders
 from daemon.intake.batches.outcomes import Outcome, Outcomes
-from daemon.intake.batches.resolved_rows import CheckedRow, ResolvedRows, as_yaml
+from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.row_results import RowResults
-from daemon.intake.batches.running_batch import SLICE, RunningBatch
+from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.fair_queue import TURN_S
-from daemon.intake.jobs.claimed import Claimed, NextTurn, Rows, log_wait
+from daemon.intake.jobs.claimed import Claimed, NextTurn, log_wait
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import Output
 from daemon.jobs.manifest import Manifest
@@ -71,6 +71,7 @@ class BatchKeeper(Subscriber):
         self._builder = builder
         self._disk = disk
         self._results = RowResults(spool, outbox)
+        self._orders = RowOrders(state_machine, self._run)
         self._batches: dict[str, RunningBatch] = {}
         #: Batches whose rows are being started again.
         self._beginning: set[str] = set()
@@ -89,8 +90,13 @@ class BatchKeeper(Subscriber):
             self._batches.pop(job.id, None)
 
     def job_changed(self, job: Job) -> None:
-        if job.facts.row is not None and job.state == "queued":  # it was started again
+        if (row := job.facts.row) is None or (batch := self._batches.get(row.batch)) is None:
+            return
+        if job.state == "queued":  # it was started again
             self._note(job, None)
+        if (job.state == "held") != (job.id in batch.held):
+            batch.held ^= {job.id}
+            self._wake.notify()
 
     def _note(self, job: Job, outcome: Outcome | None) -> None:
         row = job.facts.row
@@ -131,18 +137,21 @@ class BatchKeeper(Subscriber):
     async def stop(self, job_id: str, by: str) -> int:
         """Cancel what has not ended of a batch that runs; it is done by itself. Returns how many rows that are."""
         batch = self._batches[job_id]
-        batch.counts.stopped = by or "somebody"
+        batch.counts.stopped, batch.counts.orders, batch.unordered = by or "somebody", [], None
         batch.job.held = None
         batch.job.note("cancelled", by=by)
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
         return batch.counts.rows - batch.counts.ended
 
-    async def change(self, job_id: str) -> None:
-        """Save a batch that runs, whose record was changed, and go on with it."""
-        batch = self._batches[job_id]
-        await self._state_machine.save(batch.job, batch.place)
-        self._wake.notify()
+    async def order(self, job_id: str, request: dict[str, Any]) -> tuple[int, int]:
+        """Save a batch that runs, whose record was changed, and run a request on all of its rows that have not ended. Returns how
+        many took it, and how many will.
+        """
+        try:
+            return await self._orders.give(self._batches[job_id], request)
+        finally:
+            self._wake.notify()
 
     def is_beginning(self, job_id: str) -> bool:
         """Return whether the rows of a batch are being started again."""
@@ -214,12 +223,16 @@ class BatchKeeper(Subscriber):
         except OSError as exc:
             log.error("batch left where it is", job_id=place.name, error=str(exc))
             return
-        with contextlib.suppress(OSError, ValueError):  # its first step tries that again, and says what is wrong
-            await self._load_rows(self._batches[job.id])
+        with contextlib.suppress(
+            OSError, ValueError, AvatarError
+        ):  # its first step tries that again, and says what is wrong
+            await self._load_rows(batch := self._batches[job.id])
+            await self._orders.carry_out(batch)  # before a row starts that is to be held
 
     async def _load_rows(self, batch: RunningBatch) -> ResolvedRows:
         if batch.rows is None:
             batch.rows = await self._disk.run(ResolvedRows, batch.place)
+            batch.held = {place.name for place in self._spool.job_folders(self._spool.resting("held"))}
         return batch.rows
 
     async def _step_or_wait(self, batch: RunningBatch) -> float:
@@ -252,6 +265,10 @@ class BatchKeeper(Subscriber):
             if await self._cancel_rest(batch, rows):
                 await self._tell(batch)
                 return 0.0
+        elif counts.orders:
+            await self._orders.carry_out(batch)
+            await self._tell(batch)
+            return 0.0
         elif not batch.job.held and counts.taken < len(rows):
             await self._take(batch, rows)
             wait = 0.0 if batch.retry_due <= time.monotonic() else batch.retry_due - time.monotonic()
@@ -276,7 +293,8 @@ class BatchKeeper(Subscriber):
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""
         if batch.slice is None:
-            batch.slice = await self._disk.run(self._next_slice, batch, rows)
+            self._builder.begin(batch.job.id)
+            batch.slice = await self._disk.run(batch.next_slice, rows)
             batch.slice_since = time.monotonic()
         claimed, lines = batch.slice
         job, held, priority = batch.job, batch.job.held, batch.job.priority
@@ -307,31 +325,12 @@ class BatchKeeper(Subscriber):
             with contextlib.suppress(AvatarError):  # it is left for a later turn, or has ended
                 await self._run({**request, "job": row_id(claimed.rows.batch.id, number)})
 
-    def _next_slice(self, batch: RunningBatch, rows: ResolvedRows) -> tuple[Claimed, int]:
-        self._builder.begin(batch.job.id)
-        lines = list(islice(rows.from_index(batch.counts.taken), SLICE))
-        own: list[CheckedRow] = [row for row in lines if row.same_as is None and row.number not in batch.outcomes]
-        made = Rows(batch.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
-        items = tuple(map(rows.manifest, own))
-        return Claimed(batch.job.id, batch.job.source, b"", items, owner=batch.job.by, rows=made), len(lines)
-
     async def _cancel_rest(self, batch: RunningBatch, rows: ResolvedRows) -> bool:
         """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns
         whether some are left.
         """
-        by = "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped
-        unfinished = batch.unfinished(self._spool)
-        for job_id in unfinished:
-            self._state_machine.ready_queue.remove(job_id)  # none of them starts while the others are cancelled
-        until = time.monotonic() + TURN_S
-        for job_id in unfinished:
-            if time.monotonic() >= until:
-                return True
-            if by or job_id not in self._state_machine.running:
-                try:
-                    await self._run({"op": "cancel", "job": job_id, "by": by or "`on_error` of the batch"})
-                except AvatarError as exc:  # it ended meanwhile, or goes on to be cancelled
-                    log.info("row not cancelled", job_id=job_id, why=exc.message)
+        if not await self._orders.cancel(batch, "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped):
+            return True
         made = batch.made_beyond(self._spool)
         for number in rows.numbers[batch.counts.taken :]:
             if number not in made and number not in batch.outcomes:
@@ -367,6 +366,8 @@ class BatchKeeper(Subscriber):
         assert batch.rows is not None
         counts, found = batch.counts, batch.outcomes.counts()
         counts.done, counts.failed, counts.cancelled = found["done"], found["failed"], found["cancelled"]
+        if batch.count_held():
+            await self._state_machine.save(batch.job, batch.place)
         most = batch.manifest.most_failures
         if most is not None and counts.failed >= most and not counts.stopped and counts.ended < counts.rows:
             counts.stopped = ON_ERROR

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from daemon.intake.batches.outcomes import Outcomes
-from daemon.intake.batches.resolved_rows import ResolvedRows
-from daemon.intake.jobs.claimed import Claimed
+from daemon.intake.batches.resolved_rows import ResolvedRows, as_yaml
+from daemon.intake.jobs.claimed import Claimed, Rows
 from daemon.jobs.facts import BatchCounts, Output
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, row_id
@@ -33,6 +35,11 @@ class RunningBatch:
     #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
     slice: tuple[Claimed, int] | None = None
     slice_since: float = 0.0
+    #: The jobs of its rows that its first order has not reached; None where that has not begun (`orders`).
+    unordered: list[str] | None = None
+    #: Jobs that are held; those of others may be among them.
+    held: set[str] = field(default_factory=set)
+    ordering: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: The table of its wrong rows in the outbox, once it is written.
     errors: Output | None = None
     changed: bool = True
@@ -47,12 +54,31 @@ class RunningBatch:
         assert counts is not None  # only such batches are carried on
         return counts
 
+    def next_slice(self, rows: ResolvedRows) -> tuple[Claimed, int]:
+        """Return the rows that become jobs next, and how many lines of `rows.jsonl` they take."""
+        lines = list(islice(rows.from_index(self.counts.taken), SLICE))
+        own = [row for row in lines if row.same_as is None and row.number not in self.outcomes]
+        made = Rows(self.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
+        items = tuple(map(rows.manifest, own))
+        return Claimed(self.job.id, self.job.source, b"", items, owner=self.job.by, rows=made), len(lines)
+
     def unfinished(self, spool: Spool) -> list[str]:
         """Return the ids of the jobs of its rows that have been made and have not ended."""
         if self.rows is None:
             return []
         made = [*self.rows.numbers[: self.counts.taken], *sorted(self.made_beyond(spool))]
         return [row_id(self.job.id, n) for n in made if n not in self.outcomes and n not in self.rows.twin_numbers]
+
+    def count_held(self) -> bool:
+        """Count the rows whose jobs are held, and whether none of the others goes on; returns whether that has changed."""
+        counts, job, rows, held, waits = self.counts, self.job, self.rows, 0, 0
+        before = counts.held, counts.rests
+        if rows is not None and (self.held or job.held):
+            own = [n for n in rows.numbers[: counts.taken] if n not in self.outcomes and n not in rows.twin_numbers]
+            waits, held = len(own), sum(row_id(job.id, n) in self.held for n in own)
+        makes_more = not job.held and (counts.taken < counts.rows or not held)
+        counts.held, counts.rests = held, held == waits and not makes_more
+        return before != (counts.held, counts.rests)
 
     def made_beyond(self, spool: Spool) -> set[int]:
         """Return the rows whose jobs are in the spool beyond those that are counted as taken: the turn in which they were made

@@ -126,7 +126,7 @@ def actions_of(status: Mapping[str, Any]) -> dict[str, str]:
     """Return what can be done with a batch: operation → label."""
     counts = counts_of(status)
     if status["state"] not in FINISHED:
-        hold = {"release": "Release"} if status["state"] == "held" else {"hold": "Hold the rest"}
+        hold = {"release": "Release"} if status["state"] == "held" or status.get("held") else {"hold": "Hold the rest"}
         return {**hold, "cancel": "Cancel the rest"}
     again = counts.failed + counts.cancelled
     if again:

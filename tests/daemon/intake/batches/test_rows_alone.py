@@ -310,3 +310,27 @@ def test_a_request_that_came_before_its_row_is_heard_when_the_row_is_made(room: 
     assert room.service._wake.notifications > heard
     look(room)
     assert state(room, "talk/n3") == "held"
+
+
+def test_a_batch_says_that_it_is_held_where_all_of_its_rows_are_and_how_to_release_them(room: Room) -> None:
+    # Given a batch, and another one, whose table is not checked, so that nobody knows how long it takes
+    job = with_jobs(room)
+    room.put("new.csv", "text\nHello.\n")
+    room.put("new.yaml", "kind: batch\nrows: new.csv\ntemplate: {kind: speech}\n")
+    room.settle()
+    assert room.status("new")["eta_s"] is None
+    # When one of its rows is held, then the batch goes on, and says so
+    rows = [row_id(job.id, number) for number in range(1, ROWS + 1)]
+    ask(room, "hold", rows[0])
+    status = room.status("talk")
+    assert (status["state"], status["batch"]["held"]) == ("running", 1)
+    assert "1 of its rows is held: to let it go on, put an empty file talk.release into the inbox" in status["next"]
+    # But when all are, it is held itself, and ends at no time that is known
+    for row in rows[1:]:
+        ask(room, "hold", row)
+    status = room.status("talk")
+    assert (status["state"], status["batch"]["held"], status["eta_s"]) == ("held", ROWS, None)
+    assert "put an empty file talk.release into the inbox" in status["next"]
+    # Until one of them is released
+    ask(room, "release", rows[3])
+    assert (room.status("talk")["state"], room.status("talk")["batch"]["held"]) == ("running", ROWS - 1)

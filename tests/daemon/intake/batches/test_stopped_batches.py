@@ -10,7 +10,7 @@ import pytest
 
 from daemon.errors import JobError
 from daemon.intake import fair_queue
-from daemon.intake.batches import keeper
+from daemon.intake.batches import keeper, orders
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.jobs import job_builder
@@ -18,6 +18,7 @@ from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import StageFacts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
+from daemon.queue.recovery import recover_spool
 from stages.check.rows import check_rows
 from stages.context import Context
 from tests.support.daemon.intake import Room
@@ -110,7 +111,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
         self.now, self.step_s = 1e6, step_s
-        monkeypatch.setattr(keeper, "time", SimpleNamespace(monotonic=lambda: self.now, time=lambda: 2e9))
+        for module in (keeper, orders):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, time=lambda: 2e9))
 
     def work(self) -> None:
         self.now += self.step_s
@@ -156,29 +158,50 @@ def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
     assert room.status("talk")["batch"]["done"] == ROWS
 
 
-def test_rows_are_cancelled_in_turns_and_none_starts_meanwhile(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a batch whose rows wait, and cancels that take half a turn
+@pytest.mark.parametrize("op", ["cancel", "hold"])
+def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
+    room: Room, monkeypatch: pytest.MonkeyPatch, op: str
+) -> None:
+    # Given a batch whose rows wait, and requests for rows that take half a turn
     job = begun(room)
     clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
-    cancelled: list[str] = []
-
-    async def cancel(request: dict[str, str]) -> str:
-        clock.work()
-        cancelled.append(request["job"])
-        return ""
+    asked: list[str] = []
 
     async def run() -> None:
-        batches, queue = room.service.batches, room.service.ready_queue
+        service = room.service
+        batches, queue, ask = service.batches, service.ready_queue, service.batches.run
+        assert ask is not None
         await batches.carry_on()
         assert queue.count("info") == ROWS
-        # When it is cancelled, then a turn cancels two of them, and the others cannot start
-        batches.run = cancel
-        await batches.stop(job.id, "anna")
-        assert await batches.carry_on() == 0.0
-        assert len(cancelled) == 2
+
+        async def slowly(request: dict[str, Any]) -> str:
+            clock.work()
+            asked.append(request["job"])
+            return await ask(request)
+
+        # When it is cancelled or held, then a turn does so with two of them, and the others cannot start
+        batches.run = slowly
+        said = await ask({"op": op, "job": job.id, "by": "anna"})
+        if op == "cancel":
+            assert await batches.carry_on() == 0.0
+        else:
+            assert "and so are 2 of its rows, and 7 more are being held, of which none starts" in said
+        assert len(asked) == 2
         assert queue.count("info") == 0
 
     asyncio.run(run())
+    # And a daemon that comes after this one goes on with it before any of them starts
+    again = Room(room.inbox.parent)
+
+    async def go_on() -> None:
+        await recover_spool(again.service.state_machine, again.service.outbox)
+        await again.service.batches.resume()
+        for _ in range(6):
+            await again.service.batches.carry_on()
+        assert again.service.ready_queue.count("info") == 0
+
+    asyncio.run(go_on())
+    assert again.status("talk")["state"] == ("cancelled" if op == "cancel" else "held")
 
 
 @pytest.mark.parametrize("op", ["hold", "priority"])
