@@ -102,6 +102,7 @@ class BatchKeeper(Subscriber):
         row = job.facts.row
         batch = self._batches.get(row.batch) if row else None
         if row is not None and batch is not None and (outcome is not None or row.number in batch.outcomes):
+            batch.runs_again(row.number)  # also where its end comes first after a crash
             batch.outcomes.note(row.number, outcome)
             batch.changed = True
             if outcome is not None and outcome.state == "failed":
@@ -279,16 +280,14 @@ class BatchKeeper(Subscriber):
         return 0.0 if unfinished else wait
 
     async def _find_ended(self, batch: RunningBatch, rows: ResolvedRows) -> None:
-        """Note the outcomes that a crash took: they are in the records of the rows' jobs."""
-        taken = rows.numbers[: batch.counts.taken]
-        unknown = [n for n in taken if n not in batch.outcomes and n not in rows.twin_numbers]
-
-        def ended() -> list[tuple[int, Outcome]]:
-            return [(n, outcome) for n in unknown if (outcome := self._results.ended(batch.job.id, n)) is not None]
-
-        for number, outcome in await self._disk.run(ended):
-            if number not in batch.outcomes:
-                batch.outcomes.note(number, outcome)
+        """Note what a crash took: how rows have ended, or that they run again. The records of their jobs say it."""
+        for number, before, now in await self._disk.run(self._results.unknown_ends, batch, rows):
+            if batch.outcomes.get(number) is not before:  # it has ended meanwhile
+                continue
+            if now is None:
+                batch.runs_again(number)
+            else:
+                batch.outcomes.note(number, now)
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""

@@ -27,6 +27,23 @@ class RowResults:
         self._spool = spool
         self._outbox = outbox
 
+    def unknown_ends(self, batch: RunningBatch, rows: ResolvedRows) -> list[tuple[int, Outcome | None, Outcome | None]]:
+        """Return the rows that have ended, or run again, by the records of their jobs, where their outcomes do not say so.
+
+        Returns:
+            Number, known outcome and the right one of each.
+        """
+        found = []
+        for number in rows.numbers[: batch.counts.taken]:
+            known = batch.outcomes.get(number)
+            is_final = known is not None and (known.state == "done" or bool(known.batch) or not known.job)
+            if is_final or number in rows.twin_numbers:
+                continue
+            now = self.ended(batch.job.id, number)
+            if (known is None) != (now is None):
+                found.append((number, known, now))
+        return found
+
     def ended(self, batch: str, row: int) -> Outcome | None:
         """Return how the job of a row has ended, by its record; None where it has not."""
         job_id = row_id(batch, row)

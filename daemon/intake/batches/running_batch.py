@@ -62,6 +62,13 @@ class RunningBatch:
         items = tuple(map(rows.manifest, own))
         return Claimed(self.job.id, self.job.source, b"", items, owner=self.job.by, rows=made), len(lines)
 
+    def runs_again(self, number: int) -> None:
+        """Note that the job of a row was started again, whose result other rows get, too, but for those that have one."""
+        twins = self.rows.twins.get(number, ()) if self.rows is not None else ()
+        for one in (number, *(twin for twin, _ in twins)):
+            if (outcome := self.outcomes.get(one)) is not None and outcome.state != "done":
+                self.outcomes.note(one, None)
+
     def unfinished(self, spool: Spool) -> list[str]:
         """Return the ids of the jobs of its rows that have been made and have not ended."""
         if self.rows is None:

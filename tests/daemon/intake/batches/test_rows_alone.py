@@ -16,7 +16,9 @@ from daemon.doors.requests import put_request_file
 from daemon.errors import AvatarError, JobError
 from daemon.intake import fair_queue
 from daemon.intake.jobs import job_builder
+from daemon.jobs.batch.files import OUTCOMES
 from daemon.jobs.record import Job, row_id
+from daemon.queue.recovery import recover_spool
 from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
 from tests.support.daemon.inbox_requests import look, state
 from tests.support.daemon.intake import SETTLE_S, Room
@@ -210,6 +212,30 @@ def test_a_row_with_equal_ones_takes_them_along(room: Room) -> None:
     ask(room, "cancel", batch.id)
     ask(room, "retry", row_id(batch.id, 1))
     assert room.status("talk")["batch"]["left"] == ROWS  # all of them are the same picture
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_row_that_is_started_again_while_its_batch_runs_takes_equal_ones_along(room: Room, power_cut: bool) -> None:
+    # Given a batch that runs, of which a row has failed, and with it one that gets the same result
+    room.put("q.png", b"other picture")
+    template = '{kind: info, image: "{{picture}}", output: "{{name}}"}'
+    job = begun(room, template, "dedupe: true", "name,picture\nn0,p.png\nn1,p.png\nn2,q.png\n")
+    asyncio.run(carry_on(room))
+    end_next(room, "failed")
+    known = room.spool.batches / job.id / OUTCOMES
+    before = known.read_bytes()
+    assert before.count(b"failed") == 2
+    # When the row is started again, also where a power cut takes away that this was noted
+    ask(room, "retry", row_id(job.id, 1))
+    if power_cut:
+        known.write_bytes(before)
+        room = Room(room.inbox.parent)
+        asyncio.run(recover_spool(room.service.state_machine, room.service.outbox))
+        asyncio.run(room.service.batches.resume())
+    end_next(room, "done")
+    end_next(room, "done")
+    # Then the other row gets the new result
+    assert (room.status("talk")["state"], room.status("talk")["batch"]["done"]) == ("done", 3)
 
 
 def test_a_row_of_a_batch_that_would_stop_it_again_is_refused(room: Room) -> None:
