@@ -36,6 +36,9 @@ class Subscriber:
     def job_recovered(self, job: Job) -> None:
         """An interrupted job was found at start and put back into its queue."""
 
+    def job_found_waiting(self, job: Job) -> None:
+        """A job that waits was found in its queue at start; nothing of it has changed."""
+
     def job_changed(self, job: Job) -> None:
         """The state, queue or priority of a job changed in another way (held, released, retried, put back)."""
 

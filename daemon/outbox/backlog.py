@@ -71,6 +71,9 @@ class Backlog(Subscriber):
     def job_recovered(self, job: Job) -> None:
         self._count(job)
 
+    def job_found_waiting(self, job: Job) -> None:
+        self._count(job)
+
     def job_changed(self, job: Job) -> None:
         self._count(job)
 

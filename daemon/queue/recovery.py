@@ -68,6 +68,7 @@ async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> N
         await state_machine.enqueue(job, directory)
     else:
         state_machine.ready_queue.add(job)
+        state_machine.events.job_found_waiting(job)
 
 
 async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> None:

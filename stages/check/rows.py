@@ -49,6 +49,7 @@ def check_rows(ctx: Context) -> CheckFacts:
     given = BatchInput.read(ctx.job_dir)
     rows = BatchRows(ctx.manifest, ctx.source("rows"), given.inherited, DoneRows(ctx.job_dir))
     ctx.warnings.extend(rows.check_columns())
+    ctx.path(ERRORS).unlink(missing_ok=True)  # of half a table, whose rest came
     right: list[_Line] = []
     wrong: list[RowMistake] = []
     portraits = PortraitChecks(ctx, given.folder)

@@ -15,6 +15,7 @@ from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.jobs import job_builder
 from daemon.intake.jobs.job_builder import JobBuilder
+from daemon.jobs.batch.files import ERRORS
 from daemon.jobs.facts import StageFacts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
@@ -104,6 +105,41 @@ def test_rows_that_were_made_in_an_unfinished_turn_are_cancelled_too(
     assert list(room.spool.ready("info").iterdir()) == []
     status = room.status("talk")
     assert (status["state"], status["batch"]["cancelled"], status["batch"]["left"]) == ("cancelled", ROWS, 0)
+
+
+def test_a_start_knows_how_long_the_rows_take_that_wait(room: Room) -> None:
+    # Given a batch of which it is told how long it takes
+    job = begun(room)
+
+    def told(room: Room) -> float | None:
+        running = room.service.batches.running(job.id)
+        return room.service.turns.batch_s(running) if running else None
+
+    asyncio.run(room.service.batches.carry_on())
+    before = told(room)
+    assert before is not None
+    # When the daemon starts again, then it says the same of its rows, which stand where they stood
+    again = Room(room.inbox.parent)
+
+    async def start() -> None:
+        await recover_spool(again.service.state_machine, again.service.outbox)
+        await again.service.batches.resume()
+
+    asyncio.run(start())
+    assert told(again) == pytest.approx(before)
+
+
+def test_what_was_wrong_with_half_a_table_is_not_told_of_the_whole_one(room: Room) -> None:
+    # Given a batch that is checked again with the rest of its table, of which half a row was wrong
+    room.put("talk.csv", "text\nHello.\n")
+    room.put("talk.yaml", "kind: batch\nrows: talk.csv\ntemplate: {kind: speech}\n")
+    (job,) = room.settle()
+    (room.spool.folder_of(job) / ERRORS).write_text(f"row,line,column,code,message,hint,_batch\n1,2,,,,,{job.id}\n")
+    # When all is right / Then no table of errors is made of it
+    checked(room)
+    asyncio.run(room.service.batches.carry_on())
+    assert not (room.outbox / "talk.errors.csv").exists()
+    assert (room.outbox / "talk.report.csv").exists()
 
 
 class Clock:
