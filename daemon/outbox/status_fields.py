@@ -58,7 +58,8 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "number or `null`",
         "",
         "Estimated seconds from `updated` until it is done. Of a queued job, the work before it in "
-        "all its queues is counted, too. `null` unless queued or running.",
+        "all its queues is counted, too. `null` unless queued or running, and of a batch whose table is not checked, or that is "
+        "held.",
     ),
     StatusField(
         "queue_position",

@@ -285,7 +285,7 @@ def test_requests_for_a_batch_that_are_made_while_the_daemon_is_down_reach_all_r
     # When it is held, released and cancelled, then its rows are, and it stays a batch
     while_down("hold")
     wait_for("the rows to be held", lambda: len(house.jobs("held")) == 5)
-    assert (house.reaches("talk", "running")["held"] or {})["by"]
+    assert (house.reaches("talk", "held")["held"] or {})["by"]
     while_down("release")
     wait_for("the rows to be released", lambda: len(house.jobs("tts/ready")) == 4)
     wait_for("the batch to go on", lambda: not house.reaches("talk", "running").get("held"))
