@@ -79,5 +79,5 @@ class KeptVideo:
     def _key(self) -> str:
         """Return a digest of all that the video follows from."""
         read = (*_READ, "timing.json") if self._content["burned"] else _READ
-        code = code_digest("encode", "face", "lipsync", "media")
+        code = code_digest("encode", "face", "lipsync", "media", "musetalk")  # the last pastes painted mouths
         return content_key({**self._content, "files": digests(self._ctx.job_dir, read), "code": code})

@@ -17,6 +17,7 @@ from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
 from stages.face.jpeg_end import with_end_mark
 from stages.face.jpeg_scans import count_scans
+from stages.kept_in_memory import free_kept
 from stages.media.beginnings import PHONE_PICTURE, PICTURES, incomplete, kind_by_beginning, what_begins_so
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
@@ -86,6 +87,8 @@ def read_picture(
             raise _too_complex(f"it is a JPEG of more than {MOST_SCANS} scans")
     megapixels = image.width * image.height / 1e6
     opened(megapixels)
+    if max(image.size) > WORK_SIDE_PX:
+        free_kept()  # to read it whole takes more memory than to draw a video
     seconds = CPU_S + CPU_PER_MPX_S * megapixels
     with cpu_limit(seconds, _too_complex(f"decoding it takes more than {seconds:.0f} s")):
         try:

@@ -13,8 +13,10 @@ import pytest
 from daemon.jobs.record import DRAWN
 from daemon.system import fs
 from stages.context import Context
-from stages.encode import framing
+from stages.encode import framing, kept_video
 from stages.encode.video import make_video
+from stages.kept import code_digest
+from stages.musetalk import blend
 from tests.support.stages.sound_jobs import Stripes, beep_job
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -123,7 +125,6 @@ def nothing(_: Context) -> None:
 
 CHANGES: dict[str, tuple[dict[str, Any], Callable[[Context], object]]] = {
     "quality": ({"quality": "draft"}, nothing),
-    "format": ({"format": "webm"}, nothing),
     "title": ({"title": "Again"}, nothing),
     "background": ({"background": "blur"}, nothing),
     "label": ({"settings": {"stages": {"encode": {"label": "By a machine"}}}}, nothing),
@@ -147,3 +148,16 @@ def test_what_has_changed_is_drawn_and_the_first_job_keeps_its_own(
     make_video(ctx)
     assert drawn == ["first", "again"]
     assert before == {path.name: path.read_bytes() for path in first.path(DRAWN).iterdir()}
+
+
+def test_a_video_with_a_painted_mouth_is_drawn_anew_by_code_that_pastes_it_otherwise(
+    first: Context, tmp_path: Path, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a version with another module that pastes painted mouths
+    def digest(*packages: str) -> str:
+        return "another" if Path(blend.__file__).parent.name in packages else code_digest(*packages)
+
+    monkeypatch.setattr(kept_video, "code_digest", digest)
+    # When a video of the version before is there, then it is not taken over
+    make_video(based(first, prepared(tmp_path / "again")))
+    assert drawn == ["first", "again"]

@@ -20,9 +20,11 @@ import stages.face
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
+from stages import kept_in_memory
 from stages.context import Context
 from stages.face import decode
 from stages.face.decode import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read_picture
+from stages.kept_in_memory import KeptValue
 from tests.conftest import PORTRAIT, ROOT
 from tests.support.endurance import repeats
 from tests.support.stages.picture_jobs import encoded, job
@@ -236,6 +238,24 @@ def test_a_large_picture_of_any_kind_of_pixels_is_scaled_down(tmp_path: Path, ki
     path.write_bytes(saved(kind, mode, size=(5000, 300)))
     picture, scale = read_picture(path, MAX_PIXELS)
     assert (picture.shape[1], scale) == (2500, 2.0)
+
+
+def test_what_a_worker_keeps_is_freed_before_a_very_large_picture_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a worker that keeps something of its last job
+    monkeypatch.setattr(kept_in_memory, "is_short", lambda: False)
+    monkeypatch.setattr(kept_in_memory, "_free", [])
+    place, path = KeptValue[str, int](), tmp_path / "source.image"
+    left = []
+    for width in (4096, 4097):
+        path.write_bytes(saved("PNG", "L", size=(width, 210)))
+        place.keep("portrait", 1)
+        # When it reads a picture for another purpose than a portrait, such as a background
+        read_picture(path, MAX_PIXELS)
+        left.append(place.take("portrait"))
+    # Then that is freed before one that is scaled down only after it was read, which takes more memory than a video
+    assert left == [1, None]
 
 
 def many_scans(size: tuple[int, int], more: int) -> bytes:
