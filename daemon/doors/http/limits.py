@@ -135,14 +135,16 @@ def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
         yield JobLedger(fd, time.time())
 
 
-def check_amounts(limits: Limits, name: str, wanted: Amount, ledger: JobLedger, rows: Rows, unseen: set[str]) -> None:
+def check_amounts(
+    limits: Limits, name: str, wanted: Amount, ledger: JobLedger, rows: Rows, unseen: Callable[[], set[str]]
+) -> None:
     """Refuse a job that would be more than a key may take.
 
     Args:
         name: of the key.
         wanted: what is to be handed in.
         rows: returns its jobs in the index that were accepted since a time in seconds since the epoch, and are in some states.
-        unseen: ids of its jobs that the daemon has not seen yet.
+        unseen: returns the ids of its jobs that the daemon has not seen yet.
 
     Raises:
         RequestError: `limit-reached`.
@@ -164,7 +166,7 @@ def check_amounts(limits: Limits, name: str, wanted: Amount, ledger: JobLedger, 
     batches = {one.source: one for one in ledger.entries if one.source}
     fresh = [one for one in ledger.entries if one.source or one.job not in known]
     if limits.waiting_jobs is not None:
-        waiting = {row.job for row in rows(None, STATES[:4]) if row.source not in batches} | (unseen - known)
+        waiting = {row.job for row in rows(None, STATES[:4]) if row.source not in batches} | (unseen() - known)
         waiting |= {one.job for one in fresh if not one.source and one.at > now - INDEXED_S}
         waiting -= {one.job for one in batches.values()}
         left = sum(_left(one, today) for one in batches.values())

@@ -50,7 +50,9 @@ class Jobs(FoundJobs):
         def rows(since: float | None, states: Sequence[str]) -> list[Row]:
             return self._rows(Query(by=[caller.name], since=since, state=states))
 
-        unseen = {one["job"] for one in self.not_seen(caller) if one["by"] == caller.name}
+        def unseen() -> set[str]:
+            return {one["job"] for one in self.not_seen(caller) if one["by"] == caller.name}
+
         check_amounts(caller.limits, caller.name, wanted, ledger, rows, unseen)
 
     def check_name_free(self, name: str | None, output: str | None) -> None:

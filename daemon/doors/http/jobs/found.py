@@ -12,13 +12,14 @@ from typing import Any, Final
 from daemon.config import Settings
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.inbox_defaults import InboxDefaults
+from daemon.doors.http.jobs.unseen_records import UnseenRecords, no_link
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.folding import fold
 from daemon.history.history import History
 from daemon.history.query import STATES, Query
-from daemon.jobs.hand_in_record import MAX_BYTES, MAX_MANIFEST_BYTES, HandInRecord, digest_of, job_of, record_name
+from daemon.jobs.hand_in_record import MAX_BYTES, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox import looks
@@ -53,6 +54,7 @@ class FoundJobs:
         self.history = History(self.paths.history)
         self.defaults = InboxDefaults(settings)
         self._names: dict[str, str] = {}
+        self._records = UnseenRecords(self.paths.inbox)
 
     def remember(self, job: str, name: str) -> None:
         """Remember what the results of a job are called, so that whoever asks again need not be answered by the index."""
@@ -99,7 +101,7 @@ class FoundJobs:
                 asked = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[:1] != "."]
             for name in asked:
                 with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-                    with open(self.spool.control / name, "rb", opener=_no_link) as file:
+                    with open(self.spool.control / name, "rb", opener=no_link) as file:
                         request = json.loads(file.read(MAX_BYTES))
                     named = request.get("job") == status["job"] or (
                         status.get("source") is not None and request.get("manifest") == status["source"]
@@ -208,46 +210,19 @@ class FoundJobs:
 
     def _by_record(self, job: str) -> dict[str, Any] | None:
         """Return the status of a job that the daemon has not seen."""
-        record = self._record(record_name(job))
+        record = self._records.find(record_name(job))
         return None if record is None else waiting_status(record.job, record.manifest, record.by)
-
-    def _record(self, name: str) -> HandInRecord | None:
-        try:
-            path = self.paths.inbox / name
-            with open(path, "rb", opener=_no_link) as file:
-                if os.fstat(file.fileno()).st_uid != os.geteuid():
-                    return None  # a claim of somebody else
-                record = HandInRecord.from_bytes(file.read(MAX_BYTES))
-            return None if self._names_another(record) else record
-        except (OSError, ValueError):
-            return None
-
-    def _names_another(self, record: HandInRecord) -> bool:
-        """Return whether another job waits under the name that a record says: whoever hands in wrote it, and then found that."""
-        try:
-            with open(self.paths.inbox / record.manifest, "rb", opener=_no_link) as file:
-                return digest_of(file.read(MAX_MANIFEST_BYTES + 1)) != record.sha256
-        except FileNotFoundError:
-            return False  # it is not there yet, or the daemon has taken it
 
     def not_seen(self, caller: Caller) -> Iterator[dict[str, Any]]:
         """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen, the newest first."""
-        names: list[str] = []
-        with contextlib.suppress(OSError):
-            names = sorted(filter(job_of, os.listdir(self.paths.inbox)), reverse=True)
-        for name in names:
-            record = self._record(name)
-            if record and caller.owns(record.by) and (self.paths.inbox / record.manifest).exists():
+        for record in self._records.all():
+            if caller.owns(record.by):
                 yield waiting_status(record.job, record.manifest, record.by)
 
     def _by_outbox(self, job: str) -> dict[str, Any] | None:
         name = self.outbox.name_of(job)
         status = None if name is None else checked(name, self.outbox.read_status(name))
         return status if status is not None and status["job"] == job else None
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def waiting_status(job: str, manifest: str, by: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from daemon.doors.http import events, jobs
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, own_folder
+from daemon.doors.http.jobs.unseen_records import UnseenRecords
 from daemon.doors.http.kept_uploads import LITTER_S, KeptUploads, clear_litter
 from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
@@ -22,6 +23,7 @@ from daemon.doors.page.sessions import LASTS_S, Sessions
 from daemon.errors import RefusedError, UnavailableError
 from daemon.history.entry import Entry
 from daemon.history.query import Row
+from daemon.jobs.hand_in_record import HandInRecord
 from daemon.jobs.record import new_job_id
 from tests.conftest import PATIENCE_S, PORTRAIT, wait_for
 from tests.daemon.doors.http.conftest import Door
@@ -53,7 +55,24 @@ def test_speech_that_was_taken_in_by_a_clock_that_was_ahead_is_not_that_of_today
     caller = Caller("anna", "submit", "k", Limits(speech_s_per_day=60))
     with job_ledger(tmp_path, caller) as ledger, pytest.raises(RequestError) if is_counted else nullcontext():
         assert ledger is not None
-        check_amounts(caller.limits, "anna", Amount(1, 3.0), ledger, lambda *_: [row], set())
+        check_amounts(caller.limits, "anna", Amount(1, 3.0), ledger, lambda *_: [row], set)
+
+
+def test_what_waits_is_read_once_and_only_for_a_key_that_may_have_so_many_waiting_jobs(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben = door.key("anna", waiting_jobs=2), door.key("ben", jobs_per_minute=100)
+    told = [anna.post("/jobs", SPEECH).json for _ in range(2)]
+    assert len(anna.get("/jobs").json["jobs"]) == 2
+    # Given thousands of jobs that wait, of which each would take its time to be read again
+    with monkeypatch.context() as slow:
+        slow.setattr(HandInRecord, "from_bytes", None)
+        assert anna.post("/jobs", SPEECH).code == "limit-reached"
+        slow.setattr(UnseenRecords, "all", None)
+        assert ben.post("/jobs", SPEECH).status == 202
+    # When the name of one is another's meanwhile, it is read again
+    (door.inbox / told[0]["source"]).write_text("text: Another one.")
+    assert told[0]["job"] not in [one["job"] for one in anna.get("/jobs").json["jobs"]]
 
 
 def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
