@@ -114,9 +114,7 @@ class JobLedger:
             self._write()
 
     def _write(self) -> None:
-        data = json.dumps(self.entries).encode()
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        _rewrite(self._fd, self.entries)
 
 
 def is_counted(caller: Caller) -> bool:
@@ -204,6 +202,18 @@ def speech_s(manifest: Manifest) -> float:
     return estimated_s(spoken_text(manifest), manifest.speed)
 
 
+def _rewrite(fd: int, value: object) -> None:
+    """Write a small file anew. On a full disk it stays as it was.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    data = json.dumps(value).encode()
+    os.posix_fallocate(fd, 0, len(data))
+    os.pwrite(fd, data, 0)
+    os.ftruncate(fd, len(data))
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
     """Yield an open file that nobody else has meanwhile."""
@@ -247,9 +257,7 @@ class UploadLedger:
             self._check(caller, hours, sent)
             hour = self._hour()
             hours[hour] = hours.get(hour, 0) + sent
-            data = json.dumps(hours).encode()
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, data, 0)
+            _rewrite(fd, hours)
 
     @staticmethod
     def _check(caller: Caller, hours: Mapping[int, int], wanted: int) -> None:

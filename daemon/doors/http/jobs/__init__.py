@@ -128,7 +128,8 @@ class Jobs(FoundJobs):
             )
             self.remember(done.job, done.name)
             if ledger is not None and not done.again:
-                ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
+                with contextlib.suppress(OSError):  # the job is there, and told otherwise it would be sent again
+                    ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
         return done
 
     def ask(self, op: str, job: str, caller: Caller, **data: Any) -> str:

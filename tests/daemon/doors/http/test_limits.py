@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -73,6 +74,23 @@ def test_what_waits_is_read_once_and_only_for_a_key_that_may_have_so_many_waitin
     # When the name of one is another's meanwhile, it is read again
     (door.inbox / told[0]["source"]).write_text("text: Another one.")
     assert told[0]["job"] not in [one["job"] for one in anna.get("/jobs").json["jobs"]]
+
+
+def test_a_job_that_a_full_disk_leaves_no_room_to_count_is_told_and_those_before_stay_counted(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = door.key("anna", jobs_per_minute=2)
+    assert anna.post("/jobs", SPEECH).status == 202
+
+    def is_full(fd: int, *args: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    with monkeypatch.context() as full:
+        for name in ("posix_fallocate", "pwrite"):
+            full.setattr(os, name, is_full)
+        assert anna.post("/jobs", SPEECH).status == 202
+    assert len(door.manifests) == 2
+    assert [anna.post("/jobs", SPEECH).status for _ in range(2)] == [202, 429]
 
 
 def test_bytes_that_were_counted_by_a_clock_that_was_ahead_are_not_those_of_today(tmp_path: Path) -> None:
