@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import numbers
 import os
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from daemon.errors import JobError
 from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.yaml_positions import PlainScalar
 
 #: Deepest value that is followed; a manifest has two levels.
 _DEPTH = 16
@@ -17,6 +19,7 @@ _DEPTH = 16
 
 def plain_manifest(manifest: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a manifest with texts, numbers, lists and mappings only: paths become texts, and numpy's numbers become Python's.
+    A value that a YAML file has without quotes stays one.
 
     Raises:
         JobError: `manifest-invalid`: the value of a key is something else.
@@ -25,7 +28,7 @@ def plain_manifest(manifest: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _plain(value: Any, key: str, depth: int) -> Any:
-    if value is None or isinstance(value, bool | datetime.date):
+    if value is None or isinstance(value, bool | datetime.date | PlainScalar):
         return value
     if isinstance(value, str):
         return str.__str__(value)  # of a subclass, such as an Enum, too
@@ -33,8 +36,8 @@ def _plain(value: Any, key: str, depth: int) -> Any:
         return path
     if isinstance(value, numbers.Integral):
         return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
+    if isinstance(value, numbers.Real) and math.isfinite(number := float(value)):
+        return number
     if isinstance(value, Mapping) and depth:
         return {name: _plain(one, key, depth - 1) for name, one in value.items()}
     if isinstance(value, list | tuple) and depth:
@@ -43,6 +46,8 @@ def _plain(value: Any, key: str, depth: int) -> Any:
         raise JobError(
             "manifest-invalid", f"`{key}` is nested too deeply.", f"Keep to {_DEPTH} levels below a key, or fewer."
         )
+    if isinstance(value, numbers.Real):
+        raise JobError("manifest-invalid", f"`{key}` has a number that is none, or too large.", "Give a smaller one.")
     what = type(value).__name__
     raise JobError(
         "manifest-invalid",

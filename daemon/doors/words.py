@@ -14,7 +14,7 @@ from daemon.doors.manifest_files import names_file, names_folder
 from daemon.doors.option_words import OptionWords
 from daemon.errors import JobError
 from daemon.jobs.mistakes.flow_mistakes import COLLECTIONS
-from daemon.jobs.yaml_positions import load_documents, to_core_types
+from daemon.jobs.yaml_positions import load_documents
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _entries(pair: str, key: str, value: str) -> Any:
             "a blank after each key, and each bracket has its other half",
             param_hint="--set",
         )
-    return to_core_types(documents[0].value[key])
+    return documents[0].value[key]
 
 
 def with_settings(pairs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -336,16 +336,28 @@ def to_core_types(value: Any) -> Any:
     return float(value) if _FLOAT.fullmatch(value) and abs(float(value)) < 1e300 else str(value)
 
 
+#: Texts that some key takes for a time where they have no quotes, such as 0:07 and 4.5s.
+_TIME = re.compile(r"[-+]?[\d._]+(:[-+]?[\d._]+)?([eE][-+]?\d+)?s?\Z")
+
+
 class _Dumper(yaml.CSafeDumper):
-    """Puts quotes around each text that would be read as a number, also where YAML 1.1 has none, such as 1e3."""
+    """Puts quotes around each text that would be read as a number or a time, also where YAML 1.1 has none, such as 1e3."""
 
 
 class _SlowDumper(yaml.SafeDumper):
     """As `_Dumper`, for a text with half a pair, which that one does not write."""
 
 
+def _as_it_was(dumper: Any, value: PlainScalar) -> yaml.ScalarNode:
+    """Write a value without quotes again, where it can stand so: its key decides whether it is a number."""
+    node: yaml.ScalarNode = dumper.represent_scalar(dumper.resolve(yaml.ScalarNode, value, (True, False)), str(value))
+    return node
+
+
 for _dumper in (_Dumper, _SlowDumper):
+    _dumper.add_representer(PlainScalar, _as_it_was)
     _dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    _dumper.add_implicit_resolver("tag:yaml.org,2002:float", _TIME, list("-+._0123456789"))
 
 
 #: How signs are written in double quotes in place of their letters, which `lost_backslashes` takes for those of a path.

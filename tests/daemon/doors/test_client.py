@@ -123,6 +123,7 @@ LOOP["head"] = LOOP
         (None, {"text": "Hello.", "image": b"\x89PNG"}, "`image` has a value that a manifest cannot hold"),
         (SPEECH, {"title": object()}, "`title` has a value that a manifest cannot hold"),
         (SPEECH | {"motion": LOOP}, {}, "`motion` is nested too deeply"),
+        (SPEECH | {"metadata": {"rate": [float("nan")]}}, {}, "`metadata` has a number that is none"),
     ],
 )
 def test_what_no_manifest_can_hold_is_refused_with_a_sentence(

@@ -26,8 +26,8 @@ class _Read(NamedTuple):
 class UnseenRecords:
     """The records in one inbox that this process's user wrote.
 
-    Of a key that may have so many waiting jobs they are looked through at every hand-in. While the daemon is down all jobs wait, and
-    reading thousands of files each time kept the server from everything else.
+    Of a key that may have so many waiting jobs they are looked through at every hand-in. While the daemon is down all jobs wait,
+    and reading thousands of files each time kept the server from everything else.
 
     Args:
         inbox: the folder.
@@ -52,8 +52,8 @@ class UnseenRecords:
                 yield read.record
 
     def find(self, name: str) -> HandInRecord | None:
-        """Return the record in a file, also where its manifest is not there yet, or not any more; None where it is none, or another
-        job waits under the name that it says: whoever handed in wrote it, and then found that.
+        """Return the record in a file, also where its manifest is not there yet, or not any more; None where it is none, or
+        another job waits under the name that it says: whoever handed in wrote it, and then found that.
         """
         read = self._look_at(name)
         return read.record if read is not None and read.is_own else None
