@@ -60,7 +60,8 @@ _TOUCH_UNROUNDS = 0.80
 _SHUT_BEFORE_S, _CLOSES_S, _LEAST_CLOSES_S = 0.03, 0.36, 0.16
 #: Time in which the lips meet before a touch, and part after it, s: nine tenths of an opening close in about 70 ms. They move
 #: evenly but for this part of the way at both ends; a smooth step would be half as fast again in its middle. They are apart at
-#: the middles of the sounds before and after, or take the last number at least: a short vowel would else hardly open them.
+#: the middles of the sounds before and after, or take the last number at least: a short vowel would else hardly open them. The
+#: corners, which have a longer way, keep the first two.
 _MEET_S, _PART_S, _EVENLY, _QUICKEST_S = 0.10, 0.10, 0.15, 0.07
 #: So much before a sound the lips are shut for it, and so much before its end they begin to part, s.
 _TOUCH_BEFORE_S, _PART_BEFORE_S = 0.005, 0.02
@@ -223,7 +224,8 @@ def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Frac
     time = frame_times(len(frames), fps)
     if not len(time):
         return
-    contacts = {kind: np.zeros(len(time)) for kind in ("teeth", "lips")}  # in this order: a P beside an F is shut
+    # How far the lips touch, and how far their corners are where a touch has them: in this order, a P beside an F is shut.
+    contacts = {kind: np.zeros((2, len(time)), np.float32) for kind in ("teeth", "lips")}
     near = np.zeros(len(time))
     targets = {segment.viseme.seal: _target(VisemeSegment(0, 0, segment.viseme)) for segment in segments}
     for number, segment in enumerate(segments):
@@ -237,15 +239,16 @@ def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Frac
         after = segments[number + 1].middle if number + 1 < len(segments) else math.inf
         meet, part = max(min(start - before, _MEET_S), _QUICKEST_S), max(min(after - end, _PART_S), _QUICKEST_S)
         around = frames_between(time, start - _TOUCH_JAW_S, end + _TOUCH_JAW_S)
-        moment, contact = time[around], contacts[segment.viseme.seal][around]
-        np.maximum(contact, _course(moment, start, end, meet, part), out=contact)
+        moment = time[around]
+        for contact, ways in zip(contacts[segment.viseme.seal], ((meet, part), (_MEET_S, _PART_S)), strict=True):
+            np.maximum(contact[around], _course(moment, start, end, *ways), out=contact[around])
         np.maximum(near[around], _course(moment, start, end, _TOUCH_JAW_S, _TOUCH_JAW_S), out=near[around])
     down = frames[:, _JAW] + frames[:, _ROUND_JAW]
     limited = down - near.astype(np.float32) * np.maximum(down - _TOUCH_JAW, 0.0)
     frames[:, _JAWS] *= (limited / np.maximum(down, 1e-6))[:, None]
-    for kind, contact in contacts.items():
+    for kind, (contact, corners) in contacts.items():
         if contact.any():
-            _touch(frames, contact.astype(np.float32), targets[kind], kind)
+            _touch(frames, contact, corners, targets[kind], kind)
 
 
 def _course(time: npt.NDArray[np.float64], start: float, end: float, rise: float, fall: float) -> FloatArray:
@@ -255,12 +258,14 @@ def _course(time: npt.NDArray[np.float64], start: float, end: float, rise: float
     return ramp(near, _EVENLY).astype(np.float32)
 
 
-def _touch(frames: FloatArray, contact: FloatArray, target: FloatArray, kind: str) -> None:
-    """Blend the lips into a touch by `contact`, 0 to 1 for each frame, in place; the chin stays where it is."""
+def _touch(frames: FloatArray, contact: FloatArray, corners: FloatArray, target: FloatArray, kind: str) -> None:
+    """Blend the lips into a touch by `contact`, and their corners by `corners`, 0 to 1 for each frame, in place; the chin stays
+    where it is.
+    """
     jaw = frames[:, _JAW] + contact * frames[:, _ROUND_JAW]  # the lips of a round opening meet along their whole line
     frames[:, _ROUND_JAW] *= 1 - contact
     lips = frames + contact[:, None] * (target[None] - frames)
-    lips[:, _ROUND] = frames[:, _ROUND] + _TOUCH_UNROUNDS * contact[:, None] * (target[_ROUND] - frames[:, _ROUND])
+    lips[:, _ROUND] = frames[:, _ROUND] + _TOUCH_UNROUNDS * corners[:, None] * (target[_ROUND] - frames[:, _ROUND])
     lips[:, _CLOSE] = frames[:, _CLOSE] + contact * (_TOUCH_CLOSE[kind] - frames[:, _CLOSE])
     gap = _TEETH_GAP if kind == "teeth" else 0.0
     lips[:, _SEAL] = np.maximum(frames[:, _SEAL], contact * np.maximum(jaw - gap, 0.0))
