@@ -73,7 +73,11 @@ class Server:
                 env={**os.environ, "AVATAR_CONFIG": str(config)},
             )
         self.client = Caller(port)
-        wait_for("the server", self._listens)
+        try:
+            wait_for("the server", self._listens)
+        except BaseException:  # a fixture that fails ends nothing
+            self.stop()
+            raise
 
     def _listens(self) -> bool:
         assert self.process.poll() is None

@@ -32,6 +32,9 @@ UNREAD_S: Final = 300.0
 LEAST_BYTES, SLOW_S = 30 << 10, 30.0
 #: How long requests have to end when the server is stopped, s.
 STOP_S: Final = 10
+#: How long one of several processes may answer nothing before it is ended and another one started, s. None answers before it
+#: has imported what it needs: with uvicorn's own 5 s, a busy machine ended and started each for ever, and none served.
+SILENT_S: Final = 60
 
 
 def server_options() -> dict[str, Any]:
@@ -43,6 +46,7 @@ def server_options() -> dict[str, Any]:
         "ws": "none",
         "timeout_keep_alive": IDLE_S,
         "timeout_graceful_shutdown": STOP_S,
+        "timeout_worker_healthcheck": SILENT_S,
         "server_header": False,
         "access_log": False,  # ours has the request's id and the key's name
         "proxy_headers": False,
