@@ -20,8 +20,14 @@ from tests.support.http_door import serving
 pytestmark = pytest.mark.usefixtures("processes")
 
 
+def make_videos_small(house: Installation) -> None:
+    """Let the daemon draw small videos where a job says no size, as all of the examples."""
+    (house.inbox / "_defaults.yaml").write_text("size: 256x256\n")
+    give_known_faces(house)
+
+
 def test_the_queue_example_runs_on_a_service(house: Installation) -> None:
-    give_known_faces(house, "full")
+    make_videos_small(house)
     command = [sys.executable, str(ROOT / "examples" / "queue_example.py"), str(house.config)]
     for _ in range(2):  # the second time, its keys stand for the same jobs
         ran = subprocess.run(command, capture_output=True, text=True, cwd=house.root, check=False)
@@ -81,7 +87,7 @@ def test_another_packages_daemon_is_told_by_the_command_and_by_the_doctor(
 
 
 def test_the_http_example_needs_nothing_but_python(house: Installation, tmp_path: Path) -> None:
-    give_known_faces(house, "full")
+    make_videos_small(house)
     with serving(create_app(Settings.load(house.config))) as server:
         command = [sys.executable, "-I", str(ROOT / "examples" / "api_example.py"), f"http://127.0.0.1:{server.port}"]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
