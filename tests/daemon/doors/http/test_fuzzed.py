@@ -13,6 +13,7 @@ import pytest
 from daemon.doors.http import answers
 from tests.daemon.doors.http.conftest import Door
 from tests.support.endurance import repeats
+from tests.support.http_door import PATIENCE_S
 
 pytestmark = [pytest.mark.usefixtures("processes"), pytest.mark.timeout(1800)]
 
@@ -53,10 +54,12 @@ def test_every_answer_is_as_the_description_says(door: Door, tmp_path: Path, mon
     seed = int(os.environ.get("AVATAR_FUZZ_SEED") or secrets.randbelow(2**31))
     print(f"again: AVATAR_FUZZ_SEED={seed}")
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    client.get("/openapi.json")  # the first one takes a busy machine longer than Schemathesis waits for it
     command = [
         *(str(Path(sys.executable).with_name("st")), "run", f"http://127.0.0.1:{client.port}/openapi.json"),
         *("--header", f"Authorization: Bearer {client.key}"),
         *("--phases", "examples,coverage,fuzzing,stateful", "--workers", "1", "--seed", str(seed)),
+        *("--request-timeout", str(PATIENCE_S)),
         *("--exclude-path-regex", UNENDING, "--exclude-checks", LEFT_OUT, "--continue-on-failure"),
         *("--max-examples", str(repeats("AVATAR_FUZZ", 5, 30)), "--suppress-health-check", "all", "--no-color"),
     ]
