@@ -14,7 +14,7 @@ from tests.support.machine.nspawn import SOURCE, Machine
 CONFIG = "/etc/avatard/config.yaml"
 #: Interval of looks that start a process in the machine, in s.
 LOOK_S = 0.25
-LONG = "This is a rather long text, so that there is time to look. " * 4
+LONG = "This is a rather long text, so that there is time to look. " * 2
 #: The packages that reading the configuration needs, and building the service itself.
 READS_CONFIG = (
     *(
