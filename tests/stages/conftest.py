@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,23 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def known_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache of faces and rigs for a file that takes the face stage for granted.
+
+    Several processes share it as workers do, so that each picture is measured once for all of them.
+    """
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "tests.support.stages.picture_jobs.known_faces",
+            (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "known-faces",
+        )
+        yield
+
+
 @pytest.fixture(scope="module", params=["drawn", "photo"])
-def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, known_faces: None) -> Context:
     """A job after its stage face: a drawn portrait with closed lips, and a photo with a smile that shows teeth."""
     import stages.face
     from tests.support.stages.picture_jobs import drawn, job, smiling

@@ -17,11 +17,11 @@ from stages.face import mesh
 from stages.face import run as run_face
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.glasses import find_glasses
-from stages.face.rig.rig import Rig, build_rig
+from stages.face.rig.rig import Rig, build_rig, load_measured_rig
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, smiling
 
-pytestmark = pytest.mark.usefixtures("models")
+pytestmark = pytest.mark.usefixtures("models", "known_faces")
 
 Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float64]
@@ -68,7 +68,8 @@ def test_glasses_stay_as_they_are_while_the_face_moves(ready: Context) -> None:
     rim = find_glasses(worn, landmarks, frame)
     assert rim == pytest.approx(frame.local(lower_rims)[:, 1].max(), abs=0.03 * frame.face_width)
     # And when the face speaks
-    bare, rig = build_rig(portrait, landmarks), build_rig(worn, landmarks)
+    bare = load_measured_rig(ready.settings.paths.cache, portrait, face_of(ready))
+    rig = build_rig(worn, landmarks)
     columns, rows = np.round(lower_rims / rig.step).astype(int).T
     at = rows - rig.face_cells.top, columns - rig.face_cells.left
     for phone, upper, lower in sounds(rig):
@@ -93,7 +94,7 @@ def test_the_mouth_moves_neither_the_nose_nor_glasses_that_were_not_found(
     ctx = job(tmp_path / "job", picture())
     run_face(ctx)
     portrait, landmarks = portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32)
-    frame, rig = FaceFrame.of(landmarks), build_rig(portrait, landmarks)
+    frame, rig = FaceFrame.of(landmarks), load_measured_rig(ctx.settings.paths.cache, portrait, face_of(ctx))
     eyes = landmarks[[33, 133, 362, 263], :2].reshape(2, 2, 2).mean(axis=1)
     across, distance = eyes[1] - eyes[0], float(np.linalg.norm(eyes[1] - eyes[0]))
     along = np.linspace(-0.8, 0.8, 33, dtype=np.float32)[:, None]

@@ -25,6 +25,7 @@ from stages.face.rig.head_bounds import MOST, REACH, within_reach
 from stages.face.rig.matting.matte import Matte
 from stages.face.rig.rig import Rig, build_head, build_rig
 from stages.lipsync.motion_track import PARAMETERS
+from tests.support.endurance import repeats
 from tests.support.stages.picture_jobs import drawn
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.usefixtures("models")
 Grid = npt.NDArray[np.float64]
 
 FPS = 25
+#: Heads that are moved, each of another size, place, tilt and depth.
+SEEDS = repeats("AVATAR_HEADS", 8, 24)
 HeadOf = Callable[..., "RandomHead"]
 
 
@@ -156,7 +159,7 @@ def head_of(mesh: FloatArray) -> HeadOf:
     return lambda seed, glasses=None: copy.deepcopy(built(seed, glasses))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_motion_of_the_head_folds_or_stretches_a_portrait(seed: int, head_of: HeadOf) -> None:
     # Given a face of any size, place, tilt and depth in a picture of any shape
     head = head_of(seed)
@@ -241,7 +244,7 @@ def any_rig() -> Rig:
     return build_rig(portrait, landmarks)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("length", [1.0, MOST])
 def test_no_frame_shows_what_is_beyond_the_border_of_the_picture(
     seed: int, length: float, head_of: HeadOf, any_rig: Rig

@@ -26,7 +26,7 @@ from stages.face.rig.rig import load_measured_rig, load_rig
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, smiling
 
-pytestmark = pytest.mark.usefixtures("models")
+pytestmark = pytest.mark.usefixtures("models", "known_faces")
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]

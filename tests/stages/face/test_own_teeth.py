@@ -17,7 +17,7 @@ from stages.face.rig.lipline import lip_curves
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
 from tests.support.stages.picture_jobs import face_of, job, portrait_of, smiling
 
-pytestmark = pytest.mark.usefixtures("models")
+pytestmark = pytest.mark.usefixtures("models", "known_faces")
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]

@@ -26,7 +26,7 @@ from stages.face.sampling import sample
 from stages.lipsync.visemes import PHONES
 from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, show, smiling
 
-pytestmark = pytest.mark.usefixtures("models")
+pytestmark = pytest.mark.usefixtures("models", "known_faces")
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
