@@ -69,7 +69,7 @@ def test_a_format_is_read_back_whole_and_with_its_sound(tmp_path: Path, form: Ou
 def test_a_better_quality_makes_a_larger_file(tmp_path: Path, form: OutputFormat) -> None:
     # Given the qualities from the coarsest that may be set to the finest one
     def size(number: int, quality: str, **crf: int) -> int:
-        ctx = beep_job(tmp_path / str(number), 0.6, settings={"stages": {"encode": {"crf": crf}}}, quality=quality)
+        ctx = beep_job(tmp_path / str(number), 0.3, settings={"stages": {"encode": {"crf": crf}}}, quality=quality)
         return write_video(ctx, Grain(ctx, 256, 256), form)["bytes"]
 
     # When a moving picture is encoded with each / Then each file is larger than the one before

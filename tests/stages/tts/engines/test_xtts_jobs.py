@@ -187,7 +187,7 @@ def test_only_short_sentences_are_joined_and_none_becomes_too_long() -> None:
 
 def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_path: Path) -> None:
     # Given a profile
-    settings = house(published_xtts, tmp_path)
+    settings = house(published_xtts, tmp_path, attempts=1)
     anna(recording, settings)
     # When a job speaks with it
     raw = settings.model_dump(mode="json")
