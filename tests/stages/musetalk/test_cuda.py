@@ -25,7 +25,8 @@ from tests.support.cuda.driver import Driver
 from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
-from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter
+from tests.support.stages.musetalk_golden import INPUTS, arrays
+from tests.support.stages.small_musetalk import load_small_painter, small_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,8 +34,8 @@ GB = 1 << 30
 
 
 def load(precision: str = "float32", budget_mb: int = 5600, batch: int = 2) -> Painter:
-    """Load the tiny engine by the product's own door; two frames a pass, because the processor does the stand-in's work."""
-    return Painter.load("musetalk", MODELS, choose_placement(precision), budget_mb, batch)  # type: ignore[arg-type]
+    """Load the smallest engine by the product's own door; two frames a pass, because the processor does the stand-in's work."""
+    return Painter.load("musetalk", small_models(), choose_placement(precision), budget_mb, batch)  # type: ignore[arg-type]
 
 
 def crop() -> npt.NDArray[np.uint8]:
@@ -48,7 +49,7 @@ def tokens(frames: int = 2) -> torch.Tensor:
 
 @functools.cache
 def painted_by_the_processor(frames: int = 2) -> npt.NDArray[np.uint8]:
-    return paint(load_painter(), frames=frames)
+    return paint(load_small_painter(), frames=frames)
 
 
 def paint(painter: Painter, groups: int = 1, frames: int = 2) -> npt.NDArray[np.uint8]:
@@ -114,7 +115,7 @@ def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of
 def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
     # Given the sound of a video on a GPU, and what the processor makes of it
     speech, found, uploads, tf32 = SpeechReader(INPUTS / "audio.wav"), [], [], set()
-    want = torch.cat(list(load_painter().audio_encoder.tokens(speech, 30, Fraction(25), 10)))
+    want = torch.cat(list(load_small_painter().audio_encoder.tokens(speech, 30, Fraction(25), 10)))
     encoder = load().audio_encoder
     encoder._encoder.conv1.register_forward_hook(lambda *_: tf32.add(torch.backends.cudnn.allow_tf32))
     for batch in (10, 3):
@@ -212,7 +213,7 @@ def test_a_fault_of_the_program_is_not_called_one_of_the_gpu(driver: Driver, mon
 
 def test_latents_that_overflow_are_made_again_in_float32(driver: Driver) -> None:
     # Given an encoder whose numbers float16 cannot hold, though their result is an ordinary one
-    painter, exact = load("float16"), load_painter()
+    painter, exact = load("float16"), load_small_painter()
     want = exact.latents(crop())
     for network in (painter, exact):
         encoder = network._vae.encoder

@@ -174,8 +174,8 @@ def test_predicted_latents(unets: dict[str, UNet], tokens: torch.Tensor, name: s
         assert near("v15.pred_latents_all_f16", predicted)
 
 
-@pytest.mark.parametrize("precision", DTYPES)
-@pytest.mark.parametrize("name", ENGINES)
+# Both engines have the same layers, so one of them tells what a precision does.
+@pytest.mark.parametrize(("name", "precision"), [("v1", "fp32"), *(("v15", precision) for precision in DTYPES)])
 def test_painted_and_pasted_frames(
     painters: dict[str, Painter], tokens: torch.Tensor, matrix_units: None, name: str, precision: str
 ) -> None:

@@ -13,14 +13,16 @@ import torch
 
 from daemon.errors import MachineError
 from stages.musetalk.device import choose_placement
-from stages.musetalk.networks.group_norm import group_norm_channels_last
+from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_last
+from stages.musetalk.norm_choice import choose_norm
 from stages.musetalk.norm_record import NormRecord
 from stages.musetalk.painter import Painter
 from tests.support.cuda.driver import Driver, Properties
 from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU
-from tests.support.stages.musetalk_golden import MODELS, arrays
+from tests.support.stages.musetalk_golden import arrays
+from tests.support.stages.small_musetalk import small_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,7 +59,12 @@ def kernels(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Kernels:
 
 
 def load(cache: Path) -> Painter:
-    return Painter.load("musetalk", MODELS, choose_placement("float32"), 5600, 1, cache=cache)
+    return Painter.load("musetalk", small_models(), choose_placement("float32"), 5600, 1, cache=cache)
+
+
+def chosen(cache: Path) -> str:
+    """What a process chooses for a network of one norm, as for one of many: the engine's own takes seconds to load."""
+    return choose_norm([GroupNorm(4, 8)], choose_placement("float32"), record=NormRecord(cache, GPU))
 
 
 def paint(painter: Painter) -> int:
@@ -88,7 +95,7 @@ def test_a_trial_that_loses_the_gpu_is_let_through_and_not_repeated_by_the_next_
     note = next(tmp_path.rglob("*.json"))
     note.write_text(note.read_text().replace("580.95.05", "590.10.01"))
     kernels.breaks = 0
-    assert load(tmp_path).norm == "fused"
+    assert chosen(tmp_path) == "fused"
 
 
 def test_a_trial_that_ends_its_process_is_not_repeated_without_end(
@@ -100,7 +107,7 @@ def test_a_trial_that_ends_its_process_is_not_repeated_without_end(
         assert not NormRecord(tmp_path, GPU).refusal()
         trial.__enter__()
     # Then the next one does without
-    assert load(tmp_path).norm.startswith("plain: the trial did not end")
+    assert chosen(tmp_path).startswith("plain: the trial did not end")
 
 
 def test_trials_on_several_gpus_at_the_same_time_are_not_taken_for_each_others(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def test_a_gpu_that_is_lost_while_painting_twice_in_a_row_ends_their_use(
     # But two in a row are remembered
     lose()
     lose()
-    assert load(tmp_path).norm.startswith("plain: the GPU was lost while they were in use")
+    assert chosen(tmp_path).startswith("plain: the GPU was lost while they were in use")
     assert json.loads(next(tmp_path.rglob("*.json")).read_bytes())["losses"] == 2
 
 
@@ -147,9 +154,6 @@ def test_a_record_that_is_damaged_or_cannot_be_written_stops_nothing(
     file.parent.mkdir()
     for content in ("", "[]", '{"machine": 1}'):
         file.write_text(content)
-        record = NormRecord(tmp_path, GPU)
-        assert not record.refusal()
-        with record.trial():
-            pass
+        assert chosen(tmp_path) == "fused"
     (tmp_path / "none").write_text("a file where a folder should be")
-    assert load(tmp_path / "none").norm == "fused"
+    assert chosen(tmp_path / "none") == "fused"

@@ -32,6 +32,7 @@ from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU
 from tests.support.stages import picture_jobs
 from tests.support.stages.musetalk_golden import MODELS, arrays
+from tests.support.stages.small_musetalk import small_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -179,7 +180,7 @@ def test_a_try_that_found_no_memory_holds_none_in_the_next_one(driver: Driver, m
     monkeypatch.setattr(StreamPipeline, "put", full)
     monkeypatch.setattr(ForwardPass, "__init__", begun)
     # When it paints, then it has given its memory back before the next one, with half the batch, is made
-    painter = Painter.load("musetalk", MODELS, choose_placement("float32"), 5600, 2)
+    painter = Painter.load("musetalk", small_models(), choose_placement("float32"), 5600, 2)
     latents = torch.zeros(1, 8, 32, 32, device=GPU)
     list(painter.patches(latents, [torch.from_numpy(arrays("audio")["tokens"])[:2]]))
     assert (painter.batch, alive) == (1, [False])
