@@ -172,7 +172,8 @@ class JobFacts:
             "rows_folder": self.rows_folder,
             "folder_was_there": self.folder_was_there,
             "row": dataclasses.asdict(self.row) if self.row else None,
-            "batch": dataclasses.asdict(self.batch) if self.batch else None,
+            # Without what is empty, so that an earlier version reads it, which lacks some of these.
+            "batch": {"rows": self.batch.rows, **_not_empty(self.batch)} if self.batch else None,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
         }
         restart = {} if self.restart is None else {"restart": self.restart or True}
@@ -210,3 +211,7 @@ class JobFacts:
             )
         except (AttributeError, KeyError, TypeError) as exc:
             raise ValueError(f"facts are not valid: {exc!r}") from exc
+
+
+def _not_empty(counts: BatchCounts) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(counts).items() if value}
