@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ MAX_ROWS = 100_000
 #: Columns that a report adds to those of its table. They are not read as columns where a report is handed in again.
 REPORT_COLUMNS: Final = ("_row", "_state", "_job", "_file", "_seconds", "_code", "_error", "_sha256", "_batch")
 
+#: Zero-width signs, which come with cells that were copied from pages, and marks of files that were joined.
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
 _FORMULA = ("=", "+", "-", "@")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 _SEPARATOR = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
@@ -195,6 +198,8 @@ def _check_encoding(path: Path, name: str, encoding: str) -> None:
                 file = io.TextIOWrapper(raw, encoding)
                 while text := file.readline(MAX_LINE + 1):
                     _check_line_length(name, text, line)
+                    if "\0" in text:  # UTF-32, which begins alike
+                        raise _no_text(name, line)
                     line += 1
             except UnicodeError as exc:
                 what = f"{name} begins like UTF-16 text, but cannot be read as that."
@@ -202,9 +207,7 @@ def _check_encoding(path: Path, name: str, encoding: str) -> None:
             return
         while data := raw.readline(MAX_LINE):
             if b"\0" in data:
-                raise JobError(
-                    "rows-not-text", f"{name} is not a text file (line {line}).", f"Save it as CSV. {_SAVE_AGAIN}"
-                )
+                raise _no_text(name, line)
             try:
                 data.decode()
             except UnicodeDecodeError as exc:
@@ -230,12 +233,16 @@ def _is_text(raw: BinaryIO, encoding: str) -> bool:
     try:
         while block := raw.read(size):
             text = decoder.decode(block)
-            if (b"\0" in block and encoding != "utf-16") or (len(block) == size and "\n" not in text):
+            if "\0" in text or (len(block) == size and "\n" not in text):
                 return False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _no_text(name: str, line: int) -> JobError:
+    return JobError("rows-not-text", f"{name} is not a text file (line {line}).", f"Save it as CSV. {_SAVE_AGAIN}")
 
 
 def _check_line_length(name: str, text: str, line: int) -> None:
@@ -313,8 +320,10 @@ def _is_formula(cell: str) -> bool:
 
 
 def column_name(cell: str) -> str:
-    """Return the name of a column as it is compared: without outer blanks, in small letters."""
-    return " ".join(cell.split()).casefold()
+    """Return the name of a column as it is compared: without outer blanks, in small letters, its accents composed, as Macs do not
+    write them, and without signs that nobody sees.
+    """
+    return " ".join(unicodedata.normalize("NFC", cell).translate(_UNSEEN).split()).casefold()
 
 
 def _reader(file: TextIO, delimiter: str) -> Any:

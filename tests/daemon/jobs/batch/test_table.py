@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.errors import JobError
-from daemon.jobs.batch.table import MAX_COLUMNS, MAX_LINE, for_report, from_report, open_table
+from daemon.jobs.batch.table import MAX_COLUMNS, MAX_LINE, column_name, for_report, from_report, open_table
 
 PLAIN = [{"name": "Anna", "course": "Physics, advanced"}, {"name": "Ben"}]
 
@@ -40,6 +40,11 @@ def open_table_of(folder: Path, data: bytes) -> None:
 )
 def test_what_spreadsheet_programs_write_is_read(tmp_path: Path, name: str, data: bytes) -> None:
     assert rows_of(tmp_path, data, name) == PLAIN
+
+
+def test_a_column_is_found_however_its_accents_are_written_and_whatever_nobody_sees_in_it() -> None:
+    composed, apart = "Pr\u00e9nom", "Pre\u0301nom"
+    assert {column_name(name) for name in (composed, apart, f"\u200b{apart} ", f"\ufeff{composed}")} == {"pr\u00e9nom"}
 
 
 def test_a_cell_may_have_line_ends_quotes_and_signs_of_yaml(tmp_path: Path) -> None:
@@ -73,6 +78,7 @@ def test_a_line_that_is_no_object_of_json_is_an_error_of_its_row(tmp_path: Path,
 @pytest.mark.parametrize(
     ("name", "data", "code", "says"),
     [
+        ("t.csv", "a\nb\n".encode("utf-32"), "rows-not-text", "is not a text file (line 1)"),
         ("t.csv", "name\nMüller\n".encode("cp1252"), "rows-not-text", "line 2 reads “Müller”"),
         ("t.csv", b"\xff\xfen\0a", "rows-not-text", "UTF-16"),
         ("t.csv", b"a\0b\n1\n", "rows-not-text", "line 1"),
