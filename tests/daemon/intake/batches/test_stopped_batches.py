@@ -252,9 +252,11 @@ def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
         loop, ask = asyncio.get_running_loop(), room.service.batches.run
         assert ask is not None
 
+        async def asked() -> None:
+            await ask({"op": op, "job": job.id, "by": "anna", "priority": 7})
+
         def ask_and_publish(self: JobBuilder, *made: Any) -> None:
-            request = {"op": op, "job": job.id, "by": "anna", "priority": 7}
-            asyncio.run_coroutine_threadsafe(ask(request), loop).result()
+            asyncio.run_coroutine_threadsafe(asked(), loop).result()
             publish(self, *made)
 
         monkeypatch.setattr(JobBuilder, "_publish", ask_and_publish)
