@@ -47,7 +47,11 @@ class Intake(Section):
     )
     poll_s: float = Field(2.0, ge=0.1, description="Interval of scans where the inbox is polled.")
     max_manifest_bytes: int = Field(
-        262_144, ge=1024, description="Largest manifest; a larger one is refused without being read."
+        # Doors tell a manifest by its digest up to this size (`daemon.jobs.hand_in_record`): a larger one would be another job's.
+        262_144,
+        ge=1024,
+        le=16 * 2**20,
+        description="Largest manifest; a larger one is refused without being read.",
     )
     max_documents: int = Field(1000, ge=1, description="Most jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound file accepted.")

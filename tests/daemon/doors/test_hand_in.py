@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from daemon.config.paths import Paths
-from daemon.config.settings import Server
+from daemon.config.settings import Server, Settings
 from daemon.doors import submission
 from daemon.doors.hand_in import hand_in
 from daemon.doors.shared_files import write_readable
-from daemon.errors import AvatarError, JobError
+from daemon.errors import AvatarError, ConfigError, JobError
 from daemon.intake.doors.hand_ins import LITTER_S
-from daemon.jobs.hand_in_record import HandInRecord, digest_of
+from daemon.jobs.hand_in_record import MAX_MANIFEST_BYTES, HandInRecord, digest_of
 from daemon.jobs.record import new_job_id
 from daemon.system import fs
 from daemon.system.permissions import user_name
@@ -332,6 +332,9 @@ def test_a_manifest_that_is_too_large_fails_as_the_job_that_was_told(room: Room)
     status = room.status("big")
     assert (status["job"], status["state"], status["error"]["code"]) == (job, "failed", "manifest-too-large")
     assert records(room) == []
+    # And no setting lets one in whose job could not be told
+    with pytest.raises(ConfigError, match="max_manifest_bytes"):
+        Settings.parse({"intake": {"max_manifest_bytes": MAX_MANIFEST_BYTES + 1}}, room.inbox)
 
 
 def test_a_door_that_is_not_the_http_door_cannot_say_who_hands_in(room: Room) -> None:
