@@ -110,7 +110,9 @@ class GpuLane(Section):
 class CpuLane(Section):
     """Size of the cpu lane."""
 
-    processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores that the daemon may use, at least 2.")
+    processes: int = Field(
+        0, ge=0, le=64, description="Worker processes; 0: half the cores that the daemon may use, at least 2."
+    )
 
     @property
     def slots(self) -> int:

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 #: So many losses one after the other, without a video between them, are no chance: the kernels are not tried again. One in the
 #: trial itself is enough.
 _MOST_LOSSES = 2
-#: A file for each GPU, by its UUID: the slots of several GPUs try the kernels at the same time, and of a note that all of them share
-#: each would read the others' trials as ones that did not end.
+#: A file for each GPU, by its UUID: the slots of several GPUs try the kernels at the same time, and in a file that all of them
+#: share each would read the others' trials as ones that did not end.
 _NAME = "musetalk/fused-norm-{}.json"
 
 

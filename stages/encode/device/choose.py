@@ -75,7 +75,7 @@ def _devices_in_order() -> list[torch.device]:
     from stages.gpu.errors import CUDA_ERRORS
     from stages.gpu.memory import free_by_nvml
 
-    # Before CUDA is opened torch counts what NVML lists, of which CUDA may open fewer: beside a slice of a GPU (MIG) no whole one.
+    # Before CUDA is opened torch counts what NVML lists. CUDA may open fewer: beside a slice of a GPU (MIG) no whole one.
     with contextlib.suppress(*CUDA_ERRORS):  # the trial says why it cannot be opened
         torch.cuda.init()
     devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

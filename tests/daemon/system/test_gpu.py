@@ -88,8 +88,8 @@ def test_each_slice_of_a_gpu_has_a_slot_and_its_own_memory_also_where_the_whole_
     # And the number of the GPU means its first slice, as to CUDA
     assert [device.visible for device in find_devices({"0": ()}, {}, cards)] == ["MIG-a"]
     assert [device.uuid for device in find_devices({"MIG-b": ()}, {}, cards)] == ["MIG-b"]
-    # Given that the slices are taken away, then no slot is bound to the whole GPU, and the doctor says why: NVIDIA's guide to MIG,
-    # "Without creating GPU instances (and corresponding compute instances), CUDA workloads cannot be run on the GPU"
+    # Given that the slices are taken away, then no slot is bound to the whole GPU, and the doctor says why: NVIDIA's guide to
+    # MIG, "Without creating GPU instances (and corresponding compute instances), CUDA workloads cannot be run on the GPU"
     Nvml(pynvml.NVML_ERROR_NO_PERMISSION, (None, None)).install(monkeypatch)
     assert read_cards() == []
     assert next(iter(CHECKS["gpu"](Settings()))).found.startswith("it is in the mode for slices (MIG) and has none")

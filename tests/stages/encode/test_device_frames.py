@@ -239,8 +239,8 @@ def test_processes_spread_over_the_gpus_stay_there_and_go_on_with_another_one(
     # Given two GPUs, on the first of which another process draws already
     first, second = CardMemory(24 * GB, others=GB), CardMemory(24 * GB)
     with install(Driver(first, further=[second])) as driver:
-        # And eight that NVML lists, of which CUDA opens no more than these two, as beside slices of a GPU: torch.cuda.device_count
-        # tells NVML's number before CUDA is opened, and get_device_properties then raises an AssertionError for the others
+        # And eight that NVML lists, of which CUDA opens no more than these two, as beside slices of a GPU. Before CUDA is opened
+        # torch.cuda.device_count tells NVML's number, and get_device_properties raises an AssertionError for the others
         monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: 8)
         # Then this one draws on the second, and stays there, where its CUDA context is, when the first one has more room
         for second.others in (0, 2 * GB):
