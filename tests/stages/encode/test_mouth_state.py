@@ -36,8 +36,8 @@ def test_the_dark_ends_of_shut_lips_do_not_stay_beside_a_ring() -> None:
     assert state(is_open=False, jaw=0.5).bare == 0
     # And nothing of it beside the wide ring of a "wow", nor any line at which other lips would touch
     wow = {"round": 0.77, "pucker": 0.36, "lower_lip": 0.15, "upper_lip": 0.2}
-    assert state(is_open=False, **wow).bare == 1
-    assert state(close=1.0, **wow).touching == 0
+    assert state(False, **wow).bare == 1
+    assert state(True, close=1.0, **wow).touching == 0
 
 
 @pytest.mark.usefixtures("models")
