@@ -40,7 +40,6 @@ def make(folder: Path, chosen: Sequence[int], python: Path | None = None) -> lis
     Raises:
         SystemExit: the package is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     print(f"random portraits with the seeds {', '.join(map(str, chosen))}", flush=True)
     command = [str(python or sys.executable), "-P", __file__, str(folder), *map(str, chosen)]
     if subprocess.run(command, check=False).returncode:
@@ -56,7 +55,7 @@ def main(folder: Path, chosen: Sequence[int]) -> None:
     """Write one PNG of 1024 × 1024 px for each seed into `folder`.
 
     Raises:
-        SystemExit: random-face or openvino is not installed in this environment.
+        SystemExit: random-face or openvino is not installed in this environment, or a file could not be written.
     """
     package = importlib.util.find_spec("random_face")
     if package is None or package.origin is None or importlib.util.find_spec("openvino") is None:
@@ -73,12 +72,14 @@ def main(folder: Path, chosen: Sequence[int]) -> None:
     draw = np.random.default_rng(0).normal(size=(_STYLES, _WIDTH)).astype(np.float32)
     middle = mapping(_STYLES)([draw])[0].mean(axis=0, keepdims=True)
     to_style, to_face = mapping(1), core.compile_model(core.read_model(str(data / "SynthesisNetwork.xml")), "CPU")
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in chosen:
         chance = np.random.default_rng(seed)
         style = to_style([chance.normal(size=(1, _WIDTH)).astype(np.float32)])[0]
         face = to_face([middle + chance.uniform(*_SPREAD) * (style - middle)])[0][0]
         pixels = np.clip((np.clip(face, -1, 1) + 1) / 2 * 255 + 0.5, 0, 255).astype(np.uint8)
-        cv2.imwrite(str(_file(folder, seed)), pixels.transpose(1, 2, 0)[:, :, ::-1])
+        if not cv2.imwrite(str(_file(folder, seed)), pixels.transpose(1, 2, 0)[:, :, ::-1]):
+            raise SystemExit(f"{_file(folder, seed)} could not be written.")
 
 
 if __name__ == "__main__":
