@@ -44,12 +44,13 @@ def test_a_copy_runs_in_its_own_folder_and_its_end_is_told(installation: Callabl
 def test_the_workers_of_a_copy_have_no_file_of_the_daemons_and_end_with_it(
     installation: Callable[..., Installation],
 ) -> None:
-    # Given a copied daemon that has done a job
+    # Given a copied daemon that has done a job, with a word that is read from the dictionaries
     house = installation()
     house.environment = usual_environment()
     house.start()
-    house.drop("hello.yaml", {"kind": "speech", "text": "Hello."})
+    house.drop("hello.yaml", {"kind": "speech", "text": "Hello, zebras."})
     assert house.finished("hello")["state"] == "done"
+    assert "dictionaries is damaged" not in house.log.read_text()
     daemon = house.process
     assert isinstance(daemon, PreparedDaemon)
     workers = [one for one in psutil.Process(daemon.pid).children() if os.getpgid(one.pid) == one.pid]

@@ -8,6 +8,7 @@ started by itself, but for its arguments as the kernel lists them.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -55,6 +56,8 @@ _IMPORTED = (
     "stages.encode.parallel",
     "stages.encode.video",
 )
+#: Descriptors of the files that the base voice reads as long as it is used.
+_files_of_voice: set[int] = set()
 
 
 def prepare() -> None:
@@ -62,7 +65,9 @@ def prepare() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
     sys.modules["stages.face.landmarker"].import_mediapipe()
+    before = _descriptors()
     _load_voice()
+    _files_of_voice.update(_descriptors() - before)
     subprocess.Popen = _Popen  # type: ignore[misc]
 
 
@@ -152,7 +157,13 @@ def _take_streams(streams: tuple[int, int, int]) -> None:
     kept = [os.dup(one) for one in streams]  # above those that they become
     for number, one in enumerate(kept):
         os.dup2(one, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for one in _descriptors() - _files_of_voice - {0, 1, 2}:
+        with contextlib.suppress(OSError):  # that by which they were listed
+            os.close(one)
+
+
+def _descriptors() -> set[int]:
+    return set(map(int, os.listdir("/proc/self/fd")))
 
 
 def _forget_the_daemon() -> None:
