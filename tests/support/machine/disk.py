@@ -48,15 +48,24 @@ class Disk:
     def unmount(self) -> None:
         """Unmount as soon as the processes that were killed have let go; at once what only this process still has open.
 
-        That one lives on, without its power; so what the disk holds goes into another file, which can be mounted anew.
+        That one lives on, without its power; so what the disk holds goes into another file, which can be mounted anew. So it is
+        where a process with mounts of its own, such as a machine that another test starts, still has this one among them.
         """
         deadline = time.monotonic() + BUSY_S
         while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode:
             if self._is_open_here() or time.monotonic() > deadline:
                 subprocess.run(["umount", "-l", str(self.root)], check=True)
-                self.image = Path(shutil.copyfile(self.image, self.image.with_name(f"{self.image.name}-again")))
-                return
+                break
             time.sleep(0.02)
+        if self._lives_on():
+            self.image = Path(shutil.copyfile(self.image, self.image.with_name(f"{self.image.name}-again")))
+
+    def _lives_on(self) -> bool:
+        for device in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):  # it has just been freed
+                if device.read_text().strip() == str(self.image):
+                    return True
+        return False
 
     def _is_open_here(self) -> bool:
         for link in Path("/proc/self/fd").iterdir():
