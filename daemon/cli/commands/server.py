@@ -63,6 +63,7 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
         from daemon.doors.http.api_keys import ApiKeys
         from daemon.doors.http.app import BOUND, check_safe
         from daemon.doors.http.connections import server_options
+        from daemon.doors.serving.processes import watch_processes
     except ImportError as exc:
         raise ConfigError(
             "extra-missing",
@@ -76,6 +77,7 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
     configure_logging(settings.log)
     os.environ["AVATAR_CONFIG"], os.environ[BOUND] = str(shell.config_path.absolute()), bound
     _check_free(host, port, uds)
+    watch_processes()
     where: dict[str, Any] = {"uds": str(uds)} if uds else {"host": host, "port": port}
     uvicorn.run(
         _APP,

@@ -1,1 +1,1 @@
-"""Serves the app of the HTTP door: what a process makes before its first request, and how gunicorn runs such processes."""
+"""Serves the app of the HTTP door: what a process makes before its first request, how uvicorn watches such processes, and how gunicorn runs them."""

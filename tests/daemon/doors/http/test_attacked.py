@@ -15,15 +15,18 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.supervisors import multiprocess
 
 from daemon.config import Settings
 from daemon.doors.http.app import create_app
-from daemon.doors.http.connections import server_options
 from tests.conftest import ROOT, wait_for
 from tests.support.at_once import at_once
+from tests.support.daemon.commands import run_command
 from tests.support.endurance import repeats
 from tests.support.http_door import PATIENCE_S, serving
 from tests.support.http_server import Server, make_folders
@@ -126,9 +129,24 @@ def test_each_of_several_processes_logs_as_the_settings_say(two: Server) -> None
     assert json.loads(line)["event"] == "request"
 
 
-def test_a_process_may_take_a_busy_machine_long_to_start() -> None:
-    # A start takes two seconds of processor time, and one that takes longer than this is ended and begun anew
-    assert uvicorn.Config("", **server_options()).timeout_worker_healthcheck >= 30
+def test_a_process_may_take_a_busy_machine_long_to_start_and_its_death_meanwhile_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocess, "Process", multiprocess.Process)
+    child = SimpleNamespace(start=lambda: None)
+    monkeypatch.setattr(multiprocess, "get_subprocess", lambda *_: child)
+
+    def run(app: str, **options: Any) -> None:
+        config = uvicorn.Config(app, **options)
+        # A start takes two seconds of processor time, and one that takes longer than this is ended and begun anew
+        assert config.timeout_worker_healthcheck >= 30
+        process = multiprocess.Process(config, [])
+        process.start()
+        assert process.parent_conn.poll(0)  # as the child, which has the only other end, is none
+
+    monkeypatch.setattr(uvicorn, "run", run)
+    command = ("--config", str(make_folders(tmp_path)), "server", "start", "--workers", "2", "--port", "0")
+    assert run_command(command, tmp_path).returncode == 0
 
 
 #: Serves until the function that is named is called, and dies there: for each pair of a configuration and a name once, in a copy
