@@ -1,1 +1,1 @@
-"""Serves the app of the HTTP door: what a process makes before its first request, how uvicorn watches such processes, and how gunicorn runs them."""
+"""Serves the app of the HTTP door: what a process makes before its first request, and how uvicorn and gunicorn run such ones."""

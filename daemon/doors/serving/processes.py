@@ -1,4 +1,4 @@
-"""Tells uvicorn at once that one of its processes has died, where it waited for an answer of that one until its patience ended."""
+"""Tells uvicorn at once that one of its processes has died, where it waited for an answer until its patience ended."""
 
 from __future__ import annotations
 
