@@ -125,6 +125,7 @@ def nothing(_: Context) -> None:
 
 CHANGES: dict[str, tuple[dict[str, Any], Callable[[Context], object]]] = {
     "quality": ({"quality": "draft"}, nothing),
+    "format": ({"format": "mov"}, nothing),
     "title": ({"title": "Again"}, nothing),
     "background": ({"background": "blur"}, nothing),
     "label": ({"settings": {"stages": {"encode": {"label": "By a machine"}}}}, nothing),
