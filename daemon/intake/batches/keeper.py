@@ -138,8 +138,7 @@ class BatchKeeper(Subscriber):
     async def stop(self, job_id: str, by: str) -> int:
         """Cancel what has not ended of a batch that runs; it is done by itself. Returns how many rows that are."""
         batch = self._batches[job_id]
-        batch.counts.stopped, batch.counts.orders, batch.unordered = by or "somebody", [], None
-        batch.job.held = None
+        batch.stop(by or "somebody")
         batch.job.note("cancelled", by=by)
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
@@ -369,7 +368,7 @@ class BatchKeeper(Subscriber):
             await self._state_machine.save(batch.job, batch.place)
         most = batch.manifest.most_failures
         if most is not None and counts.failed >= most and not counts.stopped and counts.ended < counts.rows:
-            counts.stopped = ON_ERROR
+            batch.stop(ON_ERROR)
             await self._state_machine.save(batch.job, batch.place)
             return 0.0
         ended = counts.ended >= len(batch.rows)

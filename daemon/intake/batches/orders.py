@@ -47,7 +47,7 @@ class RowOrders:
         """Carry out the orders for the rows of a batch, the oldest first, for a turn's time. Returns how many rows took one."""
         until, took = time.monotonic() + TURN_S, 0
         async with batch.ordering:
-            while batch.counts.orders:
+            while batch.counts.orders and batch.rows is not None:  # else its next step goes on, when it has read them
                 order = batch.counts.orders[0]
                 if batch.unordered is None:
                     batch.unordered = self._rows(batch, order)

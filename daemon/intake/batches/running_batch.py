@@ -62,6 +62,13 @@ class RunningBatch:
         items = tuple(map(rows.manifest, own))
         return Claimed(self.job.id, self.job.source, b"", items, owner=self.job.by, rows=made), len(lines)
 
+    def stop(self, why: str) -> None:
+        """Note why the rows that have not ended are cancelled. What else was asked for them must not reach rows that are started
+        again later.
+        """
+        self.counts.stopped, self.counts.orders, self.unordered = why, [], None
+        self.job.held = None
+
     def runs_again(self, number: int) -> None:
         """Note that the job of a row was started again, whose result other rows get, too, but for those that have one."""
         twins = self.rows.twins.get(number, ()) if self.rows is not None else ()
