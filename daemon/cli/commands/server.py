@@ -97,24 +97,39 @@ def _check_free(host: str, port: int, uds: Path | None) -> None:
         UnavailableError: `address-unusable`.
     """
     why = ""
-    if uds is not None:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(_ANSWERS_S)
-            why = os.strerror(errno.EADDRINUSE) if one.connect_ex(os.fspath(uds)) in (0, errno.EAGAIN) else ""
-    else:
-        try:
+    try:
+        if uds is not None:
+            _free_socket(uds)
+        else:
             for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 with socket.socket(family, kind, protocol) as one:
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     one.bind(address)
-        except OSError as exc:
-            why = exc.strerror or str(exc)
+    except OSError as exc:
+        why = exc.strerror or str(exc)
     if why:
         raise UnavailableError(
             "address-unusable",
             f"The server cannot listen on {uds or f'{host}:{port}'}: {why}.",
             "End what listens there, or name another --host, --port or --uds.",
         )
+
+
+def _free_socket(path: Path) -> None:
+    """Remove a Unix socket on which nobody listens, as a server leaves it that was ended: several processes could not listen on it.
+
+    Raises:
+        OSError: somebody listens there, or nobody can.
+    """
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(_ANSWERS_S)
+        found = one.connect_ex(os.fspath(path))
+    if found == errno.ECONNREFUSED and path.is_socket():
+        path.unlink(missing_ok=True)
+    elif found != errno.ENOENT:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    elif not path.parent.is_dir():
+        raise OSError(found, os.strerror(found))
 
 
 @click.group()

@@ -30,8 +30,15 @@ def test_a_unix_socket_is_refused_while_somebody_listens_on_it_and_left_to_them(
             with pytest.raises(UnavailableError, match="already in use"):
                 _check_free("", 0, path)
         assert path.exists()
-    # And one that a killed server left is free
+    # And one that a killed server left is removed: several processes would not listen on it
     _check_free("", 0, path)
+    assert not path.exists()
+    # And what is no socket stays, and is named
+    path.write_text("mine")
+    for wrong in (path, tmp_path / "nowhere" / "s"):
+        with pytest.raises(UnavailableError, match=str(wrong)):
+            _check_free("", 0, wrong)
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
