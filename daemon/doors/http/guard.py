@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import structlog
 from starlette.datastructures import Headers
@@ -135,7 +135,7 @@ class Guard:
         if site is not None:
             foreign = site not in ("same-origin", "none")
         elif origin is not None:
-            foreign = urlsplit(origin).netloc.lower() != hosts[0].lower()
+            foreign = origin.lower() not in {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}
         else:
             foreign = False  # no browser
         if not foreign:
