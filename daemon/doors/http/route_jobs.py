@@ -26,6 +26,7 @@ from daemon.doors.http.results import answer_result
 from daemon.doors.submission import NameTakenError
 from daemon.doors.voice_list import name_voice_list
 from daemon.errors import AvatarError, JobError
+from daemon.history.places import LAST
 from daemon.history.query import Query as JobQuery
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
@@ -136,7 +137,7 @@ def list_jobs(
         Query(ge=0, le=LAST_S, allow_inf_nan=False, description="Accepted since then, seconds since the epoch."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
-    after: Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before.")] = None,
+    after: Annotated[int | None, Query(ge=0, le=LAST, description="`next` of the page before.")] = None,
 ) -> Response:
     """List jobs, a page at a time. `next` and the header `Link` lead to the page behind. The page's own looks have a tag."""
     owners = [by] if by is not None else [] if caller.sees_all else [caller.name]

@@ -30,6 +30,7 @@ from daemon.doors.page.saved.batch_zip import files_of_batch
 from daemon.doors.page.saved.zip_stream import SAVED, zip_answer
 from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
+from daemon.history.places import LAST
 from daemon.history.query import Query as JobQuery
 
 router = page_router()
@@ -38,7 +39,7 @@ _OPS: Final = ("cancel", "hold", "release", "retry")
 _BATCHES: Final = 30
 Show = Annotated[str, Query(pattern="^(all|failed)$")]
 After = Annotated[int, Query(ge=0, le=10**6)]
-Older = Annotated[int | None, Query(ge=0, le=2**62)]
+Older = Annotated[int | None, Query(ge=0, le=LAST)]
 
 
 @router.get("/batches")

@@ -24,6 +24,7 @@ from daemon.doors.page.service_state import service_state
 from daemon.doors.page.signed_in import Looking, form_of
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
+from daemon.history.places import LAST
 
 router = page_router()
 #: What moves a job in the queue.
@@ -50,7 +51,7 @@ class Place(BaseModel):
 
     tab: str = Field("all", pattern=f"^({'|'.join((*TABS, LOOKS))})$")
     q: str = Field("", max_length=_SEARCH_CHARS)
-    after: int | None = Field(None, ge=0, le=2**62)
+    after: int | None = Field(None, ge=0, le=LAST)
     sort: Sort = ""
 
 

@@ -13,6 +13,7 @@ from daemon.doors.http.batches.report_rows import BatchRow, batch_status, open_r
 from daemon.doors.http.handing_in import make_job
 from daemon.doors.http.results import OpenFileResponse
 from daemon.doors.http.route_jobs import MAKES_JOB, MOST, USUAL, Wait, answer_change, body, kept
+from daemon.history.places import LAST
 from daemon.history.query import Query as JobQuery
 
 router = APIRouter(tags=["batches"])
@@ -40,7 +41,7 @@ def list_batches(
     door: TheDoor,
     caller: Calling,
     limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
-    after: Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before.")] = None,
+    after: Annotated[int | None, Query(ge=0, le=LAST, description="`next` of the page before.")] = None,
 ) -> Response:
     """List batches, a page at a time, each with how far it is. `next` and the header `Link` lead to the page behind."""
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])

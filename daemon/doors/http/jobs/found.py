@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from daemon.config import Settings
@@ -18,7 +18,8 @@ from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
 from daemon.history.folding import fold
 from daemon.history.history import History
-from daemon.history.query import STATES, Query
+from daemon.history.places import FIRST_UNSEEN, LAST, place_of_unseen
+from daemon.history.query import STATES, Query, Row
 from daemon.jobs.hand_in_record import MAX_BYTES, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
@@ -29,8 +30,6 @@ from daemon.queue.spool import Spool
 from daemon.system.mount_guard import check_readable
 from daemon.system.permissions import user_name
 
-#: Cursors below this count jobs that no daemon has seen; those of the index are larger, as they begin with a time.
-MOST_UNSEEN: Final = 10**9
 #: Names of results that are remembered by the ids of their jobs.
 MOST_NAMES: Final = 10_000
 #: What follows for a job that the daemon has not seen.
@@ -125,39 +124,68 @@ class FoundJobs:
         """
         if wrong := query.unknown_word():
             raise RequestError("query-invalid", *wrong)
-        skip = after or 0
+        if order:
+            return self._sorted(query, caller, order, limit, after)
         unseen: list[dict[str, Any]] = []
-        if after is None or (skip < MOST_UNSEEN and not order):
-            # Sorted rows follow all of them; else they fill pages of their own first.
-            unseen = [*itertools.islice(self._unseen(query, caller), skip, None if order else skip + limit + 1)]
-            if len(unseen) > limit and not order:
-                return unseen[:limit], skip + limit
-        room = limit if order else limit - len(unseen)
-        try:
-            if order:
-                rows = self.history.find_sorted(query, order, limit=room + 1, skip=skip)
-            else:
-                rows = self.history.find(query, limit=room + 1, after=after if skip >= MOST_UNSEEN else None)
-        except HistoryError:
-            if (self.paths.history / "jobs.db").exists():
-                raise
-            rows = []  # no daemon has run yet
+        if after is None or after >= FIRST_UNSEEN:
+            unseen = [*itertools.islice(self._unseen(query, caller, after), limit + 1)]
+            if len(unseen) > limit:
+                return unseen[:limit], place_of_unseen(unseen[limit - 1]["job"])
+            after = None
+        room = limit - len(unseen)
+        rows = self._indexed(lambda: self.history.find(query, limit=room + 1, after=after))
         known = {row.job for row in rows}
         page = [one for one in unseen if one["job"] not in known] + [row.to_json() for row in rows[:room]]
         if len(rows) <= room:
             return page, None
-        if order:
-            return page, skip + room
         return page, rows[room - 1].cursor if room else rows[0].cursor + 1  # what follows has smaller ones
 
-    def _unseen(self, query: Query, caller: Caller) -> Iterator[dict[str, Any]]:
+    def _sorted(
+        self, query: Query, caller: Caller, order: str, limit: int, after: int | None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """As `find` in an order. Jobs that no daemon has seen come last: nobody knows yet what they would be sorted by."""
+        rows: list[Row] = []
+        if after is None or after < FIRST_UNSEEN:
+            skip = after or 0
+            rows = self._indexed(lambda: self.history.find_sorted(query, order, limit=limit + 1, skip=skip))
+            if len(rows) > limit:
+                return [row.to_json() for row in rows[:limit]], skip + limit
+            after = None
+        known = {row.job for row in rows}
+        unseen = (one for one in self._unseen(query, caller, after) if one["job"] not in known)
+        room = limit - len(rows)
+        found = [*itertools.islice(unseen, room + 1)]
+        page = [row.to_json() for row in rows] + found[:room]
+        if len(found) <= room:
+            return page, None
+        return page, place_of_unseen(found[room - 1]["job"]) if room else LAST
+
+    def _indexed(self, find: Callable[[], list[Row]]) -> list[Row]:
+        """Return what the index finds; nothing before the first daemon has made it.
+
+        Raises:
+            HistoryError: it cannot be read.
+        """
+        try:
+            return find()
+        except HistoryError:
+            if (self.paths.history / "jobs.db").exists():
+                raise
+            return []
+
+    def _unseen(self, query: Query, caller: Caller, after: int | None) -> Iterator[dict[str, Any]]:
         """Yield the statuses of jobs that are asked for and that no daemon has seen, the newest first. Of these nobody knows more
         than the name, the file and who handed them in.
+
+        Args:
+            after: only those with smaller places; None: all.
         """
         if query.kind or query.tag or query.since is not None or "waiting" not in (query.states or STATES):
             return
         hides_looks = looks.TAG in query.without_tag
         for one in self.not_seen(caller):
+            if after is not None and place_of_unseen(one["job"]) >= after:
+                continue
             if hides_looks and one["name"].startswith(looks.PREFIX):
                 continue
             if query.by and (one["by"] or user_name(os.geteuid())) not in query.by:

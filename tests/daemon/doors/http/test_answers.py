@@ -11,6 +11,7 @@ import yaml
 from daemon.history.entry import Entry
 from daemon.history.history import History
 from daemon.history.query import Query, Row
+from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.record import new_job_id
 from daemon.system.permissions import user_name
 from tests.conftest import PORTRAIT
@@ -130,3 +131,13 @@ def test_a_list_has_each_job_once_and_no_more_on_a_page_than_were_asked_for(
     assert len(found[-1]) <= limit
     listed = [job for page in found for job in page]
     assert (set(listed[:3]), listed[3:]) == (set(unseen), [row.job for row in rows])
+
+
+def test_a_page_begins_behind_the_one_before_also_where_the_daemon_takes_newer_jobs(door: Door) -> None:
+    jobs = {door.open.post("/jobs", SPEECH).json["job"] for _ in range(4)}
+    first = door.open.get("/jobs?limit=2").json
+    shown = {job["job"] for job in first["jobs"]}
+    for job in shown:
+        (door.inbox / record_name(job)).unlink()
+    rest = door.open.get(f"/jobs?limit=2&after={first['next']}").json
+    assert ({job["job"] for job in rest["jobs"]}, rest["next"]) == (jobs - shown, None)
