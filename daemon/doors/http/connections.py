@@ -36,6 +36,9 @@ STOP_S: Final = 10
 #: has imported what it needs: with uvicorn's own 5 s, a busy machine ended and started each for ever, and none served.
 SILENT_S: Final = 60
 
+#: In the state of a request: its answer has no end of its own, so that a server which stops does not wait for it.
+ENDLESS: Final = "endless"
+
 
 def server_options() -> dict[str, Any]:
     """Return how uvicorn serves the app, apart from where."""
@@ -106,6 +109,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._running is not None:  # uvicorn tells only the last of those that came
             self._running.disconnected = True
             self._running.message_event.set()
+
+    def shutdown(self) -> None:
+        """Begin to stop: nobody else is answered meanwhile, so that what has no end is not waited for."""
+        super().shutdown()
+        if self._running is not None and self._running.scope.get("state", {}).get(ENDLESS):
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
 
 from daemon.doors.http.answers import etag_of
+from daemon.doors.http.connections import ENDLESS
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
 
@@ -22,6 +24,12 @@ RETRY_MS: Final = 3000
 _LATE: Final = 0.05
 _FIRST_LOOK_S: Final = 0.01
 HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def follow(request: Request, events: AsyncIterator[str]) -> StreamingResponse:
+    """Answer with events, for as long as there are some. They break off as soon as the server stops: the client comes back."""
+    setattr(request.state, ENDLESS, True)
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
 async def job_events(look: Callable[[], dict[str, Any]], last_id: str = "") -> AsyncIterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,7 +121,10 @@ async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, w
     """Answer with a job that was handed in, after waiting for its end as long as the client wants; as `make_job`."""
     seconds = wait_wanted(request, wait)
     if seconds or done.again:
-        status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
+        try:
+            status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
+        except asyncio.CancelledError:  # the server stops. The job is there, and told otherwise it would be sent again
+            status = handed_in(done, caller)
     else:
         status = handed_in(done, caller)
     ended = bool(seconds) and status["state"] in FINISHED

@@ -15,7 +15,7 @@ from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
-from daemon.doors.http.events import HEADERS, job_events
+from daemon.doors.http.events import follow, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, check_given_name, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
 from daemon.doors.http.jobs.row_uploads import row_files
@@ -253,7 +253,7 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
             raise told_of(exc, request) from exc
 
     events = job_events(look, request.headers.get("last-event-id", "")[:64])
-    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+    return follow(request, events)
 
 
 _RESULT: dict[int | str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from daemon.doors.http.events import HEADERS, PING_S, RETRY_MS
+from daemon.doors.http.events import PING_S, RETRY_MS, follow
 from daemon.doors.page.signed_in import page_caller
 from daemon.errors import AvatarError
 
@@ -34,7 +34,7 @@ def stream(request: Request, fragment: Callable[[], str], depends: Callable[[], 
         fragment: renders it.
         depends: the files and folders whose change may change it.
     """
-    return StreamingResponse(_events(request, fragment, depends), media_type="text/event-stream", headers=HEADERS)
+    return follow(request, _events(request, fragment, depends))
 
 
 async def _events(

@@ -21,7 +21,7 @@ from daemon.doors.http.problems import RequestError
 from tests.conftest import wait_for
 from tests.daemon.doors.http.conftest import Door
 from tests.support import http_door
-from tests.support.http_door import PATIENCE_S
+from tests.support.http_door import PATIENCE_S, Caller
 
 BEGIN = b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -177,7 +177,7 @@ def test_a_tunnel_is_refused(door: Door) -> None:
         assert (answer_of(one).status, one.recv(1)) == (400, b"")
 
 
-def test_what_still_waits_when_the_server_stops_is_told_to_come_again_and_streams_break_off(
+def test_what_still_comes_when_the_server_stops_is_told_to_come_again_and_a_job_that_is_there_is_not(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(http_door, "STOP_S", 0.2)
@@ -185,16 +185,50 @@ def test_what_still_waits_when_the_server_stops_is_told_to_come_again_and_stream
     with ThreadPoolExecutor() as pool:
         with http_door.serving(create_app(door.settings)) as client:
             waiting = pool.submit(client.post, f"/jobs/{job}/rerun?wait=60", {})
-            following = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
-            following.request("GET", f"/jobs/{job}/events")
+            upload = half_an_upload(client)
+            wait_for("the second job", lambda: len(door.open.get("/jobs").json["jobs"]) == 2)
+            wait_for("the upload", lambda: door.left_over)
+        answer = waiting.result()
+    assert (answer.status, answer.json["state"]) == (202, "waiting")
+    assert door.open.get(f"/jobs/{answer.json['job']}").status == 200
+    stopped = upload.getresponse()
+    assert (stopped.status, stopped.headers["retry-after"]) == (503, "2")
+    assert json.loads(stopped.read())["code"] == "server-stopping"
+    assert [one for one in caplog.records if one.exc_info] == []
+
+
+@pytest.mark.parametrize("path", ["/jobs/{}/events", "/ui/jobs/live"])
+def test_events_break_off_when_the_server_stops_and_an_upload_comes_to_its_end(
+    door: Door, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_door, "STOP_S", PATIENCE_S)
+    job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
+
+    def end_upload() -> int:
+        with pytest.raises(http.client.IncompleteRead):
+            events.read()
+        upload.send(b"WAVE")
+        return upload.getresponse().status
+
+    with ThreadPoolExecutor() as pool:
+        with http_door.serving(create_app(door.settings)) as client:
+            following = http.client.HTTPConnection("127.0.0.1", client.port, timeout=2 * PATIENCE_S)
+            following.request("GET", path.format(job))
             events = following.getresponse()
             assert events.readline() == b"retry: 3000\n"
-            wait_for("the second job", lambda: len(door.open.get("/jobs").json["jobs"]) == 2)
-        answer = waiting.result()
-    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "server-stopping", "2")
-    with pytest.raises(http.client.IncompleteRead):
-        events.read()
-    assert [one for one in caplog.records if one.exc_info] == []
+            upload = half_an_upload(client)
+            wait_for("the upload", lambda: door.left_over)
+            ended = pool.submit(end_upload)
+        assert ended.result() == 201
+
+
+def half_an_upload(client: Caller) -> http.client.HTTPConnection:
+    """Begin an upload, and leave out its end."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+    connection.putrequest("POST", "/uploads?filename=a.wav")
+    connection.putheader("Content-Length", "8")
+    connection.endheaders(b"RIFF")
+    return connection
 
 
 @pytest.mark.parametrize(
