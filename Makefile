@@ -25,13 +25,18 @@ $(DEV): $(STAMP) requirements-dev.lock
 	@$(COMPILE) $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
-TORCH_BUILD ?= cpu
+# TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh. The stamp names the build that is there,
+# which stays until the other one is asked for.
+THERE := $(or $(shell cat $(TORCH) 2>/dev/null),cpu)
+TORCH_BUILD ?= $(THERE)
+ifneq ($(TORCH_BUILD),$(THERE))
+.PHONY: $(TORCH)
+endif
 EXTRAS := musetalk xtts generate languages japanese fonts transcribe whisper api mcp ray
 
 $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
 	@$(COMPILE) tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
-	@touch $@
+	@echo $(TORCH_BUILD) >$@
 
 demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py

@@ -98,3 +98,21 @@ def test_torch_for_gpus_takes_the_place_of_the_one_for_processors(tmp_path: Path
     # When the one for GPUs is wanted, then another one is removed first
     subprocess.run([ROOT / "tools" / "extras.sh", pip, "gpu", "musetalk"], check=True)
     assert calls.read_text().split() == ["show", *(["uninstall"] if goes else []), "install", "install"]
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize(
+    ("there", "asked", "brought"), [("", "gpu", "gpu"), ("gpu", "", ""), ("gpu", "cpu", "cpu"), ("cpu", "", "")]
+)
+def test_make_brings_the_torch_that_is_asked_for_and_keeps_the_one_that_is_there(
+    tmp_path: Path, there: str, asked: str, brought: str
+) -> None:
+    # Given an environment that is up to date, with a build of torch; versions before this one did not note which, and took cpu
+    for stamp, text in ((".setup", ""), (".setup-dev", ""), (".setup-torch", there)):
+        (tmp_path / stamp).write_text(text)
+    # When make is asked for it, then it brings a build only where another one is asked for
+    wanted = [f"TORCH_BUILD={asked}"] if asked else []
+    said = subprocess.run(
+        ["make", "-n", f"VENV={tmp_path}", "dev", *wanted], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert re.findall(rf"extras\.sh {tmp_path}/bin/pip (\w+)", said) == ([brought] if brought else [])

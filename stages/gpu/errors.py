@@ -64,6 +64,9 @@ _WORDS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
             "ALLOC_FAILED",
             "ALLOCATION_FAILED",  # cuDNN 9: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
             "STATUS_NOT_INITIALIZED",  # cuBLAS and cuDNN, whose handles take memory of the driver's
+            # No way to compute a convolution found memory: try_plans in aten/src/ATen/native/cudnn/Conv_v8.cpp keeps the error of
+            # each to itself. If the GPU was lost, the next call says so.
+            "unable to find an engine",
         ),
     ),
     (

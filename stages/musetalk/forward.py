@@ -118,7 +118,8 @@ class ForwardPass:
 def _release_pool(graph: torch.cuda.CUDAGraph, pool: Any, device: torch.device) -> None:
     """Release the memory of a recording that failed.
 
-    PyTorch does so only for one that was ended. Its allocator otherwise takes the recording for one that goes on, refuses
+    PyTorch 2.13 does so only for one that was ended; later ones always do (pull request 190348), and fail if it is done here, too.
+    Its allocator otherwise takes the recording for one that goes on, refuses
     `empty_cache` from then on, and keeps the memory.
     """
     with contextlib.suppress(RuntimeError):

@@ -75,6 +75,8 @@ def _devices_in_order() -> list[torch.device]:
     from stages.gpu.errors import CUDA_ERRORS
     from stages.gpu.memory import free_by_nvml
 
+    if not torch.backends.cuda.is_built():  # `init` would raise an AssertionError
+        return []
     # Before CUDA is opened torch counts what NVML lists. CUDA may open fewer: beside a slice of a GPU (MIG) no whole one.
     with contextlib.suppress(*CUDA_ERRORS):  # the trial says why it cannot be opened
         torch.cuda.init()

@@ -14,6 +14,7 @@ MESSAGES: list[tuple[Meaning, str]] = [
     ("memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ("memory", "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
     ("memory", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    ("memory", "FIND was unable to find an engine to execute this computation"),
     ("unusable", "CUDA error: system not yet initialized"),
     ("unusable", "CUDA error: no kernel image is available for execution on the device"),
     ("unusable", "The NVIDIA driver on your system is too old (found version 12040)."),
