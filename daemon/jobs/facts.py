@@ -96,6 +96,9 @@ class BatchCounts:
         since: when its first job was made, seconds since the epoch.
         report: path of its report below the outbox; empty while there is none.
         orders: what people asked for all its rows and has not reached each of them, the oldest first.
+        waits: why no more rows become jobs now, and what to do; empty where they do.
+        reordered: whether somebody gave all its rows another priority, which those that are made later have, too, also where their
+            manifests say one.
         held: rows whose jobs are held.
         rests: whether none of its rows goes on until somebody releases some.
     """
@@ -109,6 +112,8 @@ class BatchCounts:
     since: float = 0.0
     report: str = ""
     orders: list[dict[str, Any]] = field(default_factory=list)
+    waits: str = ""
+    reordered: bool = False
     held: int = 0
     rests: bool = False
 

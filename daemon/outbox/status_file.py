@@ -182,7 +182,8 @@ def _next_of_batch(job: Job, counts: BatchCounts) -> str:
         held = f" {rows}: to let {'it' if counts.held == 1 else 'them'} go on, {put_request(job, 'release')}."
     if not (left := counts.rows - counts.taken):
         return f"It ends when the jobs of its rows have.{held}"
-    becomes = f"{left} of its rows become jobs when it is their turn. Leave the files that they name where they are until then."
+    when = f"as soon as they can. {counts.waits}" if counts.waits else "when it is their turn."
+    becomes = f"{left} of its rows become jobs {when} Leave the files that they name where they are until then."
     return f"{becomes}{held}"
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,9 @@ from daemon.intake.batches.orders import RowOrders
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.row_results import RowResults
-from daemon.intake.batches.running_batch import RunningBatch
+from daemon.intake.batches.running_batch import SLICE, RunningBatch
 from daemon.intake.fair_queue import TURN_S
-from daemon.intake.jobs.claimed import Claimed, NextTurn, log_wait
+from daemon.intake.jobs.claimed import NextTurn
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import Output
 from daemon.jobs.manifest import Manifest
@@ -83,6 +82,12 @@ class BatchKeeper(Subscriber):
     def batch_begun(self, job: Job) -> None:
         self._begin(job, self._spool.batches / job.id)
 
+    def job_accepted(self, job: Job) -> None:
+        row = job.facts.row
+        batch = self._batches.get(row.batch) if row else None
+        if batch is not None and (batch.job.held or batch.starts_none):  # since it was begun to be made
+            self._state_machine.ready_queue.remove(job.id)
+
     def job_finished(self, job: Job) -> None:
         if job.facts.row is not None:
             self._note(job, Outcome.of_job(job))
@@ -113,7 +118,8 @@ class BatchKeeper(Subscriber):
         """Let no more rows start where as many have failed as `on_error` allows. They are cancelled at the next step."""
         most = batch.manifest.most_failures
         if most is not None and not batch.counts.stopped and batch.outcomes.counts()["failed"] >= most:
-            for number in batch.rows.numbers[: batch.counts.taken] if batch.rows else ():
+            batch.starts_none = True
+            for number in batch.rows.numbers[: batch.counts.taken + SLICE] if batch.rows else ():
                 self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
 
     def _begin(self, job: Job, place: Path) -> None:
@@ -290,38 +296,32 @@ class BatchKeeper(Subscriber):
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""
-        if batch.slice is None:
-            self._builder.begin(batch.job.id)
-            batch.slice = await self._disk.run(batch.next_slice, rows)
-            batch.slice_since = time.monotonic()
-        claimed, lines = batch.slice
-        job, held, priority = batch.job, batch.job.held, batch.job.priority
-        _, postponed = await self._disk.run(partial(self._builder.make, [claimed] if claimed.items else [], new=False))
-        if job.held and job.held != held:
-            await self._repeat_for(claimed, {"op": "hold", "by": job.held["by"], "reason": job.held["reason"]})
-        if job.priority != priority:
-            await self._repeat_for(claimed, {"op": "priority", "priority": job.priority})
+        batch.makes_rows, made = True, list[str]()
+        try:
+            if batch.slice is None:
+                self._builder.begin(batch.job.id)
+                batch.slice = await self._disk.run(batch.next_slice, rows)
+                batch.slice_since = time.monotonic()
+            claimed, lines = batch.slice
+            made = [row_id(batch.job.id, number) for number in claimed.rows.numbers] if claimed.rows else []
+            items = [claimed] if claimed.items else []
+            _, postponed = await self._disk.run(partial(self._builder.make, items, new=False))
+        finally:
+            await self._orders.rows_made(batch, made)
         error = postponed.get(claimed.claim)
         if isinstance(error, NextTurn):
             return
         if error is not None:
-            last = time.monotonic() - batch.slice_since >= self._settings.intake.companion_wait_s
-            batch.slice = replace(claimed, last=True) if last else claimed, lines
-            batch.postpone(time.monotonic(), log_wait("rows wait", error, job_id=batch.job.id))
+            batch.wait_for(error, time.monotonic(), self._settings.intake.companion_wait_s)
+            self._state_machine.events.job_changed(batch.job)
             return
+        batch.counts.waits = ""
         batch.slice = None
         batch.counts.taken += lines
         batch.counts.since = batch.counts.since or time.time()
         batch.changed = True
         await self._state_machine.save(batch.job, batch.place)
         self._state_machine.changed.notify()
-
-    async def _repeat_for(self, claimed: Claimed, request: dict[str, Any]) -> None:
-        """Run a request on the rows that were being made when it came for their batch: they were no jobs yet."""
-        assert claimed.rows is not None
-        for number in claimed.rows.numbers:
-            with contextlib.suppress(AvatarError):  # it is left for a later turn, or has ended
-                await self._run({**request, "job": row_id(claimed.rows.batch.id, number)})
 
     async def _cancel_rest(self, batch: RunningBatch, rows: ResolvedRows) -> bool:
         """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns

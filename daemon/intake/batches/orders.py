@@ -7,7 +7,7 @@ done in turns, and the batch's record says what is left to do, also after a rest
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -38,13 +38,24 @@ class RowOrders:
             How many rows took it, and how many are left.
         """
         orders = batch.counts.orders
-        orders.append(order)
+        if order["op"] == "hold":  # before other priorities, so that no row starts; it replaces what is left of a release
+            orders[:] = [order, *(other for other in orders if other["op"] == "priority")]
+            batch.unordered = None
+        else:
+            orders.append(order)
+            batch.counts.reordered |= order["op"] == "priority"
         await self._state_machine.save(batch.job, batch.place)
-        took = await self.carry_out(batch)
-        return took, len(batch.unordered or ()) if order in orders else 0
+        took = await self.carry_out(batch, order)
+        left = batch.counts.orders
+        if not any(other is order for other in left):
+            return took, 0
+        begun = left[0] is order and batch.unordered is not None
+        return took, len(batch.unordered or ()) if begun else len(batch.unfinished(self._state_machine.spool))
 
-    async def carry_out(self, batch: RunningBatch) -> int:
-        """Carry out the orders for the rows of a batch, the oldest first, for a turn's time. Returns how many rows took one."""
+    async def carry_out(self, batch: RunningBatch, counted: dict[str, Any] | None = None) -> int:
+        """Carry out the orders for the rows of a batch, the first one first, for a turn's time. Returns how many rows took the
+        order `counted`.
+        """
         until, took = time.monotonic() + TURN_S, 0
         async with batch.ordering:
             while batch.counts.orders and batch.rows is not None:  # else its next step goes on, when it has read them
@@ -54,14 +65,24 @@ class RowOrders:
                 while batch.unordered:
                     if time.monotonic() >= until:
                         return took
-                    took += await self._take(batch.unordered[-1], order)
+                    took += await self._take(batch.unordered[-1], order) and order is counted
                     if batch.unordered:  # it was not cancelled meanwhile
                         batch.unordered.pop()
+                if batch.unordered is None:  # it was cancelled, or a hold goes first
+                    continue
+                if batch.makes_rows:  # those are next (`rows_made`); after a crash, all of them
+                    break
                 batch.unordered = None
-                if order in batch.counts.orders:
-                    batch.counts.orders.remove(order)
+                batch.counts.orders.remove(order)
                 await self._state_machine.save(batch.job, batch.place)
         return took
+
+    async def rows_made(self, batch: RunningBatch, jobs: Sequence[str]) -> None:
+        """Carry out an order that came while rows were being made on the jobs that these are now, too."""
+        batch.makes_rows = False
+        if batch.unordered is not None:
+            batch.unordered = [*jobs, *batch.unordered]
+        await self.carry_out(batch)
 
     async def cancel(self, batch: RunningBatch, by: str) -> bool:
         """Cancel the jobs of the rows that have not ended, for a turn's time. Returns whether none is left.
@@ -70,8 +91,7 @@ class RowOrders:
             by: who cancels them; empty where `on_error` does, by which those that run may end.
         """
         unfinished = batch.unfinished(self._state_machine.spool)
-        for job_id in unfinished:
-            self._state_machine.ready_queue.remove(job_id)  # none of them starts while the others are cancelled
+        self._start_none(unfinished)  # while the others are cancelled
         until = time.monotonic() + TURN_S
         for job_id in unfinished:
             if time.monotonic() >= until:
@@ -87,9 +107,12 @@ class RowOrders:
         """Return the jobs of the rows that have not ended; those that run come last, since the end is taken first."""
         jobs = batch.unfinished(self._state_machine.spool)
         if order["op"] == "hold":
-            for job_id in jobs:
-                self._state_machine.ready_queue.remove(job_id)  # none of them starts while the others are held
+            self._start_none(jobs)  # while the others are held
         return sorted(jobs, key=self._state_machine.running.__contains__)
+
+    def _start_none(self, jobs: Sequence[str]) -> None:
+        for job_id in jobs:
+            self._state_machine.ready_queue.remove(job_id)
 
     async def _take(self, job_id: str, order: dict[str, Any]) -> bool:
         try:

@@ -34,7 +34,7 @@ class RowResults:
             Number, known outcome and the right one of each.
         """
         found = []
-        for number in rows.numbers[: batch.counts.taken]:
+        for number in (*rows.numbers[: batch.counts.taken], *batch.made_beyond(self._spool)):
             known = batch.outcomes.get(number)
             is_final = known is not None and (known.state == "done" or bool(known.batch) or not known.job)
             if is_final or number in rows.twin_numbers:

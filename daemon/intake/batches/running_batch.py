@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from daemon.errors import AvatarError
 from daemon.intake.batches.outcomes import Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows, as_yaml
-from daemon.intake.jobs.claimed import Claimed, Rows
+from daemon.intake.jobs.claimed import Claimed, Rows, Unsettled, log_wait
 from daemon.jobs.facts import BatchCounts, Output
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, row_id
@@ -35,6 +36,12 @@ class RunningBatch:
     #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
     slice: tuple[Claimed, int] | None = None
     slice_since: float = 0.0
+    #: Why rows were given up that could not be made for long, in words: others wait no more for the same.
+    given_up: set[str] = field(default_factory=set)
+    #: Whether rows become jobs at this moment: an order for all rows is one for these, too.
+    makes_rows: bool = False
+    #: Whether no row starts any more, since as many have failed as `on_error` allows.
+    starts_none: bool = False
     #: The jobs of its rows that its first order has not reached; None where that has not begun (`orders`).
     unordered: list[str] | None = None
     #: Jobs that are held; those of others may be among them.
@@ -101,6 +108,20 @@ class RunningBatch:
         assert self.rows is not None
         next_rows = self.rows.numbers[self.counts.taken : self.counts.taken + SLICE]
         return {n for n in next_rows if spool.find_job(row_id(self.job.id, n)) is not None}
+
+    def wait_for(self, error: AvatarError, now: float, longest_s: float) -> None:
+        """Let the rows wait that cannot become jobs now. Where the machine is not at fault, those that have waited for `longest_s`
+        fail, and so do later ones that would wait for the same.
+        """
+        if error.fault == "machine":
+            self.slice_since = now
+        elif now - self.slice_since >= longest_s:
+            self.given_up.add(error.message)
+        if self.slice is not None and error.message in self.given_up:
+            self.slice = replace(self.slice[0], last=True), self.slice[1]
+        if not isinstance(error, Unsettled):  # which is soon over
+            self.counts.waits = f"{error.message} {error.hint}"
+        self.postpone(now, log_wait("rows wait", error, job_id=self.job.id))
 
     def postpone(self, now: float, wait_s: float = 0.0) -> None:
         """Let the next try wait, each time for longer, and for `wait_s` at least."""

@@ -62,6 +62,12 @@ class Claimed:
     rows: Rows | None = None
     table: bytes | None = None
 
+    def fails_by(self, error: Postponed) -> bool:
+        """Return whether what cannot be made now fails. Rows wait for the machine as other accepted jobs do: nobody would start
+        thousands of them again by hand.
+        """
+        return self.last and (self.rows is None or error.fault != "machine")
+
     def text(self, number: int) -> tuple[str, bytes]:
         """Return the manifest file of an item, and what identifies its content."""
         return (self.claim, self.data) if self.rows is None else (f"{self.claim}/{number}", self.rows.manifests[number])

@@ -262,7 +262,7 @@ class JobBuilder:
                 job.state, job.held = "held", claimed.held
                 job.note("held", by=claimed.held["by"], reason=claimed.held["reason"])
         except (JobError, Postponed) as exc:
-            if isinstance(exc, Postponed) and not build.claimed.last:
+            if isinstance(exc, Postponed) and not build.claimed.fails_by(exc):
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             if exc is WITHDRAWN and (by := build.claimed.cancelled_by):

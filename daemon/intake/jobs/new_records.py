@@ -85,7 +85,8 @@ class NewRecords:
             describe(job, item)
             job.stages = tuple(stage for stage in job.stages if stage != CHECK)  # the batch's own has checked it
             job.stage = job.stages[0]
-            job.priority = item.priority or batch.priority
+            ordered = batch.facts.batch is not None and batch.facts.batch.reordered
+            job.priority = (0 if ordered else item.priority) or batch.priority
         job.facts.row = RowOf(batch.id, batch.name, row)
         return Build(job, number, item, claimed, wanted=job.name)
 

@@ -1,4 +1,4 @@
-"""Reads a table of rows: CSV (with commas, semicolons or tabs), TSV, or JSON Lines. One row is in memory at a time.
+"""Reads a table of rows: CSV (with commas, semicolons, tabs or vertical bars), TSV, or JSON Lines. One row is in memory at a time.
 
 A table for people is hardly ever plain: spreadsheet programs write a byte-order mark, UTF-16, semicolons, blanks in the header,
 empty lines at the end and quoted cells with newlines. These are read. What could be read in two ways is refused.
@@ -33,7 +33,7 @@ _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
 _FORMULA = ("=", "+", "-", "@")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 _SEPARATOR = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _SAVE_AGAIN = (
     "In Excel: Save as, “CSV UTF-8 (Comma delimited)”; in LibreOffice: Save as, Text CSV, character set UTF-8."
 )

@@ -13,9 +13,10 @@ from daemon.intake import fair_queue
 from daemon.intake.batches import keeper, orders
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
+from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.jobs import job_builder
 from daemon.intake.jobs.job_builder import JobBuilder
-from daemon.jobs.batch.files import ERRORS
+from daemon.jobs.batch.files import ERRORS, OUTCOMES
 from daemon.jobs.facts import StageFacts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
@@ -240,13 +241,18 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
     assert again.status("talk")["state"] == ("cancelled" if op == "cancel" else "held")
 
 
-@pytest.mark.parametrize("op", ["hold", "priority"])
+@pytest.mark.parametrize(
+    ("op", "begins"),
+    [("hold", (JobBuilder, "_publish")), ("priority", (JobBuilder, "_publish")), ("hold", (RunningBatch, "next_slice"))],
+)
 def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
-    room: Room, monkeypatch: pytest.MonkeyPatch, op: str
+    room: Room, monkeypatch: pytest.MonkeyPatch, op: str, begins: tuple[type, str]
 ) -> None:
-    # Given a batch whose rows are about to appear in their queue when somebody holds it, or gives it another priority
-    job = begun(room)
-    publish = JobBuilder._publish
+    # Given a batch whose rows have a priority of their own, and are about to appear in their queue, or to be read, when somebody
+    # holds it, or gives it another priority
+    job = begun(room, template='{kind: info, image: p.png, output: "{{name}}", priority: 3}')
+    go_on = getattr(*begins)
+    waiting: list[int] = []
 
     async def run() -> None:
         loop, ask = asyncio.get_running_loop(), room.service.batches.run
@@ -254,19 +260,109 @@ def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
 
         async def asked() -> None:
             await ask({"op": op, "job": job.id, "by": "anna", "priority": 7})
+            assert room.spool.load_job(room.spool.batches / job.id).facts.batch.orders  # it is known after a crash, too
 
-        def ask_and_publish(self: JobBuilder, *made: Any) -> None:
+        def ask_and_go_on(self: object, *made: Any) -> Any:
             asyncio.run_coroutine_threadsafe(asked(), loop).result()
-            publish(self, *made)
+            return go_on(self, *made)
 
-        monkeypatch.setattr(JobBuilder, "_publish", ask_and_publish)
+        async def held(request: dict[str, Any]) -> str:
+            waiting.append(room.service.ready_queue.count("info"))
+            return await ask(request)
+
+        monkeypatch.setattr(*begins, ask_and_go_on)
+        room.service.batches.run = held
         await room.service.batches.carry_on()
 
     asyncio.run(run())
-    # Then they are held, or have it, as those that were made before
+    # Then they are held, before one could start, or have it, as those that were made before
     folder = room.spool.resting("held") if op == "hold" else room.spool.ready("info")
     rows = [room.spool.load_job(place) for place in room.spool.job_folders(folder)]
-    assert [row.priority for row in rows] == [0 if op == "hold" else 7] * ROWS
+    assert [row.priority for row in rows] == [3 if op == "hold" else 7] * ROWS
+    assert set(waiting) == {0 if op == "hold" else ROWS}
+
+
+def test_rows_that_are_made_after_a_priority_was_ordered_have_it(room: Room) -> None:
+    job = begun(room, template='{kind: info, image: p.png, output: "{{name}}", priority: 3}')
+
+    async def run() -> None:
+        batches = room.service.batches
+        assert batches.run is not None
+        await batches.run({"op": "priority", "job": job.id, "by": "anna", "priority": -7})
+        for _ in range(2):
+            await batches.carry_on()
+
+    asyncio.run(run())
+    rows = [room.spool.load_job(place) for place in room.spool.job_folders(room.spool.ready("info"))]
+    assert [row.priority for row in rows] == [-7] * ROWS
+
+
+def test_a_hold_goes_before_another_priority_that_rows_are_being_given(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch whose rows are being given another priority, in turns
+    job = begun(room)
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
+
+    async def run() -> None:
+        service = room.service
+        batches, queue, ask = service.batches, service.ready_queue, service.batches.run
+        assert ask is not None
+        await batches.carry_on()
+
+        async def slowly(request: dict[str, Any]) -> str:
+            clock.work()
+            return await ask(request)
+
+        batches.run = slowly
+        await ask({"op": "priority", "job": job.id, "by": "anna", "priority": 5})
+        # When it is held, then no row waits to be started, and the answer counts those that are held
+        said = await ask({"op": "hold", "job": job.id, "by": "anna"})
+        assert "so are 2 of its rows, and 7 more are being held" in said
+        assert queue.count("info") == 0
+        # And when it is released at once, then all of them go on with the other priority
+        await ask({"op": "release", "job": job.id, "by": "anna"})
+        for _ in range(20):
+            await batches.carry_on()
+        assert queue.count("info") == ROWS
+
+    asyncio.run(run())
+    rows = [room.spool.load_job(place) for place in room.spool.job_folders(room.spool.ready("info"))]
+    assert [row.priority for row in rows] == [5] * ROWS
+
+
+def test_a_start_finds_the_end_of_a_row_that_a_power_cut_took_before_its_turn_was_over(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch of which a turn has made some rows, one of which has ended, and a power cut that took the note of it
+    job = begun(room)
+    monkeypatch.setattr(fair_queue, "TURN_JOBS", 4)
+
+    async def end_one(room: Room) -> None:
+        service = room.service
+        if (ticket := service.ready_queue.head("info", 2e9)) is not None:
+            taken = await service.state_machine.start_attempt(ticket)
+            assert taken is not None
+            await service.state_machine.finish(*taken, "done")
+
+    async def begin() -> None:
+        await room.service.batches.carry_on()
+        await end_one(room)
+
+    asyncio.run(begin())
+    (room.spool.batches / job.id / OUTCOMES).unlink()
+    # When the daemon starts again, then the batch ends with all its rows
+    again = Room(room.inbox.parent)
+
+    async def go_on() -> None:
+        await recover_spool(again.service.state_machine, again.service.outbox)
+        await again.service.batches.resume()
+        for _ in range(2 * ROWS):
+            await again.service.batches.carry_on()
+            await end_one(again)
+
+    asyncio.run(go_on())
+    assert (again.status("talk")["state"], again.status("talk")["batch"]["done"]) == ("done", ROWS)
 
 
 def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:

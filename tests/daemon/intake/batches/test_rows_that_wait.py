@@ -1,0 +1,62 @@
+"""Rows that cannot become jobs now wait for the machine, and say why; for a file that never comes to an end only once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from daemon.errors import Postponed
+from daemon.intake.batches import running_batch
+from daemon.intake.jobs.job_builder import JobBuilder
+from daemon.queue import free_space
+from tests.daemon.intake.batches.test_stopped_batches import ROWS, Clock, begun
+from tests.support.daemon.intake import COMPANION_WAIT_S, Room
+
+
+def test_rows_wait_for_room_on_the_disk_and_none_fails(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a batch whose rows become jobs on a disk that is full for hours
+    begun(room)
+    clock = Clock(monkeypatch, COMPANION_WAIT_S)
+    monkeypatch.setattr(free_space, "available_bytes", lambda settings: 10.0)
+
+    async def run() -> None:
+        for _ in range(4):
+            await room.service.batches.carry_on()
+            clock.work()
+        # Then its status says why no more rows become jobs
+        told = room.status("talk")["next"]
+        assert f"{ROWS} of its rows become jobs as soon as they can. " in told
+        assert "does not fit on the spool's disk" in told
+        # And all of them do when there is room again
+        monkeypatch.undo()
+        Clock(monkeypatch, 0.0).now = clock.now + COMPANION_WAIT_S
+        await room.service.batches.carry_on()
+
+    asyncio.run(run())
+    assert len(list(room.spool.ready("info").iterdir())) == ROWS
+    assert room.status("talk")["next"] == "It ends when the jobs of its rows have."
+
+
+def test_rows_wait_only_once_for_a_file_that_is_always_written_to(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a batch that becomes jobs by three rows at a time, of a picture that another program writes to for ever
+    job = begun(room)
+    clock = Clock(monkeypatch, COMPANION_WAIT_S / 2)
+    monkeypatch.setattr(running_batch, "SLICE", 3)
+
+    def changing(*_: object) -> None:
+        raise Postponed("file-changing", "p.png is written to again.", "Close the program that writes it.")
+
+    monkeypatch.setattr(JobBuilder, "_copy_companions", changing)
+
+    async def run() -> int:
+        steps = 0
+        while room.service.batches.running(job.id) or not steps:
+            await room.service.batches.carry_on()
+            clock.work()
+            steps += 1
+        return steps
+
+    # When the first rows have waited as long as rows may, then the others do not wait as long again
+    assert asyncio.run(run()) < 10  # steps; each lasts half as long as that
+    assert room.status("talk/n8")["error"]["code"] == "file-changing"
