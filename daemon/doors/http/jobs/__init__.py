@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from daemon.doors.hand_in import hand_in
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs.found import FoundJobs, waiting_status
@@ -24,6 +26,8 @@ from daemon.jobs.record import FINISHED
 from daemon.outbox.names import clean_stem
 from daemon.queue.lock import lock_holder
 from daemon.system.permissions import access_error
+
+log = structlog.get_logger()
 
 
 class Jobs(FoundJobs):
@@ -128,8 +132,10 @@ class Jobs(FoundJobs):
             )
             self.remember(done.job, done.name)
             if ledger is not None and not done.again:
-                with contextlib.suppress(OSError):  # the job is there, and told otherwise it would be sent again
+                try:
                     ledger.add(done.job, amount, done.manifest.name if found.kind_of_job.makes_jobs else "")
+                except OSError as exc:  # the job is there, and told otherwise it would be sent again
+                    log.warning("job not counted", job_id=done.job, key=caller.name, error=str(exc))
         return done
 
     def ask(self, op: str, job: str, caller: Caller, **data: Any) -> str:
