@@ -102,7 +102,7 @@ def test_torch_for_gpus_takes_the_place_of_the_one_for_processors(tmp_path: Path
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(
-    ("there", "asked", "brought"), [("", "gpu", "gpu"), ("gpu", "", ""), ("gpu", "cpu", "cpu"), ("cpu", "", "")]
+    ("there", "asked", "brought"), [("", "gpu", "gpu"), ("", "", ""), ("gpu", "", ""), ("gpu", "cpu", "cpu")]
 )
 def test_make_brings_the_torch_that_is_asked_for_and_keeps_the_one_that_is_there(
     tmp_path: Path, there: str, asked: str, brought: str

@@ -9,9 +9,13 @@ from typing import Literal
 
 import torch
 
+from daemon.errors import MachineError
 from stages.gpu import errors as gpu_errors
 from stages.gpu.device import current_device
 
+#: Least major compute capability of GPUs for which cuDNN has convolutions in bfloat16; to others it says that it finds no engine,
+#: as where memory does not suffice.
+_WITH_BFLOAT16 = 8
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -38,11 +42,17 @@ def choose_placement(precision: Precision = "auto", device: str | None = None) -
         device: name of PyTorch's for a certain device.
 
     Raises:
-        MachineError: `gpu-memory`, `gpu-unusable`, `gpu-lost`: the GPU cannot be opened.
+        MachineError: `gpu-memory`, `gpu-unusable`, `gpu-lost`: the GPU cannot be opened, or does not compute in that precision.
     """
     where = torch.device(device) if device else current_device()
     if where.type == "cuda" and where.index is None:
         where = current_device()
+    if precision == "bfloat16" and where.type == "cuda" and torch.cuda.get_device_capability(where)[0] < _WITH_BFLOAT16:
+        raise MachineError(
+            "gpu-unusable",
+            f"{torch.cuda.get_device_name(where)} has no convolutions in bfloat16.",
+            "Set `stages.lipsync.musetalk.precision: auto`.",
+        )
     if precision != "auto":
         return Placement(where, getattr(torch, precision))
     if where.type == "cuda":

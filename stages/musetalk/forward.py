@@ -118,9 +118,9 @@ class ForwardPass:
 def _release_pool(graph: torch.cuda.CUDAGraph, pool: Any, device: torch.device) -> None:
     """Release the memory of a recording that failed.
 
-    PyTorch 2.13 does so only for one that was ended; later ones always do (pull request 190348), and fail if it is done here, too.
-    Its allocator otherwise takes the recording for one that goes on, refuses
-    `empty_cache` from then on, and keeps the memory.
+    PyTorch 2.13 does so only for one that was ended. Its allocator otherwise takes the recording for one that goes on, refuses
+    `empty_cache` from then on, and keeps the memory. Later releases do so always (pull request 190348), and it must not be done
+    twice: their destructor would release a pool that is gone.
     """
     with contextlib.suppress(RuntimeError):
         graph.pool()

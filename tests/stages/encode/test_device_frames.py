@@ -252,7 +252,7 @@ def test_processes_spread_over_the_gpus_stay_there_and_go_on_with_another_one(
         why = choose_sampler(wanted, composer).why
     assert why.startswith("cpu: cuda:0: a trial on the GPU failed: ")
     assert "; cuda:1: a trial on the GPU failed: " in why
-    # Nor where PyTorch is the build for processors, which says nothing of GPUs, and raises an AssertionError for `torch.cuda.init`
+    # Nor where PyTorch is the build for processors, whose `torch.cuda.init` raises an AssertionError
     assert choose_sampler(wanted, composer).why == "cpu: the installed PyTorch has no CUDA"
 
 

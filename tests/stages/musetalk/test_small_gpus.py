@@ -194,6 +194,17 @@ def test_a_gpu_that_fails_when_it_is_opened_is_the_machines_fault(driver: Driver
     assert error.value.code == "gpu-lost"
 
 
+def test_a_gpu_without_convolutions_in_bfloat16_refuses_that_precision_before_it_seems_to_lack_memory(
+    driver: Driver,
+) -> None:
+    # Given a GPU of 2018: what cuDNN says there, "unable to find an engine", it says where memory does not suffice, too
+    driver.properties.major, driver.properties.minor = 7, 5
+    with pytest.raises(MachineError, match="bfloat16") as error:
+        choose_placement("bfloat16")
+    assert error.value.code == "gpu-unusable"
+    assert choose_placement("float16").dtype == torch.float16
+
+
 def test_a_gpu_that_is_lost_after_the_last_frame_does_not_lose_the_video(driver: Driver) -> None:
     assert memory_report(GPU)["vram_total_mb"] == 4096
     driver.lost = {0}
