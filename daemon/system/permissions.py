@@ -154,6 +154,36 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o770, exist_ok=True)
 
 
+def private_folder(folder: Path) -> Path:
+    """Return a folder that only this process's user may use, made where it is missing. Errors as `check_private`."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_private(folder)
+    return folder
+
+
+def check_private(folder: Path) -> None:
+    """Check that a folder is one of this process's user, and let nobody else use it. Its parent may be one that others write.
+
+    Raises:
+        PermissionError: it is somebody else's, a link, or no folder.
+        OSError: it is not there, or cannot be looked at.
+    """
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError as exc:
+        raise PermissionError(errno.EPERM, "It is a link or no folder, and is to be removed", str(folder)) from exc
+    try:
+        info = os.fstat(held)
+        if info.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, f"It belongs to {owner_name(info)}", str(folder))
+        if info.st_mode & (stat.S_IRWXG | OTHERS):
+            with contextlib.suppress(PermissionError):  # a unit may forbid modes with setgid; the installation sets them
+                os.fchmod(held, stat.S_IMODE(info.st_mode) & ~(stat.S_IRWXG | OTHERS))
+    finally:
+        os.close(held)
+
+
 def remove_other_permissions(folder: Path) -> None:
     """Remove other users' permissions from a folder that this user owns, as earlier versions left folders open."""
     with contextlib.suppress(OSError):

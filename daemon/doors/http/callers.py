@@ -13,6 +13,7 @@ from daemon.doors.http.api_keys import ApiKeys, Limits, Role
 from daemon.doors.http.incoming import FOLDER
 from daemon.doors.http.problems import RequestError
 from daemon.errors import ConfigError
+from daemon.system.permissions import private_folder
 
 #: How often it is noted that a key was used, s.
 USED_S: Final = 60.0
@@ -142,7 +143,7 @@ class Callers:
         self._used[key_id] = now
         try:
             mark = used_mark(self._inbox, key_id)
-            mark.parent.mkdir(mode=0o770, exist_ok=True)
+            private_folder(mark.parent)
             os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640))
             os.utime(mark)
         except OSError:

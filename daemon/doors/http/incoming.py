@@ -29,6 +29,7 @@ from daemon.errors import MachineError, escape_unprintable
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.manifest import COMPANIONS
 from daemon.system.mount_guard import check_mounted
+from daemon.system.permissions import private_folder
 
 #: Folder in the inbox that holds what has not become a job yet.
 FOLDER: Final = ".http"
@@ -110,9 +111,11 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
 def own_folder(inbox: Path, prefix: str = "new") -> Iterator[Path]:
     """Yield a new folder for one request, which goes at the end with what is in it. It is locked until then, so that nobody takes
     it for litter (`daemon.doors.http.kept_uploads.clear_litter`), however long the request takes.
+
+    Raises:
+        PermissionError: as `check_private`: somebody else who may write into the inbox put something in the place of `FOLDER`.
     """
-    above = inbox / FOLDER
-    above.mkdir(mode=0o770, exist_ok=True)
+    above = private_folder(inbox / FOLDER)
     folder = above / f"{prefix}-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o770)
     with contextlib.ExitStack() as end:

@@ -19,6 +19,7 @@ from daemon.doors.http.problems import RequestError
 from daemon.history.database import boot_id
 from daemon.jobs.iso_time import iso
 from daemon.system import fs, subfolders
+from daemon.system.permissions import check_private
 
 #: An upload is kept for so long, and what a request left behind that was cut short, s.
 LITTER_S: Final = 86_400.0
@@ -94,6 +95,7 @@ class KeptUploads:
         folder = self._inbox / FOLDER / upload
         if _ID.fullmatch(upload):
             with contextlib.suppress(*_NO_RECORD):
+                check_private(folder.parent)
                 record = _load(folder)
                 is_kept = _age(record, self._clock(), self._uptime()) < LITTER_S
                 if is_kept and (caller.sees_all or caller.owns(record["by"])):
@@ -116,11 +118,13 @@ def clear_litter(inbox: Path, now: float | None = None, uptime: float | None = N
         uptime: how long the machine runs, in s; by default as it is.
     """
     now, uptime = time.time() if now is None else now, since_boot() if uptime is None else uptime
-    with contextlib.suppress(OSError), os.scandir(inbox / FOLDER) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
-                if not entry.name.startswith(".") and _is_litter(Path(entry.path), now, uptime):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        check_private(inbox / FOLDER)  # nothing is removed behind a link
+        with os.scandir(inbox / FOLDER) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                    if not entry.name.startswith(".") and _is_litter(Path(entry.path), now, uptime):
+                        shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _is_litter(folder: Path, now: float, uptime: float) -> bool:

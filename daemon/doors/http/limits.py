@@ -18,6 +18,7 @@ from daemon.doors.http.problems import RequestError, in_bytes
 from daemon.history.query import STATES, Row
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, spoken_text
+from daemon.system.permissions import private_folder
 
 HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
@@ -217,7 +218,7 @@ def _rewrite(fd: int, value: object) -> None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
     """Yield an open file that nobody else has meanwhile."""
-    path.parent.mkdir(mode=0o770, exist_ok=True)
+    private_folder(path.parent)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     try:
         with contextlib.suppress(OSError):  # a share without locks

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.doors.http.incoming import FOLDER
+from daemon.system.permissions import check_private, private_folder
 
 #: File with the secret, beside the uploads: all processes of the server share it, and it survives restarts.
 _FILE: Final = ".page-seal"
@@ -43,8 +44,9 @@ class Seals:
     def _secret(self) -> bytes:
         path = self._folder / _FILE
         with contextlib.suppress(FileNotFoundError):
+            check_private(self._folder)
             return _read(path)
-        self._folder.mkdir(mode=0o770, exist_ok=True)
+        private_folder(self._folder)
         new = path.with_name(f"{_FILE}-{secrets.token_hex(8)}")
         try:
             with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.doors.http.incoming import FOLDER
+from daemon.system.permissions import check_private, private_folder
 
 #: Name of the cookie.
 COOKIE: Final = "avatard_session"
@@ -39,7 +40,7 @@ class Sessions:
         """Begin the session of an API key; returns what the cookie holds."""
         token = secrets.token_urlsafe(32)
         path = self._path(token)
-        path.parent.mkdir(mode=0o770, exist_ok=True)
+        private_folder(self._folder)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640), "w") as file:
             json.dump({"key": key_id}, file)
         os.utime(path, (self._clock(), self._clock()))
@@ -52,8 +53,12 @@ class Sessions:
             return None
         path = self._path(token)
         try:
+            check_private(self._folder)  # whoever else could write there could sign in by any key
             with open(path, "rb", opener=_no_link) as file:
-                age = self._clock() - os.fstat(file.fileno()).st_mtime
+                info = os.fstat(file.fileno())
+                if info.st_uid != os.geteuid():  # written while others could
+                    return None
+                age = self._clock() - info.st_mtime
                 value = json.loads(file.read(_MAX_BYTES))
         except (OSError, ValueError):
             return None

@@ -117,6 +117,38 @@ def test_a_session_that_was_noted_by_a_clock_that_was_ahead_lasts_no_longer(tmp_
     assert sessions.key_of(unused) is None
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nobody_else_can_write_where_sessions_lie(
+    tmp_path: Path, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a server that lets the group of the inbox write new files, and maybe a folder of an earlier one
+    before = os.umask(0)
+    try:
+        if is_there:
+            (tmp_path / FOLDER).mkdir(0o770)
+        sessions = Sessions(tmp_path, time.time)
+        token = sessions.begin("k")
+    finally:
+        os.umask(before)
+    assert (tmp_path / FOLDER).stat().st_mode & 0o077 == 0
+    assert sessions.key_of(token) == "k"
+    # And a folder that somebody else made holds no session
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert sessions.key_of(token) is None
+    with pytest.raises(PermissionError):
+        sessions.begin("k")
+
+
+def test_nothing_is_written_or_removed_behind_a_link_in_the_place_of_uploads(door: Door) -> None:
+    home = door.root / "home"
+    (home / "work").mkdir(parents=True)
+    (door.inbox / FOLDER).symlink_to(home)
+    clear_litter(door.inbox, time.time() + LITTER_S + 60)
+    answer = door.open.send("POST", "/uploads?filename=a.png", PORTRAIT.read_bytes())
+    assert (answer.status, answer.code, str(door.root) in answer.body.decode()) == (503, "not-allowed", False)
+    assert [path.name for path in home.iterdir()] == ["work"]
+
+
 @pytest.mark.parametrize(("ahead_s", "stays"), [(-LITTER_S - 60, False), (0.0, True), (LITTER_S + 60, False)])
 def test_litter_goes_also_where_its_time_is_ahead(tmp_path: Path, ahead_s: float, stays: bool) -> None:
     folder, now = tmp_path / FOLDER / "new-1", time.time()

@@ -267,7 +267,7 @@ def test_a_page_says_only_what_this_server_said_to_this_caller(door: Door) -> No
         ("jobs?tab=x", "`tab` in the address of this page is 'x', and must be running, waiting, done, failed, all or checks."),
         ("jobs?after=x", "`after` in the address of this page is 'x', and must be a whole number."),
         ("jobs?after=-1", "`after` in the address of this page is '-1', and must be 0 or more."),
-        ("batches?after=99999999999999999999", "must be 4611686018427387904 or less."),
+        ("batches?after=99999999999999999999", "must be 9223372036854775807 or less."),
         (f"jobs?q={'x' * 401}", "must be at most 400 characters long."),
         ("pictures/x/remove", "must be 'avatars' or 'voices'."),
     ],
