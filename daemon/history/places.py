@@ -1,4 +1,4 @@
-"""The order of jobs in lists: by the time of their acceptance, and then by their ids; behind them those that no daemon has seen."""
+"""The order of jobs in lists: by the time of their acceptance, then by their ids; before them those that no daemon has seen."""
 
 from __future__ import annotations
 

@@ -178,7 +178,9 @@ def check_private(folder: Path) -> None:
         if info.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, f"It belongs to {owner_name(info)}", str(folder))
         if info.st_mode & (stat.S_IRWXG | OTHERS):
-            with contextlib.suppress(PermissionError):  # a unit may forbid modes with setgid; the installation sets them
+            with contextlib.suppress(
+                PermissionError
+            ):  # a unit may forbid modes with setgid; the installation sets them
                 os.fchmod(held, stat.S_IMODE(info.st_mode) & ~(stat.S_IRWXG | OTHERS))
     finally:
         os.close(held)

@@ -116,7 +116,7 @@ def _check_free(host: str, port: int, uds: Path | None) -> None:
 
 
 def _free_socket(path: Path) -> None:
-    """Remove a Unix socket on which nobody listens, as a server leaves it that was ended: several processes could not listen on it.
+    """Remove a Unix socket on which nobody listens, as a server leaves it that was ended: several processes do not replace it.
 
     Raises:
         OSError: somebody listens there, or nobody can.
