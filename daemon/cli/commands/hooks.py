@@ -16,7 +16,7 @@ from daemon.cli.complete import complete_hooks
 from daemon.errors import RefusedError
 
 if TYPE_CHECKING:
-    from daemon.config.hooks import Hook
+    from daemon.config.hooks import Hook, Hooks
     from daemon.doors.hooks.store import Delivery, Store
 
 #: Deliveries of a hook that are shown.
@@ -72,7 +72,7 @@ def list_hooks(shell: Shell, state: str | None, hook: str, limit: int, as_json: 
     none = {"waiting": 0, "delivered": 0, "dead": 0, "failing": 0, "oldest": None, "note": ""}
     configured = {one.name: one for one in shell.settings.hooks.targets}
     rows = [
-        {"name": name, **_told(configured.get(name)), **counts.get(name, none)}
+        {"name": name, **_told(name, configured.get(name), shell.settings.hooks), **counts.get(name, none)}
         for name in dict.fromkeys([*configured, *counts])
     ]
     states = [state] if state else ["waiting", "dead"]
@@ -235,10 +235,14 @@ def _find(shell: Shell, wanted: str) -> list[Delivery]:
     return found
 
 
-def _told(hook: Hook | None) -> dict[str, Any]:
-    """Return what a hook does: never the whole address, which may be a secret."""
+def _told(name: str, hook: Hook | None, hooks: Hooks) -> dict[str, Any]:
+    """Return what a hook, or the receivers that jobs name on a host, do: never the whole address, which may be a secret."""
     from urllib.parse import urlsplit
 
+    from daemon.doors.hooks.message import NOTIFY
+
+    if hook is None and name.startswith(NOTIFY) and name.removeprefix(NOTIFY) in hooks.callbacks:
+        return {"does": "sends where jobs ask by `notify`", "when": ["done", "failed", "cancelled"]}
     if hook is None:
         return {"does": "not in the configuration", "when": []}
     if hook.command:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from daemon.cli.commands.hooks import SHOWN
+from daemon.cli.commands.hooks import SHOWN, _told
 from daemon.config.hooks import Hook, Hooks
 from daemon.doors.hooks.addresses import is_public
 from daemon.doors.hooks.deliver import DELAYS_S, Outcome, deliver, next_attempt
@@ -322,3 +322,9 @@ def test_a_job_tells_only_the_hosts_that_the_configuration_allows(place: Place, 
     assert (len(studio.received), other.connections) == (1, 0)
     assert place.store.counts().keys() == {"notify:127.0.0.1"}
     assert json.loads(studio.received[0].body)["data"]["name"] == "allowed"
+
+
+def test_a_host_that_jobs_may_name_is_not_told_as_one_that_is_not_configured() -> None:
+    hooks = Hooks.model_validate({"callbacks": {"studio.example.com": {}}})
+    assert "by `notify`" in _told("notify:studio.example.com", None, hooks)["does"]
+    assert _told("notify:gone.example.com", None, hooks)["does"] == "not in the configuration"
