@@ -69,7 +69,7 @@ class BatchKeeper(Subscriber):
         self._state_machine = state_machine
         self._builder = builder
         self._disk = disk
-        self._results = RowResults(spool, outbox)
+        self._results = RowResults(settings.paths.inbox, spool, outbox)
         self._orders = RowOrders(state_machine, self._run)
         self._batches: dict[str, RunningBatch] = {}
         #: Batches whose rows are being started again.
@@ -392,6 +392,6 @@ class BatchKeeper(Subscriber):
         ending = ending_of(batch.counts, written[-1]["file"].rpartition("/")[2])
         if given := [table for table in written if table["file"]]:
             job.outputs = {"outputs": given}
-        if ending.warning:
-            job.warnings = [*job.warnings, ending.warning]
+        told = [ending.warning, await self._disk.run(self._results.added_rows, batch)]
+        job.warnings = [*job.warnings, *filter(None, told)]
         await self._state_machine.finish(job, batch.place, ending.state, ending.error)

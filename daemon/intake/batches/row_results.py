@@ -5,25 +5,34 @@ one that was made.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
+from pathlib import Path
 
-from daemon.errors import MACHINE_ERRNOS
+from daemon.errors import MACHINE_ERRNOS, AvatarError
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.report import report
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.jobs.new_records import row_name
 from daemon.jobs.batch.files import ERRORS
+from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import Output
 from daemon.jobs.record import row_id
+from daemon.jobs.untrusted import printable
 from daemon.outbox.names import ERRORS_ENDING
 from daemon.outbox.outbox import Outbox
+from daemon.queue.copy_comparison import Content, compare_with_copy
 from daemon.queue.spool import Spool
+from daemon.system.file_key import file_key
+from daemon.system.safe_open import open_inside
 
 
 class RowResults:
     """Reads the records of rows' jobs and copies their results; to be called in the thread of the disk."""
 
-    def __init__(self, spool: Spool, outbox: Outbox) -> None:
+    def __init__(self, inbox: Path, spool: Spool, outbox: Outbox) -> None:
+        self._inbox = inbox
         self._spool = spool
         self._outbox = outbox
 
@@ -74,6 +83,23 @@ class RowResults:
         lines = report(job.id, batch.manifest, batch.place, batch.outcomes, taken)
         written = self._outbox.publish_table(job.name, job.id, ".report.csv", lines)
         return [written] if batch.errors is None else [batch.errors, written]
+
+    def added_rows(self, batch: RunningBatch) -> str:
+        """Return a warning where rows were added to the table in the inbox since it was read; else nothing."""
+        copy = copy_name("rows")
+        source = batch.job.facts.sources.get(copy)
+        if source is None:  # the table itself was handed in, and is not in the inbox any more
+            return ""
+        with contextlib.suppress(AvatarError, OSError), open_inside(self._inbox, source.path) as fd:
+            if list(file_key(fd)) == source.file:
+                return ""
+            with (batch.place / copy).open("rb") as read:
+                if compare_with_copy(read.fileno(), fd, threading.Event()) is Content.GROWN:
+                    return (
+                        f"{printable(os.path.basename(source.path))} has rows that were added when it had been read already: no "
+                        "jobs were made of them. To make them, hand in the manifest again with a table of these rows alone."
+                    )
+        return ""
 
     def copy_for(self, batch: RunningBatch, rows: ResolvedRows, first: int, at: int, outcome: Outcome) -> Outcome:
         """Copy the results of one row for another one, the `at`-th in the order; returns its outcome."""

@@ -351,7 +351,9 @@ def test_a_start_finds_the_end_of_a_row_that_a_power_cut_took_before_its_turn_wa
 
     asyncio.run(begin())
     (room.spool.batches / job.id / OUTCOMES).unlink()
-    # When the daemon starts again, then the batch ends with all its rows
+    with (room.inbox / "talk.csv").open("a") as table:
+        table.write("one more\n")
+    # When the daemon starts again, then the batch ends with all its rows, and warns of one that was added to the table meanwhile
     again = Room(room.inbox.parent)
 
     async def go_on() -> None:
@@ -363,6 +365,7 @@ def test_a_start_finds_the_end_of_a_row_that_a_power_cut_took_before_its_turn_wa
 
     asyncio.run(go_on())
     assert (again.status("talk")["state"], again.status("talk")["batch"]["done"]) == ("done", ROWS)
+    assert again.status("talk")["warnings"][0].startswith("talk.csv has rows that were added when it had been read already")
 
 
 def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:
