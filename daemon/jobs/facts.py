@@ -97,8 +97,8 @@ class BatchCounts:
         report: path of its report below the outbox; empty while there is none.
         orders: what people asked for all its rows and has not reached each of them, the oldest first.
         waits: why no more rows become jobs now, and what to do; empty where they do.
-        reordered: whether somebody gave all its rows another priority, which those that are made later have, too, also where their
-            manifests say one.
+        reordered: whether somebody gave all its rows another priority, which those that are made later have, too, also
+            where their manifests say one.
         held: rows whose jobs are held.
         rests: whether none of its rows goes on until somebody releases some.
     """

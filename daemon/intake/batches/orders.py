@@ -38,7 +38,8 @@ class RowOrders:
             How many rows took it, and how many are left.
         """
         orders = batch.counts.orders
-        if order["op"] == "hold":  # before other priorities, so that no row starts; it replaces what is left of a release
+        if order["op"] == "hold":
+            # Before other priorities, so that no row starts; it replaces what is left of a release.
             orders[:] = [order, *(other for other in orders if other["op"] == "priority")]
             batch.unordered = None
         else:

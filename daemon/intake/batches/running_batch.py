@@ -110,8 +110,8 @@ class RunningBatch:
         return {n for n in next_rows if spool.find_job(row_id(self.job.id, n)) is not None}
 
     def wait_for(self, error: AvatarError, now: float, longest_s: float) -> None:
-        """Let the rows wait that cannot become jobs now. Where the machine is not at fault, those that have waited for `longest_s`
-        fail, and so do later ones that would wait for the same.
+        """Let the rows wait that cannot become jobs now. Where the machine is not at fault, those that have waited for
+        `longest_s` fail, and so do later ones that would wait for the same.
         """
         if error.fault == "machine":
             self.slice_since = now

@@ -1,4 +1,4 @@
-"""Reads a table of rows: CSV (with commas, semicolons, tabs or vertical bars), TSV, or JSON Lines. One row is in memory at a time.
+"""Reads a table of rows: CSV (commas, semicolons, tabs or vertical bars), TSV, or JSON Lines. One row is in memory at a time.
 
 A table for people is hardly ever plain: spreadsheet programs write a byte-order mark, UTF-16, semicolons, blanks in the header,
 empty lines at the end and quoted cells with newlines. These are read. What could be read in two ways is refused.

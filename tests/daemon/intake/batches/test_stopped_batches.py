@@ -243,7 +243,11 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
 
 @pytest.mark.parametrize(
     ("op", "begins"),
-    [("hold", (JobBuilder, "_publish")), ("priority", (JobBuilder, "_publish")), ("hold", (RunningBatch, "next_slice"))],
+    [
+        ("hold", (JobBuilder, "_publish")),
+        ("priority", (JobBuilder, "_publish")),
+        ("hold", (RunningBatch, "next_slice")),
+    ],
 )
 def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
     room: Room, monkeypatch: pytest.MonkeyPatch, op: str, begins: tuple[type, str]
@@ -260,7 +264,9 @@ def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
 
         async def asked() -> None:
             await ask({"op": op, "job": job.id, "by": "anna", "priority": 7})
-            assert room.spool.load_job(room.spool.batches / job.id).facts.batch.orders  # it is known after a crash, too
+            counts = room.spool.load_job(room.spool.batches / job.id).facts.batch
+            assert counts is not None
+            assert counts.orders  # it is known after a crash, too
 
         def ask_and_go_on(self: object, *made: Any) -> Any:
             asyncio.run_coroutine_threadsafe(asked(), loop).result()
@@ -365,7 +371,9 @@ def test_a_start_finds_the_end_of_a_row_that_a_power_cut_took_before_its_turn_wa
 
     asyncio.run(go_on())
     assert (again.status("talk")["state"], again.status("talk")["batch"]["done"]) == ("done", ROWS)
-    assert again.status("talk")["warnings"][0].startswith("talk.csv has rows that were added when it had been read already")
+    assert again.status("talk")["warnings"][0].startswith(
+        "talk.csv has rows that were added when it had been read already"
+    )
 
 
 def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:
