@@ -19,7 +19,11 @@ def test_rows_wait_for_room_on_the_disk_and_none_fails(room: Room, monkeypatch: 
     # Given a batch whose rows become jobs on a disk that is full for hours
     job = begun(room)
     clock = Clock(monkeypatch, COMPANION_WAIT_S)
-    monkeypatch.setattr(free_space, "available_bytes", lambda settings: 10.0)
+
+    def full(*_: object) -> None:
+        raise free_space.no_room_error("p.png", 7e6, 0.0)
+
+    monkeypatch.setattr(JobBuilder, "_copy_companions", full)
 
     async def run() -> None:
         for _ in range(4):

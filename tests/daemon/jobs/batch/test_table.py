@@ -30,6 +30,7 @@ def open_table_of(folder: Path, data: bytes) -> None:
         ("people.csv", b'name,course\nAnna,"Physics, advanced"\nBen,\n'),
         ("people.csv", b"\xef\xbb\xbfname;course\r\nAnna;Physics, advanced\r\nBen;\r\n"),
         ("people.csv", b"name\tcourse\nAnna\tPhysics, advanced\nBen\n"),
+        ("people.csv", b"name|course\nAnna|Physics, advanced\nBen|\n"),
         ("people.tsv", b"name\tcourse\nAnna\tPhysics, advanced\nBen\t\n"),
         ("people.csv", 'name;course\nAnna;"Physics, advanced"\nBen;\n'.encode("utf-16")),
         ("people.csv", b'\n Name , COURSE \n Anna ,"Physics, advanced"\n\n,\nBen, \n ,\n'),
