@@ -1,4 +1,6 @@
-"""Rows that cannot become jobs now wait for the machine, and say why; for a file that never comes to an end only once."""
+"""Rows that cannot become jobs now wait for the machine, and say why; for a file that never comes to an end only once. When they
+become jobs, they have the priority that was ordered meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -69,3 +71,18 @@ def test_rows_wait_only_once_for_a_file_that_is_always_written_to(room: Room, mo
     # When the first rows have waited as long as rows may, then the others do not wait as long again
     assert asyncio.run(run()) < 10  # steps; each lasts half as long as that
     assert room.status("talk/n8")["error"]["code"] == "file-changing"
+
+
+def test_rows_that_are_made_after_a_priority_was_ordered_have_it(room: Room) -> None:
+    job = begun(room, template='{kind: info, image: p.png, output: "{{name}}", priority: 3}')
+
+    async def run() -> None:
+        batches = room.service.batches
+        assert batches.run is not None
+        await batches.run({"op": "priority", "job": job.id, "by": "anna", "priority": -7})
+        for _ in range(2):
+            await batches.carry_on()
+
+    asyncio.run(run())
+    rows = [room.spool.load_job(place) for place in room.spool.job_folders(room.spool.ready("info"))]
+    assert [row.priority for row in rows] == [-7] * ROWS

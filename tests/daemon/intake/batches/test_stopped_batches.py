@@ -288,21 +288,6 @@ def test_a_request_that_comes_while_rows_are_made_is_one_for_these_too(
     assert set(waiting) == {0 if op == "hold" else ROWS}
 
 
-def test_rows_that_are_made_after_a_priority_was_ordered_have_it(room: Room) -> None:
-    job = begun(room, template='{kind: info, image: p.png, output: "{{name}}", priority: 3}')
-
-    async def run() -> None:
-        batches = room.service.batches
-        assert batches.run is not None
-        await batches.run({"op": "priority", "job": job.id, "by": "anna", "priority": -7})
-        for _ in range(2):
-            await batches.carry_on()
-
-    asyncio.run(run())
-    rows = [room.spool.load_job(place) for place in room.spool.job_folders(room.spool.ready("info"))]
-    assert [row.priority for row in rows] == [-7] * ROWS
-
-
 def test_a_hold_goes_before_another_priority_that_rows_are_being_given(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
