@@ -13,7 +13,7 @@ from daemon.intake.batches.dropped_tables import ALONE_S
 from daemon.jobs.record import row_id
 from tests.daemon.intake.batches.test_reports_again import begin, end, hand_in, hand_in_without_batch, report_of
 from tests.daemon.intake.batches.test_rows_alone import ask, carry_on, end_next, with_jobs
-from tests.daemon.intake.batches.test_stopped_batches import begun, checked
+from tests.support.daemon.begun_batch import begun, checked
 from tests.support.daemon.intake import Room
 
 

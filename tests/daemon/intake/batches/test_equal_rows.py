@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.hooks import Callback
-from tests.daemon.intake.batches.test_stopped_batches import begun
+from tests.support.daemon.begun_batch import begun
 from tests.support.daemon.intake import Room
 
 RECEIVER = "https://studio.example.com/jobs"

@@ -19,7 +19,7 @@ from daemon.intake.batches.running_batch import SLICE
 from daemon.jobs.batch.files import INPUT, RESOLVED
 from daemon.jobs.batch.rows import BatchInput
 from tests.conftest import ROOT
-from tests.daemon.intake.batches.test_stopped_batches import begun
+from tests.support.daemon.begun_batch import begun
 from tests.support.daemon.intake import Room
 
 ROWS = 10_000

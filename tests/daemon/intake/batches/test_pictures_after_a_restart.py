@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from daemon.intake import fair_queue
 from daemon.intake.batches.running_batch import FIRST_RETRY_S
 from daemon.intake.jobs import job_builder
-from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
+from tests.support.daemon.begun_batch import ROWS, begun
 from tests.support.daemon.intake import SETTLE_S, Room
 
 

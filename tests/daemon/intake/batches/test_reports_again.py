@@ -15,7 +15,7 @@ from daemon.intake import admission
 from daemon.jobs.record import Job
 from daemon.system import fs
 from tests.daemon.intake.batches.test_rows_alone import ask, carry_on, end_next
-from tests.daemon.intake.batches.test_stopped_batches import begun, checked
+from tests.support.daemon.begun_batch import begun, checked
 from tests.support.daemon.intake import SETTLE_S, Room
 
 TABLE = "name,title\nanna,Ms\nben,Mr\ncleo,Ms\n"

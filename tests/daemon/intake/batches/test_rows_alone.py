@@ -19,7 +19,7 @@ from daemon.intake.jobs import job_builder
 from daemon.jobs.batch.files import OUTCOMES
 from daemon.jobs.record import Job, row_id
 from daemon.queue.recovery import recover_spool
-from tests.daemon.intake.batches.test_stopped_batches import ROWS, begun
+from tests.support.daemon.begun_batch import ROWS, begun
 from tests.support.daemon.inbox_requests import look, state
 from tests.support.daemon.intake import SETTLE_S, Room
 

@@ -16,7 +16,7 @@ from daemon.jobs.record import row_id
 from daemon.system import fs
 from tests.daemon.intake.batches.test_reports_again import begin, end, hand_in, made_of, report_of
 from tests.daemon.intake.batches.test_rows_alone import ask, carry_on, end_next
-from tests.daemon.intake.batches.test_stopped_batches import begun, checked
+from tests.support.daemon.begun_batch import begun, checked
 from tests.support.daemon.inbox_requests import state
 from tests.support.daemon.intake import Room
 

@@ -13,7 +13,7 @@ from daemon.errors import Postponed
 from daemon.intake.batches import running_batch
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.queue import free_space
-from tests.daemon.intake.batches.test_stopped_batches import ROWS, Clock, begun
+from tests.support.daemon.begun_batch import ROWS, Clock, begun
 from tests.support.daemon.intake import COMPANION_WAIT_S, Room
 
 

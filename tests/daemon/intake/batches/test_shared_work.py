@@ -15,7 +15,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from stages.context import Context
 from stages.face import measure
-from tests.daemon.intake.batches.test_stopped_batches import begun
+from tests.support.daemon.begun_batch import begun
 from tests.support.daemon.intake import Room
 from tests.support.stages.picture_jobs import drawn, encoded
 
