@@ -103,7 +103,6 @@ def main() -> None:
     restrict_umask()
     out = os.dup(1)  # Ray prints to stdout
     os.dup2(2, 1)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     order = read_from_daemon(_first_line())
     if not isinstance(order, Connect):
         raise SystemExit("the first message must be `connect`")

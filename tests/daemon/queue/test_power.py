@@ -121,5 +121,5 @@ def wait_for_moment(root: Path, chance: random.Random) -> None:
 
 def idle(root: Path) -> bool:
     """Whether everything is done already: the moment will not come."""
-    busy = [path for path in root.glob("spool/*/*/job-*") if path.parent.name in ("ready", "active")]
+    busy = [path for state in ("ready", "active") for path in root.glob(f"spool/*/{state}/job-*")]
     return not busy and not any((root / "inbox").glob("*.yaml"))

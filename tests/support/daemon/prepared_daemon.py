@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from daemon import NOT_SENT
 from daemon.system.process import die_with
 from tests.support.daemon.prepared_worker import prepare, run_to_the_end
 from tests.support.machine.server_process import server_process
@@ -41,6 +42,7 @@ _BY_ITSELF = (
     "PYDANTIC_DISABLE_PLUGINS",  # daemon.cli
     "RAY_CLIENT_MODE",
     "TORCHINDUCTOR_CACHE_DIR",
+    *NOT_SENT,  # daemon
 )
 #: What a test that reaches into workers changes (`worker_seam.py`): it matters to workers alone, and never to what they import.
 _SEAM = ("PYTHONPATH", "TEST_GATES")

@@ -8,7 +8,6 @@ started by itself, but for its arguments as the kernel lists them.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import faulthandler
 import gc
 import importlib
@@ -158,12 +157,12 @@ def _take_streams(streams: tuple[int, int, int]) -> None:
     for number, one in enumerate(kept):
         os.dup2(one, number)
     for one in _descriptors() - _files_of_voice - {0, 1, 2}:
-        with contextlib.suppress(OSError):  # that by which they were listed
-            os.close(one)
+        os.close(one)
 
 
 def _descriptors() -> set[int]:
-    return set(map(int, os.listdir("/proc/self/fd")))
+    """Return the open descriptors, without that by which they are listed: the next file that is opened has its number."""
+    return {number for number in map(int, os.listdir("/proc/self/fd")) if os.path.lexists(f"/proc/self/fd/{number}")}
 
 
 def _forget_the_daemon() -> None:
