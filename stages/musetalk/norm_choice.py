@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 
 import torch
@@ -24,13 +25,19 @@ _HEIGHT, _WIDTH = 70, 9
 
 
 def choose_norm(
-    networks: Iterable[nn.Module], placement: Placement, *, wanted: bool = True, record: NormRecord | None = None
+    networks: Iterable[nn.Module],
+    placement: Placement,
+    *,
+    wanted: bool = True,
+    record: NormRecord | None = None,
+    preparing: Callable[[], None] = lambda: None,
 ) -> str:
     """Choose how the norms of the networks, which are on their device, are computed there.
 
     Args:
         wanted: whether to use our own kernels where they work.
         record: remembers between processes that they lost the GPU.
+        preparing: is called before the kernels are compiled and tried for each shape.
 
     Returns:
         `fused`, or `plain`; where the kernels do not work, `plain: ` and the reason, which is logged, too.
@@ -44,7 +51,7 @@ def choose_norm(
     if wanted and placement.device.type == "cuda":
         shapes = sorted({(norm.num_channels, norm.num_groups) for norm in norms})
         try:
-            kernel, chosen = _tried_kernel(shapes, placement, record), "fused"
+            kernel, chosen = _tried_kernel(shapes, placement, record, preparing), "fused"
         except torch.OutOfMemoryError:
             raise
         except Exception as exc:  # no Triton, no C compiler, an unknown GPU: each has an exception of its own
@@ -59,7 +66,9 @@ def choose_norm(
     return chosen
 
 
-def _tried_kernel(shapes: Iterable[tuple[int, int]], placement: Placement, record: NormRecord | None) -> NormKernel:
+def _tried_kernel(
+    shapes: Iterable[tuple[int, int]], placement: Placement, record: NormRecord | None, preparing: Callable[[], None]
+) -> NormKernel:
     """Return our own kernel after a trial.
 
     Raises:
@@ -67,13 +76,13 @@ def _tried_kernel(shapes: Iterable[tuple[int, int]], placement: Placement, recor
     """
     from stages.musetalk.networks.fused_norm import fused_group_norm
 
-    if record is None:
-        try_norm(fused_group_norm, shapes, placement)
-        return fused_group_norm
-    if why := record.refusal():
+    if record is not None and (why := record.refusal()):
         raise RefusedError(why)
-    with record.trial():
-        try_norm(fused_group_norm, shapes, placement)
+    with record.trial() if record is not None else contextlib.nullcontext():
+        # Whoever cancels a job while they are compiled ends it here: a process that is killed in the trial counts as a loss.
+        for shape in shapes:
+            preparing()
+            try_norm(fused_group_norm, [shape], placement)
     return fused_group_norm
 
 

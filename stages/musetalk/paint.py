@@ -66,7 +66,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         before = painter.repainted
         watched = _PaintingProgress(ctx, painter, frames, float(audio.duration))
         tokens = watched.begun(
-            painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
+            painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.whole_batch)
         )
         partial = ctx.settings.stages.lipsync.musetalk.partial_rows
         first_row = painted_mouth.first_row(portrait.where) if partial else 0
@@ -133,6 +133,7 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
             painter = Painter.load(
                 name, root, placement, settings.memory_mb, settings.batch,
                 fused_norm=settings.fused_norm, cache=ctx.settings.paths.cache,
+                preparing=lambda: ctx.allow_seconds(_START_S),
             )  # fmt: skip
         seconds = time.monotonic() - started
         _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())

@@ -49,6 +49,7 @@ class Painter:
         audio_encoder: makes the tokens from speech.
         placement: device and number type; float32 after a patch had to be painted again.
         batch: frames per pass; halved when memory does not suffice, until the next video.
+        whole_batch: frames per pass while memory suffices; fewer in float32 than in a lower precision.
         repainted: number of incorrect patches that were painted again in float32.
         norm: how each GroupNorm is computed, see `norm_choice.choose_norm`.
         preparing_s: seconds spent so far on passes before their first frame: on a GPU convolutions are tried out, and the pass is
@@ -62,22 +63,26 @@ class Painter:
         audio_encoder: AudioEncoder,
         placement: Placement,
         batch: int,
+        float32_batch: int = 0,
         *,
         fused_norm: bool = True,
         cache: Path | None = None,
+        preparing: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over loaded networks and move them to their device, channels last in memory.
 
-        `fused_norm` and `cache` as for `load`.
+        `float32_batch`: most frames per pass in float32; 0 for no other limit than `batch`. The others as for `load`.
         """
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
         self.preparing_s = 0.0
-        self._whole_batch = batch
+        self.whole_batch, self._float32_batch = batch, float32_batch or batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         record = NormRecord(cache, placement.device) if cache is not None and placement.device.type == "cuda" else None
-        self.norm = choose_norm((self._unet, self._vae), placement, wanted=fused_norm, record=record)
+        self.norm = choose_norm(
+            (self._unet, self._vae), placement, wanted=fused_norm, record=record, preparing=preparing
+        )
         self._norm_record = record if self.norm == "fused" else None
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
@@ -95,6 +100,7 @@ class Painter:
         *,
         fused_norm: bool = True,
         cache: Path | None = None,
+        preparing: Callable[[], None] = lambda: None,
     ) -> Self:
         """Load an engine's files.
 
@@ -106,13 +112,17 @@ class Painter:
             batch: frames per pass; 0 to choose it by memory.
             fused_norm: whether to use the kernels of `networks.fused_norm` on a GPU where they work.
             cache: folder in which to remember between processes that those kernels lost the GPU; None to remember nothing.
+            preparing: is called before each network is read, and before each norm's kernels are compiled and tried: whatever it
+                raises ends the load.
 
         Raises:
             MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`, `gpu-unusable`.
         """
         paths = weights.model_paths(engine, root)
         placement = placement or choose_placement()
+        preparing()
         unet = weights.load_unet(paths["unet"], paths["unet_config"])
+        preparing()
         vae = weights.load_vae(paths["vae"], paths["vae_config"])
         encoder = weights.load_whisper(paths["whisper"], paths["whisper_config"])
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
@@ -121,8 +131,12 @@ class Painter:
             budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
             with memory_limited(placement.device, budget):
                 batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
+                in_float32 = min(batch, gpu_memory.choose_batch(torch.float32, numbers, budget, memory))
                 audio_encoder = AudioEncoder(encoder, placement.device)
-                return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm, cache=cache)
+                return cls(
+                    unet, vae, audio_encoder, placement, batch, in_float32,
+                    fused_norm=fused_norm, cache=cache, preparing=preparing,
+                )  # fmt: skip
 
     def norm_in_use(self) -> contextlib.AbstractContextManager[None]:
         """Remember whether the block, in which a whole video is painted, loses the GPU: see `NormRecord.in_use`."""
@@ -201,7 +215,7 @@ class Painter:
             MachineError: `gpu-memory`, `gpu-lost`.
         """
         self._first_row, self._preparing = first_row - first_row % _ROW_STEP, preparing
-        self.batch = self._whole_batch  # others may have released memory since it was halved
+        self.batch = self.whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
         while (group := self._next_group(groups)) is not None:
@@ -275,6 +289,8 @@ class Painter:
         with device_errors():
             convert_weights((self._unet, self._vae), torch.float32)
         self.placement = Placement(self.placement.device, torch.float32)
+        self.whole_batch = self._float32_batch
+        self.batch = min(self.batch, self.whole_batch)
 
     def _discard_pipeline(self) -> None:
         cuda = self.placement.device.type == "cuda"

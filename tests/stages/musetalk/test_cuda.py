@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -266,15 +266,25 @@ def test_memory_that_ends_on_the_way_to_float32_leaves_one_number_type_and_a_sec
 
 
 def test_each_pass_that_is_prepared_has_time_also_in_mid_video(driver: Driver) -> None:
-    # Given an engine whose decoder overflows in float16, so that a pass in float32 is prepared after the first group
-    painter, prepared = load("float16"), []
+    # Given an engine whose decoder overflows in float16, so that a pass in float32 is prepared after the first group, and a budget
+    # that holds two frames in float16
+    painter, prepared = load("float16", budget_mb=1100, batch=0), []
     latents = painter.latents(crop())
     painter._vae.decoder.conv_norm_out.weight.fill_(60_000)
-    patches = painter.patches(latents, [tokens()] * 3, 0, lambda: prepared.append(painter.placement.dtype))
+
+    def begin() -> Iterator[npt.NDArray[np.uint8]]:
+        return painter.patches(
+            latents, [tokens()] * 3, 0, lambda: prepared.append((painter.placement.dtype, painter.batch))
+        )
+
     # When it paints, then whoever limits its time is told before each of both, and not again
+    patches = begin()
     next(patches)
     list(patches)
-    assert prepared == [torch.float16, torch.float32]
+    assert prepared == [(torch.float16, 2), (torch.float32, 1)]
+    # And no later video tries more frames at once than fit in float32
+    next(begin())
+    assert len(prepared) == 2
     painter.unload()
 
 

@@ -17,6 +17,7 @@ from stages.musetalk.networks.group_norm import GroupNorm, group_norm_channels_l
 from stages.musetalk.norm_choice import choose_norm
 from stages.musetalk.norm_record import NormRecord
 from stages.musetalk.painter import Painter
+from stages.requests import StageCancelled
 from tests.support.cuda.driver import Driver, Properties
 from tests.support.cuda.install import install
 from tests.support.cuda.memory import CardMemory
@@ -108,6 +109,22 @@ def test_a_trial_that_ends_its_process_is_not_repeated_without_end(
         trial.__enter__()
     # Then the next one does without
     assert chosen(tmp_path).startswith("plain: the trial did not end")
+
+
+def test_a_job_that_is_cancelled_while_the_kernels_are_compiled_ends_there_and_counts_as_no_loss(
+    driver: Driver, kernels: Kernels, tmp_path: Path
+) -> None:
+    # Given a cancel that comes in the trial, which takes longer than the daemon waits before it kills the process
+    def cancelled() -> None:
+        if kernels.calls:
+            assert list(tmp_path.rglob("*.json"))
+            raise StageCancelled
+
+    norms = [GroupNorm(4, 8), GroupNorm(4, 16)]
+    with pytest.raises(StageCancelled):
+        choose_norm(norms, choose_placement("float32"), record=NormRecord(tmp_path, GPU), preparing=cancelled)
+    # Then nothing speaks against the kernels
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_trials_on_several_gpus_at_the_same_time_are_not_taken_for_each_others(tmp_path: Path) -> None:
