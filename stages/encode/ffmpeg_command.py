@@ -13,6 +13,7 @@ import ffmpeg
 from daemon.errors import TRIED_AGAIN, UnknownError
 from daemon.system.process import PIPE_BYTES
 from stages.encode.formats import OutputFormat
+from stages.encode.formats.emptiest_gpu import environment_for_gpu
 from stages.encode.formats.encoders import VideoEncoder
 from stages.encode.formats.fine_areas import FineArea
 from stages.encode.planes import PlanarFrame
@@ -155,7 +156,9 @@ def encode_video(
         UnknownError: `ffmpeg-failed`, `frames-missing`.
     """
     sent = 0
-    with FfmpegProcess(encode_command(source, speech, target, options), cwd, feed=True) as process:
+    environment = environment_for_gpu() if options.encoder.on_gpu else None
+    command = encode_command(source, speech, target, options)
+    with FfmpegProcess(command, cwd, feed=True, environment=environment) as process:
         try:
             for frame in source.frames():
                 on_each(frame)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -70,6 +70,7 @@ class FfmpegProcess:
         read: make `stdout` a pipe to read from.
         keep: how many of the last lines of stderr are kept.
         accept: says which lines of stderr count and may be kept.
+        environment: its environment; None for that of this process.
 
     Raises:
         MachineError: `ffmpeg-missing`.
@@ -84,6 +85,7 @@ class FfmpegProcess:
         read: bool = False,
         keep: int = _KEPT_LINES,
         accept: Callable[[str], bool] = lambda line: True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         try:
             self._process = start_program(
@@ -92,6 +94,7 @@ class FfmpegProcess:
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                env=environment,
             )
         except OSError as exc:  # no right to run it, no more processes or memory
             raise MachineError(

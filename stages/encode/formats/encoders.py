@@ -19,6 +19,7 @@ class VideoEncoder:
         has_quality: whether these two change anything.
         portrait_options: makes those for an animated portrait, where they are not `options`.
         takes_areas: whether it encodes some areas of the picture more finely than others.
+        on_gpu: whether a GPU encodes.
     """
 
     name: str
@@ -26,6 +27,7 @@ class VideoEncoder:
     has_quality: bool = True
     portrait_options: Callable[[str, int], Options] | None = None
     takes_areas: bool = False
+    on_gpu: bool = False
 
     def for_portrait(self, preset: str, crf: int) -> Options:
         """Return the options for an animated portrait."""
@@ -101,5 +103,5 @@ X264 = VideoEncoder("libx264", _x264_options, portrait_options=_x264_portrait_op
 X265 = VideoEncoder("libx265", _x265_options, takes_areas=True)
 VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
 PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)
-H264_NVENC = VideoEncoder("h264_nvenc", _nvenc_options)
-HEVC_NVENC = VideoEncoder("hevc_nvenc", _nvenc_options)
+H264_NVENC = VideoEncoder("h264_nvenc", _nvenc_options, on_gpu=True)
+HEVC_NVENC = VideoEncoder("hevc_nvenc", _nvenc_options, on_gpu=True)

@@ -266,7 +266,7 @@ def test_memory_that_ends_on_the_way_to_float32_leaves_one_number_type_and_a_sec
 
 
 def test_each_pass_that_is_prepared_has_time_also_in_mid_video(driver: Driver) -> None:
-    # Given an engine whose decoder overflows in float16, so that a pass in float32 is prepared after the first group, and a budget
+    # Given a decoder that overflows in float16, so that a pass in float32 is prepared after the first group, and a budget
     # that holds two frames in float16
     painter, prepared = load("float16", budget_mb=1100, batch=0), []
     latents = painter.latents(crop())

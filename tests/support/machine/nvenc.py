@@ -19,7 +19,7 @@ _SCRIPT = """#!{python} -IS
 import os, sys
 arguments = sys.argv[1:]
 with open({calls!r}, "a") as calls:
-    calls.write(" ".join(arguments) + "\\n")
+    calls.write(" ".join([os.environ.get("CUDA_VISIBLE_DEVICES", "all"), *arguments]) + "\\n")
 if "-encoders" in arguments:
     os.write(1, b" V....D h264_nvenc           NVIDIA NVENC H.264 encoder (codec h264)\\n")
     os.write(1, b" V....D hevc_nvenc           NVIDIA NVENC hevc encoder (codec hevc)\\n")
@@ -65,6 +65,13 @@ class NvencFfmpeg:
             )
         )
         self.path.chmod(0o755)
+
+    def gpus(self) -> list[str]:
+        """Return CUDA_VISIBLE_DEVICES of each video that it was to encode; `all` where it was not set."""
+        calls = [
+            line for line in self._calls.read_text().splitlines() if "_nvenc" in line and not line.endswith("pipe:1")
+        ]
+        return [line.split()[0] for line in calls]
 
     def trials(self) -> int:
         """Return how often an encoder was tried out."""

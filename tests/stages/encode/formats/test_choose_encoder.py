@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from daemon.errors import LackingError, MachineError, UnknownError
+from daemon.system.gpu import Card
 from stages.context import Context
+from stages.encode.formats import emptiest_gpu
 from stages.encode.formats.encoders import H264_NVENC
 from stages.encode.video import write_video
 from stages.media import ffmpeg_encoders
@@ -41,15 +44,36 @@ def write(ctx: Context, side: int = 192) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("codec", "encoder"), [("h264", "h264_nvenc"), ("hevc", "hevc_nvenc")])
-def test_nvenc_is_taken_where_a_trial_of_it_works(tmp_path: Path, codec: str, encoder: str) -> None:
-    # Given an ffmpeg whose NVENC works / When two videos are made
-    ffmpeg = NvencFfmpeg(tmp_path, "works")
+def test_nvenc_is_taken_where_a_trial_of_it_works(
+    tmp_path: Path, codec: str, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an ffmpeg whose NVENC works, and two GPUs, the first of which is nearly full / When two videos are made
+    ffmpeg, one = NvencFfmpeg(tmp_path, "works"), Card("0", "GPU-a", "RTX 4090", 9, 10, 0.0, 40.0)
+    cards = [one, replace(one, index="1", uuid="GPU-b", used=1)]
+    monkeypatch.setattr(emptiest_gpu, "read_cards", lambda: cards)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     jobs = [job_with(tmp_path / name, ffmpeg, codec=codec) for name in ("a", "b")]
     facts = [write(ctx) for ctx in jobs]
     # Then it encodes both after one trial, and the status says so
     assert [one["encoder"] for one in facts] == [encoder, encoder]
     assert f"{encoder} works" in facts[0]["why"]
     assert ffmpeg.trials() == 1
+    # And ffmpeg, which encodes on the first GPU that it sees, sees the emptiest one first
+    assert ffmpeg.gpus() == ["GPU-b,GPU-a"] * 2
+
+
+@pytest.mark.parametrize(
+    ("visible", "given"),
+    [("GPU-c,GPU-a", "GPU-a,GPU-c"), ("GPU-b", None), ("0,1", None), ("MIG-1,GPU-a", None)],
+)
+def test_ffmpeg_sees_the_gpus_that_its_process_sees_whatever_their_names(
+    monkeypatch: pytest.MonkeyPatch, visible: str, given: str | None
+) -> None:
+    cards = [Card(str(at), f"GPU-{name}", "RTX 4090", at, 10, 0.0, 40.0) for at, name in enumerate("abc")]
+    monkeypatch.setattr(emptiest_gpu, "read_cards", lambda: cards)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environment = emptiest_gpu.environment_for_gpu()
+    assert (environment or {}).get("CUDA_VISIBLE_DEVICES") == given
 
 
 def test_an_ffmpeg_that_has_nvenc_but_no_driver_encodes_with_x264(tmp_path: Path) -> None:
