@@ -14,6 +14,7 @@ from torch import Tensor
 
 from daemon.errors import MachineError
 from stages.context import Context, Facts
+from stages.gpu.device import empty_cache
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.engines.musetalk import model_name, model_title
@@ -129,6 +130,9 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         started = time.monotonic()
         name = model_name(ctx.settings)
         placement = choose_placement(settings.precision)
+        if placement.device.type == "cuda":
+            # What other networks of this process have used is neither free to the driver nor a part of this one's memory.
+            empty_cache()
         with measured(model_title(ctx.settings), ctx.report_model, least_s=0.0):
             painter = Painter.load(
                 name, root, placement, settings.memory_mb, settings.batch,
