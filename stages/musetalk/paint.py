@@ -29,8 +29,9 @@ Picture = npt.NDArray[np.uint8]
 
 #: The painted mouth is visible from `_BEFORE_S` before a sound to `_AFTER_S` after it, and fades in and out over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
-#: Time for each step until the first frames, after which the time limit follows the estimate: the files may lie on a slow disk, and
-#: on a GPU the norms' kernels are compiled and the convolutions' tried out. Where that is done again in mid-video, it has as long. s
+#: Time for each step until the first frames, after which the time limit follows the estimate: the files may lie on a slow disk,
+#: and on a GPU the norms' kernels are compiled and the convolutions' tried out. Where that is done again in mid-video, it has as
+#: long. s
 _START_S = 300.0
 
 
