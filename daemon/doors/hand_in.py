@@ -125,6 +125,7 @@ def hand_in(
                 output,
                 take=take,
                 chosen=chosen,
+                kind=_kind_of(checked),
             ).hand_in()
     with kept_mounted(paths.inbox, paths.spool), opened_key(paths.inbox, by, key, wait=wait) as register:
         request = request_digest({**manifest, "": "" if chosen else name or ""}, digests)
@@ -141,7 +142,7 @@ def hand_in(
             register.begin(new_job_id(), stem, request)
         submission = Submission(
             dict(manifest), files, digests, by, key, paths, outbox, register.stem, register.job, output, resumed, take,
-            chosen, lambda stem: register.begin(register.job, stem, request), made_up=name is None,
+            chosen, lambda stem: register.begin(register.job, stem, request), made_up=name is None, kind=_kind_of(checked),
         )  # fmt: skip
         if register.published or submission.is_known():
             return submission.as_known()
@@ -165,7 +166,15 @@ def plain_submission(
         data: the manifest as it was checked.
     """
     _check_call(name, by, "")
-    return Submission(dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output, data=data)
+    kind = _kind_of(checked)
+    return Submission(
+        dict(manifest), {}, {}, by, "", paths, outbox, name, new_job_id(), checked.output, data=data, kind=kind
+    )
+
+
+def _kind_of(checked: Manifest) -> str:
+    """Return the kind of a job; empty where an earlier job may say it."""
+    return "" if checked.base is not None else checked.kind
 
 
 def _with_key(submission: Submission, register: KeyFile) -> HandedIn:

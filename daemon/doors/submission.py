@@ -49,6 +49,7 @@ class HandedIn:
         again: the key had been used for it before, so that nothing was handed in now.
         notes: sentences for whoever handed it in.
         replaced: id of a job that failed under this name before, whose status stands there until this one has its own.
+        kind: of the job; empty where only an earlier job says it.
     """
 
     job: str
@@ -57,6 +58,7 @@ class HandedIn:
     again: bool = False
     notes: tuple[str, ...] = ()
     replaced: str | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Submission:
         renamed: called with such a version, before anything is written under it.
         made_up: `stem` has random characters.
         data: the manifest as it is written, where that is known and it names no file of `files`.
+        kind: of the job; empty where only an earlier job says it.
         sizes: key of the manifest → bytes of the file for it.
     """
 
@@ -166,6 +169,7 @@ class Submission:
     renamed: Callable[[str], None] = lambda stem: None
     made_up: bool = False
     data: bytes | None = None
+    kind: str = ""
     sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -227,7 +231,7 @@ class Submission:
             notes = self._bring_files(names)
             before, (data, record) = record, self._contents(stem, names)
             is_recorded = record == before
-        done = HandedIn(self.job, result, inbox / f"{stem}.yaml", notes=tuple(notes), replaced=replaced)
+        done = HandedIn(self.job, result, inbox / f"{stem}.yaml", notes=tuple(notes), replaced=replaced, kind=self.kind)
         written = WrittenJob(
             done,
             temporary_name(inbox),
@@ -253,7 +257,7 @@ class Submission:
     def as_known(self) -> HandedIn:
         """Return the job that was handed in before."""
         stem = self.stem or ""
-        return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
+        return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True, kind=self.kind)
 
     def _may_have(self, result: str) -> bool:
         """Return whether the results may have a name that was chosen."""
@@ -293,7 +297,8 @@ class Submission:
         """Return the content of the manifest and of the record. `names`: those of the files."""
         data = self.data or to_yaml(with_files(self.manifest, names))
         sizes = {shared: self.sizes[key] for key, shared in names.items()}
-        return data, HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes).to_bytes()
+        record = HandInRecord(self.job, f"{stem}.yaml", digest_of(data), self.by, self.key, sizes, self.kind)
+        return data, record.to_bytes()
 
 
 def with_files(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

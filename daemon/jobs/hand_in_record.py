@@ -39,6 +39,7 @@ class HandInRecord:
         by: who hands in, as the door knows it; empty where the file's owner says it.
         key: the caller's idempotency key; empty without one.
         files: name in the inbox → bytes, of the files that the manifest names and that are whole.
+        kind: of the job; empty where only an earlier job says it.
     """
 
     job: str
@@ -47,6 +48,7 @@ class HandInRecord:
     by: str = ""
     key: str = ""
     files: dict[str, int] = field(default_factory=dict)
+    kind: str = ""
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ class HandInRecord:
             "by": self.by,
             "key": self.key,
             "files": self.files,
+            "kind": self.kind,
         }
         return json.dumps(value).encode() + b"\n"
 
@@ -79,6 +82,7 @@ class HandInRecord:
             raise ValueError("nested too deeply") from exc
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             raise ValueError("not a hand-in record of this version")
+        raw.setdefault("kind", "")  # doors of earlier versions do not say it
         text = {name: _text(raw, name, most) for name, most in _TEXTS.items()}
         if not JOB_ID.fullmatch(text["job"]) or not _SHA256.fullmatch(text["sha256"]):
             raise ValueError("not the id of a job, or not a SHA-256")
@@ -90,7 +94,7 @@ class HandInRecord:
         return cls(**text, files=files)
 
 
-_TEXTS = {"job": 64, "manifest": 255, "sha256": 64, "by": MAX_BY, "key": MAX_KEY}
+_TEXTS = {"job": 64, "manifest": 255, "sha256": 64, "by": MAX_BY, "key": MAX_KEY, "kind": 64}
 
 
 def _text(raw: dict[str, Any], name: str, most: int) -> str:

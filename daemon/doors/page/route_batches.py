@@ -80,7 +80,7 @@ def batch_live(
     request: Request, job: str, door: TheDoor, caller: Looking, show: Show = "all", after: After = 0
 ) -> Response:
     """Keep the page of a batch up to date."""
-    status = _status(door, caller, job)
+    status = batch_status(door.jobs, job, caller)
 
     def fragment() -> str:
         return render(request, "batch_live.html", at="../", **_values(door, caller, job, show, after))
@@ -90,19 +90,8 @@ def batch_live(
     return stream(request, fragment, lambda: (*changing(door.jobs), *own))
 
 
-def _status(door: Door, caller: Caller, job: str) -> dict[str, Any]:
-    """Return the status of a batch, or of a job that was just handed in, of which nobody knows yet whether it is one.
-
-    Raises:
-        RequestError: `job-unknown`, `not-a-batch`.
-    """
-    status = door.jobs.status(job, caller)
-    is_new = status["state"] == "waiting" and status.get("accepted") is None
-    return status if is_new else batch_status(door.jobs, job, caller)
-
-
 def _values(door: Door, caller: Caller, job: str, show: str, after: int) -> dict[str, Any]:
-    status = _status(door, caller, job)
+    status = batch_status(door.jobs, job, caller)
     rows, behind = rows_of(door.jobs.paths.outbox, status, states=FAILED if show == "failed" else (), after=after)
     query = {"show": show}
     return {

@@ -223,4 +223,4 @@ def _is_seen(status: Mapping[str, Any]) -> bool:
 
 def handed_in(done: HandedIn, caller: Caller) -> dict[str, Any]:
     """Return the status of a job that has just been handed in, without a look at the disk."""
-    return waiting_status(done.job, done.manifest.name, caller.name)
+    return waiting_status(done.job, done.manifest.name, caller.name, done.kind)

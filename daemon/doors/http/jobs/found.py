@@ -20,7 +20,7 @@ from daemon.history.folding import fold
 from daemon.history.history import History
 from daemon.history.places import FIRST_UNSEEN, LAST, place_of_unseen
 from daemon.history.query import STATES, Query, Row
-from daemon.jobs.hand_in_record import MAX_BYTES, record_name
+from daemon.jobs.hand_in_record import MAX_BYTES, HandInRecord, record_name
 from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox import looks
@@ -175,18 +175,20 @@ class FoundJobs:
 
     def _unseen(self, query: Query, caller: Caller, after: int | None) -> Iterator[dict[str, Any]]:
         """Yield the statuses of jobs that are asked for and that no daemon has seen, the newest first. Of these nobody knows more
-        than the name, the file and who handed them in.
+        than the name, the file, the kind and who handed them in.
 
         Args:
             after: only those with smaller places; None: all.
         """
-        if query.kind or query.tag or query.since is not None or "waiting" not in (query.states or STATES):
+        if query.tag or query.since is not None or "waiting" not in (query.states or STATES):
             return
         hides_looks = looks.TAG in query.without_tag
         for one in self.not_seen(caller):
             if after is not None and place_of_unseen(one["job"]) >= after:
                 continue
             if hides_looks and one["name"].startswith(looks.PREFIX):
+                continue
+            if query.kind and one.get("kind") not in query.kind:
                 continue
             if query.by and (one["by"] or user_name(os.geteuid())) not in query.by:
                 continue
@@ -239,13 +241,13 @@ class FoundJobs:
     def _by_record(self, job: str) -> dict[str, Any] | None:
         """Return the status of a job that the daemon has not seen."""
         record = self._records.find(record_name(job))
-        return None if record is None else waiting_status(record.job, record.manifest, record.by)
+        return None if record is None else _status_of(record)
 
     def not_seen(self, caller: Caller) -> Iterator[dict[str, Any]]:
         """Yield the statuses of jobs of a caller that were handed in and that no daemon has seen, the newest first."""
         for record in self._records.all():
             if caller.owns(record.by):
-                yield waiting_status(record.job, record.manifest, record.by)
+                yield _status_of(record)
 
     def _by_outbox(self, job: str) -> dict[str, Any] | None:
         name = self.outbox.name_of(job)
@@ -253,14 +255,21 @@ class FoundJobs:
         return status if status is not None and status["job"] == job else None
 
 
-def waiting_status(job: str, manifest: str, by: str) -> dict[str, Any]:
+def _status_of(record: HandInRecord) -> dict[str, Any]:
+    return waiting_status(record.job, record.manifest, record.by, record.kind)
+
+
+def waiting_status(job: str, manifest: str, by: str, kind: str) -> dict[str, Any]:
     """Return the status of a job that the daemon has not seen.
 
     Args:
         manifest: its name in the inbox.
         by: who handed it in; empty: the user of this process.
+        kind: of the job; empty where it is not known yet.
     """
+    told = {"kind": kind} if kind else {}
     return {
+        **told,
         "job": job,
         "name": manifest.removesuffix(".yaml"),
         "state": "waiting",

@@ -90,10 +90,14 @@ def test_a_batch_is_only_its_owners(door: Door) -> None:
     job = send(anna, NAMES, HELLO).json["job"]
     for path in ("", "/rows", "/report"):
         assert ben.get(f"/batches/{job}{path}").code == "job-unknown"
+    # Its owner finds it at once, before a daemon has seen it
+    assert anna.get(f"/batches/{job}").json["state"] == "waiting"
+    assert anna.get(f"/batches/{job}/rows").json["rows"] == []
     assert ben.post(f"/batches/{job}/retry-failed").code == "job-unknown"
     single = anna.post("/jobs", {"kind": "speech", "text": "Hi."}).json["job"]
     assert ben.get("/batches").json == {"batches": [], "next": None}
     assert anna.get(f"/batches/{single}").code == "not-a-batch"
+    assert [one["job"] for one in anna.get("/batches").json["batches"]] == [job]
 
 
 @pytest.mark.parametrize("way", ["part", "upload"])
