@@ -7,6 +7,7 @@ line is the job, its second says that the manifest is in the inbox; what a crash
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -68,7 +69,11 @@ class KeyFile:
 
 
 def keys_folder(inbox: Path) -> Path:
-    """Return the folder of the doors in the inbox, which is made where it is missing."""
+    """Return the folder of the doors in the inbox, which is made where it is missing.
+
+    Raises:
+        PermissionError: something else has its name.
+    """
     folder = inbox / KEYS
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
@@ -76,6 +81,8 @@ def keys_folder(inbox: Path) -> Path:
             PermissionError
         ):  # a unit may forbid such modes; the installation makes the folder then
             folder.chmod(0o3770)  # who made a file alone may remove it
+    if not folder.is_dir():
+        raise PermissionError(errno.EPERM, "It is no folder, and is to be removed", str(folder))
     return folder
 
 

@@ -49,6 +49,13 @@ def test_what_lies_in_the_place_of_a_key_is_told_by_its_name_in_the_inbox(door: 
     assert (refused.status, refused.code) == (409, "key-blocked")
     assert f".keys/{key.name}" in refused.json["detail"]
     assert str(door.root) not in refused.body.decode()
+    # And what lies in the place of their folder is told to whoever runs the server
+    key.rmdir()
+    (door.inbox / ".keys").rmdir()
+    (door.inbox / ".keys").write_text("not a folder")
+    for wanted, given in ((SPEECH, {"Idempotency_Key": "one"}), (SPEECH | {"name": "hello"}, {})):
+        refused = door.open.post("/jobs", wanted, **given)
+        assert (refused.status, refused.code) == (503, "not-allowed"), refused.body
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
