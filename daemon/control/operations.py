@@ -64,6 +64,7 @@ class Operations:
             "release": self._release,
             "retry": self._retry,
             "priority": self._priority,
+            "change": self._change,
             "pause": self._pause,
             "resume": self._resume,
         }
@@ -171,23 +172,25 @@ class Operations:
         if self._waits(job_id):
             waiting = await self._disk.run(self._admission.hold, job_id, None)
             return f"{waiting.name} is not held any more: it starts when its files are there."
-        batch = self._batches.running(job_id)
-        if batch is not None and (batch.held or self._held_rows(job_id)):
+        if (batch := self._held_batch(job_id)) is not None:
             batch.held = None
             batch.note("released", by=_by(request))
             released, left = await self._batches.order(job_id, request)
             more = f"; {left} more are looked at" if left else ""
             return f"{batch.name} goes on, with {released} of its rows that were held{more}."
-        job, directory = await self._find(job_id)
-        self._unfinished(job)
-        if not job.held and job.state != "held":
-            raise JobError(
-                "job-not-held",
-                f"{job.name} is not held, so that nothing is to be released.",
-                "Nothing needs to be done: it goes on by itself.",
-            )
+        job, directory = await self._find_held(job_id)
         await self._state_machine.release(job, directory, _by(request))
         return f"{job.name} goes on."
+
+    async def _change(self, request: Request) -> str:
+        """Give a job another priority, and hold it back or let it go on: both, or neither where one of them cannot be."""
+        job_id, held = _job_id(request), request.get("held")
+        if held is False and self._held_batch(job_id) is None:
+            await self._find_held(job_id)
+        said = await self._priority({**request, "op": "priority"})
+        if held is False:
+            return f"{said} {await self._release({**request, 'op': 'release'})}"
+        return f"{said} {await self._hold({**request, 'op': 'hold'})}"
 
     async def _priority(self, request: Request) -> str:
         job, directory = await self._find(_job_id(request))
@@ -239,6 +242,22 @@ class Operations:
         job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         await self._state_machine.enqueue(job, directory)
         return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
+
+    def _held_batch(self, job_id: str) -> Job | None:
+        """Return the batch that runs under an id where something of it is held."""
+        batch = self._batches.running(job_id)
+        return batch if batch is not None and (batch.held or self._held_rows(job_id)) else None
+
+    async def _find_held(self, job_id: str) -> tuple[Job, Path]:
+        job, directory = await self._find(job_id)
+        self._unfinished(job)
+        if not job.held and job.state != "held":
+            raise JobError(
+                "job-not-held",
+                f"{job.name} is not held, so that nothing is to be released.",
+                "Nothing needs to be done: it goes on by itself.",
+            )
+        return job, directory
 
     def _held_rows(self, batch: str) -> int:
         """Return how many rows of a batch that runs are held."""

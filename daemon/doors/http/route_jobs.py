@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
@@ -18,6 +17,7 @@ from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import follow, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, check_given_name, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
+from daemon.doors.http.jobs.change import Change
 from daemon.doors.http.jobs.row_uploads import row_files
 from daemon.doors.http.kept_uploads import KeptUploads
 from daemon.doors.http.limits import Amount
@@ -171,18 +171,6 @@ def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Re
     return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
 
 
-class Change(BaseModel):
-    """What is to be changed of a job; what is not given stays."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"anyOf": [{"required": ["held"]}, {"required": ["priority"]}]}
-    )
-
-    held: bool = Field(False, description="true: hold it back; false: let it go on.")
-    reason: str = Field("", max_length=400, description="Why it is held; people see it in the status.")
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
-
-
 @router.patch(
     "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415, 507)
 )
@@ -193,20 +181,14 @@ def change_job(
     caller: Calling,
     change: Annotated[Change, Body(examples=[{"held": True, "reason": "The text changes."}, {"priority": 10}])],
 ) -> Response:
-    """Hold a job back, let it go on, or give it another priority."""
-    given = change.model_fields_set
+    """Hold a job back, let it go on, give it another priority, or two of these: both, or neither where one cannot be."""
+    highest, given = caller.limits.priority, change.model_fields_set
     if not given & {"held", "priority"}:
         raise RequestError("query-invalid", "The body changes nothing.", "Give `held` or `priority`.")
-    said = []
-    if "priority" in given:
-        highest = caller.limits.priority
-        if highest is not None and change.priority > highest:
-            raise RequestError("not-allowed", f"The highest priority of this key is {highest}.", "Ask for a lower one.")
-        said.append(door.jobs.ask("priority", job, caller, priority=change.priority))
-    if "held" in given:
-        data = {"reason": change.reason} if change.held else {}
-        said.append(door.jobs.ask("hold" if change.held else "release", job, caller, **data))
-    return answer_change(request, door, caller, job, " ".join(said))
+    if "priority" in given and highest is not None and change.priority > highest:
+        raise RequestError("not-allowed", f"The highest priority of this key is {highest}.", "Ask for a lower one.")
+    op, wanted = change.as_request()
+    return answer_change(request, door, caller, job, door.jobs.ask(op, job, caller, **wanted))
 
 
 @router.post(

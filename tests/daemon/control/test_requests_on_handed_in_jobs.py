@@ -11,7 +11,8 @@ import pytest
 
 from daemon.doors.hand_in import hand_in
 from daemon.doors.requests import check_taken_in
-from daemon.errors import RefusedError
+from daemon.errors import JobError, RefusedError
+from daemon.jobs.record import Job
 from tests.support.daemon.intake import Room
 
 
@@ -31,6 +32,29 @@ def test_a_job_that_is_cancelled_before_the_daemon_has_seen_it_ends_under_its_ow
     assert (status["job"], status["state"]) == (job, "cancelled")
     assert [path.name for path in room.inbox.glob(".job-*")] == []
     assert [path.name for path in room.inbox.glob("*.yaml")] == []
+
+
+def test_a_priority_that_comes_with_a_hold_or_release_is_given_with_it_or_not_at_all(room: Room) -> None:
+    room.put("hello.yaml")
+    (job,) = room.settle()
+    operations = room.service.loops.spool_requests._operations
+
+    async def ask(held: bool, priority: int) -> tuple[str, int]:
+        try:
+            await operations.run_request({"op": "change", "job": job.id, "by": "anna", "held": held, "priority": priority})
+        except JobError as exc:
+            return exc.code, now().priority
+        return now().state, now().priority
+
+    def now() -> Job:
+        place = room.spool.find_job(job.id)
+        assert place is not None
+        return room.spool.load_job(place)
+
+    async def asked() -> list[tuple[str, int]]:
+        return [await ask(False, 7), await ask(True, 7), await ask(False, 3)]
+
+    assert asyncio.run(asked()) == [("job-not-held", 0), ("held", 7), ("queued", 3)]
 
 
 def test_what_only_the_daemon_can_change_is_refused_until_it_has_seen_the_job() -> None:

@@ -151,7 +151,7 @@ class Jobs(FoundJobs):
         may_ask = self._may_ask()
         if may_ask and op != "cancel":
             check_taken_in(status["name"], lambda: _is_seen(self.status(job, caller)), self.may_run)
-        if op in ("cancel", "hold", "release", "priority") and status["state"] in FINISHED:
+        if op in ("cancel", "hold", "release", "priority", "change") and status["state"] in FINISHED:
             raise RefusedError(
                 "job-finished", f"{status['name']} is {status['state']} already.", "Nothing is left to change."
             )
@@ -199,7 +199,7 @@ class Jobs(FoundJobs):
 
     def _put_request(self, op: str, status: Mapping[str, Any]) -> str:
         """Ask by an empty file in the inbox, as people without a shell do."""
-        if op == "priority":
+        if op in ("priority", "change"):
             raise MachineError(
                 "not-allowed",
                 "This server may not change priorities.",

@@ -135,8 +135,8 @@ def test_a_job_is_held_moved_released_cancelled_and_started_again(house: House) 
             body = json.dumps(data).encode()
             return house.anna.send("PATCH", path, body, {"Content-Type": "application/json"}).status
 
-        assert change(priority=5) == 202
-        assert change(held=True, reason="The text changes.") == 202
+        assert change(priority=5, held=False) == 409
+        assert change(priority=5, held=True, reason="The text changes.") == 202
         held = reaches("held")["held"]
         assert isinstance(held, dict)
         assert (held["by"], held["reason"]) == ("anna", "The text changes.")
