@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
@@ -109,13 +109,19 @@ class Problem(BaseModel):
 _ALWAYS: Final = (400, 401, 403, 405, 408, 421, 422, 431, 500, 503)
 
 
+#: What an answer that is no error says.
+_NO_ERROR: Final = {206: "The parts that `Range` names.", 304: "It is what the client has; there is no body."}
+
+
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of the errors of a route: `statuses`, and those that every route has."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {"description": "See `code`.", "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in sorted({*_ALWAYS, *statuses})
-    }
+    return described({*_ALWAYS, *statuses}, MEDIA_TYPE, {"$ref": "#/components/schemas/Problem"})
+
+
+def described(statuses: Iterable[int], kind: str, schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return the description of answers. `kind`, `schema`: of the body of those that are errors."""
+    error = {"description": "See `code`.", "content": {kind: {"schema": schema}}}
+    return {one: {"description": _NO_ERROR[one]} if one in _NO_ERROR else error for one in sorted(statuses)}
 
 
 def to_root(request: Request) -> str:

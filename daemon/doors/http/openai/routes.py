@@ -14,7 +14,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from daemon.doors.http.answers import Calling, Door, TheDoor, cached, to_root
+from daemon.doors.http.answers import Calling, Door, TheDoor, cached, described, to_root
 from daemon.doors.http.body import JSON_TYPES, media_type, small_body
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import HEADERS, wait_for_end
@@ -54,10 +54,7 @@ _ERROR: Final = {
 
 def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of the errors of a route, which have OpenAI's shape."""
-    return {
-        status: {"description": "See `code`.", "content": {"application/json": {"schema": _ERROR}}}
-        for status in sorted({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses})
-    }
+    return described({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses}, "application/json", _ERROR)
 
 
 def _voices(door: Door, caller: Caller) -> VoiceNames:
