@@ -49,6 +49,16 @@ class Door:
     #: Speeches that are sent while they are spoken, each by an ffmpeg of its own; others wait.
     speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SPOKEN))
 
+    def status(self, job: str, caller: Caller) -> dict[str, Any]:
+        """Return the status of a job for a request that lasts, in which the caller's key may be revoked.
+
+        Raises:
+            RequestError: `key-refused`: it was.
+            AvatarError, OSError: as `daemon.doors.http.jobs.Jobs.status`.
+        """
+        self.callers.check_still(caller)
+        return self.jobs.status(job, caller)
+
     @property
     def bounds(self) -> Bounds:
         """How much may come."""

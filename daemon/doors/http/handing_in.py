@@ -24,7 +24,7 @@ from daemon.doors.http.limits import is_counted
 from daemon.doors.http.problems import RequestError
 from daemon.doors.job_names import check_name, next_name
 from daemon.doors.submission import HandedIn
-from daemon.errors import JobError
+from daemon.errors import AvatarError, JobError
 from daemon.jobs.record import FINISHED
 
 #: When a client should look again, s.
@@ -122,8 +122,12 @@ async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, w
     seconds = wait_wanted(request, wait)
     if seconds or done.again:
         try:
-            status = await wait_for_end(lambda: door.jobs.status(done.job, caller), seconds)
-        except asyncio.CancelledError:  # the server stops. The job is there, and told otherwise it would be sent again
+            status = await wait_for_end(lambda: door.status(done.job, caller), seconds)
+        except (asyncio.CancelledError, AvatarError, OSError) as exc:
+            # The server stops, the key was revoked, or the job cannot be looked at now. It is there, and told otherwise it would be
+            # sent again.
+            if done.again and not isinstance(exc, asyncio.CancelledError):
+                raise
             status = handed_in(done, caller)
     else:
         status = handed_in(done, caller)

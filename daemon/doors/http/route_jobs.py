@@ -229,8 +229,7 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
 
     def look() -> dict[str, Any]:
         try:
-            door.callers.check_still(caller)
-            return with_links(door.jobs.status(job, caller), root)
+            return with_links(door.status(job, caller), root)
         except (AvatarError, OSError) as exc:
             raise told_of(exc, request) from exc
 

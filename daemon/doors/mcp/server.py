@@ -73,7 +73,7 @@ class ServerDesk:
 
     def status(self, job: str) -> Mapping[str, Any]:
         """Return the status of a job by its id; see `Desk`."""
-        return self._door.jobs.status(job, self._caller)
+        return self._door.status(job, self._caller)
 
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
         """Return this caller's jobs; see `Desk`."""

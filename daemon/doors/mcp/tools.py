@@ -191,7 +191,11 @@ async def _ended(
 
     with _told():
         job = await to_thread.run_sync(hand_in)  # not abandoned: a job must not be handed in behind the caller's back
-        return await _waited(desk, job, wait_s)
+    try:
+        with _told():
+            return await _waited(desk, job, wait_s)
+    except ToolError as exc:
+        raise ToolError(f"{job} was handed in and is made, but cannot be looked at now: {exc}") from exc
 
 
 async def _waited(desk: Desk, job: str, seconds: float) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from daemon.doors.http.openai.sound import MADE, PCM_RATE
 from daemon.doors.http.openai.speech_request import SpeechForm
-from daemon.errors import UnknownError
+from daemon.errors import AvatarError, UnknownError
 from daemon.jobs.record import FINISHED
 from daemon.jobs.video_files import LIVE_FRAME, LIVE_HEADER, LIVE_MARK, SoundFormat, live_speech_file
 from daemon.system.mount_guard import MARK
@@ -152,7 +152,10 @@ async def samples(live: LiveFile, look: Callable[[], dict[str, Any]]) -> AsyncIt
         if over or now - came > STILL_S:
             raise BrokenSpeechError("speech-broken", "The speech does not go on.", "Ask for it again.")
         if now - looked > _STATUS_S:
-            over = (await asyncio.to_thread(look))["state"] in FINISHED  # it may have ended since the last read
+            try:
+                over = (await asyncio.to_thread(look))["state"] in FINISHED  # it may have ended since the last read
+            except AvatarError as exc:
+                raise BrokenSpeechError(exc.code, exc.message, exc.hint) from exc
             looked = loop.time()
         else:
             await asyncio.sleep(LOOK_S)

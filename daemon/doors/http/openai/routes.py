@@ -157,7 +157,7 @@ async def _spoken(door: Door, caller: Caller, job: str, live: LiveFile, form: Sp
     whole = False
     try:
         async with door.speaking:
-            found = samples(live, lambda: door.jobs.status(job, caller))
+            found = samples(live, lambda: door.status(job, caller))
             tags = generated_tags(None, door.settings.stages.tts.label)
             async for piece in encoded(found, live.rate, form, tags):
                 yield piece
@@ -171,19 +171,19 @@ async def _spoken(door: Door, caller: Caller, job: str, live: LiveFile, form: Sp
 
 async def _ended(request: Request, door: Door, caller: Caller, job: str, live: LiveFile | None) -> dict[str, Any]:
     """Return the status of a job that is done, or of one whose speech can be heard already. Nobody wants it any more when the
-    client has gone: it is cancelled then.
+    client has gone or its key was revoked: it is cancelled then.
 
     Args:
         live: the file in which its speech can be heard; None: only the whole is wanted.
 
     Raises:
-        AvatarError: why it failed; `answer-late`.
+        AvatarError: why it failed; `answer-late`; `key-refused`.
         ClientDisconnect: the client has gone.
     """
     try:
         begun = live.open if live is not None else lambda: False
-        status = await wait_for_end(lambda: door.jobs.status(job, caller), ANSWER_S, request.is_disconnected, begun)
-    except ClientDisconnect:
+        status = await wait_for_end(lambda: door.status(job, caller), ANSWER_S, request.is_disconnected, begun)
+    except (ClientDisconnect, RequestError):  # its key was revoked
         await run_in_threadpool(_give_up, door, caller, job)
         raise
     if status["state"] not in FINISHED and live is not None and live.rate:

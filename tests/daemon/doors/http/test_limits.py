@@ -21,7 +21,7 @@ from daemon.doors.http.kept_uploads import LITTER_S, KeptUploads, clear_litter
 from daemon.doors.http.limits import AHEAD_S, Amount, UploadLedger, check_amounts, job_ledger
 from daemon.doors.http.problems import RequestError
 from daemon.doors.page.sessions import LASTS_S, Sessions
-from daemon.errors import RefusedError, UnavailableError
+from daemon.errors import MachineError, RefusedError, UnavailableError
 from daemon.history.entry import Entry
 from daemon.history.query import Row
 from daemon.jobs.hand_in_record import HandInRecord
@@ -262,6 +262,27 @@ def test_events_end_when_the_key_is_revoked(door: Door, monkeypatch: pytest.Monk
     connection.close()
     assert b"event: error" in rest
     assert b"key-refused" in rest
+
+
+@pytest.mark.parametrize("why", ["revoked", "unmounted"])
+def test_a_wait_for_a_job_that_may_not_or_cannot_be_looked_at_ends_with_what_was_told_without(
+    door: Door, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    anna = door.key("anna")
+    door.key("ben")
+
+    def look(self: jobs.Jobs, job: str, caller: Caller) -> dict[str, object]:
+        if why == "unmounted":
+            raise MachineError("outbox-missing", "The outbox is not mounted.")
+        ApiKeys(door.settings.server.keys).revoke("anna")
+        monkeypatch.setattr(jobs.Jobs, "status", lambda *_: waiting | {"state": "done"})
+        return waiting
+
+    waiting = {"job": new_job_id(), "name": "a", "state": "waiting"}
+    monkeypatch.setattr(jobs.Jobs, "status", look)
+    answer = anna.post("/jobs", SPEECH, Prefer="wait=60")
+    assert (answer.status, answer.json["state"]) == (202, "waiting")
+    assert answer.headers["location"] == f"./jobs/{answer.json['job']}"
 
 
 @pytest.mark.parametrize("path", ["/uploads?filename=a.png", "/jobs"])

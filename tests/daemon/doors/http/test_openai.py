@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from daemon.config import Settings
+from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
@@ -48,6 +49,25 @@ def test_what_is_wrong_is_said_in_openais_shape_and_nothing_is_handed_in(
     assert error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
     assert error["message"].endswith(".")
     assert door.manifests == []
+
+
+def test_a_speech_whose_key_is_revoked_while_it_is_awaited_is_refused_and_cancelled(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = door.key("anna")
+    door.key("ben")
+    asked: list[str] = []
+
+    def look(self: Jobs, job: str, caller: object) -> dict[str, str]:
+        ApiKeys(door.settings.server.keys).revoke("anna")
+        monkeypatch.setattr(Jobs, "status", lambda *_: {"state": "cancelled", "name": "a"})
+        return {"state": "running"}
+
+    monkeypatch.setattr(Jobs, "may_run", lambda self: True)
+    monkeypatch.setattr(Jobs, "status", look)
+    monkeypatch.setattr(Jobs, "ask", lambda self, op, *_: asked.append(op))
+    answer = anna.post("/v1/audio/speech", SPEECH)
+    assert (answer.status, answer.json["error"]["code"], asked) == (401, "key-refused", ["cancel"])
 
 
 def test_what_the_check_of_the_job_finds_is_said_of_the_name_that_the_client_sent(

@@ -15,15 +15,16 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
-from daemon.doors.mcp.desk import MAX_DATA_BYTES
+from daemon.doors.mcp.desk import MAX_DATA_BYTES, Desk
 from daemon.doors.mcp.local import LocalDesk
+from daemon.errors import MachineError
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation
 from tests.support.daemon.known_faces import give_known_faces
 from tests.support.http_door import Caller, serving
@@ -304,3 +305,22 @@ def test_the_tools_of_a_server_are_made_when_the_first_clients_ask_for_them(tmp_
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1]) == [[200, False], [len(TOOLS)] * 4]
+
+
+def test_a_job_that_was_handed_in_and_cannot_be_looked_at_is_named_so_that_nobody_makes_it_again() -> None:
+    from daemon.doors.mcp.tools import build_server
+
+    class UnmountedDesk:
+        def submit(self, *_: object) -> str:
+            return "job-20260102T030405Z-0a1b2c3d"
+
+        def status(self, job: str) -> dict[str, object]:
+            raise MachineError("outbox-missing", "The outbox is not mounted.")
+
+    async def speak(client: Client) -> CallToolResult:
+        return await client.call_tool("speak", {"text": "Hi."})
+
+    answer = _asked(build_server(lambda _: cast(Desk, UnmountedDesk())), speak)
+    assert answer.is_error
+    assert "job-20260102T030405Z-0a1b2c3d was handed in" in words(answer)
+    assert "outbox-missing: The outbox is not mounted." in words(answer)
