@@ -20,10 +20,13 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import estimated_s, spoken_text
 from daemon.system.permissions import private_folder
 
+MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
 #: By then a job that the daemon took is in the index, s.
 INDEXED_S: Final = 30.0
+#: Jobs so old are not looked for in the index to tell those that it has not yet, s.
+_KNOWN_S: Final = 600.0
 #: Returns jobs in the index that were accepted since a time (None: ever), and are in some states (none: all).
 Rows = Callable[[float | None, Sequence[str]], Sequence[Row]]
 #: What was noted so much later than now is of a clock that was wrong, and is not counted, s.
@@ -84,22 +87,26 @@ class Entry(NamedTuple):
 
 
 class JobLedger:
-    """Remembers what one key handed in within a day, in a small file that all processes share; held by one at a time.
+    """Remembers what one key handed in, in a small file that all processes share; held by one at a time.
 
     The index of jobs lags behind what is handed in, and stands still while the daemon is down.
+
+    Args:
+        keep_s: for how long a job that is no batch counts; batches count for a day.
 
     Attributes:
         entries: what was handed in.
     """
 
-    def __init__(self, fd: int, now: float) -> None:
+    def __init__(self, fd: int, now: float, keep_s: float = DAY_S) -> None:
         self._fd = fd
         self.now = now
         self.entries: list[Entry] = []
         with contextlib.suppress(ValueError, TypeError):  # cut off by a crash
             data = os.pread(fd, os.fstat(fd).st_size, 0)
             found = [Entry(*values) for values in json.loads(data)]
-            self.entries = [one for one in found if now - DAY_S < one.at <= now + AHEAD_S]
+            since = {True: now - DAY_S, False: now - keep_s}
+            self.entries = [one for one in found if since[bool(one.source)] < one.at <= now + AHEAD_S]
 
     def add(self, job: str, amount: Amount, source: str = "") -> Entry:
         """Note what was handed in, and return that. `source`: as in `Entry`."""
@@ -126,12 +133,12 @@ def is_counted(caller: Caller) -> bool:
 
 @contextlib.contextmanager
 def job_ledger(inbox: Path, caller: Caller) -> Iterator[JobLedger | None]:
-    """Yield what a key handed in within a day, held meanwhile; None where nothing of what it hands in is bounded."""
+    """Yield what a key handed in, as far as it counts, held meanwhile; None where nothing of what it hands in is bounded."""
     if not is_counted(caller):
         yield None
         return
     with _locked(inbox / FOLDER / f".jobs-{caller.key_id}") as fd:
-        yield JobLedger(fd, time.time())
+        yield JobLedger(fd, time.time(), MINUTE_S if caller.limits.speech_s_per_day is None else DAY_S)
 
 
 def check_amounts(
@@ -149,7 +156,7 @@ def check_amounts(
         RequestError: `limit-reached`.
     """
     now = ledger.now
-    minute = sum(one.jobs for one in ledger.entries if one.at > now - 60)
+    minute = sum(one.jobs for one in ledger.entries if one.at > now - MINUTE_S)
     if limits.jobs_per_minute is not None and minute + wanted.jobs > limits.jobs_per_minute:
         raise RequestError(
             "limit-reached",
@@ -160,9 +167,11 @@ def check_amounts(
         )
     if limits.waiting_jobs is None and limits.speech_s_per_day is None:
         return
-    today = rows(now - DAY_S, ())
-    known = {row.job for row in today}
     batches = {one.source: one for one in ledger.entries if one.source}
+    counts_speech = limits.speech_s_per_day is not None and wanted.speech_s > 0
+    # Of thousands of jobs a day, those of the last minutes are enough where nothing else is counted by them.
+    today = rows(now - (DAY_S if counts_speech or batches else _KNOWN_S), ())
+    known = {row.job for row in today}
     fresh = [one for one in ledger.entries if one.source or one.job not in known]
     if limits.waiting_jobs is not None:
         waiting = {row.job for row in rows(None, STATES[:4]) if row.source not in batches} | (unseen() - known)
@@ -178,7 +187,7 @@ def check_amounts(
                 f"{limits.waiting_jobs}.",
                 "Wait until one has." if wanted.jobs == 1 else "Hand in fewer rows at once.",
             )
-    if limits.speech_s_per_day is not None and wanted.speech_s:
+    if limits.speech_s_per_day is not None and counts_speech:
         singles = (row for row in today if row.source not in batches and row.accepted <= now + AHEAD_S)
         spoken = sum(row.audio_s or estimated_s(row.text, 1.0) for row in singles) + sum(one.speech_s for one in fresh)
         if spoken + wanted.speech_s > limits.speech_s_per_day:

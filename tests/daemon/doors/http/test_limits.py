@@ -7,12 +7,14 @@ import http.client
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from daemon.doors.http import events, jobs
+from daemon.doors.http import limits as ledger_of
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.incoming import FOLDER, own_folder
@@ -45,6 +47,32 @@ def test_what_was_noted_by_a_clock_that_was_ahead_is_not_counted(door: Door, mon
     # When the clock is set right, then the key may hand in as before, and no more
     assert anna.post("/jobs", SPEECH).status == 202
     assert anna.post("/jobs", SPEECH).code == "limit-reached"
+
+
+def test_a_key_whose_waiting_jobs_are_counted_is_answered_from_the_last_minutes_and_not_from_all_jobs_of_its_day(
+    tmp_path: Path,
+) -> None:
+    caller = Caller("anna", "submit", "k", Limits(waiting_jobs=3))
+    now = time.time()
+    asked: list[float | None] = []
+
+    def rows(since: float | None, states: Sequence[str]) -> list[Row]:
+        asked.append(since)
+        return []
+
+    with job_ledger(tmp_path, caller) as ledger:
+        assert ledger is not None
+        ledger.entries = [
+            ledger_of.Entry(now - 7200, "old", 1.0),
+            ledger_of.Entry(now - 7200, "batch", 1.0, 2, "b.yaml"),
+        ]
+        ledger.add("new", Amount())
+    with job_ledger(tmp_path, caller) as ledger:
+        assert ledger is not None
+        assert [one.job for one in ledger.entries] == ["batch", "new"]
+        ledger.remove(ledger.entries[0])
+        check_amounts(caller.limits, "anna", Amount(), ledger, rows, set)
+    assert min(since for since in asked if since is not None) > now - 3600
 
 
 @pytest.mark.parametrize(("ahead_s", "is_counted"), [(YEAR_S, False), (AHEAD_S / 2, True), (0.0, True)])
@@ -278,7 +306,7 @@ def test_a_wait_for_a_job_that_may_not_or_cannot_be_looked_at_ends_with_what_was
         monkeypatch.setattr(jobs.Jobs, "status", lambda *_: waiting | {"state": "done"})
         return waiting
 
-    waiting = {"job": new_job_id(), "name": "a", "state": "waiting"}
+    waiting: dict[str, object] = {"job": new_job_id(), "name": "a", "state": "waiting"}
     monkeypatch.setattr(jobs.Jobs, "status", look)
     answer = anna.post("/jobs", SPEECH, Prefer="wait=60")
     assert (answer.status, answer.json["state"]) == (202, "waiting")
