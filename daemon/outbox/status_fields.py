@@ -171,7 +171,12 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     StatusField("row", "keys below", "of the job of a row", "The batch that it belongs to."),
     StatusField("row.batch", "text", "with `row`", "Name of the batch."),
     StatusField("row.number", "whole number", "with `row`", "Number of the row, from 1."),
-    StatusField("metadata", "keys and values", "if the manifest has it", "`metadata` of the manifest, untouched."),
+    StatusField(
+        "metadata",
+        "keys and values",
+        "if the manifest has it",
+        "`metadata` of the manifest, untouched; a whole number of more than 16 digits is a text, as programs would round it.",
+    ),
     StatusField("kind", "text", "if the manifest could be read", "Kind of the job, such as `video` or `speech`."),
     StatusField(
         "text",
