@@ -124,7 +124,7 @@ async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, w
         try:
             status = await wait_for_end(lambda: door.status(done.job, caller), seconds)
         except (asyncio.CancelledError, AvatarError, OSError) as exc:
-            # The server stops, the key was revoked, or the job cannot be looked at now. It is there, and told otherwise it would be
+            # The server stops, the key was revoked, or the job cannot be looked at now. It is there: told otherwise it would be
             # sent again.
             if done.again and not isinstance(exc, asyncio.CancelledError):
                 raise

@@ -41,7 +41,9 @@ def test_a_priority_that_comes_with_a_hold_or_release_is_given_with_it_or_not_at
 
     async def ask(held: bool, priority: int) -> tuple[str, int]:
         try:
-            await operations.run_request({"op": "change", "job": job.id, "by": "anna", "held": held, "priority": priority})
+            await operations.run_request(
+                {"op": "change", "job": job.id, "by": "anna", "held": held, "priority": priority}
+            )
         except JobError as exc:
             return exc.code, now().priority
         return now().state, now().priority

@@ -24,7 +24,7 @@ class Change(BaseModel):
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
 
     def as_request(self) -> tuple[str, dict[str, Any]]:
-        """Return the operation and its data. Both changes are one request, of which nothing is done where one of them cannot be."""
+        """Return the operation and its data. Both changes are one request, so that both are done or neither."""
         given = self.model_fields_set
         wanted: dict[str, Any] = {key: getattr(self, key) for key in ("held", "priority") if key in given}
         if self.held:
