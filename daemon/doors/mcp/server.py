@@ -48,6 +48,7 @@ class ServerDesk:
         self._door, self._caller, self._base = door, caller, base
         self._uploads = KeptUploads(door.jobs.paths.inbox)
         self.outbox = door.jobs.paths.outbox
+        self._ids: dict[str, str] = {}
 
     def submit(self, manifest: Mapping[str, Any], files: Mapping[str, Path], name: str | None) -> str:
         """Hand in a job; see `Desk`."""
@@ -72,8 +73,8 @@ class ServerDesk:
         return self._uploads.find(reference.removeprefix(_UPLOAD), self._caller)
 
     def status(self, job: str) -> Mapping[str, Any]:
-        """Return the status of a job by its id; see `Desk`."""
-        return self._door.status(job, self._caller)
+        """Return the status of a job; see `Desk`."""
+        return self._door.status(self._id_of(job), self._caller)
 
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
         """Return this caller's jobs; see `Desk`."""
@@ -85,7 +86,13 @@ class ServerDesk:
 
     def cancel(self, job: str) -> str:
         """Cancel a job; see `Desk`."""
-        return self._door.jobs.ask("cancel", job, self._caller)
+        return self._door.jobs.ask("cancel", self._id_of(job), self._caller)
+
+    def _id_of(self, job: str) -> str:
+        """Return the id of a job, which is looked for once: who waits asks again and again."""
+        if job not in self._ids:
+            self._ids[job] = self._door.jobs.id_of(job, self._caller)
+        return self._ids[job]
 
     def link(self, job: str, file: str) -> str:
         """Return the address of a result at this server."""

@@ -81,6 +81,18 @@ class FoundJobs:
             found = {**found, "next": CANCEL_ASKED}
         return found
 
+    def id_of(self, wanted: str, caller: Caller) -> str:
+        """Return the id of the latest job whose results have a name; what names none stays as it is, as an id does."""
+        if JOB_ID.fullmatch(wanted):
+            return wanted
+        unseen = next((one["job"] for one in self.not_seen(caller) if one["name"] == wanted), None)
+        if unseen is not None:
+            return str(unseen)
+        with contextlib.suppress(HistoryError):
+            if (row := self.history.get(wanted)) is not None:
+                return row.job
+        return wanted
+
     def check_folders(self) -> None:
         """Check that inbox and outbox can be read, before a job is said not to be there.
 

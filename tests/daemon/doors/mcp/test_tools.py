@@ -191,7 +191,10 @@ def test_a_portrait_is_checked_and_voices_are_listed(house: House) -> None:
 
 def test_at_the_server_each_key_has_its_own_jobs_and_nobody_without_one_gets_in(house: House) -> None:
     async def make(client: Client) -> CallToolResult:
-        return await finished(client, await client.call_tool("speak", {"text": "This is mine."}))
+        made = await finished(client, await client.call_tool("speak", {"text": "This is mine.", "name": "mine-alone"}))
+        named = await client.call_tool("get_job", {"job": "mine-alone"})
+        assert told(named)["job"] == told(made)["job"]
+        return made
 
     answer = house.remote(house.anna, make)
     job, link = told(answer)["job"], told(answer)["results"][-1]["url"]
@@ -202,12 +205,13 @@ def test_at_the_server_each_key_has_its_own_jobs_and_nobody_without_one_gets_in(
         return [
             own,
             await client.call_tool("get_job", {"job": job}),
-            await client.call_tool("cancel_job", {"job": job}),
+            await client.call_tool("get_job", {"job": "mine-alone"}),
+            await client.call_tool("cancel_job", {"job": "mine-alone"}),
         ]
 
-    own, looked, cancelled = house.remote(house.ben, pry)
+    own, looked, named, cancelled = house.remote(house.ben, pry)
     assert job not in [one["job"] for one in told(own)["jobs"]]
-    assert (code(looked), code(cancelled)) == ("job-unknown", "job-unknown")
+    assert (code(looked), code(named), code(cancelled)) == ("job-unknown",) * 3
 
     async def path(client: Client) -> CallToolResult:
         return await client.call_tool("make_video", {"text": "Hi.", "portrait": str(PORTRAIT)})
