@@ -133,9 +133,11 @@ async def speech(
     paths = door.jobs.paths
     headers = {"X-Avatard-Job": done.job, "Location": f"{to_root(request)}jobs/{done.job}", "Cache-Control": "no-store"}
     live = LiveFile(paths.outbox, done.job) if manifest.get("stream") and not timestamps else None
-    status = await _ended(request, door, caller, done.job, live)
+    if done.again:
+        headers["Idempotency-Replayed"] = "true"
+    status = await _ended(request, door, caller, done.job, live, comes_back=bool(key))
     if live is not None and status["state"] not in FINISHED:
-        pieces = _spoken(door, caller, done.job, live, wanted.response_format)
+        pieces = _spoken(door, caller, done.job, live, wanted.response_format, comes_back=bool(key))
         if wanted.stream_format == "sse":
             return StreamingResponse(_live_events(pieces), headers=headers | HEADERS, media_type="text/event-stream")
         headers["X-Accel-Buffering"] = "no"
@@ -150,8 +152,10 @@ async def speech(
     return OpenFileResponse(sound.fd, headers=headers, media_type=TYPES[sound.form])
 
 
-async def _spoken(door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm) -> AsyncIterator[bytes]:
-    """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end."""
+async def _spoken(
+    door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm, *, comes_back: bool
+) -> AsyncIterator[bytes]:
+    """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end, unless it `comes_back`."""
     from stages.tts.sound_file import generated_tags
 
     whole = False
@@ -164,17 +168,20 @@ async def _spoken(door: Door, caller: Caller, job: str, live: LiveFile, form: Sp
         whole = True
     finally:
         live.close()
-        if not whole:
+        if not (whole or comes_back):
             with anyio.CancelScope(shield=True):  # the answer itself is cancelled by now
                 await run_in_threadpool(_give_up, door, caller, job)
 
 
-async def _ended(request: Request, door: Door, caller: Caller, job: str, live: LiveFile | None) -> dict[str, Any]:
+async def _ended(
+    request: Request, door: Door, caller: Caller, job: str, live: LiveFile | None, *, comes_back: bool
+) -> dict[str, Any]:
     """Return the status of a job that is done, or of one whose speech can be heard already. Nobody wants it any more when the
     client has gone or its key was revoked: it is cancelled then.
 
     Args:
         live: the file in which its speech can be heard; None: only the whole is wanted.
+        comes_back: the client has a key with which it asks for the same speech again, which goes on.
 
     Raises:
         AvatarError: why it failed; `answer-late`; `key-refused`.
@@ -183,13 +190,15 @@ async def _ended(request: Request, door: Door, caller: Caller, job: str, live: L
     try:
         begun = live.open if live is not None else lambda: False
         status = await wait_for_end(lambda: door.status(job, caller), ANSWER_S, request.is_disconnected, begun)
-    except (ClientDisconnect, RequestError):  # its key was revoked
-        await run_in_threadpool(_give_up, door, caller, job)
+    except (ClientDisconnect, RequestError) as exc:  # its API key was revoked
+        if not (comes_back and isinstance(exc, ClientDisconnect)):
+            await run_in_threadpool(_give_up, door, caller, job)
         raise
     if status["state"] not in FINISHED and live is not None and live.rate:
         return status
     if status["state"] not in FINISHED:
-        await run_in_threadpool(_give_up, door, caller, job)
+        if not comes_back:
+            await run_in_threadpool(_give_up, door, caller, job)
         raise MachineError(
             "answer-late", f"The speech was not ready within {ANSWER_S:g} s.", "Try again later, or use POST /jobs."
         )

@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from starlette.requests import ClientDisconnect
 
 from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
+from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.openai import routes
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.voice_list import BY_HTTP, name_voice_list
@@ -68,6 +72,23 @@ def test_a_speech_whose_key_is_revoked_while_it_is_awaited_is_refused_and_cancel
     monkeypatch.setattr(Jobs, "ask", lambda self, op, *_: asked.append(op))
     answer = anna.post("/v1/audio/speech", SPEECH)
     assert (answer.status, answer.json["error"]["code"], asked) == (401, "key-refused", ["cancel"])
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_speech_that_its_client_can_ask_for_again_goes_on_when_the_client_goes(comes_back: bool) -> None:
+    asked: list[str] = []
+
+    class Gone:
+        async def is_disconnected(self) -> bool:
+            return True
+
+    class DoorOfOne:
+        jobs = SimpleNamespace(ask=lambda op, *_: asked.append(op))
+        status = staticmethod(lambda *_: {"state": "running"})
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(routes._ended(cast(Any, Gone()), cast(Any, DoorOfOne()), Caller(), "", None, comes_back=comes_back))
+    assert asked == ([] if comes_back else ["cancel"])
 
 
 def test_what_the_check_of_the_job_finds_is_said_of_the_name_that_the_client_sent(
