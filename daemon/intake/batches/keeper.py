@@ -85,7 +85,7 @@ class BatchKeeper(Subscriber):
     def job_accepted(self, job: Job) -> None:
         row = job.facts.row
         batch = self._batches.get(row.batch) if row else None
-        if batch is not None and (batch.job.held or batch.starts_none):  # since it was begun to be made
+        if batch is not None and (batch.job.held or batch.counts.stopped):  # since it was begun to be made
             self._state_machine.ready_queue.remove(job.id)
 
     def job_finished(self, job: Job) -> None:
@@ -110,16 +110,17 @@ class BatchKeeper(Subscriber):
             batch.runs_again(row.number)  # also where its end comes first after a crash
             batch.outcomes.note(row.number, outcome)
             batch.changed = True
-            if outcome is not None and outcome.state == "failed":
-                self._stop_starting(batch)
+            self._stop_by_on_error(batch)
             self._wake.notify()
 
-    def _stop_starting(self, batch: RunningBatch) -> None:
-        """Let no more rows start where as many have failed as `on_error` allows. They are cancelled at the next step."""
-        most = batch.manifest.most_failures
-        if most is not None and not batch.counts.stopped and batch.outcomes.counts()["failed"] >= most:
-            batch.starts_none = True
-            for number in batch.rows.numbers[: batch.counts.taken + SLICE] if batch.rows else ():
+    def _stop_by_on_error(self, batch: RunningBatch) -> None:
+        """Stop a batch of which as many rows have failed as `on_error` allows: no more start, and they are cancelled at the next
+        step.
+        """
+        most, counts, found = batch.manifest.most_failures, batch.counts, batch.outcomes.counts()
+        if most is not None and not counts.stopped and found["failed"] >= most and found.total() < counts.rows:
+            batch.stop(ON_ERROR)
+            for number in batch.rows.numbers[: counts.taken + SLICE] if batch.rows else ():
                 self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
 
     def _begin(self, job: Job, place: Path) -> None:
@@ -182,12 +183,11 @@ class BatchKeeper(Subscriber):
     async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]], only: str) -> None:
         rows = await self._load_rows(batch)
         await self._find_ended(batch, rows)
-        for number in list(batch.outcomes):
-            outcome = batch.outcomes.get(number)
-            if outcome is None or outcome.state == "done" or only not in ("", outcome.job):
-                continue
-            batch.outcomes.note(number, None)  # first: what a crash takes is found again in the job's record
-            if number not in rows.twin_numbers and outcome.job:
+        # First, so that failures count anew; how rows ended whose start a crash prevents is found again in their records.
+        for number, outcome in batch.outcomes.take_back(only).items():
+            if batch.counts.stopped:  # meanwhile
+                batch.outcomes.note(number, outcome)
+            elif number not in rows.twin_numbers and outcome.job:
                 try:
                     await run(outcome.job)
                 except AvatarError as exc:  # it was refused when it was made, or is gone
@@ -232,7 +232,9 @@ class BatchKeeper(Subscriber):
         with contextlib.suppress(
             OSError, ValueError, AvatarError
         ):  # its first step tries that again, and says what is wrong
-            await self._load_rows(batch := self._batches[job.id])
+            rows = await self._load_rows(batch := self._batches[job.id])
+            if batch.manifest.most_failures is not None:  # before a row starts though too many have failed
+                await self._find_ended(batch, rows)
             await self._orders.carry_out(batch)  # before a row starts that is to be held
 
     async def _load_rows(self, batch: RunningBatch) -> ResolvedRows:
@@ -268,6 +270,7 @@ class BatchKeeper(Subscriber):
             batch.outcomes_known = True
         counts = batch.counts
         if counts.stopped:
+            await self._state_machine.save(batch.job, batch.place)
             if await self._cancel_rest(batch, rows):
                 await self._tell(batch)
                 return 0.0
@@ -293,6 +296,7 @@ class BatchKeeper(Subscriber):
                 batch.runs_again(number)
             else:
                 batch.outcomes.note(number, now)
+        self._stop_by_on_error(batch)
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""
@@ -350,6 +354,7 @@ class BatchKeeper(Subscriber):
                     return True
                 copied = await self._disk.run(self._results.copy_for, batch, rows, first, at, outcome)
                 batch.outcomes.note(number, copied)
+                self._stop_by_on_error(batch)
                 batch.changed = True
         return False
 
@@ -366,11 +371,6 @@ class BatchKeeper(Subscriber):
         counts.done, counts.failed, counts.cancelled = found["done"], found["failed"], found["cancelled"]
         if batch.count_held():
             await self._state_machine.save(batch.job, batch.place)
-        most = batch.manifest.most_failures
-        if most is not None and counts.failed >= most and not counts.stopped and counts.ended < counts.rows:
-            batch.stop(ON_ERROR)
-            await self._state_machine.save(batch.job, batch.place)
-            return 0.0
         ended = counts.ended >= len(batch.rows)
         now = time.monotonic()
         if not ended and (not batch.changed or now < batch.report_due):

@@ -40,8 +40,6 @@ class RunningBatch:
     given_up: set[str] = field(default_factory=set)
     #: Whether rows become jobs at this moment: an order for all rows is one for these, too.
     makes_rows: bool = False
-    #: Whether no row starts any more, since as many have failed as `on_error` allows.
-    starts_none: bool = False
     #: The jobs of its rows that its first order has not reached; None where that has not begun (`orders`).
     unordered: list[str] | None = None
     #: Jobs that are held; those of others may be among them.

@@ -222,8 +222,8 @@ def test_rows_that_fail_too_often_stop_the_rest(shared: Installation) -> None:
     drop(shared, "stop", rows, f"on_error: stop after 2\n{TEMPLATE}", **files)
     status = shared.finished("stop")
     assert (status["state"], status["error"]["code"]) == ("failed", "batch-stopped")
-    assert status["batch"]["failed"] >= 2
-    assert status["batch"]["cancelled"] > 0
+    # Each of the two slots may run one row then, and write down the end of another one
+    assert 2 <= status["batch"]["failed"] <= 2 + 2 * 2 - 1
     assert status["batch"]["failed"] + status["batch"]["cancelled"] == 60
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import JobError
 from daemon.intake import fair_queue
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
@@ -292,64 +291,3 @@ def test_a_start_finds_the_end_of_a_row_that_a_power_cut_took_before_its_turn_wa
     assert again.status("talk")["warnings"][0].startswith(
         "talk.csv has rows that were added when it had been read already"
     )
-
-
-def test_no_row_starts_once_as_many_have_failed_as_on_error_allows(room: Room) -> None:
-    begun(room, more="dedupe: false\non_error: stop")
-
-    async def run() -> None:
-        service = room.service
-        await service.batches.carry_on()
-        ticket = service.ready_queue.head("info", 2e9)
-        assert ticket is not None
-        taken = await service.state_machine.start_attempt(ticket)
-        assert taken is not None
-        # When a row fails, then no other one waits to be started, before anything else is done
-        await service.state_machine.finish(*taken, "failed", JobError("image-unreadable", "It is no picture."))
-        assert service.ready_queue.count("info") == 0
-        for _ in range(3):
-            await service.batches.carry_on()
-
-    asyncio.run(run())
-    status = room.status("talk")
-    assert (status["error"]["code"], status["batch"]["failed"], status["batch"]["cancelled"]) == (
-        "batch-stopped",
-        1,
-        ROWS - 1,
-    )
-
-
-def test_a_hold_that_on_error_cut_short_holds_no_row_that_is_started_again(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a batch of which a row fails while others are being held, so that the batch stops
-    job = begun(room, more="dedupe: false\non_error: stop")
-    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
-
-    async def run() -> None:
-        service = room.service
-        batches, ask = service.batches, service.batches.run
-        assert ask is not None
-
-        async def slowly(request: dict[str, Any]) -> str:
-            clock.work()
-            return await ask(request)
-
-        await batches.carry_on()
-        taken = await service.state_machine.start_attempt(service.ready_queue.head("info", 2e9))  # type: ignore[arg-type]
-        assert taken is not None
-        batches.run = slowly
-        assert "more are being held" in await ask({"op": "hold", "job": job.id, "by": "anna"})
-        await service.state_machine.finish(*taken, "failed", JobError("image-unreadable", "It is no picture."))
-        await batches.carry_on()
-        batches.run = ask
-        for _ in range(4):
-            await batches.carry_on()
-        assert room.status("talk")["state"] == "failed"
-        # When its rows are started again, then they are not held
-        await ask({"op": "retry", "job": job.id, "by": "anna"})
-        for _ in range(2):
-            await batches.carry_on()
-        assert service.ready_queue.count("info") == ROWS
-
-    asyncio.run(run())
