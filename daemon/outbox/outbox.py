@@ -255,8 +255,7 @@ class Outbox:
             OSError: nothing is left.
         """
         self.check()
-        names = (f"{one}{ending}" for one in (name, f"{name}-{job_id}", subfolders.fallback_name(name, job_id)))
-        return reports.publish_table(self.root, names, job_id, lines)
+        return reports.publish_table(self.root, _names_for(name, ending, job_id), job_id, lines)
 
     def copy_result(self, file: str, name: str, ending: str, job_id: str) -> str:
         """Copy a result to `name` and `ending`, or a name with the job's id, as `daemon.outbox.reports.copy_result` does.
@@ -266,7 +265,7 @@ class Outbox:
             OSError: the result is not there, or cannot be copied.
         """
         self.check()
-        return reports.copy_result(self.root, file, (f"{name}{ending}", f"{name}-{job_id}{ending}"), job_id)
+        return reports.copy_result(self.root, file, _names_for(name, ending, job_id), job_id)
 
     def withdraw_answers(self, names: Iterable[str], endings: Sequence[str]) -> None:
         """Remove the answers to requests about results of these names, as the results are new, or go on.
@@ -279,3 +278,9 @@ class Outbox:
     def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Return leftover temporary files, except those of jobs in `live`, which are being delivered. Call it only at start."""
         return leftovers(self.root, live)
+
+
+def _names_for(name: str, ending: str, job_id: str) -> Iterator[str]:
+    """Yield the names that a file of a batch may have, the best one first; the last one lies in the outbox itself."""
+    for one in (name, f"{name}-{job_id}", subfolders.fallback_name(name, job_id)):
+        yield f"{one}{ending}"

@@ -17,6 +17,7 @@ from daemon.jobs.facts import Output
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.safe_open import open_inside
+from daemon.system.subfolders import UnusableFolderError
 
 #: A file is read by so many bytes.
 _CHUNK = 1 << 20
@@ -26,7 +27,8 @@ def publish_table(root: Path, names: Iterable[str], job_id: str, lines: Iterable
     """Write a table for people, as UTF-8 with the mark by which spreadsheet programs know it. An earlier one is replaced.
 
     Args:
-        names: paths below the outbox; the first one that is free, or has an earlier table of this batch, is taken.
+        names: paths below the outbox; the first one that is free, or has an earlier table of this batch, is taken. A folder may
+            refuse it.
         job_id: of the batch; stands in one line at least.
 
     Returns:
@@ -53,7 +55,8 @@ def is_table_of(root: Path, name: str, job_id: str) -> bool:
 
 
 def copy_result(root: Path, file: str, names: Iterable[str], job_id: str) -> str:
-    """Copy a result under another name, of which the first free one is taken. Returns it; empty where all are taken.
+    """Copy a result under another name, of which the first free one is taken in a folder that takes it. Returns it; empty where
+    there is none.
 
     Args:
         file, names: paths below the outbox.
@@ -68,8 +71,9 @@ def copy_result(root: Path, file: str, names: Iterable[str], job_id: str) -> str
         digest = _digest(fd)
         fs.OPS.copy(fd, temporary, os.fstat(fd).st_size, sync=True)
         for name in names:
-            if subfolders.publish_into(root, temporary, name, durable=True) or _has_content(root, name, digest):
-                return name
+            with contextlib.suppress(UnusableFolderError):
+                if subfolders.publish_into(root, temporary, name, durable=True) or _has_content(root, name, digest):
+                    return name
     finally:
         os.close(fd)
         fs.discard(temporary)
@@ -77,14 +81,14 @@ def copy_result(root: Path, file: str, names: Iterable[str], job_id: str) -> str
 
 
 def _give(root: Path, temporary: Path, name: str, job_id: str) -> bool:
-    """Give a table its name; False where something else has that."""
-    if subfolders.publish_into(root, temporary, name, durable=True):
-        return True
-    with contextlib.suppress(JobError), open_inside(root, name) as fd:
-        if not _names(fd, job_id.encode()):
-            return False
-        subfolders.rename_into(root, temporary, name, durable=True)
-        return True
+    """Give a table its name; False where something else has that, or its folder refuses it."""
+    with contextlib.suppress(JobError, UnusableFolderError):
+        if subfolders.publish_into(root, temporary, name, durable=True):
+            return True
+        with open_inside(root, name) as fd:
+            if _names(fd, job_id.encode()):
+                subfolders.rename_into(root, temporary, name, durable=True)
+                return True
     return False
 
 

@@ -67,6 +67,19 @@ def test_a_sentence_that_a_folder_refuses_lies_in_the_outbox_itself(
 
 
 @pytest.mark.parametrize("number", REFUSALS, ids=errno.errorcode.get)
+def test_a_report_and_the_copies_of_a_batch_that_a_folder_refuses_lie_in_the_outbox_itself(
+    outbox: Outbox, ops: Unflushed, number: int
+) -> None:
+    (outbox.root / "first.txt").write_text("result")
+    refuse(ops, number)
+    table = outbox.publish_table("anna/talk", ONE, ".report.csv", [ONE])
+    assert outbox.publish_table("anna/talk", ONE, ".report.csv", [ONE])["file"] == table["file"]
+    copied = outbox.copy_result("first.txt", "anna/second", ".txt", OTHER)
+    assert files(outbox) == ["first.txt", copied, table["file"]]
+    assert [copied, table["file"]] == [f"second-{OTHER}.txt", f"talk-{ONE}.report.csv"]
+
+
+@pytest.mark.parametrize("number", REFUSALS, ids=errno.errorcode.get)
 def test_a_job_whose_folder_refuses_its_last_status_ends_all_the_same(
     outbox: Outbox, ops: Unflushed, number: int
 ) -> None:
