@@ -17,20 +17,23 @@ from daemon.system.safe_open import explain_open_error, open_inside
 log = structlog.get_logger()
 
 
-def read_manifest(root: Path, name: str, limit: int) -> bytes:
+def read_manifest(root: Path, name: str, limit: int, shown: str = "") -> bytes:
     """Read a manifest below `root`; returns its bytes.
+
+    Args:
+        shown: how people know it; by default its path.
 
     Raises:
         JobError: it is a link, no file, no text, or larger than `limit` bytes.
         Postponed: `file-unreadable`, `file-changing`.
     """
     data = b""
-    with open_inside(root, name) as fd:
+    with open_inside(root, name, shown) as fd:
         try:
             while len(data) <= limit and (chunk := os.read(fd, limit + 1)):
                 data += chunk
         except OSError as exc:  # a bad block, or a file server that lost the file: this file's, not the intake's
-            raise explain_open_error(exc, name) from exc
+            raise explain_open_error(exc, shown or name) from exc
     if len(data) > limit:
         check_text(data)  # a picture is not to be split
         raise JobError(

@@ -135,8 +135,11 @@ def path_by_descriptor(root: Path, relative: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def open_inside(root: Path, relative: str) -> Iterator[int]:
+def open_inside(root: Path, relative: str, shown: str = "") -> Iterator[int]:
     """Open a regular file below `root` for reading; yields its descriptor.
+
+    Args:
+        shown: how people know the file; by default its path.
 
     Raises:
         JobError: `file-outside`, `file-missing`, `file-is-link`, `file-not-regular`, `file-unreadable`.
@@ -144,18 +147,18 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
     """
     parts = parts_of(relative)
     try:
-        fd = _open(root, parts, relative)
+        fd = _open(root, parts, shown or relative)
     except OSError as exc:
-        raise explain_open_error(exc, relative) from exc
+        raise explain_open_error(exc, shown or relative) from exc
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _open(root: Path, parts: list[str], relative: str) -> int:
+def _open(root: Path, parts: list[str], shown: str) -> int:
     with opened_root(root) as root_fd:
-        return open_file_below(root_fd, "/".join(parts), relative)
+        return open_file_below(root_fd, "/".join(parts), shown)
 
 
 def open_file_below(folder_fd: int, path: str, shown: str = "") -> int:

@@ -144,6 +144,9 @@ class RowChecks:
             if path in self.given.missing:
                 message = f"Row {number} names {os.path.basename(path)} (`{key}`), which is not there."
                 return RowMistake(row, self.rows.columns_of(key), "file-missing", message, self.given.missing[path])
+            if path in self.given.refused:
+                code, message, hint = self.given.refused[path]
+                return RowMistake(row, self.rows.columns_of(key), code, f"Row {number}: {message}", hint)
         try:
             check_notify(manifest.notify, self.settings.hooks)
         except JobError as exc:

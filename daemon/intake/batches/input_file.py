@@ -1,4 +1,4 @@
-"""Writes down, when a batch is taken in, which of the files that its rows name are not there."""
+"""Writes down, when a batch is taken in, which of the files that its rows name are not there, or are not to be read."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def input_of(manifest: Manifest, source: str, table: Path, names: FileNames, inb
     """
     above = os.path.dirname(source)
     missing: dict[str, str] = {}
+    refused: dict[str, tuple[str, str, str]] = {}
     with contextlib.suppress(JobError):  # a table that cannot be read is refused by the check stage
         for path, key in BatchRows(manifest, table, manifest.inherited).files(above):
             found = names.spelled(path, key)
@@ -56,5 +57,8 @@ def input_of(manifest: Manifest, source: str, table: Path, names: FileNames, inb
             except Postponed:
                 continue
             except JobError as exc:
-                missing[path] = found.hint(source) or exc.hint
-    return BatchInput(above, manifest.inherited, missing)
+                if exc.code == "file-missing":
+                    missing[path] = found.hint(source) or exc.hint
+                else:
+                    refused[path] = exc.code, exc.message, exc.hint
+    return BatchInput(above, manifest.inherited, missing, refused)

@@ -78,16 +78,17 @@ class ClaimReader:
             Postponed: it cannot be read now, and is to be tried again.
         """
         source = self.source(directory)
+        shown = os.path.basename(source)
         last = last or os.path.lexists(directory / WAITED)
         cancelled = os.path.lexists(directory / CANCELLED)
         data, by = b"", ""
         table: bytes | None = None
         try:
             if is_table(source):
-                table = read_manifest(directory, "manifest.yaml", self._settings.intake.max_file_bytes)
-                data = _manifest_of(directory / "manifest.yaml", os.path.basename(source))
+                table = read_manifest(directory, "manifest.yaml", self._settings.intake.max_file_bytes, shown)
+                data = _manifest_of(directory / "manifest.yaml", shown)
             else:
-                data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
+                data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes, shown)
             items = tuple(parse_untrusted(data, self._settings.intake.max_documents, self._defaults(directory)))
         except Postponed as exc:
             if not (last or cancelled):

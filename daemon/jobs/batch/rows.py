@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,21 +61,24 @@ class BatchInput:
         folder: of its manifest, below the inbox.
         inherited: keys that only folder defaults give: key → file, below the inbox.
         missing: files that rows name and that were not there: path below the inbox → what to do.
+        refused: files that rows name and that are there, but are not to be read: path below the inbox → code, message, what to do.
     """
 
     folder: str
     inherited: Mapping[str, str]
     missing: Mapping[str, str]
+    refused: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file `INPUT`."""
-        return {"folder": self.folder, "inherited": dict(self.inherited), "missing": dict(self.missing)}
+        given = {"folder": self.folder, "inherited": dict(self.inherited), "missing": dict(self.missing)}
+        return {**given, "refused": dict(self.refused)}
 
     @classmethod
     def read(cls, folder: Path) -> BatchInput:
         """Read the file `INPUT` in the folder of a batch's job."""
         value = json.loads((folder / INPUT).read_bytes())
-        return cls(value["folder"], value["inherited"], value["missing"])
+        return cls(value["folder"], value["inherited"], value["missing"], value.get("refused", {}))
 
 
 def _own_name(name: str, path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.errors import Postponed
+from daemon.errors import JobError, Postponed
 from daemon.intake.batches import running_batch
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.queue import free_space
@@ -86,3 +86,9 @@ def test_rows_that_are_made_after_a_priority_was_ordered_have_it(room: Room) -> 
     asyncio.run(run())
     rows = [room.spool.load_job(place) for place in room.spool.job_folders(room.spool.ready("info"))]
     assert [row.priority for row in rows] == [-7] * ROWS
+
+
+def test_a_file_that_is_there_but_is_not_to_be_read_is_not_called_missing(room: Room) -> None:
+    (room.inbox.parent / "elsewhere.png").hardlink_to(room.put("linked.png", b"picture"))
+    with pytest.raises(JobError, match=r"linked\.png is a hard link\..*Copy the file itself"):
+        begun(room, template='{kind: info, image: "{{name}}.png"}', table="name\nlinked\n")

@@ -82,6 +82,7 @@ def test_a_file_that_cannot_be_read_waits_alone_and_fails_by_name(
     error = room.status("a")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("file-unreadable", "machine")
+    assert broken in error["message"]
 
 
 def test_the_loop_turns_while_an_inbox_does_not_answer(
