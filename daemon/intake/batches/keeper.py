@@ -97,8 +97,10 @@ class BatchKeeper(Subscriber):
     def job_changed(self, job: Job) -> None:
         if (row := job.facts.row) is None or (batch := self._batches.get(row.batch)) is None:
             return
-        if job.state == "queued":  # it was started again
-            self._note(job, None)
+        if job.state == "queued":
+            self._note(job, None)  # if it had ended, it was started again
+            if batch.is_about_to_hold(job.id):
+                self._state_machine.ready_queue.remove(job.id)
         if (job.state == "held") != (job.id in batch.held):
             batch.held ^= {job.id}
             self._wake.notify()

@@ -81,6 +81,11 @@ class RunningBatch:
             if (outcome := self.outcomes.get(one)) is not None and outcome.state != "done":
                 self.outcomes.note(one, None)
 
+    def is_about_to_hold(self, job_id: str) -> bool:
+        """Return whether all rows are being held, and the job of this one is not yet, so that it must not start."""
+        orders = self.counts.orders
+        return bool(orders) and orders[0]["op"] == "hold" and job_id in (self.unordered or ())
+
     def unfinished(self, spool: Spool) -> list[str]:
         """Return the ids of the jobs of its rows that have been made and have not ended."""
         if self.rows is None:

@@ -14,6 +14,7 @@ from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.jobs import job_builder
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.batch.files import ERRORS, OUTCOMES
+from daemon.jobs.record import row_id
 from daemon.queue.recovery import recover_spool
 from tests.support.daemon.begun_batch import ROWS, Clock, begun, checked
 from tests.support.daemon.intake import Room
@@ -155,6 +156,7 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
             assert await batches.carry_on() == 0.0
         else:
             assert "and so are 2 of its rows, and 7 more are being held, of which none starts" in said
+            await ask({"op": "priority", "job": row_id(job.id, 3), "by": "anna", "priority": 9})  # not reached yet
         assert len(asked) == 2
         assert queue.count("info") == 0
 
