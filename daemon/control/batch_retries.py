@@ -122,7 +122,7 @@ class BatchRetries:
             batch.name = self._outbox.reserve_name(batch.name, batch.id, status_of(batch))
         batch.note("retry", by=by)
         _counts(batch).stopped, batch.warnings = "", []
-        await self._batches.begin_again(batch, place, lambda job_id: self._run({**request, "job": job_id}), only)
+        await self._batches.begin_again(batch, place, request, only)
 
 
 def _made(rows: Mapping[int, str]) -> str:

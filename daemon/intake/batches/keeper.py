@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.intake.batches.ending import ON_ERROR, ending_of
-from daemon.intake.batches.orders import RowOrders
+from daemon.intake.batches.orders import RowOrders, retry_order
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.row_results import RowResults
@@ -166,36 +166,29 @@ class BatchKeeper(Subscriber):
         """Return whether the rows of a batch are being started again."""
         return job_id in self._beginning
 
-    async def begin_again(self, job: Job, place: Path, run: Callable[[str], Awaitable[str]], only: str = "") -> None:
-        """Start the rows of a batch that has ended again which failed or were cancelled.
+    async def begin_again(self, job: Job, place: Path, request: Mapping[str, Any], only: str = "") -> None:
+        """Start the rows of a batch that has ended again which failed or were cancelled: some at once, and the others in turns.
 
         Args:
             place: the folder of the batch.
-            run: starts a row's job again, by its id.
+            request: as which a row's job is started again.
             only: id of the one job that is started again, with the rows that get its result; empty for all.
         """
         self._beginning.add(job.id)  # all its rows have ended until they are started again
         try:
+            assert job.facts.batch is not None  # its rows became jobs
+            # Both first: failures count anew, and where a crash comes now, the next start goes on with it.
+            job.facts.batch.orders = [retry_order(request, only)]
+            Outcomes(place).take_back(only)
             await self._state_machine.begin_batch(job, place)
-            await self._start_failed_rows(self._batches[job.id], run, only)
+            batch = self._batches[job.id]
+            batch.count_ended()
+            self._state_machine.events.job_changed(job)
+            await self._load_rows(batch)
+            await self._orders.carry_out(batch)
         finally:
             self._beginning.discard(job.id)
             self._wake.notify()
-
-    async def _start_failed_rows(self, batch: RunningBatch, run: Callable[[str], Awaitable[str]], only: str) -> None:
-        rows = await self._load_rows(batch)
-        await self._find_ended(batch, rows)
-        # First, so that failures count anew; how rows ended whose start a crash prevents is found again in their records.
-        for number, outcome in batch.outcomes.take_back(only).items():
-            if batch.counts.stopped:  # meanwhile
-                batch.outcomes.note(number, outcome)
-            elif number not in rows.twin_numbers and outcome.job:
-                try:
-                    await run(outcome.job)
-                except AvatarError as exc:  # it was refused when it was made, or is gone
-                    batch.outcomes.note(number, outcome)
-                    log.info("row not started again", job_id=outcome.job, why=exc.message)
-        batch.changed = True
 
     # -- carrying on ---------------------------------------------------------------------------------------------
 
@@ -269,7 +262,7 @@ class BatchKeeper(Subscriber):
         rows = await self._load_rows(batch)
         if not batch.outcomes_known:
             await self._find_ended(batch, rows)
-            batch.outcomes_known = True
+            batch.outcomes_known = not batch.starts_again
         counts = batch.counts
         if counts.stopped:
             await self._state_machine.save(batch.job, batch.place)
@@ -290,8 +283,11 @@ class BatchKeeper(Subscriber):
         return 0.0 if unfinished else wait
 
     async def _find_ended(self, batch: RunningBatch, rows: ResolvedRows) -> None:
-        """Note what a crash took: how rows have ended, or that they run again. The records of their jobs say it."""
-        for number, before, now in await self._disk.run(self._results.unknown_ends, batch, rows):
+        """Note what a crash took: how rows have ended, or that they run again. The records of their jobs say it, but of rows that
+        are still to be started again.
+        """
+        unknown = [] if batch.starts_again else await self._disk.run(self._results.unknown_ends, batch, rows)
+        for number, before, now in unknown:
             if batch.outcomes.get(number) is not before:  # it has ended meanwhile
                 continue
             if now is None:
@@ -369,8 +365,7 @@ class BatchKeeper(Subscriber):
     async def _tell(self, batch: RunningBatch) -> float:
         """Count, write the report where it is time to, and end the batch where all rows have ended."""
         assert batch.rows is not None
-        counts, found = batch.counts, batch.outcomes.counts()
-        counts.done, counts.failed, counts.cancelled = found["done"], found["failed"], found["cancelled"]
+        counts, found = batch.counts, batch.count_ended()
         if batch.count_held():
             await self._state_machine.save(batch.job, batch.place)
         ended = counts.ended >= len(batch.rows)

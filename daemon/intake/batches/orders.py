@@ -1,4 +1,4 @@
-"""Carries out on the rows of a batch what people ask for all of them: to hold, release or cancel them, or another priority.
+"""Carries out on the rows of a batch what people ask for all of them: hold, release, cancel, retry, or another priority.
 
 Thousands of rows take minutes, in which other requests must be heard and no row may start that is about to be held. So this is
 done in turns, and the batch's record says what is left to do, also after a restart.
@@ -7,7 +7,7 @@ done in turns, and the batch's record says what is left to do, also after a rest
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,11 @@ from daemon.intake.fair_queue import TURN_S
 from daemon.queue.state_machine import StateMachine
 
 log = structlog.get_logger()
+
+
+def retry_order(request: Mapping[str, Any], only: str = "") -> dict[str, Any]:
+    """Return the order to start rows again that have failed or were cancelled; `only`: id of one job; empty for all."""
+    return {**request, "op": "retry", "only": only}
 
 
 class RowOrders:
@@ -39,8 +44,8 @@ class RowOrders:
         """
         orders = batch.counts.orders
         if order["op"] == "hold":
-            # Before other priorities, so that no row starts; it replaces what is left of a release.
-            orders[:] = [order, *(other for other in orders if other["op"] == "priority")]
+            # Before other priorities and starts, so that no row starts; it replaces what is left of a release.
+            orders[:] = [order, *(other for other in orders if other["op"] in ("priority", "retry"))]
             batch.unordered = None
         else:
             orders.append(order)
@@ -61,6 +66,8 @@ class RowOrders:
         async with batch.ordering:
             while batch.counts.orders and batch.rows is not None:  # else its next step goes on, when it has read them
                 order = batch.counts.orders[0]
+                if order["op"] == "retry" and batch.job.held:
+                    break  # they start again when they are released
                 if batch.unordered is None:
                     batch.unordered = self._rows(batch, order)
                 while batch.unordered:
@@ -109,6 +116,8 @@ class RowOrders:
         jobs = batch.unfinished(self._state_machine.spool)
         if order["op"] == "hold":
             self._start_none(jobs)  # while the others are held
+        if order["op"] == "retry":
+            return [job_id for job_id in reversed(jobs) if order["only"] in ("", job_id)]
         return sorted(jobs, key=self._state_machine.running.__contains__)
 
     def _start_none(self, jobs: Sequence[str]) -> None:

@@ -114,16 +114,10 @@ class Outcomes:
             finally:
                 os.close(fd)
 
-    def take_back(self, job: str = "") -> dict[int, Outcome]:
-        """Note that the rows that failed or were cancelled run again; returns how they had ended.
-
-        Args:
-            job: only of these rows, whose result this job makes; empty for all.
-        """
-        ended = {n: one for n, one in self._rows.items() if one.state != "done" and job in ("", one.job)}
-        for row in ended:
+    def take_back(self, job: str = "") -> None:
+        """Note that the rows that failed or were cancelled run again. `job`: only those whose result it makes; empty for all."""
+        for row in [n for n, one in self._rows.items() if one.state != "done" and job in ("", one.job)]:
             self.note(row, None)
-        return ended
 
     def save(self) -> None:
         """Write all of them durably: of a batch that has ended, they are read long after the records of its rows' jobs are gone.

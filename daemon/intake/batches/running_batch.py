@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -81,6 +82,11 @@ class RunningBatch:
             if (outcome := self.outcomes.get(one)) is not None and outcome.state != "done":
                 self.outcomes.note(one, None)
 
+    @property
+    def starts_again(self) -> bool:
+        """Whether rows that failed or were cancelled are still to be started again."""
+        return any(order["op"] == "retry" for order in self.counts.orders)
+
     def is_about_to_hold(self, job_id: str) -> bool:
         """Return whether all rows are being held, and the job of this one is not yet, so that it must not start."""
         orders = self.counts.orders
@@ -92,6 +98,14 @@ class RunningBatch:
             return []
         made = [*self.rows.numbers[: self.counts.taken], *sorted(self.made_beyond(spool))]
         return [row_id(self.job.id, n) for n in made if n not in self.outcomes and n not in self.rows.twin_numbers]
+
+    def count_ended(self) -> Counter[str]:
+        """Count the rows that have ended; returns how many did in each state."""
+        found = self.outcomes.counts()
+        self.counts.done, self.counts.failed, self.counts.cancelled = (
+            found[s] for s in ("done", "failed", "cancelled")
+        )
+        return found
 
     def count_held(self) -> bool:
         """Count the rows whose jobs are held, and whether none of the others goes on; returns whether that has changed."""

@@ -61,7 +61,7 @@ class BatchInput:
         folder: of its manifest, below the inbox.
         inherited: keys that only folder defaults give: key → file, below the inbox.
         missing: files that rows name and that were not there: path below the inbox → what to do.
-        refused: files that rows name and that are there, but are not to be read: path below the inbox → code, message, what to do.
+        refused: files that rows name and that are there, but must not be read: path below the inbox → code, message, what to do.
     """
 
     folder: str

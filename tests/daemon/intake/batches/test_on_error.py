@@ -114,6 +114,7 @@ def test_rows_that_are_started_again_are_counted_anew_by_on_error(
 ) -> None:
     # Given a batch that three failed rows stopped, while two more ran that failed, too
     job = begun(room, more="dedupe: false\non_error: stop after 3")
+    Clock(monkeypatch, 0.0)  # all are started again in one turn
 
     async def run() -> None:
         service = room.service

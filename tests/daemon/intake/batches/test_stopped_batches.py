@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from daemon.errors import JobError
 from daemon.intake import fair_queue
 from daemon.intake.batches.outcomes import Outcome
 from daemon.intake.batches.row_results import RowResults
@@ -173,6 +174,61 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
 
     asyncio.run(go_on())
     assert again.status("talk")["state"] == ("cancelled" if op == "cancel" else "held")
+
+
+def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that was cancelled, and requests for rows that take half a turn
+    job = begun(room)
+    clock = Clock(monkeypatch, fair_queue.TURN_S / 2)
+
+    async def run() -> None:
+        service = room.service
+        batches, queue, ask = service.batches, service.ready_queue, service.batches.run
+        assert ask is not None
+        await batches.carry_on()
+        await ask({"op": "cancel", "job": job.id, "by": "anna"})
+        for _ in range(9):
+            await batches.carry_on()
+        assert room.status("talk")["state"] == "cancelled"
+
+        async def slowly(request: dict[str, Any]) -> str:
+            clock.work()
+            return await ask(request)
+
+        # When its rows are started again, then other requests are heard after a turn
+        batches.run = slowly
+        await ask({"op": "retry", "job": job.id, "by": "anna"})
+        assert queue.count("info") == 2
+        assert room.status("talk")["batch"]["left"] == ROWS
+        # And when it is held, then no other one starts
+        await ask({"op": "hold", "job": job.id, "by": "anna"})
+        for _ in range(9):
+            await batches.carry_on()
+        assert queue.count("info") == 0
+        await ask({"op": "release", "job": job.id, "by": "anna"})
+        await batches.carry_on()
+        assert queue.count("info") == 2
+        ticket = queue.head("info", 3e9)
+        assert ticket is not None
+        taken = await service.state_machine.start_attempt(ticket)
+        assert taken is not None
+        await service.state_machine.finish(*taken, "failed", JobError("image-unreadable", "It is no picture."))
+
+    asyncio.run(run())
+    # When the daemon starts again, then it goes on with the others, but not with one that has ended once more
+    again = Room(room.inbox.parent)
+
+    async def go_on() -> None:
+        await recover_spool(again.service.state_machine, again.service.outbox)
+        await again.service.batches.resume()
+        for _ in range(9):
+            await again.service.batches.carry_on()
+        assert again.service.ready_queue.count("info") == ROWS - 1
+
+    asyncio.run(go_on())
+    assert (again.status("talk")["batch"]["failed"], again.status("talk")["batch"]["left"]) == (1, ROWS - 1)
 
 
 @pytest.mark.parametrize(
