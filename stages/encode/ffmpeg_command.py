@@ -54,6 +54,7 @@ class EncodeOptions:
         fps: frames per second, exact.
         preset, crf: effort and quality, in x264's terms.
         audio_kbps: bit rate of the sound.
+        speech_rate: sample rate of the speech, Hz.
         threads: threads of the video encoder; 0 lets it choose. The bytes of the result depend on it.
         tags: metadata of the file, such as title and comment.
         subtitles: names, inside the working folder, of an ASS script to burn in and of the folder with its font.
@@ -67,6 +68,7 @@ class EncodeOptions:
     preset: str
     crf: int
     audio_kbps: int
+    speech_rate: int
     threads: int
     tags: dict[str, str]
     subtitles: tuple[str, str] | None = None
@@ -104,7 +106,7 @@ def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
     arguments: dict[str, object] = {
         **options.encoder.for_portrait(options.preset, options.crf),
         **output_format.options,
-        **output_format.speech_options,
+        **output_format.speech_options(options.speech_rate, options.audio_kbps),
         "vcodec": options.encoder.name,
         "pix_fmt": output_format.pixel_format,
         "acodec": output_format.audio_encoder,

@@ -214,11 +214,24 @@ def _encode_options(
         preset=settings.preset[quality],
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
+        speech_rate=_sample_rate(ctx.path("speech.wav")),
         threads=settings.threads,
         tags=_tags(ctx, timing),
         subtitles=subtitles,
         areas=fine_areas(ctx) if FILTER in listed_filters(choice.ffmpeg) else (),
     )
+
+
+def _sample_rate(speech: Path) -> int:
+    """Read the sample rate of the speech, Hz; of a file that is no sound, that of the video's sound: ffmpeg says what is wrong."""
+    from stages.encode.ffmpeg_command import AUDIO_RATE
+    from stages.media.wav import WavError, open_wav
+
+    try:
+        with open_wav(speech) as file:
+            return file.rate
+    except WavError:
+        return AUDIO_RATE
 
 
 def _tags(ctx: Context, timing: Timing) -> dict[str, str]:

@@ -19,8 +19,8 @@ from stages.encode.formats.webm_probe import probe_webm, probe_webm_with_alpha
 #: Options of MP4 and MOV: an index at the front, so that playing needs no seeking; and a time scale in ticks per second that is a
 #: multiple of every frame rate's numerator and of the sample rate, so that durations in the file are exact.
 _FAST_AND_EXACT = {"movflags": "+faststart", "movie_timescale": 240_000}
-#: AAC's quicker search. Measured on speech at 160 and at 96 kbit/s: half the time, 1 and 6 dB more signal to noise.
-_AAC_SPEECH = {"aac_coder": "fast"}
+#: From this bit rate on, kbit/s, ffmpeg's AAC goes on to 12 kHz at least.
+_AAC_WIDE = 48
 #: WebM stores the length of sound in whole Opus packets only. s
 _OPUS_SLACK_S = Fraction(1, 50)
 
@@ -40,7 +40,8 @@ class OutputFormat:
         gpu_encoder: an encoder that makes the same on a GPU; None if there is none.
         muxer: ffmpeg's name of the container's muxer; empty if it is `name`.
         options: other options of ffmpeg.
-        speech_options: options of the audio encoder for a sound track of speech.
+        speech_options: makes options of the audio encoder for a sound track of speech: from the speech's sample rate, Hz, and the
+            bit rate, kbit/s.
         length_slack_s: tolerated difference between the lengths of picture and sound, in addition to one frame.
     """
 
@@ -54,7 +55,7 @@ class OutputFormat:
     gpu_encoder: VideoEncoder | None = None
     muxer: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
-    speech_options: Mapping[str, object] = field(default_factory=dict)
+    speech_options: Callable[[int, int], Mapping[str, object]] = lambda rate, kbps: {}
     length_slack_s: Fraction = Fraction(0)
 
     @property
@@ -78,16 +79,26 @@ class OutputFormat:
         return self.encoder.name, self.audio_encoder
 
 
+def _aac_of_speech(rate: int, kbps: int) -> Mapping[str, object]:
+    """Return AAC's quicker search, and its end at the highest frequency that a voice's speech has.
+
+    Measured on speech at 160 and at 96 kbit/s, the search takes half the time, with 1 and 6 dB more signal to noise. The end at
+    12 kHz of speech of 24 kHz takes three quarters of what is left at 160 kbit/s, with the same signal to noise.
+    """
+    narrow = {"cutoff": rate // 2} if rate <= 24_000 and kbps >= _AAC_WIDE else {}
+    return {"aac_coder": "fast", **narrow}
+
+
 #: All formats; the first suitable one is used.
 FORMATS = (
     OutputFormat(
         "mp4", "h264", False, encoders.X264, "aac", "yuv420p", probe_mp4, encoders.H264_NVENC, options=_FAST_AND_EXACT,
-        speech_options=_AAC_SPEECH,
+        speech_options=_aac_of_speech,
     ),
     OutputFormat(
         "mp4", "hevc", False, encoders.X265, "aac", "yuv420p", probe_mp4, encoders.HEVC_NVENC,
         options={**_FAST_AND_EXACT, "tag:v": "hvc1"},  # the only tag that Apple's players and editors read
-        speech_options=_AAC_SPEECH,
+        speech_options=_aac_of_speech,
     ),
     OutputFormat(
         "webm", "vp9", False, encoders.VP9, "libopus", "yuv420p", probe_webm, length_slack_s=_OPUS_SLACK_S

@@ -132,3 +132,8 @@ def test_a_mov_keeps_alpha_and_sound_and_says_that_it_is_generated(tmp_path: Pat
 
 def test_the_daemon_knows_the_ending_of_every_format() -> None:
     assert {form.ending for form in FORMATS} == set(VIDEO_ENDINGS)
+
+
+@pytest.mark.parametrize(("rate", "kbps", "end"), [(24_000, 160, 12_000), (48_000, 160, None), (24_000, 32, None)])
+def test_aac_ends_where_a_voice_does_and_keeps_all_of_a_recording(rate: int, kbps: int, end: int | None) -> None:
+    assert FORMATS[0].speech_options(rate, kbps).get("cutoff") == end
