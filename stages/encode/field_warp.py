@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,7 +199,8 @@ class FigureSampler:
         self._in_chroma = np.empty((*most, 2), np.float32)
         self._luma, self._alpha, self._chroma = (np.empty((*most, 4), np.uint8) for _ in range(3))
         self._thin = np.empty(most, np.uint8)
-        self._full_alpha = np.empty((2 * most[0], 2 * most[1]), np.uint8)
+        #: The background's Y in quads, in which the figure's is sampled: so both are mixed before they are written apart.
+        self._still = _fold(background.frame.y)
 
     @property
     def box(self) -> Box:
@@ -215,19 +217,18 @@ class FigureSampler:
         padded = cv2.copyMakeBorder(backward, *self._beside[0], *self._beside[1], cv2.BORDER_REPLICATE)
         quads = np.asarray(cv2.scaleAdd(padded, self._planes.scale, self._points), np.float32)
         for band, tiles in enumerate(self._tiles(backward)):
-            self._show_background(band, frame)
+            self._show_background(band, tiles, frame)
             if tiles.shown:
                 self._draw_tiles(quads, band, tiles, frame)
 
-    def _show_background(self, band: int, frame: PlanarFrame) -> None:
-        """Draw the background alone in a band: whole rows are copied in less time than what is beside the figure."""
-        box = self._box_of(band, 0, frame.width)
-        half, still = halved(box), self._background.frame
-        frame.y[box] = still.y[box]
-        frame.cb[half] = still.cb[half]
-        frame.cr[half] = still.cr[half]
-        if frame.transparent:
-            frame.alpha[box] = still.alpha[box]
+    def _show_background(self, band: int, tiles: BandTiles, frame: PlanarFrame) -> None:
+        """Draw what is beside the figure in a band: the background alone."""
+        rows, figure = self._box_of(band, tiles.first, tiles.stop) if tiles.shown else self._box_of(band, 0, 0)
+        for columns in (slice(self.left, figure.start), slice(figure.stop, self.right)):
+            if columns.start < columns.stop:
+                for plane, still in zip(frame.planes(), self._background.frame.planes(), strict=True):
+                    box = (rows, columns) if len(plane) == frame.height else halved((rows, columns))
+                    plane[box] = still[box]
 
     def _tiles(self, backward: FloatArray) -> list[BandTiles]:
         """Find what the tiles of each band may show."""
@@ -246,17 +247,16 @@ class FigureSampler:
         tiles = [BandTiles(*bounds) for bounds in zip(first.tolist(), stop.tolist(), strict=True)]
         column, strip = np.arange(used.shape[1]), np.arange(len(shown)) // self._strips
         inside = ((column >= first[:, None]) & (column < stop[:, None]))[strip]
-        kinds = [kind for part in tiles for kind in (part.shown, part.mixed, part.empty)]
-        marked = np.concatenate([shown, shown & ~whole, inside & ~shown])
-        rows, start, end = _runs(marked)
-        kind, strip_number = np.divmod(rows, len(shown))
-        band, row = np.divmod(strip_number, self._strips)
-        left = first[band]
-        quads = np.stack([row * (_STRIP_PX // 2), (start - left) * (_TILE_PX // 2), (end - left) * (_TILE_PX // 2)])
-        for index, (top, before, after) in zip((3 * band + kind).tolist(), quads.T.tolist(), strict=True):
-            kinds[index].append((slice(top, top + _STRIP_PX // 2), slice(before, after)))
-        for number, *ends in _runs(used.any(axis=1)[:, None] & inside[:: self._strips] & ~even).T.tolist():
-            tiles[number].composed.append((ends[0], ends[1]))
+        composed = used.any(axis=1)[:, None] & inside[:: self._strips] & ~even
+        for row, start, stop in _runs(np.concatenate([shown, shown & ~whole, inside & ~shown, composed])):
+            kind, number = divmod(row, len(shown))
+            if kind == 3:  # of a band, not of a strip
+                tiles[number].composed.append((start, stop))
+                continue
+            band, above = divmod(number, self._strips)
+            part, top = tiles[band], above * (_STRIP_PX // 2)
+            columns = slice((start - part.first) * (_TILE_PX // 2), (stop - part.first) * (_TILE_PX // 2))
+            (part.shown, part.mixed, part.empty)[kind].append((slice(top, top + _STRIP_PX // 2), columns))
         return tiles
 
     def _draw_tiles(self, quads: FloatArray, band: int, tiles: BandTiles, frame: PlanarFrame) -> None:
@@ -265,21 +265,20 @@ class FigureSampler:
         rows, columns = ((part.stop - part.start) // 2 for part in box)
         luma, alpha, chroma = (buffer[:rows, :columns] for buffer in (self._luma, self._alpha, self._chroma))
         self._sample(self._enlarge_map(quads, band, tiles.first, box), tiles, (luma, alpha, chroma))
-        _unfold(luma, frame.y[box])
         half = halved(box)
         blue, red, thin = frame.cb[half], frame.cr[half], self._thin[:rows, :columns]
         for number, plane in enumerate((blue, red, thin)):
             cv2.extractChannel(chroma, number, plane)
-        if frame.transparent:
-            frame.alpha[box] = 255
         for start, stop in tiles.composed:
             part = self._box_of(band, start, stop)
             left, right = ((column - box[1].start) // 2 for column in (part[1].start, part[1].stop))
-            full = self._full_alpha[: 2 * rows, 2 * left : 2 * right]
-            _unfold(alpha[:, left:right], full)
-            self._background.show_luma(frame.y[part], full, part, frame)
             inside = slice(None), slice(left, right)
+            mixed = luma[inside], alpha[inside], self._still[halved(part)]
+            self._background.mix_luma(*(quads.reshape(rows, -1) for quads in mixed))
             self._background.show_chroma(blue[inside], red[inside], thin[inside], part, frame)
+        _unfold(luma, frame.y[box])
+        if frame.transparent:
+            _unfold(alpha, frame.alpha[box])
 
     def _sample(self, places: FloatArray, tiles: BandTiles, planes: tuple[Picture, Picture, Picture]) -> None:
         """Sample Y, alpha and chroma at the quads `places` of a band into `planes`, where there is any of the figure."""
@@ -320,6 +319,12 @@ class FigureSampler:
         return np.asarray(fine[margin : margin + rows, margin : margin + columns], np.float32)
 
 
+def _fold(plane: Picture) -> Picture:
+    """Make quads, [height / 2, width / 2, 4], of a plane."""
+    pairs = np.asarray(cv2.merge([rows.view(np.uint16) for rows in (plane[::2], plane[1::2])]), np.uint16)
+    return pairs.view(np.uint8)
+
+
 def _unfold(quads: Picture, plane: Picture) -> None:
     """Write quads, [rows, columns, 4], into a plane, [2 * rows, 2 * columns]."""
     pairs = quads.view(np.uint16)
@@ -339,12 +344,12 @@ def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> 
     return np.asarray(points * np.float32(planes.scale) + np.float32(planes.margin), np.float32)
 
 
-def _runs(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """The rows, the first columns and those one past the last of all runs of marked tiles, [rows, columns]: [3, runs]."""
+def _runs(marks: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Yield the row, the first column and the one past the last of all runs of marked tiles, [rows, columns]."""
     beside = np.zeros((marks.shape[0], marks.shape[1] + 2), bool)
     beside[:, 1:-1] = marks
     rows, ends = np.nonzero(beside[:, 1:] != beside[:, :-1])
-    return np.stack([rows[::2], ends[::2], ends[1::2]])
+    return zip(rows[::2].tolist(), ends[::2].tolist(), ends[1::2].tolist(), strict=True)
 
 
 def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: FloatArray) -> FloatArray:

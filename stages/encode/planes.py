@@ -29,6 +29,9 @@ BGR_TO_YCC = np.stack(
     ]
 )
 
+#: The same with their offsets: to Y, Cb and Cr.
+_TO_YCC = np.column_stack([BGR_TO_YCC, [BLACK, NEUTRAL, NEUTRAL]])
+
 
 def to_ycc(picture: Picture) -> Picture:
     """Convert BGR, or BGRA with premultiplied alpha, to Y, Cb, Cr, A at full resolution, uint8 [height, width, 4].
@@ -42,7 +45,7 @@ def to_ycc(picture: Picture) -> Picture:
         return np.asarray(cv2.transform(picture, matrix), np.uint8)
     # OpenCV's product of three channels with a matrix takes a tenth of the time of one of four.
     colours = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
-    converted = cv2.transform(colours, np.column_stack([BGR_TO_YCC, [BLACK, NEUTRAL, NEUTRAL]]))
+    converted = cv2.transform(colours, _TO_YCC)
     return np.asarray(cv2.cvtColor(converted, cv2.COLOR_BGR2BGRA), np.uint8)
 
 
@@ -56,8 +59,8 @@ def halve(picture: Picture) -> Picture:
 
 def halved(box: Box) -> Box:
     """The box in the chroma planes."""
-    rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
-    return rows, columns
+    rows, columns = box  # a third of the time of a loop over both
+    return slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
 
 
 @dataclass(frozen=True)

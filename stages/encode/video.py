@@ -223,7 +223,7 @@ def _encode_options(
 
 
 def _sample_rate(speech: Path) -> int:
-    """Read the sample rate of the speech, Hz; of a file that is no sound, that of the video's sound: ffmpeg says what is wrong."""
+    """Read the sample rate of the speech, Hz; of a file that is no sound, whose fault ffmpeg tells, that of the sound track."""
     from stages.encode.ffmpeg_command import AUDIO_RATE
     from stages.media.wav import WavError, open_wav
 
