@@ -21,7 +21,8 @@ from tests.support.stages.whisper_model import make_whisper_folder
 
 pytestmark = pytest.mark.usefixtures("models")
 
-NOISE = np.random.default_rng(7).normal(0, 0.1, 3 * RATE).astype(np.float32)
+#: Short, as a network of random weights goes through it in many small steps.
+NOISE = np.random.default_rng(7).normal(0, 0.1, 3 * RATE // 10).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_the_published_layout_is_read_and_words_have_times(folder: Path, monkeyp
         assert loaded.hear(NOISE, "fil").language in loaded._model.supported_languages  # type: ignore[attr-defined]
     assert "".join(word.text for word in heard.words).strip() in heard.text
     assert heard.words
-    assert all(0.0 <= word.start <= word.end <= 3.1 for word in heard.words)
+    assert all(0.0 <= word.start <= word.end <= 0.4 for word in heard.words)
 
 
 def test_its_words_stand_where_the_sounds_of_a_language_cannot_be_searched(
@@ -63,7 +64,7 @@ def test_its_words_stand_where_the_sounds_of_a_language_cannot_be_searched(
     monkeypatch.setattr(whisper, "_MIN_LOG_PROBABILITY", -1e3)
     monkeypatch.setattr(whisper, "_MAX_COMPRESSION", 1e3)
     made = tmp_path / "noise.wav"
-    ffmpeg("-f", "lavfi", "-i", "anoisesrc=duration=3:amplitude=0.1", str(made))
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=duration=0.5:amplitude=0.1", str(made))
     ctx = job(tmp_path / "job", {"stages": {"tts": {"whisper_model": str(folder)}}}, audio="a.wav", language="de")
     made.rename(ctx.path("source.audio"))
     facts = stages.tts.run(ctx)

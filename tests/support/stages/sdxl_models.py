@@ -62,6 +62,7 @@ def save_sdxl(models: Path) -> Path:
                 sample_size=1024, block_out_channels=(4, 4, 4, 4), norm_num_groups=2, layers_per_block=1, latent_channels=4,
                 down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
                 scaling_factor=0.13025,
+                mid_block_add_attention=False,  # over 16,384 places; takes more time than all other parts
             ),
         }  # fmt: skip
         for name, network in networks.items():
