@@ -55,12 +55,14 @@ TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 # Some containers forbid Python to keep compiled modules. Here hundreds of processes start, and each would compile all again.
 test quick: export PYTHONDONTWRITEBYTECODE =
 
-# The quick tests have their folders in memory, where that has room: on a disk they wait for it half of the time. `make test` runs them
-# on the disk. What a test leaves there goes with it, unless it fails.
-quick: export PYTEST_DEBUG_TEMPROOT = $(shell test "$$(df -k --output=avail /dev/shm 2>&1 | tail -1)" -gt 1000000 && echo /dev/shm)
+# Tests have their folders in memory, where that has room (in KiB): on a disk they wait for it much of the time. CI, which repeats more
+# (AVATAR_ENDURANCE), runs them on the disk. What a test leaves goes with it, unless it fails.
+in_memory = $(shell test "$$(df -k --output=avail /dev/shm 2>&1 | tail -1)" -gt $(1) && echo /dev/shm)
+quick: export PYTEST_DEBUG_TEMPROOT = $(call in_memory,1000000)
+test: export PYTEST_DEBUG_TEMPROOT = $(if $(AVATAR_ENDURANCE),,$(call in_memory,4000000))
 
 test: $(DEV) $(TORCH)
-	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) -o tmp_path_retention_policy=failed
 
 # The tests that start no process (no daemon, no ffmpeg) and load no model.
 quick: $(DEV) $(TORCH)

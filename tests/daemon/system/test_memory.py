@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon.system.memory import available_mb, limit_mb, machine_mb, memory_mb, process_memory_mb
+from tests.conftest import ROOT
 
 LIMIT = 512 * 2**20
 ASK = "from daemon.system.memory import memory_mb; print(round(memory_mb() * 1e6))"
@@ -68,10 +70,17 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """A folder on a disk, also where tests have theirs in memory: the kernel can take back a file's pages only if a disk has them."""
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.usefixtures("processes")
-def test_what_a_process_maps_of_files_is_not_its_memory(tmp_path: Path) -> None:
+def test_what_a_process_maps_of_files_is_not_its_memory(on_disk: Path) -> None:
     # Given processes of which one has read a mapped file, as a worker reads a model, and one holds as much
-    path = tmp_path / "model"
+    path = on_disk / "model"
     path.write_bytes(bytes(64_000_000))
     found, own = {}, {}
     for how in ("map", "hold", "share"):
