@@ -72,7 +72,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def on_disk() -> Iterator[Path]:
-    """A folder on a disk, also where tests have theirs in memory: the kernel can take back a file's pages only if a disk has them."""
+    """A folder on a disk, also where tests have theirs in memory: only then the kernel can take back the pages of a file."""
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         yield Path(folder)
 
