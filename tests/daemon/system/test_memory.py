@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from daemon.system.memory import available_mb, limit_mb, machine_mb, memory_mb, process_memory_mb
-from tests.conftest import ROOT
 
 LIMIT = 512 * 2**20
 ASK = "from daemon.system.memory import memory_mb; print(round(memory_mb() * 1e6))"
@@ -73,7 +72,7 @@ sys.stdin.read()
 @pytest.fixture
 def on_disk() -> Iterator[Path]:
     """A folder on a disk, also where tests have theirs in memory: only then the kernel can take back the pages of a file."""
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         yield Path(folder)
 
 
