@@ -185,10 +185,12 @@ class Operations:
     async def _change(self, request: Request) -> str:
         """Give a job another priority, and hold it back or let it go on: both, or neither where one of them cannot be."""
         job_id, held = _job_id(request), request.get("held")
-        if held is False and self._held_batch(job_id) is None:
+        if not isinstance(held, bool):
+            raise JobError("control-invalid", f"{held!r} does not say whether to hold.", "`held` is true or false.")
+        if not held and self._held_batch(job_id) is None:
             await self._find_held(job_id)
         said = await self._priority({**request, "op": "priority"})
-        if held is False:
+        if not held:
             return f"{said} {await self._release({**request, 'op': 'release'})}"
         return f"{said} {await self._hold({**request, 'op': 'hold'})}"
 

@@ -39,7 +39,7 @@ def test_a_priority_that_comes_with_a_hold_or_release_is_given_with_it_or_not_at
     (job,) = room.settle()
     operations = room.service.loops.spool_requests._operations
 
-    async def ask(held: bool, priority: int) -> tuple[str, int]:
+    async def ask(held: object, priority: int) -> tuple[str, int]:
         try:
             await operations.run_request(
                 {"op": "change", "job": job.id, "by": "anna", "held": held, "priority": priority}
@@ -54,9 +54,9 @@ def test_a_priority_that_comes_with_a_hold_or_release_is_given_with_it_or_not_at
         return room.spool.load_job(place)
 
     async def asked() -> list[tuple[str, int]]:
-        return [await ask(False, 7), await ask(True, 7), await ask(False, 3)]
+        return [await ask(None, 7), await ask(False, 7), await ask(True, 7), await ask(False, 3)]
 
-    assert asyncio.run(asked()) == [("job-not-held", 0), ("held", 7), ("queued", 3)]
+    assert asyncio.run(asked()) == [("control-invalid", 0), ("job-not-held", 0), ("held", 7), ("queued", 3)]
 
 
 def test_what_only_the_daemon_can_change_is_refused_until_it_has_seen_the_job() -> None:
