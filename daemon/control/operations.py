@@ -236,8 +236,8 @@ class Operations:
             return await self._retries.one_row(job, batch[0], request, _by(request))
         before = job.name
         job.note("retry", by=_by(request))
-        job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
-        job.warnings = []
+        job.error, job.finished, job.attempts, job.crashes, job.interruptions = None, None, {}, 0, 0
+        job.held, job.warnings = self._batches.hold_of_row(job), []
         job.not_before, job.stage = 0.0, job.stages[0]
         # A failed job's name is free, so that another may have taken it, or take it in this moment.
         job.state = "queued"

@@ -30,7 +30,7 @@ from daemon.intake.jobs.claimed import NextTurn
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.jobs.facts import Output
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job, row_id
+from daemon.jobs.record import Held, Job, row_id
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
@@ -161,6 +161,11 @@ class BatchKeeper(Subscriber):
             return await self._orders.give(self._batches[job_id], request)
         finally:
             self._wake.notify()
+
+    def hold_of_row(self, job: Job) -> Held | None:
+        """Return the hold that a row's job takes when it is started again with all rows; None where it starts."""
+        batch = self._batches.get(job.facts.row.batch) if job.facts.row else None
+        return batch.job.held if batch is not None and batch.starts_again else None
 
     def is_beginning(self, job_id: str) -> bool:
         """Return whether the rows of a batch are being started again."""

@@ -44,7 +44,8 @@ class RowOrders:
         """
         orders = batch.counts.orders
         if order["op"] == "hold":
-            # Before other priorities and starts, so that no row starts; it replaces what is left of a release.
+            # Before priorities and retries, so that no row starts; a retry then holds its rows (`BatchKeeper.hold_of_row`). It
+            # replaces what is left of a release.
             orders[:] = [order, *(other for other in orders if other["op"] in ("priority", "retry"))]
             batch.unordered = None
         else:
@@ -66,8 +67,6 @@ class RowOrders:
         async with batch.ordering:
             while batch.counts.orders and batch.rows is not None:  # else its next step goes on, when it has read them
                 order = batch.counts.orders[0]
-                if order["op"] == "retry" and batch.job.held:
-                    break  # they start again when they are released
                 if batch.unordered is None:
                     batch.unordered = self._rows(batch, order)
                 while batch.unordered:

@@ -114,10 +114,17 @@ class Outcomes:
             finally:
                 os.close(fd)
 
-    def take_back(self, job: str = "") -> None:
-        """Note that the rows that failed or were cancelled run again. `job`: only those whose result it makes; empty for all."""
-        for row in [n for n, one in self._rows.items() if one.state != "done" and job in ("", one.job)]:
-            self.note(row, None)
+    def take_back(self, job: str) -> None:
+        """Note durably that rows which failed or were cancelled run again.
+
+        Args:
+            job: only those whose result it makes; empty for all.
+
+        Raises:
+            OSError: it is not written.
+        """
+        self._rows = {n: one for n, one in self._rows.items() if one.state == "done" or job not in ("", one.job)}
+        self.save()
 
     def save(self) -> None:
         """Write all of them durably: of a batch that has ended, they are read long after the records of its rows' jobs are gone.

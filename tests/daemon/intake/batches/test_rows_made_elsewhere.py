@@ -168,6 +168,17 @@ def test_how_rows_ended_is_on_disk_when_their_batch_has_ended(
     assert made_of(room, early)[:2] == (1, 2)
 
 
+def test_which_rows_start_again_is_on_disk_when_that_is_answered(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = begin(room)[0]["_batch"]
+    end(room, "done", "failed", "failed")
+    # Given a disk that takes no lines, as those that are not flushed go by a power cut
+    monkeypatch.setattr(Outcomes, "note", Outcomes._set)
+    ask(room, "retry", first)
+    place = room.spool.find_job(first)
+    assert place is not None
+    assert list(Outcomes(place)) == [1]
+
+
 def test_a_batch_whose_outcomes_were_lost_ends_again(room: Room) -> None:
     # Given a batch that ended before this was written durably
     first = begin(room)[0]["_batch"]

@@ -202,13 +202,14 @@ def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
         await ask({"op": "retry", "job": job.id, "by": "anna"})
         assert queue.count("info") == 2
         assert room.status("talk")["batch"]["left"] == ROWS
-        # And when it is held, then no other one starts
+        # And when it is held, then the others are held in place of being started, and nothing is left to do
         await ask({"op": "hold", "job": job.id, "by": "anna"})
         for _ in range(9):
             await batches.carry_on()
         assert queue.count("info") == 0
+        assert (room.status("talk")["state"], room.status("talk")["batch"]["held"]) == ("held", ROWS)
+        assert await batches.carry_on() != 0.0
         await ask({"op": "release", "job": job.id, "by": "anna"})
-        await batches.carry_on()
         assert queue.count("info") == 2
         ticket = queue.head("info", 3e9)
         assert ticket is not None
