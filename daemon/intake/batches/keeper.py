@@ -267,7 +267,6 @@ class BatchKeeper(Subscriber):
         rows = await self._load_rows(batch)
         if not batch.outcomes_known:
             await self._find_ended(batch, rows)
-            batch.outcomes_known = not batch.starts_again
         counts = batch.counts
         if counts.stopped:
             await self._state_machine.save(batch.job, batch.place)
@@ -299,6 +298,7 @@ class BatchKeeper(Subscriber):
                 batch.runs_again(number)
             else:
                 batch.outcomes.note(number, now)
+        batch.outcomes_known = not batch.starts_again
         self._stop_by_on_error(batch)
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
