@@ -23,7 +23,7 @@ from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, encoded, 
 from daemon.doors.http.openai.sound import TYPES, Sound, open_sound, read_words
 from daemon.doors.http.openai.speech_request import MAX_BODY_BYTES, SpeechForm, SpeechRequest, read_request, to_manifest
 from daemon.doors.http.openai.voices import VoiceNames
-from daemon.doors.http.problems import RequestError
+from daemon.doors.http.problems import RequestError, told_of
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.results import OpenFileResponse, chosen_output
 from daemon.errors import AvatarError, MachineError, stated_error
@@ -137,7 +137,7 @@ async def speech(
         headers["Idempotency-Replayed"] = "true"
     status = await _ended(request, door, caller, done.job, live, comes_back=bool(key))
     if live is not None and status["state"] not in FINISHED:
-        pieces = _spoken(door, caller, done.job, live, wanted.response_format, comes_back=bool(key))
+        pieces = _spoken(request, door, caller, done.job, live, wanted.response_format, comes_back=bool(key))
         if wanted.stream_format == "sse":
             return StreamingResponse(_live_events(pieces), headers=headers | HEADERS, media_type="text/event-stream")
         headers["X-Accel-Buffering"] = "no"
@@ -153,15 +153,21 @@ async def speech(
 
 
 async def _spoken(
-    door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm, *, comes_back: bool
+    request: Request, door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm, *, comes_back: bool
 ) -> AsyncIterator[bytes]:
     """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end, unless it `comes_back`."""
     from stages.tts.sound_file import generated_tags
 
+    def look() -> dict[str, Any]:
+        try:
+            return door.status(job, caller)
+        except (AvatarError, OSError) as exc:
+            raise told_of(exc, request) from exc
+
     whole = False
     try:
         async with door.speaking:
-            found = samples(live, lambda: door.status(job, caller))
+            found = samples(live, look)
             tags = generated_tags(None, door.settings.stages.tts.label)
             async for piece in encoded(found, live.rate, form, tags):
                 yield piece

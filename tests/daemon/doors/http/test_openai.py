@@ -18,10 +18,12 @@ from daemon.config import Settings
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.jobs import Jobs
+from daemon.doors.http.openai import live as live_speech
 from daemon.doors.http.openai import routes
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
 from daemon.doors.voice_list import BY_HTTP, name_voice_list
+from daemon.errors import MachineError
 from stages.media.loudness import measure_loudness
 from stages.tts.engines.voice_hints import all_voices, where_all_are
 from stages.tts.live_speech import LiveSpeech, bent, loudness
@@ -89,6 +91,31 @@ def test_a_speech_that_its_client_can_ask_for_again_goes_on_when_the_client_goes
     with pytest.raises(ClientDisconnect):
         asyncio.run(routes._ended(cast(Any, Gone()), cast(Any, DoorOfOne()), Caller(), "", None, comes_back=comes_back))
     assert asked == ([] if comes_back else ["cancel"])
+
+
+@pytest.mark.parametrize(
+    "error", [MachineError("outbox-missing", "/srv/outbox is not there."), PermissionError(1, "No", "/srv/outbox")]
+)
+def test_a_speech_whose_job_cannot_be_looked_at_any_more_ends_with_an_event_that_names_no_folder(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class DoorOfOne:
+        jobs = SimpleNamespace(ask=lambda *_: "")
+        settings, speaking = Settings(), contextlib.nullcontext()
+
+        def status(self, *_: object) -> dict[str, object]:
+            raise error
+
+    async def told() -> str:
+        live = cast(Any, SimpleNamespace(rate=24_000, read=lambda: b"", ended=False, close=lambda: None))
+        request = cast(Any, SimpleNamespace(url=SimpleNamespace(path="/v1/audio/speech")))
+        pieces = routes._spoken(request, cast(Any, DoorOfOne()), Caller(), "", live, "pcm", comes_back=True)
+        return "".join([event.decode() async for event in routes._live_events(pieces)])
+
+    monkeypatch.setattr(live_speech, "_STATUS_S", 0.0)
+    said = asyncio.run(told())
+    assert '"type": "error"' in said
+    assert "/srv" not in said
 
 
 def test_what_the_check_of_the_job_finds_is_said_of_the_name_that_the_client_sent(
