@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import overload
 
 
+@overload
+def iso(seconds: float) -> str: ...
+@overload
+def iso(seconds: None) -> None: ...
+@overload
+def iso(seconds: float | None) -> str | None: ...
 def iso(seconds: float | None) -> str | None:
     """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
     if seconds is None:

@@ -136,7 +136,7 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     ),
     StatusField("timings.STAGE.wait", "number", "with `timings`", "Seconds in the queue of this stage."),
     StatusField("timings.STAGE.run", "number", "with `timings`", "Seconds of work in this stage."),
-    StatusField("attempts", "keys by stage", _RETRIED, "Number of starts of a stage."),
+    StatusField("attempts", "whole number by stage", _RETRIED, "Number of starts of a stage."),
     StatusField(
         "defaults",
         "list of texts",

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from daemon.doors.http.connections import STOP_S, server_options
+from tests.support.http_description import check_described
 
 #: Only ends a test that hangs, in s.
 PATIENCE_S = 120.0
@@ -54,15 +55,18 @@ class Caller:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one request on a connection of its own."""
+        """Send one request on a connection of its own; checks that an answer in JSON is as the description says."""
         given = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, {**given, **(headers or {})})
             answer = connection.getresponse()
-            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+            told = Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+        if told.status // 100 == 2 and told.headers.get("content-type") == "application/json" and method != "HEAD":
+            check_described(method, path, told.status, told.body)
+        return told
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET; headers with `_` for `-`."""

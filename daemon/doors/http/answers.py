@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, Field
 
 from daemon.config import Settings
@@ -95,8 +95,12 @@ async def caller_of(request: Request) -> Caller:
     return found
 
 
-#: Only says in the description of the API that a key is wanted; `caller_of` looks at it.
-BEARER = HTTPBearer(auto_error=False, description="An API key, `avk_…`; not wanted where the server has none.")
+_KEY_WORDS: Final = "An API key, `avk_…`; not wanted where the server has none."
+#: Only say in the description of the API that a key is wanted, and the two ways to send it; `caller_of` looks at it.
+WANTS_KEY: Final = (
+    Security(HTTPBearer(auto_error=False, description=_KEY_WORDS)),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description=_KEY_WORDS)),
+)
 Calling = Annotated[Caller, Depends(caller_of)]
 TheDoor = Annotated[Door, Depends(the_door)]
 
@@ -152,6 +156,9 @@ def with_links(status: Mapping[str, Any], root: str) -> dict[str, Any]:
         links["cancel"] = job
     if status["state"] == "done" and status.get("outputs", True):
         links["result"] = f"{job}/result"
+    if status.get("kind") == "batch" or "batch" in status:
+        batch = f"{root}batches/{status['job']}"
+        links |= {"rows": f"{batch}/rows", "report": f"{batch}/report"}
     return {**with_voice_list(status), "job_id": status["job"], "links": links}
 
 

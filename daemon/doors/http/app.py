@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
@@ -23,11 +23,12 @@ from starlette.types import ASGIApp
 from daemon import __version__
 from daemon.config import Settings
 from daemon.doors.http import docs_pages, route_jobs, route_kinds, route_server
-from daemon.doors.http.answers import BEARER, Door, Problem
+from daemon.doors.http.answers import WANTS_KEY, Door, Problem
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.batches import routes as batch_routes
 from daemon.doors.http.body import Uploads
 from daemon.doors.http.callers import Callers, check_believed
+from daemon.doors.http.description.job_schemas import job_schemas
 from daemon.doors.http.guard import Guard
 from daemon.doors.http.jobs import Jobs
 from daemon.doors.http.jobs.direct import DirectPost
@@ -107,7 +108,7 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     add_handlers(app)
     keyed = (route_jobs, route_kinds, batch_routes, openai_routes)
     for module in (route_server, *keyed, docs_pages):
-        app.include_router(module.router, dependencies=[Security(BEARER)] if module in keyed else [])
+        app.include_router(module.router, dependencies=WANTS_KEY if module in keyed else ())
         app.state.routes += module.router.routes
     if tools is not None:
         app.router.routes.append(tools.route)
@@ -115,7 +116,7 @@ def create_app(settings: Settings | None = None, bound: str | None = None) -> AS
     for pages in _pages():
         app.include_router(pages)
         app.state.routes += pages.routes
-    app.openapi = _with_problem(app, keys)  # type: ignore[method-assign]
+    app.openapi = _description(app, keys)  # type: ignore[method-assign]
     post_job = next(route for route in route_jobs.router.routes if getattr(route, "name", "") == "post_job")
     return Guard(
         DirectPost(app, door, post_job), [*LOCAL, *settings.server.hosts, *_own_names(address)], door.metrics.seen
@@ -186,14 +187,17 @@ def _operation(route: APIRoute) -> str:
     return route.name
 
 
-def _with_problem(app: FastAPI, keys: ApiKeys) -> Callable[[], dict[str, Any]]:
-    """Return what describes the API, with the shape of errors, which no route returns as a value."""
+def _description(app: FastAPI, keys: ApiKeys) -> Callable[[], dict[str, Any]]:
+    """Return what describes the API, with the shapes that are no types in Python: of errors and of a job's status."""
     made = app.openapi
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = made()
-            schema["components"].setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            schemas = schema["components"]["schemas"]
+            schemas |= {"Problem": Problem.model_json_schema(), **job_schemas(), **openai_routes.speech_schemas()}
+            for unused in ("HTTPValidationError", "ValidationError"):  # the framework's own
+                del schemas[unused]
             for path, operations in schema["paths"].items():
                 for operation in operations.values():
                     if path.startswith(OPENAI):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -14,6 +14,8 @@ from daemon.doors.expected_times import expected_times
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.description.answers import Checked, ExpectedTimes, JobCounts, JobList, Upload
+from daemon.doors.http.description.job_schemas import JobStatus
 from daemon.doors.http.events import follow, job_events
 from daemon.doors.http.handing_in import KEY_PATTERN, check_given_name, make_job
 from daemon.doors.http.incoming import FileWriter, check_room, own_folder, plain_name
@@ -30,6 +32,7 @@ from daemon.history.places import LAST
 from daemon.history.query import Query as JobQuery
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
+from daemon.outbox.status_file import NEXT
 
 router = APIRouter(tags=["jobs"])
 
@@ -47,6 +50,9 @@ Wait = Annotated[
 #: What the value of a text may be: without quotes YAML holds 2026 and no for a number and a boolean, and they are read as texts.
 _SCALAR = ["string", "number", "boolean", "null"]
 _TEXT = {"kind": "speech", "text": "Good morning."}
+JSON: Final = "application/json"
+#: Describes a body of bytes.
+BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
 def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, required: bool = True) -> dict[str, Any]:
@@ -100,15 +106,18 @@ def body(kind: str | None, example: dict[str, Any], *, kept: bool = True, requir
     }
 
 
-#: Types of results.
+#: Types of results. Programs that are made of the description read all as they read the first one: as bytes.
 RESULT_TYPES = (
-    "application/json", "application/octet-stream", "application/x-subrip", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg",
+    "application/octet-stream", "application/json", "application/x-subrip", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg",
     "audio/wav", "image/jpeg", "image/png", "text/csv", "text/vtt", "video/mp4", "video/quicktime", "video/webm",
 )  # fmt: skip
 MAKES_JOB: dict[int | str, dict[str, Any]] = {
     **may_answer(404, 409, 413, 415, 429, 507),
-    200: {"description": "The job ended while the client waited: its status."},
+    200: {"description": "The job ended while the client waited: its status.", "model": JobStatus},
+    202: {"model": JobStatus},
 }
+CHANGES_JOB: dict[int | str, dict[str, Any]] = {**may_answer(404, 409, 415, 507), 202: {"model": JobStatus}}
+STARTS_JOB: dict[int | str, dict[str, Any]] = {**CHANGES_JOB, **may_answer(429)}
 
 
 def kept(door: Door) -> KeptUploads:
@@ -122,7 +131,7 @@ async def post_job(request: Request, door: TheDoor, caller: Calling, wait: Wait 
     return await make_job(request, door, caller, kept(door), wait=wait)
 
 
-@router.get("/jobs", summary="List jobs, the newest first", responses=may_answer(304))
+@router.get("/jobs", summary="List jobs, the newest first", responses={**may_answer(304), 200: {"model": JobList}})
 def list_jobs(
     request: Request,
     door: TheDoor,
@@ -146,34 +155,32 @@ def list_jobs(
     query = JobQuery(search=q, state=state, kind=kind, tag=tag, by=owners, since=since)
     found, cursor = door.jobs.find(query.without_looks, caller, limit=limit, after=after)
     root = to_root(request)
-    content = {"jobs": [with_links(one, root) if one["job"] else one for one in found], "next": cursor}
+    content: JobList = {"jobs": [with_links(one, root) if one["job"] else one for one in found], "next": cursor}
     headers = {}
     if cursor is not None:
         headers["Link"] = f'<?{request.url.include_query_params(after=cursor).query}>; rel="next"'
     return cached(request, content, headers)
 
 
-@router.get("/jobs/stats", summary="Count jobs", responses=may_answer(304))
+@router.get("/jobs/stats", summary="Count jobs", responses={**may_answer(304), 200: {"model": JobCounts}})
 def job_stats(request: Request, door: TheDoor, caller: Calling) -> Response:
     """Count jobs by state, kind, owner and error. Only an admin sees everybody's."""
     return cached(request, door.jobs.stats("" if caller.sees_all else caller.name))
 
 
-@router.get("/jobs/{job}", summary="The status of a job", responses=may_answer(304, 404))
+@router.get("/jobs/{job}", summary="The status of a job", responses={**may_answer(304, 404), 200: {"model": JobStatus}})
 def get_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the status (docs/status.md) of one job. Its ETag changes with it: `If-None-Match` makes asking again cheap."""
     return cached(request, with_links(door.jobs.status(job, caller), to_root(request)))
 
 
-@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=may_answer(404, 409, 415, 507))
+@router.delete("/jobs/{job}", status_code=202, summary="Cancel a job", responses=CHANGES_JOB)
 def cancel_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Cancel a job, waiting or running."""
-    return answer_change(request, door, caller, job, door.jobs.ask("cancel", job, caller))
+    return ask_for_change(request, door, caller, job, "cancel")
 
 
-@router.patch(
-    "/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=may_answer(404, 409, 415, 507)
-)
+@router.patch("/jobs/{job}", status_code=202, summary="Hold, release or move a job", responses=CHANGES_JOB)
 def change_job(
     request: Request,
     job: str,
@@ -188,18 +195,13 @@ def change_job(
     if "priority" in given and highest is not None and change.priority > highest:
         raise RequestError("not-allowed", f"The highest priority of this key is {highest}.", "Ask for a lower one.")
     op, wanted = change.as_request()
-    return answer_change(request, door, caller, job, door.jobs.ask(op, job, caller, **wanted))
+    return ask_for_change(request, door, caller, job, op, **wanted)
 
 
-@router.post(
-    "/jobs/{job}/retry",
-    status_code=202,
-    summary="Start a failed job again",
-    responses=may_answer(404, 409, 415, 429, 507),
-)
+@router.post("/jobs/{job}/retry", status_code=202, summary="Start a failed job again", responses=STARTS_JOB)
 def retry_job(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start a failed or cancelled job again, as it was."""
-    return answer_change(request, door, caller, job, door.jobs.ask("retry", job, caller))
+    return ask_for_change(request, door, caller, job, "retry")
 
 
 @router.post(
@@ -239,7 +241,7 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
 
 _RESULT: dict[int | str, dict[str, Any]] = {
     **may_answer(206, 304, 404, 410, 416),
-    200: {"content": {one: {} for one in RESULT_TYPES}, "description": "The file."},
+    200: {"content": {one: {} if one == JSON else BINARY for one in RESULT_TYPES}, "description": "The file."},
 }
 
 
@@ -259,7 +261,7 @@ def get_result_file(request: Request, job: str, file: str, door: TheDoor, caller
     "/validate",
     summary="Check a job without handing it in",
     openapi_extra=body(None, _TEXT, kept=False),
-    responses=may_answer(404, 413, 415, 429, 507),
+    responses={**may_answer(404, 413, 415, 429, 507), 200: {"model": Checked}},
 )
 async def validate(request: Request, door: TheDoor, caller: Calling) -> Response:
     """Check what POST /jobs would check, and say how long it would take. Nothing is kept; files count as uploads."""
@@ -288,7 +290,7 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
                 raise
             return _wrong(exc)
         warnings = [*found.warnings, *await run_in_threadpool(text_warnings, found, door.settings)]
-        told: dict[str, Any] = {
+        told: Checked = {
             "ok": True,
             "errors": [],
             "warnings": [name_voice_list(one) for one in warnings],
@@ -297,13 +299,14 @@ async def validate(request: Request, door: TheDoor, caller: Calling) -> Response
         if found.kind_of_job.makes_jobs:
             told["rows"] = amount.jobs
         elif found.base is None:
-            told["expected"] = await run_in_threadpool(expected_times, found, files, door.settings)
+            told["expected"] = cast(ExpectedTimes, await run_in_threadpool(expected_times, found, files, door.settings))
         return JSONResponse(told)
 
 
 def _wrong(error: AvatarError) -> JSONResponse:
-    told = {key: name_voice_list(str(text)) for key, text in error.to_dict().items()}
-    return JSONResponse({"ok": False, "errors": [told]})
+    message, hint = name_voice_list(error.message), name_voice_list(error.hint)
+    told: Checked = {"ok": False, "errors": [{"code": error.code, "message": message, "hint": hint}]}
+    return JSONResponse(told)
 
 
 def _checked(
@@ -327,10 +330,10 @@ def _checked(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {"application/octet-stream": BINARY},
         }
     },
-    responses=may_answer(413, 415, 429, 507),
+    responses={**may_answer(413, 415, 429, 507), 201: {"model": Upload}},
 )
 async def post_upload(
     request: Request,
@@ -366,10 +369,14 @@ def delete_upload(upload: str, door: TheDoor, caller: Calling) -> Response:
     return Response(status_code=204)
 
 
-def answer_change(request: Request, door: Door, caller: Caller, job: str, message: str) -> JSONResponse:
-    """Answer that a change of a job was asked for. `message`: what the daemon said."""
+def ask_for_change(request: Request, door: Door, caller: Caller, job: str, op: str, **wanted: Any) -> JSONResponse:
+    """Ask the daemon for a change of a job, and answer with what it said and the status. Errors as `Jobs.ask`."""
+    caller.check_may_submit()
+    before = door.jobs.status(job, caller)
+    message = door.jobs.ask(op, job, caller, **wanted)
     try:
-        status = with_links(door.jobs.status(job, caller), to_root(request))
+        status = door.jobs.status(job, caller)
     except AvatarError:  # a manifest that was withdrawn before it became a job
-        status = {"job": job, "job_id": job, "state": "cancelled"}
-    return JSONResponse({"message": message, **status}, 202, {"Cache-Control": "no-store"})
+        status = {**before, "state": "cancelled", "next": NEXT["cancelled"]}
+    content = {"message": message, **with_links(status, to_root(request))}
+    return JSONResponse(content, 202, {"Cache-Control": "no-store"})

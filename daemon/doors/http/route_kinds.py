@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer
+from daemon.doors.http.description.answers import Avatar, Avatars, Voices
 from daemon.doors.http.handing_in import answer, make_job
 from daemon.doors.http.profile_owners import SeenProfiles
 from daemon.doors.http.route_jobs import MAKES_JOB, Wait, body, kept
@@ -17,20 +18,30 @@ from daemon.jobs.companions import PICTURE_ENDINGS
 router = APIRouter()
 
 
-@router.get("/voice/profiles", tags=["voice"], summary="The voices there are", responses=may_answer(304))
+@router.get(
+    "/voice/profiles",
+    tags=["voice"],
+    summary="The voices there are",
+    responses={**may_answer(304), 200: {"model": Voices}},
+)
 def voice_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices as the service published them, built in and cloned, that jobs of this caller can name."""
     return cached(request, {"voices": [], **SeenProfiles(door.settings, caller).voices})
 
 
-@router.get("/avatar/profiles", tags=["avatar"], summary="The avatars there are", responses=may_answer(304))
+@router.get(
+    "/avatar/profiles",
+    tags=["avatar"],
+    summary="The avatars there are",
+    responses={**may_answer(304), 200: {"model": Avatars}},
+)
 def avatar_profiles(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the avatar profiles that jobs of this caller can name."""
-    shown = [
-        {"id": one.id, "name": one.name, "defaults": one.defaults, "expired": one.expired}
+    shown: list[Avatar] = [
+        {"id": one.id, "name": one.name, "defaults": dict(one.defaults), "expired": one.expired}
         for one in SeenProfiles(door.settings, caller).avatars
     ]
-    return cached(request, {"avatars": shown})
+    return cached(request, Avatars(avatars=shown))
 
 
 @router.get("/video/info", status_code=202, tags=["video"], summary="What is in an upload", responses=MAKES_JOB)

@@ -6,11 +6,12 @@ import os
 import shutil
 from typing import Any
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from daemon import __version__
-from daemon.doors.http.answers import BEARER, Calling, TheDoor, cached, may_answer, to_root
+from daemon.doors.http.answers import WANTS_KEY, Calling, TheDoor, cached, may_answer, to_root
+from daemon.doors.http.description.answers import About, Health, QueuePause, ServiceStatus
 from daemon.doors.http.problems import RequestError
 from daemon.errors import AvatarError
 from daemon.history.database import HistoryError
@@ -23,8 +24,8 @@ from daemon.telemetry.state_file import loaded_models, read_state
 router = APIRouter(tags=["server"])
 
 
-@router.get("/", summary="What this is", responses=may_answer())
-def index(request: Request) -> dict[str, Any]:
+@router.get("/", summary="What this is", responses={**may_answer(), 200: {"model": About}})
+def index(request: Request) -> JSONResponse:
     """Say what this server is, and where to go on."""
     root = to_root(request)
     pages = (
@@ -38,10 +39,18 @@ def index(request: Request) -> dict[str, Any]:
         "redoc",
         "openapi.json",
     )
-    return {"name": "avatard", "version": __version__, "links": {page: f"{root}{page}" for page in pages}}
+    told: About = {"name": "avatard", "version": __version__, "links": {page: f"{root}{page}" for page in pages}}
+    return JSONResponse(told)
 
 
-@router.get("/health", summary="Whether this server works", responses=may_answer())
+_HEALTH = may_answer()
+
+
+@router.get(
+    "/health",
+    summary="Whether this server works",
+    responses={**_HEALTH, 200: {"model": Health}, 503: {**_HEALTH[503], "model": Health}},
+)
 def health(door: TheDoor) -> JSONResponse:
     """Say whether jobs can be handed in: 200, or 503 with what is wrong. The daemon need not run for that."""
     paths, wrong = door.jobs.paths, []
@@ -59,10 +68,16 @@ def health(door: TheDoor) -> JSONResponse:
         wrong.append(f"the disk of the inbox cannot be read: {exc.strerror}")
     except AvatarError as exc:
         wrong.append(exc.code)
-    return JSONResponse({"ok": not wrong, "wrong": wrong}, 503 if wrong else 200, {"Cache-Control": "no-store"})
+    told: Health = {"ok": not wrong, "wrong": wrong}
+    return JSONResponse(told, 503 if wrong else 200, {"Cache-Control": "no-store"})
 
 
-@router.get("/status", summary="How the service stands", responses=may_answer(304), dependencies=[Security(BEARER)])
+@router.get(
+    "/status",
+    summary="How the service stands",
+    responses={**may_answer(304), 200: {"model": ServiceStatus}},
+    dependencies=WANTS_KEY,
+)
 def status(request: Request, door: TheDoor, caller: Calling) -> Response:
     """Say whether the daemon runs, what is paused and why, how many jobs stand where, and room on the disks; null: unknown."""
     spool, paths = Spool(door.jobs.paths.spool), door.jobs.paths
@@ -77,31 +92,28 @@ def status(request: Request, door: TheDoor, caller: Calling) -> Response:
     except HistoryError:
         counts = None
     try:
-        pauses = {
+        pauses: dict[str, QueuePause] = {
             scope: {"by": pause.by, "reason": pause.reason, "since": iso(pause.since)}
             for scope, pause in read_pauses(spool.root / "paused.json").items()
             if pause.left_s > 0
         }
     except OSError:
         pauses = {}
-    return cached(
-        request,
-        {
-            "version": __version__,
-            "daemon": {"running": running},
-            "paused": pauses,
-            "paused_lanes": state.get("paused_lanes", {}) if running else {},
-            "jobs": counts,
-            "models": [{"model": one.get("model"), "stage": one.get("stage")} for one in loaded_models(state)]
-            if running
-            else [],
-            "disk": {
-                name: {"free_bytes": shutil.disk_usage(path).free}
-                for name, path in (("inbox", paths.inbox), ("outbox", paths.outbox))
-                if path.is_dir()
-            },
+    models = loaded_models(state) if running else []
+    told: ServiceStatus = {
+        "version": __version__,
+        "daemon": {"running": running},
+        "paused": pauses,
+        "paused_lanes": state.get("paused_lanes", {}) if running else {},
+        "jobs": counts,
+        "models": [{"model": one.get("model"), "stage": one.get("stage")} for one in models],
+        "disk": {
+            name: {"free_bytes": shutil.disk_usage(path).free}
+            for name, path in (("inbox", paths.inbox), ("outbox", paths.outbox))
+            if path.is_dir()
         },
-    )
+    }
+    return cached(request, told)
 
 
 @router.get(
@@ -109,7 +121,7 @@ def status(request: Request, door: TheDoor, caller: Calling) -> Response:
     summary="Figures of this process",
     response_class=Response,
     responses={**may_answer(), 200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}},
-    dependencies=[Security(BEARER)],
+    dependencies=WANTS_KEY,
 )
 def metrics(door: TheDoor, caller: Calling) -> Response:
     """Return requests by route and status, how long they took, refusals by code, and uploads, for Prometheus. For admins."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from daemon.doors.http.answers import Calling, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.batches.report_rows import BatchRow, batch_status, open_report, rows_of
+from daemon.doors.http.description.answers import BatchList, BatchRows
+from daemon.doors.http.description.answers import BatchRow as ToldRow
+from daemon.doors.http.description.job_schemas import JobStatus
 from daemon.doors.http.handing_in import make_job
 from daemon.doors.http.results import OpenFileResponse
-from daemon.doors.http.route_jobs import MAKES_JOB, MOST, USUAL, Wait, answer_change, body, kept
+from daemon.doors.http.route_jobs import BINARY, MAKES_JOB, MOST, STARTS_JOB, USUAL, Wait, ask_for_change, body, kept
 from daemon.history.places import LAST
 from daemon.history.query import Query as JobQuery
 
@@ -35,7 +38,9 @@ async def post_batch(request: Request, door: TheDoor, caller: Calling, wait: Wai
     return await make_job(request, door, caller, kept(door), {"kind": "batch"}, wait)
 
 
-@router.get("/batches", summary="List batches, the newest first", responses=may_answer(304))
+@router.get(
+    "/batches", summary="List batches, the newest first", responses={**may_answer(304), 200: {"model": BatchList}}
+)
 def list_batches(
     request: Request,
     door: TheDoor,
@@ -47,21 +52,24 @@ def list_batches(
     query = JobQuery(kind=["batch"], by=[] if caller.sees_all else [caller.name])
     found, cursor = door.jobs.find(query, caller, limit=limit, after=after)
     root = to_root(request)
-    told = [_with_rows(with_links(door.jobs.full(one), root), root) for one in found if one["job"]]
+    told = BatchList(batches=[with_links(door.jobs.full(one), root) for one in found if one["job"]], next=cursor)
     headers = {}
     if cursor is not None:
         headers["Link"] = f'<?{request.url.include_query_params(after=cursor).query}>; rel="next"'
-    return cached(request, {"batches": told, "next": cursor}, headers)
+    return cached(request, told, headers)
 
 
-@router.get("/batches/{job}", summary="How far a batch is", responses=may_answer(304, 404))
+@router.get(
+    "/batches/{job}", summary="How far a batch is", responses={**may_answer(304, 404), 200: {"model": JobStatus}}
+)
 def get_batch(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Return the status of a batch: `batch` counts its rows, and `eta_s` says when it ends."""
-    root = to_root(request)
-    return cached(request, _with_rows(with_links(batch_status(door.jobs, job, caller), root), root))
+    return cached(request, with_links(batch_status(door.jobs, job, caller), to_root(request)))
 
 
-@router.get("/batches/{job}/rows", summary="The rows of a batch", responses=may_answer(304, 404))
+@router.get(
+    "/batches/{job}/rows", summary="The rows of a batch", responses={**may_answer(304, 404), 200: {"model": BatchRows}}
+)
 def get_rows(
     request: Request,
     job: str,
@@ -77,7 +85,8 @@ def get_rows(
     headers = {}
     if behind is not None:
         headers["Link"] = f'<?{request.url.include_query_params(after=behind).query}>; rel="next"'
-    return cached(request, {"rows": [_told(row, to_root(request)) for row in rows], "next": behind}, headers)
+    told = BatchRows(rows=[_told(row, to_root(request)) for row in rows], next=behind)
+    return cached(request, told, headers)
 
 
 @router.get(
@@ -87,7 +96,7 @@ def get_rows(
     responses={
         **may_answer(206, 304, 404, 416),
         200: {
-            "content": {"text/csv": {}, "application/json": {}},
+            "content": {"text/csv": BINARY},
             "description": "The table with a result beside each row.",
         },
     },
@@ -103,21 +112,15 @@ def get_report(job: str, door: TheDoor, caller: Calling) -> Response:
     "/batches/{job}/retry-failed",
     status_code=202,
     summary="Start the failed rows of a batch again",
-    responses=may_answer(404, 409, 415, 429, 507),
+    responses=STARTS_JOB,
 )
 def retry_failed(request: Request, job: str, door: TheDoor, caller: Calling) -> Response:
     """Start the failed and cancelled rows of a batch again, once it has ended."""
     batch_status(door.jobs, job, caller)
-    return answer_change(request, door, caller, job, door.jobs.ask("retry", job, caller))
+    return ask_for_change(request, door, caller, job, "retry")
 
 
-def _with_rows(status: dict[str, Any], root: str) -> dict[str, Any]:
-    at = f"{root}batches/{status['job']}"
-    links = {**status["links"], "rows": f"{at}/rows", "report": f"{at}/report"}
-    return {**status, "links": links}
-
-
-def _told(row: BatchRow, root: str) -> dict[str, Any]:
+def _told(row: BatchRow, root: str) -> ToldRow:
     told = {key: value for key in _TOLD if (value := getattr(row, key)) not in ("", None)}
     links = {"links": {"job": f"{root}jobs/{row.job}"}} if row.job else {}
-    return {"row": row.number, **told, **links}
+    return cast(ToldRow, {"row": row.number, **told, **links})

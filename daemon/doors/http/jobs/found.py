@@ -36,6 +36,10 @@ MOST_NAMES: Final = 10_000
 HANDED_IN: Final = "It is taken in when the daemon has seen it."
 #: The same for one whose end was asked for before the daemon looked.
 CANCEL_ASKED: Final = "It is cancelled when the daemon has seen that this was asked for."
+#: Counts of jobs before the first daemon has made the index.
+NO_COUNTS: Final[Mapping[str, Any]] = {
+    "jobs": 0, "states": {}, "kinds": {}, "owners": {}, "errors": {}, "audio_s": 0.0, "work_s": 0.0, "oldest": None,
+}  # fmt: skip
 
 
 class FoundJobs:
@@ -230,11 +234,11 @@ class FoundJobs:
             HistoryError: the index cannot be read.
         """
         try:
-            counts = self.history.stats(by=by)
+            counts: Mapping[str, Any] = self.history.stats(by=by)
         except HistoryError:
             if (self.paths.history / "jobs.db").exists():
                 raise
-            return {"jobs": 0, "states": {}}  # no daemon has run yet
+            counts = NO_COUNTS
         return {**counts, "oldest": iso(counts["oldest"]) if counts["oldest"] is not None else None}
 
     def _by_name(self, job: str) -> dict[str, Any] | None:

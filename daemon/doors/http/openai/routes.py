@@ -17,6 +17,8 @@ from starlette.requests import ClientDisconnect
 from daemon.doors.http.answers import Calling, Door, TheDoor, cached, described, to_root
 from daemon.doors.http.body import JSON_TYPES, media_type, small_body
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.description.answers import SpeechModel, SpeechModels, SpeechVoices, TimedSpeech
+from daemon.doors.http.description.job_schemas import PLACE
 from daemon.doors.http.events import HEADERS, wait_for_end
 from daemon.doors.http.handing_in import idempotency_key
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, encoded, samples
@@ -38,9 +40,11 @@ _DONE: Final = (
 )
 _ERROR: Final = {
     "type": "object",
+    "required": ["error"],
     "properties": {
         "error": {
             "type": "object",
+            "required": ["message", "type", "param", "code"],
             "properties": {
                 "message": {"type": "string"},
                 "type": {"type": "string"},
@@ -52,22 +56,34 @@ _ERROR: Final = {
 }
 
 
+def speech_schemas() -> dict[str, Any]:
+    """Return the schemas of the body of a request for speech, of what is below it, and of errors."""
+    request = SpeechRequest.model_json_schema(ref_template=PLACE)
+    return {**request.pop("$defs"), "SpeechRequest": request, "SpeechError": _ERROR}
+
+
 def _may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of the errors of a route, which have OpenAI's shape."""
-    return described({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses}, "application/json", _ERROR)
+    error = {"$ref": PLACE.format(model="SpeechError")}
+    return described({400, 401, 403, 405, 408, 421, 431, 500, 503, *statuses}, "application/json", error)
 
 
 def _voices(door: Door, caller: Caller) -> VoiceNames:
     return VoiceNames(SeenProfiles(door.settings, caller).voices, door.settings.server.voices)
 
 
-@router.get("/v1/models", summary="The models, as OpenAI's clients list them", responses=_may_answer(304))
+@router.get(
+    "/v1/models",
+    summary="The models, as OpenAI's clients list them",
+    responses={**_may_answer(304), 200: {"model": SpeechModels}},
+)
 def models(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List OpenAI's names, which leave the engine to the voice, and the voice engines that are here."""
-    return cached(request, {"object": "list", "data": [_model(name) for name in _voices(door, caller).models]})
+    told = SpeechModels(object="list", data=[_model(name) for name in _voices(door, caller).models])
+    return cached(request, told)
 
 
-@router.get("/v1/models/{model}", summary="One model", responses=_may_answer(304, 404))
+@router.get("/v1/models/{model}", summary="One model", responses={**_may_answer(304, 404), 200: {"model": SpeechModel}})
 def model(request: Request, model: str, door: TheDoor, caller: Calling) -> Response:
     """Say that there is such a model."""
     names = _voices(door, caller)
@@ -78,15 +94,19 @@ def model(request: Request, model: str, door: TheDoor, caller: Calling) -> Respo
     return cached(request, _model(model))
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str) -> SpeechModel:
     return {"id": name, "object": "model", "created": 0, "owned_by": "avatard"}
 
 
-@router.get("/v1/audio/voices", summary="The voices that can be used", responses=_may_answer(304))
+@router.get(
+    "/v1/audio/voices",
+    summary="The voices that can be used",
+    responses={**_may_answer(304), 200: {"model": SpeechVoices}},
+)
 def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
     """List the voices in both forms that clients know: `data` with objects, and `voices` with names."""
     listed = _voices(door, caller).listed
-    return cached(request, {"object": "list", "data": listed, "voices": [one["id"] for one in listed]})
+    return cached(request, SpeechVoices(object="list", data=listed, voices=[one["id"] for one in listed]))
 
 
 @router.post(
@@ -96,7 +116,7 @@ def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": SpeechRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": {"$ref": PLACE.format(model="SpeechRequest")}}},
         }
     },
     responses={
@@ -106,8 +126,8 @@ def voices(request: Request, door: TheDoor, caller: Calling) -> Response:
             "content": {
                 **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()},
                 "text/event-stream": {"schema": {"type": "string"}},
-                "application/json": {"schema": {"type": "object"}},
             },
+            "model": TimedSpeech,
         },
     },
 )

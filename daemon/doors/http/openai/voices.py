@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from daemon.doors.http.description.answers import SpeechVoice
 from daemon.doors.http.problems import RequestError
 
 #: OpenAI's names of models. Each means: whatever engine the voice has.
@@ -67,10 +68,10 @@ class VoiceNames:
         return [*MODELS, *self.engines]
 
     @property
-    def listed(self) -> list[dict[str, str]]:
+    def listed(self) -> list[SpeechVoice]:
         """Every voice that can be used: `id`, which is unique where `name` is not, and `name`; those of the table last."""
         names = [str(row["name"]) for row in self._rows]
-        mine = [
+        mine: list[SpeechVoice] = [
             {"id": str(row["id"]) if names.count(str(row["name"])) > 1 else str(row["name"]), "name": str(row["name"])}
             for row in self._rows
         ]

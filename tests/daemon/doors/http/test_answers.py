@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 import yaml
@@ -95,7 +96,13 @@ def test_the_description_names_every_error_and_its_pages_come_from_here(door: Do
             assert operation["summary"]
             # What is no error is described as none: programs that are made of this would read an empty body as a problem
             assert not any("content" in operation["responses"].get(status, {}) for status in ("206", "304"))
-    assert "default" not in json.dumps(described["components"]["schemas"]["Change"])
+            for status in operation["responses"].keys() & {"200", "201", "202"}:
+                kinds = operation["responses"][status]["content"]
+                assert kinds.get("application/json", {"schema": 1}).get("schema") or "/result" in path, (method, path)
+    schemas = described["components"]["schemas"]
+    assert "default" not in json.dumps(schemas["Change"])
+    named = set(re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(described)))
+    assert named == {f"#/components/schemas/{name}" for name in schemas}
     for page in ("/docs", "/redoc"):
         html = door.open.get(page)
         assert html.status == 200

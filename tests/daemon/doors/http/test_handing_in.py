@@ -96,13 +96,14 @@ def test_a_job_that_was_handed_in_here_is_found_without_a_search_of_all_results(
 ) -> None:
     searched: list[str] = []
     monkeypatch.setattr(Outbox, "name_of", lambda self, job: searched.append(job))
-    jobs = [door.open.post("/jobs", {**SPEECH, "name": name}).json["job"] for name in ("mine", "lost")]
+    told = [door.open.post("/jobs", {**SPEECH, "name": name}).json for name in ("mine", "lost")]
     # Given that the daemon has taken both, and that the index does not know them yet
     for path in (*door.inbox.glob("*.yaml"), *door.inbox.glob(".*.handin")):
         path.unlink()
-    for name, job in (("mine", jobs[0]), ("lost", new_job_id())):
-        status = {"job": job, "name": name, "state": "queued", "by": None}
-        (door.settings.paths.outbox / f"{name}.json").write_text(json.dumps(status))
+    jobs = [one["job"] for one in told]
+    for status, job in zip(told, (jobs[0], new_job_id()), strict=True):
+        status |= {"job": job, "state": "queued"}
+        (door.settings.paths.outbox / f"{status['name']}.json").write_text(json.dumps(status))
     assert door.open.get(f"/jobs/{jobs[0]}").json["state"] == "queued"
     assert searched == []
     # And what lies under its name of another job is not taken for it

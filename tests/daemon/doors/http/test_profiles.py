@@ -29,7 +29,8 @@ def made(door: Door) -> dict[str, str]:
         voice = Profile(ProfileStore.words.new_id(), f"voice-{name}", "en", MADE, "", None, "job", {}, door.root, by)
         found[voice.name] = ProfileStore(door.settings.paths.profiles).save_profile(voice, b"RIFF").id
         rows.append({"id": f"xtts/{voice.name}", "name": voice.name, "engine": "xtts", "installed": True, "profile": True,
-                     "aliases": [voice.id]})  # fmt: skip
+                     "aliases": [voice.id], "languages": ["en"], "gender": None, "licence": "", "lacking": None,
+                     "remedy": None})  # fmt: skip
     (door.settings.paths.outbox / ".avatard-voices").write_text(json.dumps({"voices": rows}))
     return found
 
