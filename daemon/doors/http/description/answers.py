@@ -59,7 +59,7 @@ class ServiceStatus(TypedDict):
 
     Attributes:
         paused: what somebody paused: `lanes` or `intake`.
-        paused_lanes: stages that stand still as the machine is at fault, each with the error.
+        paused_lanes: lanes of the work that stand still as the machine is at fault, each with the error.
         jobs: how many jobs are in each state; null: not known.
         disk: of `inbox` and `outbox`.
     """
