@@ -199,15 +199,15 @@ def test_a_batch_makes_a_job_of_each_row_in_the_senders_name_and_says_what_becam
         "/batches", ("manifest", None, template.encode()), ("rows", "names.csv", table), Prefer="wait=60"
     )
     assert (made.status, made.json["state"]) == (200, "done"), made.body
-    at = f"/batches/{made.json['job']}"
+    at, links = f"/batches/{made.json['job']}", made.json["links"]
     assert house.anna.get(at).json["batch"]["done"] == 2
     assert [one["job"] for one in house.anna.get("/batches").json["batches"]] == [made.json["job"]]
-    first = house.anna.get(f"{at}/rows?state=done&limit=1").json
+    first = house.anna.get(f"{urljoin('/batches', links['rows'])}?state=done&limit=1").json
     (row,) = first["rows"]
     assert (row["row"], row["state"], first["next"]) == (1, "done", 1)
     assert house.anna.get(f"/jobs/{row['job']}").json["by"] == "anna"
     assert house.anna.get(f"{at}/rows?state=failed").json == {"rows": [], "next": None}
-    report = house.anna.get(f"{at}/report")
+    report = house.anna.get(urljoin("/batches", links["report"]))
     assert (report.headers["content-type"], b"Ben" in report.body) == ("text/csv; charset=utf-8", True)
     assert house.anna.post(f"{at}/retry-failed").code == "job-not-failed"
     assert house.anna.post(f"/jobs/{made.json['job']}/rerun", {}).code == "batch-refused"
