@@ -70,7 +70,8 @@ def deliver(delivery: Delivery, hooks: Hooks) -> Outcome:
     except ConfigError as exc:
         return Outcome(False, str(exc))
     except RefusedAddressError as exc:
-        return Outcome(False, f"{exc}; it is allowed by `allow` alone (docs/hooks.md).", final=True)
+        # Not for good: a resolver may be wrong for a while, and `allow` may be set after the first message.
+        return Outcome(False, f"{exc}; it is allowed by `allow` alone (docs/hooks.md).")
     except ssl.SSLCertVerificationError as exc:
         return Outcome(False, f"The certificate is not accepted: {exc.verify_message}.")
     except TimeoutError:

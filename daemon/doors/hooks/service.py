@@ -23,7 +23,7 @@ log = structlog.get_logger("hooks")
 
 #: How long deliveries that run may go on after the signal to stop, in s; they are made again at the next start.
 DRAIN_S: Final = 10.0
-#: How long nothing is done with a delivery whose attempt could not be noted, in s.
+#: How long nothing is done with a delivery whose attempt ended by a fault of ours, in s.
 _REST_S: Final = 60.0
 #: How often what is over is forgotten, in s.
 _TIDY_S: Final = 3600.0
@@ -44,8 +44,10 @@ class HookService:
         self._wake = threading.Event()
         self._stopping = self._reload = False
         self._lock = threading.Lock()
-        #: Deliveries that run, and their hooks.
+        #: Deliveries that run or are not noted yet, and their hooks.
         self._busy: dict[int, str] = {}
+        #: Attempts that were made and could not be noted. They are not made again, and no others are begun before they are noted.
+        self._unnoted: list[tuple[Delivery, Outcome]] = []
         self._resting: dict[int, float] = {}
         self._fault: dict[str, str] = {}
         self._figures = MetricsFile(self._store)
@@ -119,6 +121,7 @@ class HookService:
         most = self._settings.hooks.concurrency
         for_one = max(1, most // 2)
         while not self._stopping:
+            self._note_made()
             now = time.monotonic()
             with self._lock:
                 self._resting = {number: until for number, until in self._resting.items() if until > now}
@@ -136,22 +139,47 @@ class HookService:
             # A thread each: a program that a hook starts ends with the thread that started it.
             threading.Thread(target=self._deliver, args=found, name="hook", daemon=True).start()
 
+    def _note_made(self) -> None:
+        """Note the attempts that could not be noted when they were made.
+
+        Raises:
+            AvatarError: `hooks-unavailable`: they cannot be noted now either.
+        """
+        while self._unnoted:
+            delivery, outcome = self._unnoted[0]
+            note_outcome(self._store, delivery, outcome)
+            with self._lock:
+                del self._unnoted[0], self._busy[delivery.number]
+
     def _deliver(self, delivery: Delivery) -> None:
+        is_over = True
         try:
-            note_outcome(self._store, delivery, deliver(delivery, self._settings.hooks))
+            is_over = self._noted(delivery, deliver(delivery, self._settings.hooks))
         except Exception as exc:  # whatever it is, it concerns this delivery alone, which is made again
-            log.warning("attempt not noted", delivery=delivery.id, hook=delivery.hook, error=str(exc))
+            log.warning("attempt failed", delivery=delivery.id, hook=delivery.hook, error=str(exc))
             with self._lock:
                 self._resting[delivery.number] = time.monotonic() + _REST_S
-        finally:
+        if is_over:
             with self._lock:
                 del self._busy[delivery.number]
-            self._wake.set()
+        self._wake.set()
+
+    def _noted(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Note an attempt; returns whether that worked, else it is noted later."""
+        try:
+            note_outcome(self._store, delivery, outcome)
+        except AvatarError as exc:
+            log.warning("attempt not noted", delivery=delivery.id, hook=delivery.hook, error=str(exc))
+            with self._lock:
+                self._unnoted.append((delivery, outcome))
+            return False
+        return True
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline:
             self._wake.clear()
+            self._try("deliver", self._note_made)
             with self._lock:
                 if not self._busy:
                     return

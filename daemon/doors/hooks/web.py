@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -69,11 +71,15 @@ def post(
             target = f"http://{parts.netloc}{target}"
     else:
         connection = _Pinned(host, port, addresses, tls, deadline)
-    with contextlib.closing(connection), connection.ended_at_deadline():
-        connection.request("POST", target, body, {**headers, "Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read(ANSWER_BYTES).decode("utf-8", "replace")
-        return Answer(answer.status, text, _seconds(answer.getheader("Retry-After")))
+    with contextlib.closing(connection):
+        with connection.ended_at_deadline():
+            connection.request("POST", target, body, {**headers, "Connection": "close"})
+            answer = connection.getresponse()
+        text = b""
+        # The status has come: a message that was taken is not sent again because the text behind it breaks off or has no end.
+        with contextlib.suppress(OSError, http.client.HTTPException), connection.ended_at_deadline():
+            text = answer.read(ANSWER_BYTES)
+        return Answer(answer.status, text.decode("utf-8", "replace"), _seconds(answer.getheader("Retry-After")))
 
 
 class _Pinned(http.client.HTTPConnection):
@@ -170,5 +176,12 @@ class _Pinned(http.client.HTTPConnection):
 
 
 def _seconds(text: str | None) -> float:
-    """Return the value of Retry-After where it is a number of seconds."""
-    return float(text) if text and text.strip().isdecimal() and len(text.strip()) < 8 else 0.0
+    """Return how long `Retry-After` asks to wait, which is a number of seconds or a date; 0 where it is neither."""
+    text = (text or "").strip()
+    if text.isdecimal():
+        return float(text) if len(text) < 8 else 0.0
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - time.time())

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from daemon.cli.doctor.hook_checks import check_hooks
 from daemon.doors.hooks import deliver, ended_jobs
 from daemon.doors.hooks.store import Store
 from daemon.doors.hooks.trouble import find_troubles
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, UnavailableError
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation, wait_for
 from tests.daemon.doors.hooks.conftest import Place
 from tests.daemon.doors.hooks.test_webhooks import SECRETS, hook
@@ -118,6 +119,27 @@ def test_killed_after_a_delivery_and_before_it_was_noted_it_delivers_again_under
         answer.set()
         process.kill()
         process.wait()
+
+
+def test_what_was_delivered_and_cannot_be_noted_is_not_sent_again(
+    place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a disk that is full when the first message is noted, and for a while after
+    note, refused = Store.note_attempt, [UnavailableError("hooks-unavailable", "The disk is full.", "")] * 3
+
+    def note_when_there_is_room(store: Store, *values: Any) -> None:
+        if refused:
+            raise refused.pop()
+        note(store, *values)
+
+    monkeypatch.setattr(Store, "note_attempt", note_when_there_is_room)
+    studio = receiver()
+    place.configure(hook(studio.url))
+    with place.run():
+        place.end("hello")
+        # When there is room again, then it is noted as delivered, and was sent once
+        (done,) = place.deliveries(1)
+    assert (done.attempts, len(studio.received), refused) == (1, 1, [])
 
 
 def test_a_receiver_that_hangs_does_not_keep_the_others_waiting(place: Place, receiver: Make) -> None:
