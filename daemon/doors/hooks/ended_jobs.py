@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -57,6 +57,7 @@ class EndedJobs:
             AvatarError: `hooks-unavailable`.
         """
         more = False
+        fault: OSError | None = None
         for name in _ENDED:
             changed = self._changed(name)
             if changed is None or changed == self._looked.get(name):
@@ -68,11 +69,18 @@ class EndedJobs:
                 if self._seen.get(job) != at and self._without_end.get(job) != at
             )
             for at, job in new[:_AT_ONCE]:
-                self._note(folder / job, at)
+                try:
+                    self._note(folder / job, at)
+                except OSError as exc:  # what hinders one, such as a bad sector, need not hinder the others
+                    fault = exc
+            if fault is not None:
+                continue
             if len(new) > _AT_ONCE:
                 more = True
             elif time.time_ns() - changed > _GRAIN_NS:
                 self._looked[name] = changed
+        if fault is not None:
+            raise fault
         return more
 
     def forget_gone(self) -> None:
@@ -99,33 +107,36 @@ class EndedJobs:
 
     def _note(self, path: Path, changed: int) -> None:
         try:
-            job = self._spool.load_job(path)
-        except ValueError as exc:
+            ended, wanted = self._told(path)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as exc:  # the record is damaged
             if path.exists():  # else it was started again, or removed
                 self._without_end[path.name] = changed
                 log.warning("record not readable, nobody is told", job_id=path.name, error=str(exc))
             return
-        message = message_of(job, self.settings.paths.outbox)
-        if message is None:
+        if ended is None:
             self._without_end[path.name] = changed
             return
-        wanted = []
-        if message.at >= self._since:
-            common = {
-                "id": message.id,
-                "type": message.type,
-                "job": job.id,
-                "name": _storable(job.name),
-                "job_state": job.state,
-                "output": _storable(message.values()["output"]),
-            }
-            notify = job.manifest.get("notify")
-            wanted = [
-                {**common, "hook": hook, "url": url, "body": body}
-                for hook, url, body in receivers(message, notify, self.settings.hooks)
-            ]
-        self._store.note_end(job.id, round(message.at * 1000), changed, wanted)
-        self._seen[job.id] = changed
+        self._store.note_end(path.name, round(ended * 1000), changed, wanted)
+        self._seen[path.name] = changed
+
+    def _told(self, path: Path) -> tuple[float | None, list[dict[str, Any]]]:
+        """Return when a job ended, None if it has not, and what is to be delivered for it."""
+        job = self._spool.load_job(path)
+        message = message_of(job, self.settings.paths.outbox)
+        if message is None:
+            return None, []
+        if message.at < self._since:
+            return message.at, []
+        common = {
+            "id": message.id,
+            "type": message.type,
+            "job": job.id,
+            "name": _storable(job.name),
+            "job_state": job.state,
+            "output": _storable(message.values()["output"]),
+        }
+        told = receivers(message, job.manifest.get("notify"), self.settings.hooks)
+        return message.at, [{**common, "hook": hook, "url": url, "body": body} for hook, url, body in told]
 
 
 def _storable(text: str) -> str:

@@ -97,7 +97,7 @@ class Store:
             new = Store(self.path.parent)
             new.path = self.path.with_name(f".{FILE}.new")  # so that nobody sees one without tables
             new.path.unlink(missing_ok=True)
-            with new._connected("rwc") as db:
+            with new._connected(write=True, create=True) as db:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute("INSERT INTO facts VALUES ('since', ?)", (now,))
@@ -109,7 +109,7 @@ class Store:
             found = db.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
             raise self._unusable(f"it is of version {found}, not {VERSION}")
-        with self._connected() as db:  # a time that is ahead was noted by a clock that was wrong
+        with self._connected(write=True) as db:  # a time that is ahead was noted by a clock that was wrong
             db.execute("UPDATE facts SET value = ?1 WHERE name = 'since' AND value > ?1", (now,))
 
     def exists(self) -> bool:
@@ -144,7 +144,7 @@ class Store:
             changed: time of the last change of the job's folder, in ns.
             deliveries: keys of `Delivery`.
         """
-        with self._connected() as db:
+        with self._connected(write=True) as db:
             known = db.execute("SELECT ended FROM seen WHERE job = ?", (job,)).fetchone()
             db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (job, ended, changed))
             if known is None or known[0] != ended:
@@ -153,7 +153,7 @@ class Store:
 
     def forget(self, jobs: Iterable[str], before: float) -> None:
         """Forget ends of jobs of which nothing is left, if they ended before a time (seconds since the epoch)."""
-        with self._connected() as db:
+        with self._connected(write=True) as db:
             db.executemany("DELETE FROM seen WHERE job = ? AND ended < ?", ((job, before * 1000) for job in jobs))
 
     # -- deliveries ------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Store:
 
     def note_attempt(self, number: int, state: State, due: float, note: str, now: float) -> None:
         """Note an attempt, and when the next one is made."""
-        with self._connected() as db:
+        with self._connected(write=True) as db:
             db.execute(
                 "UPDATE deliveries SET state = ?, due = ?, note = ?, tried = ?, attempts = attempts + 1 WHERE number = ?",
                 (state, due, note[:_NOTE_CHARS], now, number),
@@ -195,7 +195,7 @@ class Store:
 
     def retry(self, numbers: Iterable[int], now: float) -> None:
         """Begin deliveries anew, whatever became of them."""
-        with self._connected() as db:
+        with self._connected(write=True) as db:
             db.executemany(
                 "UPDATE deliveries SET state = 'waiting', due = ?, attempts = 0 WHERE number = ?",
                 ((now, number) for number in numbers),
@@ -222,22 +222,28 @@ class Store:
 
     def clear(self, before: float) -> None:
         """Forget deliveries that have ended and were made before a time."""
-        with self._connected() as db:
+        with self._connected(write=True) as db:
             db.execute("DELETE FROM deliveries WHERE state != 'waiting' AND made < ?", (before,))
 
     @contextlib.contextmanager
-    def _connected(self, mode: Literal["rw", "rwc"] = "rw") -> Iterator[sqlite3.Connection]:
+    def _connected(self, *, write: bool = False, create: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield a connection in a transaction, which is flushed at the end.
+
+        Args:
+            write: others who write are waited for at the beginning: who has read and then wants to write is refused at once where
+                another one is about to.
+            create: the file is made where it is missing.
 
         Raises:
             AvatarError: `hooks-unavailable`.
         """
         try:
-            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_PATIENCE_S)
+            uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+            db = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)
             with contextlib.closing(db):
                 db.execute("PRAGMA synchronous = FULL")
                 db.isolation_level = None  # so that `BEGIN` is ours, and holds for statements of every kind
-                db.execute("BEGIN IMMEDIATE" if mode == "rwc" else "BEGIN")
+                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield db
                 db.execute("COMMIT")
         except sqlite3.Error as exc:

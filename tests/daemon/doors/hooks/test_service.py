@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +25,8 @@ from daemon.doors.hooks import deliver, ended_jobs
 from daemon.doors.hooks.store import Store
 from daemon.doors.hooks.trouble import find_troubles
 from daemon.errors import AvatarError, UnavailableError
+from daemon.jobs.record import Job
+from daemon.queue.spool import Spool
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation, wait_for
 from tests.daemon.doors.hooks.conftest import Place
 from tests.daemon.doors.hooks.test_webhooks import SECRETS, hook
@@ -82,6 +89,43 @@ def test_many_ends_are_noted_in_portions_and_none_is_left_out(place: Place, monk
     assert [ended.look() for _ in range(4)] == [True, True, False, False]
     # Then all are told, the first first
     assert [one.job for one in place.store.find()[::-1]] == jobs
+
+
+def test_one_record_that_is_damaged_or_on_a_bad_sector_keeps_none_of_the_others_from_being_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given jobs that ended, the first with a record that says nonsense, the second with one that cannot be read
+    place.configure({"name": "a", "command": ["true"]})
+    place.store.path.parent.mkdir()
+    place.store.create(0.0)
+    damaged, unread, good = (place.end(name) for name in ("damaged", "unread", "good"))
+    record = place.spool.resting("done") / damaged / "job.json"
+    record.write_bytes(record.read_bytes().replace(b'"file"', b'"feil"'))
+    load = Spool.load_job
+
+    def load_unless_on_a_bad_sector(spool: Spool, directory: Path) -> Job:
+        if directory.name == unread:
+            raise OSError(errno.EIO, "Input/output error")
+        return load(spool, directory)
+
+    monkeypatch.setattr(Spool, "load_job", load_unless_on_a_bad_sector)
+    # When it is looked, then the third is told, and what the disk did is said
+    ended = ended_jobs.EndedJobs(place.settings(), place.store)
+    with pytest.raises(OSError, match="Input/output"):
+        ended.look()
+    assert [one.job for one in place.store.find()] == [good]
+
+
+def test_whoever_notes_an_end_waits_for_another_who_writes(place: Place) -> None:
+    place.store.path.parent.mkdir()
+    place.store.create(0.0)
+    with contextlib.closing(sqlite3.connect(place.store.path)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        noted = pool.submit(place.store.note_end, "job-1", 0, 0, ())
+        wait([noted], timeout=0.05)
+        other.rollback()
+        noted.result()
+    assert place.store.seen() == {"job-1": 0}
 
 
 @pytest.mark.usefixtures("processes")
