@@ -227,7 +227,7 @@ async def answer_exception(request: Request, exc: Exception) -> Response:
 
 
 async def _known(request: Request, exc: Exception) -> JSONResponse:
-    return answer_error(told_of(exc, request), request.scope)
+    return answer_error(told_of(exc, request.url.path), request.scope)
 
 
 async def _gone(request: Request, exc: Exception) -> Response:
@@ -236,7 +236,7 @@ async def _gone(request: Request, exc: Exception) -> Response:
 
 
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
-    return answer_error(told_of(exc, request), request.scope)
+    return answer_error(told_of(exc, request.url.path), request.scope)
 
 
 def in_bytes(number: int) -> str:
@@ -244,28 +244,31 @@ def in_bytes(number: int) -> str:
     return "1 byte" if number == 1 else f"{number} bytes"
 
 
-def told_of(exc: Exception, request: Request) -> AvatarError:
-    """Return what a caller is told of an exception that was not expected; what went wrong within is the log's business."""
+def told_of(exc: Exception, path: str) -> AvatarError:
+    """Return what a caller is told of an exception that was not expected; what went wrong within is the log's business.
+
+    Args:
+        path: of the request, for the log.
+    """
+    path = escape_unprintable(path)
     error = from_exception(exc)
     if isinstance(exc, PermissionError) or (isinstance(error, UnavailableError) and error.code == NOT_ALLOWED):
-        log.error("not allowed", path=escape_unprintable(request.url.path), error=str(error))  # which names our folders
+        log.error("not allowed", path=path, error=str(error))  # which names our folders
         return UnavailableError(
             NOT_ALLOWED,
             "This server lacks the right to use a folder of its installation.",
             "Whoever runs the server finds the folder in its log, and by `avatar doctor`.",
         )
     if isinstance(exc, OSError) and isinstance(error, MachineError):
-        log.error(
-            "the disk failed", path=escape_unprintable(request.url.path), error=error.message
-        )  # which names our folders
+        log.error("the disk failed", path=path, error=error.message)  # which names our folders
         why = "The disk is full." if error.code == "disk-full" else f"{exc.strerror or 'The disk failed'}."
         return MachineError(error.code, why, "Send it again later; whoever runs the server looks at the disk.")
     if isinstance(exc, AvatarError) and exc.code in _WITHOUT_FOLDERS:
-        log.error("request failed", path=escape_unprintable(request.url.path), code=exc.code, error=exc.message)
+        log.error("request failed", path=path, code=exc.code, error=exc.message)
         return MachineError(exc.code, *_WITHOUT_FOLDERS[exc.code])
     if isinstance(exc, AvatarError) or isinstance(error, JobError | MachineError | ConfigError):
         return error
-    log.error("request failed", path=escape_unprintable(request.url.path), traceback=traceback_of(exc))
+    log.error("request failed", path=path, traceback=traceback_of(exc))
     return UnknownError("internal-error", "The server made an error.", "Whoever runs avatard finds it in the log.")
 
 

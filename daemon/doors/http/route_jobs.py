@@ -233,7 +233,7 @@ async def follow_job(request: Request, job: str, door: TheDoor, caller: Calling)
         try:
             return with_links(door.status(job, caller), root)
         except (AvatarError, OSError) as exc:
-            raise told_of(exc, request) from exc
+            raise told_of(exc, request.url.path) from exc
 
     events = job_events(look, request.headers.get("last-event-id", "")[:64])
     return follow(request, events)

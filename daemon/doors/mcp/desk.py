@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from daemon.errors import JobError
+from daemon.errors import AvatarError, JobError
 
 #: Largest file that comes within a request, in bytes, as it is and as the text of a data URI.
 MAX_DATA_BYTES: Final = 4 * 2**20
@@ -51,6 +51,9 @@ class Desk(Protocol):
 
     def link(self, job: str, file: str) -> str:
         """Return the address of a result. `file`: its path below the outbox."""
+
+    def told(self, exc: AvatarError | OSError) -> AvatarError:
+        """Return what whoever asks is told of an exception: nobody elsewhere hears of this machine's folders."""
 
 
 @contextlib.contextmanager

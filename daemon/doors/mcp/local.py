@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from daemon.doors.client.client import Client
-from daemon.errors import JobError
+from daemon.errors import AvatarError, JobError, MachineError
 from daemon.history.history import History
 from daemon.history.query import Query
 from daemon.outbox.checked_status import checked
@@ -88,3 +88,9 @@ class LocalDesk:
     def link(self, job: str, file: str) -> str:
         """Return the file's address on this machine."""
         return (self.outbox / file).resolve().as_uri()
+
+    def told(self, exc: AvatarError | OSError) -> AvatarError:
+        """Return what somebody at this machine is told: all of it."""
+        if isinstance(exc, AvatarError):
+            return exc
+        return MachineError("io-error", f"{exc.strerror or exc}: {str(exc.filename or '')[:200]}".rstrip(": ") + ".")

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from daemon.doors.http.answers import Door
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.kept_uploads import KeptUploads
-from daemon.doors.http.problems import RequestError, answer_error
+from daemon.doors.http.problems import RequestError, answer_error, told_of
 from daemon.errors import AvatarError
 from daemon.history.query import Query
 
@@ -97,6 +97,10 @@ class ServerDesk:
     def link(self, job: str, file: str) -> str:
         """Return the address of a result at this server."""
         return f"{self._base}jobs/{job}/result/{Path(file).name}"
+
+    def told(self, exc: AvatarError | OSError) -> AvatarError:
+        """Return what a caller of this server is told; see `Desk`."""
+        return told_of(exc, PATH)
 
 
 class Tools:

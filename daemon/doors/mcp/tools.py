@@ -60,7 +60,7 @@ def build_server(desk_of: Callable[[Context[Any, Any]], Desk]) -> MCPServer[Any]
         """The status of a job, as a record."""
         desk = _desk_of(ctx)
         try:
-            with _told():
+            with _told(desk):
                 return job_view(desk, await to_thread.run_sync(desk.status, job)).model_dump_json()
         except ToolError as exc:
             raise ResourceError(str(exc)) from exc
@@ -121,7 +121,7 @@ def _tools() -> tuple[Tool, ...]:
                 job=status["job"],
                 **{key: str(error.get(key) or "") for key in ("code", "message", "hint")},
             )
-        with _told():
+        with _told(desk):
             report = await to_thread.run_sync(read_report, desk.outbox, status, ".face.json")
         verdict = report.get("verdict") or {}
         return Verdict(
@@ -137,7 +137,7 @@ def _tools() -> tuple[Tool, ...]:
     async def get_job(ctx: Context[Any, Any], job: JobName, wait_s: Seconds = 0) -> JobAnswer:
         """Say how far a job is, why it failed, or where its results are."""
         desk = _desk_of(ctx)
-        with _told():
+        with _told(desk):
             return job_answer(desk, await _waited(desk, job, wait_s))
 
     @tool("List jobs", _LOOKS)
@@ -151,15 +151,16 @@ def _tools() -> tuple[Tool, ...]:
     ) -> JobList:
         """List jobs, the newest first."""
         desk = _desk_of(ctx)
-        with _told():
+        with _told(desk):
             found = await to_thread.run_sync(desk.find, state, query, limit)
         return JobList(jobs=[job_view(desk, one) for one in found])
 
     @tool("Cancel a job", _ENDS)
     async def cancel_job(ctx: Context[Any, Any], job: JobName) -> str:
         """Cancel a job that waits or runs. Its files stay, so that it can be started again."""
-        with _told():
-            return await to_thread.run_sync(_desk_of(ctx).cancel, job)
+        desk = _desk_of(ctx)
+        with _told(desk):
+            return await to_thread.run_sync(desk.cancel, job)
 
     @tool("List voices", _LOOKS)
     async def list_voices(
@@ -168,7 +169,8 @@ def _tools() -> tuple[Tool, ...]:
     ) -> Voices:
         """List the voices, with their languages and descriptions."""
         desk = _desk_of(ctx)
-        listed = (await to_thread.run_sync(published_voices, desk.outbox)).get("voices") or []
+        with _told(desk):
+            listed = (await to_thread.run_sync(published_voices, desk.outbox)).get("voices") or []
         wanted = language.strip().lower()
         shown = [one for one in listed if _speaks(one, wanted)]
         return Voices(voices=shown, languages=sorted({tongue for one in shown for tongue in _tongues(one)}))
@@ -189,10 +191,10 @@ async def _ended(
         with files_of(desk, {key: value for key, value in files.items() if value}) as paths:
             return desk.submit({key: value for key, value in keys.items() if value}, paths, name or None)
 
-    with _told():
+    with _told(desk):
         job = await to_thread.run_sync(hand_in)  # not abandoned: a job must not be handed in behind the caller's back
     try:
-        with _told():
+        with _told(desk):
             return await _waited(desk, job, wait_s)
     except ToolError as exc:
         raise ToolError(f"{job} was handed in and is made, but cannot be looked at now: {exc}") from exc
@@ -210,15 +212,14 @@ async def _waited(desk: Desk, job: str, seconds: float) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _told(desk: Desk) -> Iterator[None]:
     """Tell the assistant what is wrong, in our words."""
     try:
         yield
-    except AvatarError as exc:
-        hint = "list_jobs lists those there are." if exc.code == "job-unknown" else exc.hint
-        raise ToolError(name_voice_list(f"{exc.code}: {exc.message} {hint}".strip(), BY_TOOL)) from exc
-    except OSError as exc:
-        raise ToolError(f"io-error: {exc.strerror or exc}: {str(exc.filename or '')[:200]}".rstrip(": ")) from exc
+    except (AvatarError, OSError) as exc:
+        error = desk.told(exc)
+        hint = "list_jobs lists those there are." if error.code == "job-unknown" else error.hint
+        raise ToolError(name_voice_list(f"{error.code}: {error.message} {hint}".strip(), BY_TOOL)) from exc
 
 
 def _tongues(voice: dict[str, Any]) -> list[str]:

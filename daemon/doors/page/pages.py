@@ -121,7 +121,7 @@ class PageRoute(APIRoute):
             except (HTTPException, ClientDisconnect):
                 raise
             except Exception as exc:
-                return error_page(request, told_of(exc, request))
+                return error_page(request, told_of(exc, request.url.path))
 
         return handle
 

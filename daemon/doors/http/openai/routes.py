@@ -182,7 +182,7 @@ async def _spoken(
         try:
             return door.status(job, caller)
         except (AvatarError, OSError) as exc:
-            raise told_of(exc, request) from exc
+            raise told_of(exc, request.url.path) from exc
 
     whole = False
     try:

@@ -24,6 +24,7 @@ from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.http.app import create_app
 from daemon.doors.mcp.desk import MAX_DATA_BYTES, Desk
 from daemon.doors.mcp.local import LocalDesk
+from daemon.doors.mcp.server import ServerDesk
 from daemon.errors import MachineError
 from tests.conftest import PATIENCE_S, PORTRAIT, ROOT, Installation
 from tests.support.daemon.known_faces import give_known_faces
@@ -315,11 +316,13 @@ def test_a_job_that_was_handed_in_and_cannot_be_looked_at_is_named_so_that_nobod
     from daemon.doors.mcp.tools import build_server
 
     class UnmountedDesk:
+        told = ServerDesk.told
+
         def submit(self, *_: object) -> str:
             return "job-20260102T030405Z-0a1b2c3d"
 
         def status(self, job: str) -> dict[str, object]:
-            raise MachineError("outbox-missing", "The outbox is not mounted.")
+            raise MachineError("outbox-missing", "/srv/outbox is not mounted.")
 
     async def speak(client: Client) -> CallToolResult:
         return await client.call_tool("speak", {"text": "Hi."})
@@ -327,4 +330,6 @@ def test_a_job_that_was_handed_in_and_cannot_be_looked_at_is_named_so_that_nobod
     answer = _asked(build_server(lambda _: cast(Desk, UnmountedDesk())), speak)
     assert answer.is_error
     assert "job-20260102T030405Z-0a1b2c3d was handed in" in words(answer)
-    assert "outbox-missing: The outbox is not mounted." in words(answer)
+    # And nobody elsewhere hears of the server's folders
+    assert "outbox-missing: The folder of the results is not mounted now" in words(answer)
+    assert "/srv" not in words(answer)
