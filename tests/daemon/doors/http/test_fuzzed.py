@@ -23,8 +23,8 @@ UNENDING = "/events"
 #: allows are refused with 422 rightly.
 LEFT_OUT = "positive_data_acceptance"
 #: Answers that are right, and that Schemathesis cannot know: what is wrong with a manifest is the result of `/validate`,
-#: `tag=true` in a query is a list of one tag, a new job has no result yet, nothing is spoken without a daemon, and a cancelled job is
-#: still there to be seen.
+#: `tag=true` in a query is a list of one tag, a new job has no result yet, nothing is spoken without a daemon, and a cancelled
+#: job is still there to be seen.
 CONFIG = """
 [[operations]]
 include-name = "GET /jobs"
