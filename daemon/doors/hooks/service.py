@@ -49,6 +49,8 @@ class HookService:
         #: Attempts that were made and could not be noted. They are not made again, and no others are begun before they are noted.
         self._unnoted: list[tuple[Delivery, Outcome]] = []
         self._resting: dict[int, float] = {}
+        #: Hooks whose last attempt did not get through.
+        self._failing: set[str] = set()
         self._fault: dict[str, str] = {}
         self._figures = MetricsFile(self._store)
 
@@ -117,7 +119,9 @@ class HookService:
         return self._settings
 
     def _begin_due(self) -> None:
-        """Start what is due, as far as there is room: a hook that is slow must not take the room of the others."""
+        """Start what is due, as far as there is room: a hook that is slow must not take the room of the others, nor several that
+        get nothing through all of it.
+        """
         most = self._settings.hooks.concurrency
         for_one = max(1, most // 2)
         while not self._stopping:
@@ -126,11 +130,13 @@ class HookService:
             with self._lock:
                 self._resting = {number: until for number, until in self._resting.items() if until > now}
                 busy = dict(self._busy)
-                resting = list(self._resting)
+                resting, failing = list(self._resting), set(self._failing)
             if len(busy) >= most:
                 return
             hooks = list(busy.values())
             full = {hook for hook in hooks if hooks.count(hook) >= for_one}
+            if len(busy) == most - 1 > 0:
+                full |= failing
             found = self._store.due(time.time(), 1, [*busy, *resting], full)
             if not found:
                 return
@@ -154,7 +160,10 @@ class HookService:
     def _deliver(self, delivery: Delivery) -> None:
         is_over = True
         try:
-            is_over = self._noted(delivery, deliver(delivery, self._settings.hooks))
+            outcome = deliver(delivery, self._settings.hooks)
+            with self._lock:
+                (self._failing.discard if outcome.delivered else self._failing.add)(delivery.hook)
+            is_over = self._noted(delivery, outcome)
         except Exception as exc:  # whatever it is, it concerns this delivery alone, which is made again
             log.warning("attempt failed", delivery=delivery.id, hook=delivery.hook, error=str(exc))
             with self._lock:

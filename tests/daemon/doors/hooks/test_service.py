@@ -206,6 +206,30 @@ def test_a_receiver_that_hangs_does_not_keep_the_others_waiting(place: Place, re
         place.deliveries(12)
 
 
+def test_several_receivers_that_hang_do_not_keep_one_that_answers_waiting(place: Place, receiver: Make) -> None:
+    # Given two that took nothing, and hang from then on, as many as deliveries run at a time
+    answer = threading.Event()
+
+    def fail(number: int) -> tuple[int, dict[str, str], bytes]:
+        if number:
+            answer.wait(PATIENCE_S)
+        return 500, {}, b""
+
+    dead, gone, quick = receiver(fail), receiver(fail), receiver()
+    place.configure(
+        {**hook(dead.url, timeout_s=600), "name": "dead"},
+        {**hook(gone.url, timeout_s=600), "name": "gone"},
+        {**hook(quick.url), "name": "quick"},
+        concurrency=2,
+    )
+    with place.run():
+        # When jobs end, then the third one hears of all
+        for number in range(6):
+            place.end(f"job{number}")
+        wait_for("the quick one to have all", lambda: len(quick.received) == 6)
+        answer.set()
+
+
 def test_status_and_doctor_name_a_hook_that_gets_nothing_through(
     place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
