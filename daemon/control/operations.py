@@ -154,7 +154,7 @@ class Operations:
             held: Held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
             waiting = await self._disk.run(self._admission.hold, job_id, held)
             return f"{waiting.name} is held: it is taken in when its files are there, and starts when it is released."
-        if (batch := self._batches.running(job_id)) is not None:
+        if (batch := self._running_batch(job_id)) is not None:
             batch.held = {"by": _by(request), "reason": _reason(request), "since": time.time()}
             batch.note("held", by=_by(request), reason=_reason(request))
             count, left = await self._batches.order(job_id, request)
@@ -204,8 +204,7 @@ class Operations:
                 f"{value!r} is not a priority.",
                 f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
             )
-        if self._batches.running(job.id) is not None:
-            batch = self._batches.running(job.id) or job
+        if (batch := self._running_batch(job.id)) is not None:
             batch.priority = value
             count, left = await self._batches.order(job.id, request)
             more = f"; {left} more are given it" if left else ""
@@ -245,9 +244,21 @@ class Operations:
         await self._state_machine.enqueue(job, directory)
         return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
 
+    def _running_batch(self, job_id: str) -> Job | None:
+        """Return the batch that runs under an id.
+
+        Raises:
+            JobError: `job-finished`: it was stopped, and its rows are being cancelled.
+        """
+        batch = self._batches.running(job_id)
+        if batch is not None and batch.facts.batch is not None and batch.facts.batch.stopped:
+            what = f"The rows of {batch.name} are being cancelled already."
+            raise JobError("job-finished", what, "They can be started again when its status says that it has ended.")
+        return batch
+
     def _held_batch(self, job_id: str) -> Job | None:
         """Return the batch that runs under an id where something of it is held."""
-        batch = self._batches.running(job_id)
+        batch = self._running_batch(job_id)
         return batch if batch is not None and (batch.held or self._held_rows(job_id)) else None
 
     async def _find_held(self, job_id: str) -> tuple[Job, Path]:

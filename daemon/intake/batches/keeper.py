@@ -99,7 +99,7 @@ class BatchKeeper(Subscriber):
             return
         if job.state == "queued":
             self._note(job, None)  # if it had ended, it was started again
-            if batch.is_about_to_hold(job.id):
+            if batch.may_not_start(job.id):
                 self._state_machine.ready_queue.remove(job.id)
         if (job.state == "held") != (job.id in batch.held):
             batch.held ^= {job.id}
@@ -116,14 +116,16 @@ class BatchKeeper(Subscriber):
             self._wake.notify()
 
     def _stop_by_on_error(self, batch: RunningBatch) -> None:
-        """Stop a batch of which as many rows have failed as `on_error` allows: no more start, and they are cancelled at the next
-        step.
-        """
+        """Stop a batch of which as many rows have failed as `on_error` allows."""
         most, counts, found = batch.manifest.most_failures, batch.counts, batch.outcomes.counts()
         if most is not None and not counts.stopped and found["failed"] >= most and found.total() < counts.rows:
-            batch.stop(ON_ERROR)
-            for number in batch.rows.numbers[: counts.taken + SLICE] if batch.rows else ():
-                self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
+            self._stop(batch, ON_ERROR)
+
+    def _stop(self, batch: RunningBatch, why: str) -> None:
+        """Stop a batch: none of its rows starts from now on, and they are cancelled at the next step."""
+        batch.stop(why)
+        for number in batch.rows.numbers[: batch.counts.taken + SLICE] if batch.rows else ():
+            self._state_machine.ready_queue.remove(row_id(batch.job.id, number))
 
     def _begin(self, job: Job, place: Path) -> None:
         self._batches[job.id] = RunningBatch(job, place, Outcomes(place), Manifest.model_validate(job.manifest))
@@ -147,7 +149,7 @@ class BatchKeeper(Subscriber):
     async def stop(self, job_id: str, by: str) -> int:
         """Cancel what has not ended of a batch that runs; it is done by itself. Returns how many rows that are."""
         batch = self._batches[job_id]
-        batch.stop(by or "somebody")
+        self._stop(batch, by or "somebody")
         batch.job.note("cancelled", by=by)
         await self._state_machine.save(batch.job, batch.place)
         self._wake.notify()
@@ -165,7 +167,7 @@ class BatchKeeper(Subscriber):
     def hold_of_row(self, job: Job) -> Held | None:
         """Return the hold that a row's job takes when it is started again with all rows; None where it starts."""
         batch = self._batches.get(job.facts.row.batch) if job.facts.row else None
-        return batch.job.held if batch is not None and batch.starts_again else None
+        return batch.job.held if batch is not None and batch.retry is not None else None
 
     def is_beginning(self, job_id: str) -> bool:
         """Return whether the rows of a batch are being started again."""
@@ -182,11 +184,11 @@ class BatchKeeper(Subscriber):
         self._beginning.add(job.id)  # all its rows have ended until they are started again
         try:
             assert job.facts.batch is not None  # its rows became jobs
-            # Both first: failures count anew, and where a crash comes now, the next start goes on with it.
-            job.facts.batch.orders = [retry_order(request, only)]
-            Outcomes(place).take_back(only)
+            # With the move: where a crash comes after it, the next start goes on with it.
+            job.facts.batch.orders = [retry_order(request, job, only)]
             await self._state_machine.begin_batch(job, place)
             batch = self._batches[job.id]
+            await self._orders.take_back(batch)  # failures count anew
             batch.count_ended()
             self._state_machine.events.job_changed(job)
             await self._load_rows(batch)
@@ -233,7 +235,10 @@ class BatchKeeper(Subscriber):
             OSError, ValueError, AvatarError
         ):  # its first step tries that again, and says what is wrong
             rows = await self._load_rows(batch := self._batches[job.id])
-            if batch.manifest.most_failures is not None:  # before a row starts though too many have failed
+            if batch.counts.stopped:
+                self._stop(batch, batch.counts.stopped)
+            await self._orders.take_back(batch)  # a crash may have come before it
+            if batch.manifest.most_failures is not None or batch.retry:  # before a row starts that has failed, or too many have
                 await self._find_ended(batch, rows)
             await self._orders.carry_out(batch)  # before a row starts that is to be held
 
@@ -287,18 +292,15 @@ class BatchKeeper(Subscriber):
         return 0.0 if unfinished else wait
 
     async def _find_ended(self, batch: RunningBatch, rows: ResolvedRows) -> None:
-        """Note what a crash took: how rows have ended, or that they run again. The records of their jobs say it, but of rows that
-        are still to be started again.
-        """
-        unknown = [] if batch.starts_again else await self._disk.run(self._results.unknown_ends, batch, rows)
-        for number, before, now in unknown:
+        """Note what a crash took: how rows have ended, or that they run again. The records of their jobs say it."""
+        batch.outcomes_known = True
+        for number, before, now in await self._disk.run(self._results.unknown_ends, batch, rows):
             if batch.outcomes.get(number) is not before:  # it has ended meanwhile
                 continue
             if now is None:
                 batch.runs_again(number)
             else:
                 batch.outcomes.note(number, now)
-        batch.outcomes_known = not batch.starts_again
         self._stop_by_on_error(batch)
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:

@@ -20,9 +20,10 @@ from daemon.queue.state_machine import StateMachine
 log = structlog.get_logger()
 
 
-def retry_order(request: Mapping[str, Any], only: str = "") -> dict[str, Any]:
-    """Return the order to start rows again that have failed or were cancelled; `only`: id of one job; empty for all."""
-    return {**request, "op": "retry", "only": only}
+def retry_order(request: Mapping[str, Any], batch: Job, only: str = "") -> dict[str, Any]:
+    """Return the order to start rows of a batch again that have failed or were cancelled; `only`: id of one job; empty for all."""
+    # Rows that ended later have been started again. No earlier than the batch ended, should the clock have been set back.
+    return {**request, "op": "retry", "only": only, "since": max(time.time(), batch.finished or 0.0)}
 
 
 class RowOrders:
@@ -81,8 +82,15 @@ class RowOrders:
                     break
                 batch.unordered = None
                 batch.counts.orders.remove(order)
+                if order["op"] == "retry":
+                    batch.outcomes_known = False  # some were not started again: their jobs are gone, or have ended well
                 await self._state_machine.save(batch.job, batch.place)
         return took
+
+    async def take_back(self, batch: RunningBatch) -> None:
+        """Note durably, where rows are being started again, that these have not ended: those without jobs are made, too."""
+        if (order := batch.retry) is not None:
+            await self._state_machine.durable.retry(lambda: batch.outcomes.take_back(order["only"]), batch.job)
 
     async def rows_made(self, batch: RunningBatch, jobs: Sequence[str]) -> None:
         """Carry out an order that came while rows were being made on the jobs that these are now, too."""

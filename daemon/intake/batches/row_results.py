@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from daemon.errors import MACHINE_ERRNOS, AvatarError
 from daemon.intake.batches.outcomes import Outcome
@@ -42,28 +44,38 @@ class RowResults:
         Returns:
             Number, known outcome and the right one of each.
         """
-        found = []
+        found, retry = [], batch.retry
         for number in (*rows.numbers[: batch.counts.taken], *batch.made_beyond(self._spool)):
             known = batch.outcomes.get(number)
             is_final = known is not None and (known.state == "done" or bool(known.batch) or not known.job)
             if is_final or number in rows.twin_numbers:
                 continue
-            now = self.ended(batch.job.id, number)
+            now = self.ended(batch.job.id, number, retry)
             if (known is None) != (now is None):
                 found.append((number, known, now))
         return found
 
-    def ended(self, batch: str, row: int) -> Outcome | None:
-        """Return how the job of a row has ended, by its record; None where it has not."""
+    def ended(self, batch: str, row: int, retry: Mapping[str, Any] | None = None) -> Outcome | None:
+        """Return how the job of a row has ended, by its record; None where it has not, or is still to be started again by the
+        order `retry`.
+        """
         job_id = row_id(batch, row)
         place = self._spool.find_job(job_id)
+        is_to_start = retry is not None and retry["only"] in ("", job_id)
         if place is None:
+            if is_to_start:
+                return None
             return Outcome("failed", job_id, code="job-gone", error="The job of this row is not in the spool any more.")
         if place.parent not in (self._spool.resting("done"), self._spool.resting("failed")):
             return None
         try:
-            return Outcome.of_job(self._spool.load_job(place))
+            job = self._spool.load_job(place)
+            if retry is not None and is_to_start and job.state != "done" and (job.finished or 0.0) <= retry["since"]:
+                return None
+            return Outcome.of_job(job)
         except ValueError as exc:
+            if is_to_start:
+                return None
             return Outcome("failed", job_id, code="job-unreadable", error=f"The job's record cannot be read: {exc}.")
 
     def publish_tables(self, batch: RunningBatch, rows: ResolvedRows) -> list[Output]:

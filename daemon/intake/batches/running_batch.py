@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from daemon.errors import AvatarError
 from daemon.intake.batches.outcomes import Outcomes
@@ -72,6 +73,8 @@ class RunningBatch:
         """Note why the rows that have not ended are cancelled. What else was asked for them must not reach rows that are started
         again later.
         """
+        if self.retry is not None:
+            self.outcomes_known = False  # of rows that were not started again
         self.counts.stopped, self.counts.orders, self.unordered = why, [], None
         self.job.held = None
 
@@ -83,14 +86,15 @@ class RunningBatch:
                 self.outcomes.note(one, None)
 
     @property
-    def starts_again(self) -> bool:
-        """Whether rows that failed or were cancelled are still to be started again."""
-        return any(order["op"] == "retry" for order in self.counts.orders)
+    def retry(self) -> dict[str, Any] | None:
+        """The order by which rows that failed or were cancelled are still to be started again; None where none are."""
+        return next((order for order in self.counts.orders if order["op"] == "retry"), None)
 
-    def is_about_to_hold(self, job_id: str) -> bool:
-        """Return whether all rows are being held, and the job of this one is not yet, so that it must not start."""
+    def may_not_start(self, job_id: str) -> bool:
+        """Return whether a row's job must not start: all rows are being cancelled, or held, and this one is not yet."""
         orders = self.counts.orders
-        return bool(orders) and orders[0]["op"] == "hold" and job_id in (self.unordered or ())
+        holds = bool(orders) and orders[0]["op"] == "hold" and job_id in (self.unordered or ())
+        return holds or bool(self.counts.stopped)
 
     def unfinished(self, spool: Spool) -> list[str]:
         """Return the ids of the jobs of its rows that have been made and have not ended."""

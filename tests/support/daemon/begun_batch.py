@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import cast
 
@@ -73,7 +74,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
         self.now, self.step_s = 1e6, step_s
         for module in (keeper, orders):
-            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, time=lambda: 2e9))
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now, time=time.time))
 
     def work(self) -> None:
         """Go on by the step."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from daemon.errors import JobError
 from daemon.intake import fair_queue
-from daemon.intake.batches.outcomes import Outcome
+from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.row_results import RowResults
 from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.jobs import job_builder
@@ -19,6 +20,7 @@ from daemon.jobs.record import row_id
 from daemon.queue.recovery import recover_spool
 from tests.support.daemon.begun_batch import ROWS, Clock, begun, checked
 from tests.support.daemon.intake import Room
+from tests.support.daemon.watched_calls import Crash
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -154,6 +156,10 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
         batches.run = slowly
         said = await ask({"op": op, "job": job.id, "by": "anna"})
         if op == "cancel":
+            assert queue.count("info") == 0
+            with pytest.raises(JobError) as told:
+                await ask({"op": "priority", "job": job.id, "by": "anna", "priority": 9})
+            assert told.value.message == "The rows of talk are being cancelled already."
             assert await batches.carry_on() == 0.0
         else:
             assert "and so are 2 of its rows, and 7 more are being held, of which none starts" in said
@@ -168,6 +174,7 @@ def test_rows_are_cancelled_or_held_in_turns_and_none_starts_meanwhile(
     async def go_on() -> None:
         await recover_spool(again.service.state_machine, again.service.outbox)
         await again.service.batches.resume()
+        assert again.service.ready_queue.count("info") == 0
         for _ in range(6):
             await again.service.batches.carry_on()
         assert again.service.ready_queue.count("info") == 0
@@ -205,7 +212,7 @@ def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
         # And when it is held, then the others are held in place of being started, and nothing is left to do
         await ask({"op": "hold", "job": job.id, "by": "anna"})
         for _ in range(9):
-            await batches.carry_on()
+            wait_s = await batches.carry_on()
         assert queue.count("info") == 0
         assert (room.status("talk")["state"], room.status("talk")["batch"]["held"]) == ("held", ROWS)
         assert await batches.carry_on() != 0.0
@@ -216,6 +223,8 @@ def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
         taken = await service.state_machine.start_attempt(ticket)
         assert taken is not None
         await service.state_machine.finish(*taken, "failed", JobError("image-unreadable", "It is no picture."))
+        # And a power cut takes the note of that
+        (room.spool.batches / job.id / OUTCOMES).write_bytes(b"")
 
     asyncio.run(run())
     # When the daemon starts again, then it goes on with the others, but not with one that has ended once more
@@ -230,6 +239,37 @@ def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
 
     asyncio.run(go_on())
     assert (again.status("talk")["batch"]["failed"], again.status("talk")["batch"]["left"]) == (1, ROWS - 1)
+
+
+def test_rows_without_jobs_get_some_where_a_crash_comes_as_they_are_started_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that was cancelled before any row had a job
+    job = begun(room)
+
+    async def run() -> None:
+        ask = room.service.batches.run
+        assert ask is not None
+        await ask({"op": "cancel", "job": job.id, "by": "anna"})
+        await room.service.batches.carry_on()
+        assert room.status("talk")["batch"]["cancelled"] == ROWS
+        # When the daemon is killed as soon as its rows are to be started again
+        with monkeypatch.context() as patched, pytest.raises(Crash):
+            patched.setattr(Outcomes, "take_back", Mock(side_effect=Crash))
+            await ask({"op": "retry", "job": job.id, "by": "anna"})
+
+    asyncio.run(run())
+    again = Room(room.inbox.parent)
+
+    async def go_on() -> None:
+        await again.service.batches.resume()
+        # Then the next one notes first, durably, that none has ended, so that no power cut can take that from later rows
+        assert (room.spool.batches / job.id / OUTCOMES).read_bytes() == b""
+        for _ in range(3):
+            await again.service.batches.carry_on()
+
+    asyncio.run(go_on())
+    assert again.service.ready_queue.count("info") == ROWS
 
 
 @pytest.mark.parametrize(
