@@ -96,7 +96,7 @@ class BatchCounts:
         since: when its first job was made, seconds since the epoch.
         report: path of its report below the outbox; empty while there is none.
         orders: what people asked for all its rows and has not reached each of them, the oldest first.
-        waits: why no more rows become jobs now, and what to do; empty where they do.
+        waits: why it does not go on now, such as that no more rows become jobs, and what to do; empty where it does.
         reordered: whether somebody gave all its rows another priority, which those that are made later have, too, also
             where their manifests say one.
         held: rows whose jobs are held.

@@ -17,14 +17,14 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, from_exception
 from daemon.events import Subscriber
 from daemon.intake.batches.ending import ON_ERROR, ending_of
 from daemon.intake.batches.orders import RowOrders, retry_order
 from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows
 from daemon.intake.batches.row_results import RowResults
-from daemon.intake.batches.running_batch import SLICE, RunningBatch
+from daemon.intake.batches.running_batch import REPORT_S, SLICE, RunningBatch
 from daemon.intake.fair_queue import TURN_S
 from daemon.intake.jobs.claimed import NextTurn
 from daemon.intake.jobs.job_builder import JobBuilder
@@ -39,8 +39,8 @@ from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
-#: A report is written again after this long at the earliest, and so that writing takes a small part of the time only. s
-REPORT_S, REPORT_SHARE = 5.0, 0.02
+#: Reports are written for this part of the time only.
+REPORT_SHARE = 0.02
 #: Rows that end within this time are counted at once, s.
 DEBOUNCE_S = 0.05
 
@@ -117,8 +117,7 @@ class BatchKeeper(Subscriber):
 
     def _stop_by_on_error(self, batch: RunningBatch) -> None:
         """Stop a batch of which as many rows have failed as `on_error` allows."""
-        most, counts, found = batch.manifest.most_failures, batch.counts, batch.outcomes.counts()
-        if most is not None and not counts.stopped and found["failed"] >= most and found.total() < counts.rows:
+        if batch.has_failed_too_often:
             self._stop(batch, ON_ERROR)
 
     def _stop(self, batch: RunningBatch, why: str) -> None:
@@ -231,14 +230,14 @@ class BatchKeeper(Subscriber):
         except OSError as exc:
             log.error("batch left where it is", job_id=place.name, error=str(exc))
             return
-        with contextlib.suppress(
-            OSError, ValueError, AvatarError
-        ):  # its first step tries that again, and says what is wrong
+        # Its first step tries again what fails, and says what is wrong.
+        with contextlib.suppress(OSError, ValueError, AvatarError):
             rows = await self._load_rows(batch := self._batches[job.id])
             if batch.counts.stopped:
                 self._stop(batch, batch.counts.stopped)
             await self._orders.take_back(batch)  # a crash may have come before it
-            if batch.manifest.most_failures is not None or batch.retry:  # before a row starts that has failed, or too many have
+            # Before a row starts that has failed once more, or though too many have.
+            if batch.manifest.most_failures is not None or batch.retry:
                 await self._find_ended(batch, rows)
             await self._orders.carry_out(batch)  # before a row starts that is to be held
 
@@ -263,10 +262,16 @@ class BatchKeeper(Subscriber):
             else:
                 log.warning("batch waits", job_id=batch.job.id, why=str(exc), next_try_s=batch.retry_s)
             batch.postpone(time.monotonic())
+            self._say_why_it_waits(batch, from_exception(exc))
             return batch.retry_due - time.monotonic()
         if batch.retry_due <= now:
             batch.was_carried_on()
+            self._say_why_it_waits(batch, None)
         return wait
+
+    def _say_why_it_waits(self, batch: RunningBatch, error: AvatarError | None) -> None:
+        if batch.note_wait(error) and batch.job.id in self._batches:
+            self._state_machine.events.job_changed(batch.job)
 
     async def _step(self, batch: RunningBatch) -> float:
         rows = await self._load_rows(batch)
@@ -324,11 +329,7 @@ class BatchKeeper(Subscriber):
             batch.wait_for(error, time.monotonic(), self._settings.intake.companion_wait_s)
             self._state_machine.events.job_changed(batch.job)
             return
-        batch.counts.waits = ""
-        batch.slice = None
-        batch.counts.taken += lines
-        batch.counts.since = batch.counts.since or time.time()
-        batch.changed = True
+        batch.took(lines)
         await self._state_machine.save(batch.job, batch.place)
         self._state_machine.changed.notify()
 
@@ -378,7 +379,9 @@ class BatchKeeper(Subscriber):
         ended = counts.ended >= len(batch.rows)
         now = time.monotonic()
         if not ended and (not batch.changed or now < batch.report_due):
-            return max(0.0, batch.report_due - now) if batch.changed else REPORT_S
+            if batch.status_is_due(now):
+                self._state_machine.events.job_changed(batch.job)
+            return max(0.0, min(batch.report_due, batch.status_due) - now) if batch.changed else REPORT_S
         if ended:
             await self._disk.run(batch.outcomes.save)
         written = await self._disk.run(self._results.publish_tables, batch, batch.rows)

@@ -15,13 +15,14 @@ import structlog
 from daemon.errors import AvatarError, JobError
 from daemon.intake.batches.running_batch import RunningBatch
 from daemon.intake.fair_queue import TURN_S
+from daemon.jobs.record import Job
 from daemon.queue.state_machine import StateMachine
 
 log = structlog.get_logger()
 
 
 def retry_order(request: Mapping[str, Any], batch: Job, only: str = "") -> dict[str, Any]:
-    """Return the order to start rows of a batch again that have failed or were cancelled; `only`: id of one job; empty for all."""
+    """Return the order to start rows of a batch again that did not end well. `only`: id of one job; empty for all."""
     # Rows that ended later have been started again. No earlier than the batch ended, should the clock have been set back.
     return {**request, "op": "retry", "only": only, "since": max(time.time(), batch.finished or 0.0)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -20,6 +21,8 @@ from daemon.queue.spool import Spool
 
 #: Rows that become jobs between two notes of how far that is.
 SLICE = 200
+#: The status and the report are written again after this long at the earliest, s.
+REPORT_S = 5.0
 #: What failed, such as a full disk, is tried again after this long at first, and at most. s
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
@@ -51,6 +54,7 @@ class RunningBatch:
     errors: Output | None = None
     changed: bool = True
     report_due: float = 0.0
+    status_due: float = 0.0
     retry_due: float = 0.0
     retry_s: float = field(default_factory=lambda: FIRST_RETRY_S)
 
@@ -68,6 +72,21 @@ class RunningBatch:
         made = Rows(self.job, tuple(row.number for row in own), tuple(map(as_yaml, own)))
         items = tuple(map(rows.manifest, own))
         return Claimed(self.job.id, self.job.source, b"", items, owner=self.job.by, rows=made), len(lines)
+
+    def took(self, lines: int) -> None:
+        """Note that the jobs of the next rows are made. `lines`: of `rows.jsonl` that they take."""
+        self.slice, self.changed, self.counts.waits = None, True, ""
+        self.counts.taken += lines
+        self.counts.since = self.counts.since or time.time()
+
+    @property
+    def has_failed_too_often(self) -> bool:
+        """Whether as many rows have failed as `on_error` allows, and others are left."""
+        most = self.manifest.most_failures
+        if most is None or self.counts.stopped:
+            return False
+        found = self.outcomes.counts()
+        return found["failed"] >= most and found.total() < self.counts.rows
 
     def stop(self, why: str) -> None:
         """Note why the rows that have not ended are cancelled. What else was asked for them must not reach rows that are started
@@ -141,8 +160,20 @@ class RunningBatch:
         if self.slice is not None and error.message in self.given_up:
             self.slice = replace(self.slice[0], last=True), self.slice[1]
         if not isinstance(error, Unsettled):  # which is soon over
-            self.counts.waits = f"{error.message} {error.hint}"
+            self.note_wait(error)
         self.postpone(now, log_wait("rows wait", error, job_id=self.job.id))
+
+    def note_wait(self, error: AvatarError | None) -> bool:
+        """Note why it does not go on now; None: it does. Returns whether that has changed."""
+        before, self.counts.waits = self.counts.waits, f"{error.message} {error.hint}" if error else ""
+        return self.counts.waits != before
+
+    def status_is_due(self, now: float) -> bool:
+        """Return whether its status is to be written though its report is not: that of many rows is written seldom."""
+        is_due = self.changed and now >= self.status_due
+        if is_due:
+            self.status_due = now + REPORT_S
+        return is_due
 
     def postpone(self, now: float, wait_s: float = 0.0) -> None:
         """Let the next try wait, each time for longer, and for `wait_s` at least."""

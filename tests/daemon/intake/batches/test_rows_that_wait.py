@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
-from daemon.errors import JobError, Postponed
+from daemon.errors import JobError, MachineError, Postponed
 from daemon.intake.batches import running_batch
+from daemon.intake.batches.row_results import RowResults
 from daemon.intake.jobs.job_builder import JobBuilder
 from daemon.queue import free_space
 from tests.support.daemon.begun_batch import ROWS, Clock, begun
@@ -27,7 +29,7 @@ def test_rows_wait_for_room_on_the_disk_and_none_fails(room: Room, monkeypatch: 
 
     monkeypatch.setattr(JobBuilder, "_copy_companions", full)
 
-    async def run() -> None:
+    async def run(clock: Clock) -> None:
         for _ in range(4):
             await room.service.batches.carry_on()
             clock.work()
@@ -41,10 +43,19 @@ def test_rows_wait_for_room_on_the_disk_and_none_fails(room: Room, monkeypatch: 
         assert "does not fit on the spool's disk" in told
         # And all of them do when there is room again
         monkeypatch.undo()
-        Clock(monkeypatch, 0.0).now = clock.now + COMPANION_WAIT_S
+        clock = Clock(monkeypatch, COMPANION_WAIT_S)
+        clock.now += 1e6
+        gone = MachineError("outbox-missing", "The outbox is not there.", "Mount it.")
+        with monkeypatch.context() as patched:
+            patched.setattr(RowResults, "publish_tables", Mock(side_effect=gone))
+            await room.service.batches.carry_on()
+        # And where its report cannot be written, the status says why it does not go on, until it does
+        told = room.status("talk")["next"]
+        assert told == "It ends when the jobs of its rows have. The outbox is not there. Mount it."
+        clock.work()
         await room.service.batches.carry_on()
 
-    asyncio.run(run())
+    asyncio.run(run(clock))
     assert len(list(room.spool.ready("info").iterdir())) == ROWS
     assert room.status("talk")["next"] == "It ends when the jobs of its rows have."
 

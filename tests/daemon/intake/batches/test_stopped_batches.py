@@ -117,6 +117,8 @@ def test_copies_for_equal_rows_are_made_in_turns_in_which_a_hold_is_heard(
         # When it is carried on, then it makes two of the copies, and wants to go on at once
         assert await service.batches.carry_on() == 0.0
         assert len(copied) == 2
+        # And its status counts them, though it is not time to write the report again
+        assert room.status("talk")["batch"]["done"] == 3
         # And none while it is held
         running = service.batches.running(job.id)
         assert running is not None
@@ -254,11 +256,12 @@ def test_rows_without_jobs_get_some_where_a_crash_comes_as_they_are_started_agai
         await room.service.batches.carry_on()
         assert room.status("talk")["batch"]["cancelled"] == ROWS
         # When the daemon is killed as soon as its rows are to be started again
-        with monkeypatch.context() as patched, pytest.raises(Crash):
-            patched.setattr(Outcomes, "take_back", Mock(side_effect=Crash))
+        monkeypatch.setattr(Outcomes, "take_back", Mock(side_effect=Crash))
+        with pytest.raises(Crash):
             await ask({"op": "retry", "job": job.id, "by": "anna"})
 
     asyncio.run(run())
+    monkeypatch.undo()
     again = Room(room.inbox.parent)
 
     async def go_on() -> None:
