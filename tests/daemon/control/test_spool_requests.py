@@ -94,7 +94,7 @@ def test_a_pause_with_an_end_ends_by_itself(shared: Installation) -> None:
     shared.avatar("pause", "--for", "1s")
     shared.drop("patient.yaml", SPEECH)
     assert shared.finished("patient")["state"] == "done"
-    assert len(shared.events("resumed")) > before
+    wait_for("the end of the pause in the log", lambda: len(shared.events("resumed")) > before)
 
 
 def test_a_drain_takes_nothing_new_and_finishes_the_rest(shared: Installation) -> None:
