@@ -112,13 +112,9 @@ class BatchKeeper(Subscriber):
             batch.runs_again(row.number)  # also where its end comes first after a crash
             batch.outcomes.note(row.number, outcome)
             batch.changed = True
-            self._stop_by_on_error(batch)
+            if batch.has_failed_too_often:
+                self._stop(batch, ON_ERROR)
             self._wake.notify()
-
-    def _stop_by_on_error(self, batch: RunningBatch) -> None:
-        """Stop a batch of which as many rows have failed as `on_error` allows."""
-        if batch.has_failed_too_often:
-            self._stop(batch, ON_ERROR)
 
     def _stop(self, batch: RunningBatch, why: str) -> None:
         """Stop a batch: none of its rows starts from now on, and they are cancelled at the next step."""
@@ -155,9 +151,7 @@ class BatchKeeper(Subscriber):
         return batch.counts.rows - batch.counts.ended
 
     async def order(self, job_id: str, request: dict[str, Any]) -> tuple[int, int]:
-        """Save a batch that runs, whose record was changed, and run a request on all of its rows that have not ended. Returns how
-        many took it, and how many will.
-        """
+        """Save a changed batch, and run a request on its rows that have not ended. Returns how many took it, how many will."""
         try:
             return await self._orders.give(self._batches[job_id], request)
         finally:
@@ -306,7 +300,8 @@ class BatchKeeper(Subscriber):
                 batch.runs_again(number)
             else:
                 batch.outcomes.note(number, now)
-        self._stop_by_on_error(batch)
+        if batch.has_failed_too_often:
+            self._stop(batch, ON_ERROR)
 
     async def _take(self, batch: RunningBatch, rows: ResolvedRows) -> None:
         """Make the jobs of the next rows."""
@@ -360,7 +355,8 @@ class BatchKeeper(Subscriber):
                     return True
                 copied = await self._disk.run(self._results.copy_for, batch, rows, first, at, outcome)
                 batch.outcomes.note(number, copied)
-                self._stop_by_on_error(batch)
+                if batch.has_failed_too_often:
+                    self._stop(batch, ON_ERROR)
                 batch.changed = True
         return False
 

@@ -214,7 +214,7 @@ def test_rows_are_started_again_in_turns_also_after_a_restart_and_each_once(
         # And when it is held, then the others are held in place of being started, and nothing is left to do
         await ask({"op": "hold", "job": job.id, "by": "anna"})
         for _ in range(9):
-            wait_s = await batches.carry_on()
+            await batches.carry_on()
         assert queue.count("info") == 0
         assert (room.status("talk")["state"], room.status("talk")["batch"]["held"]) == ("held", ROWS)
         assert await batches.carry_on() != 0.0
