@@ -43,7 +43,7 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.queue.turns import Turns, keep_turns
-from daemon.stopping import CLUSTER_S, INTAKE_S, LANES_S, MARGIN_S, STATUS_S, STOP_S, THREADS_S, within
+from daemon.stopping import CLUSTER_S, INTAKE_S, LANES_S, LOOPS_S, MARGIN_S, STATUS_S, STOP_S, THREADS_S, within
 from daemon.system.disk_thread import DiskThread, threads_ended
 from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
@@ -306,7 +306,9 @@ class Service:
         # What they leave is recovered at the next start. An empty call ends after those before it, so that the manifests that are
         # being taken in become jobs.
         ends = [within(grace_s + LANES_S, lane.title, lane.drain(grace_s)) for lane in self.lanes.all]
-        await asyncio.gather(within(INTAKE_S, "intake", self._disk.run(int)), *ends)
+        ends.append(within(INTAKE_S, "intake", self._disk.run(int)))
+        ends.append(within(LOOPS_S, "loops", asyncio.gather(*tasks, return_exceptions=True)))
+        await asyncio.gather(*ends)
         if self.lanes.ray is not None:
             await within(CLUSTER_S, "ray", self.lanes.ray.close())
 

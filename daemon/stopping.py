@@ -20,6 +20,8 @@ log = structlog.get_logger()
 LANES_S: Final = lane.END_S
 #: Manifests that are being taken in; a file server may never answer, s.
 INTAKE_S: Final = 5.0
+#: Loops that remove or write down something at their end, each in a thread that may wait for a file server, s.
+LOOPS_S: Final = 5.0
 #: The driver of the Ray cluster, s.
 CLUSTER_S: Final = 10.0
 #: Calls in threads, which may wait for a file server, s.
@@ -28,8 +30,8 @@ THREADS_S: Final = 5.0
 STATUS_S: Final = 5.0
 #: Servers and watchers, whose threads are joined, s.
 SERVERS_S: Final = 6.0
-#: What a stop takes at most beyond `lanes.drain_s`. The lanes and the intake end side by side.
-STOP_S: Final = max(LANES_S, INTAKE_S) + CLUSTER_S + THREADS_S + STATUS_S + HISTORY_S + SERVERS_S
+#: What a stop takes at most beyond `lanes.drain_s`. The lanes, the intake and the loops end side by side.
+STOP_S: Final = max(LANES_S, INTAKE_S, LOOPS_S) + CLUSTER_S + THREADS_S + STATUS_S + HISTORY_S + SERVERS_S
 #: So much longer does systemd wait for a machine that is short of processor time, s.
 MARGIN_S: Final = 10.0
 
