@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,8 @@ Patches = npt.NDArray[np.uint8]
 
 #: Where rows are left out, they begin at a multiple of it, so that one recording serves nearly all portraits.
 _ROW_STEP = 16
+#: Portraits of which it is remembered that they need float32.
+_REMEMBERED = 64
 #: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
 _BROKEN_HINT = (
@@ -47,7 +50,7 @@ class Painter:
 
     Attributes:
         audio_encoder: makes the tokens from speech.
-        placement: device and number type; float32 after a patch had to be painted again.
+        placement: device and number type; float32 while it paints a portrait of which a patch had to be painted again.
         batch: frames per pass; halved when memory does not suffice, until the next video.
         whole_batch: frames per pass while memory suffices; fewer in float32 than in a lower precision.
         repainted: number of incorrect patches that were painted again in float32.
@@ -77,6 +80,9 @@ class Painter:
         self.placement, self.batch, self.repainted = placement, batch, 0
         self.preparing_s = 0.0
         self.whole_batch, self._float32_batch = batch, float32_batch or batch
+        self._loaded_as = placement, batch
+        #: Latents of the portraits that are painted in float32. Compared by identity, as those of a portrait are made once.
+        self._overflowing: deque[Tensor] = deque(maxlen=_REMEMBERED)
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         record = NormRecord(cache, placement.device) if cache is not None and placement.device.type == "cuda" else None
@@ -205,7 +211,8 @@ class Painter:
         and for some frames its norms know the rows above only from the frames beside them: see `networks.lower_rows`.
 
         One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
-        colour, the group is painted again, and everything from then on is computed in float32.
+        colour, the group is painted again in float32, and so is the rest of the video, and later ones of the same latents. Others
+        are computed in the number type that the networks were loaded in.
 
         `preparing` is called before a pass is prepared, which may take minutes on a GPU: for the first group, and again where the
         batch is halved or float32 is needed.
@@ -215,6 +222,7 @@ class Painter:
             MachineError: `gpu-memory`, `gpu-lost`.
         """
         self._first_row, self._preparing = first_row - first_row % _ROW_STEP, preparing
+        self._choose_number_type(latents)
         self.batch = self.whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
@@ -265,7 +273,9 @@ class Painter:
         self.repainted += int((~good).sum())
         # The group before may have switched to float32 after this one was started.
         if self.placement.dtype != torch.float32:
-            self._to_float32()
+            self._overflowing.append(latents)
+            self._choose_number_type(latents)
+            self.batch = min(self.batch, self.whole_batch)
         return self._finish(latents, tokens, self._start(latents, tokens))
 
     def _prepared_pipeline(self, latents: Tensor) -> StreamPipeline:
@@ -284,13 +294,25 @@ class Painter:
             self._portrait = latents
         return self._pipeline
 
-    def _to_float32(self) -> None:
+    def _choose_number_type(self, latents: Tensor) -> None:
+        """Compute in float32 what is known to need it, and all else as the networks were loaded: on a GPU float32 takes several
+        times as long.
+        """
+        if any(known is latents for known in self._overflowing):
+            wanted = Placement(self.placement.device, torch.float32), self._float32_batch
+        else:
+            wanted = self._loaded_as
+        if wanted[0] != self.placement:
+            self._convert(*wanted)
+
+    def _convert(self, placement: Placement, batch: int) -> None:
+        """Convert the networks to another number type, in which passes have up to `batch` frames. Weights lose nothing on the way
+        to float32 and back.
+        """
         self._discard_pipeline()
         with device_errors():
-            convert_weights((self._unet, self._vae), torch.float32)
-        self.placement = Placement(self.placement.device, torch.float32)
-        self.whole_batch = self._float32_batch
-        self.batch = min(self.batch, self.whole_batch)
+            convert_weights((self._unet, self._vae), placement.dtype)
+        self.placement, self.whole_batch = placement, batch
 
     def _discard_pipeline(self) -> None:
         cuda = self.placement.device.type == "cuda"
@@ -314,6 +336,7 @@ class Painter:
     def unload(self) -> dict[str, int]:
         """Release all memory and its limit, and report the memory afterwards; the object cannot be used any more."""
         del self._unet, self._vae, self.audio_encoder
+        self._overflowing.clear()
         self._discard_pipeline()
         with device_errors():
             lift_memory_limit(self.placement.device)

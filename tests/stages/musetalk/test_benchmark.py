@@ -66,11 +66,11 @@ def test_a_batch_that_does_not_fit_is_told_and_the_others_are_measured_also_in_f
     load, paint = Painter.load, Painter.patches
 
     # And a half precision that overflows, so that the networks are float32's from then on
-    def overflowing(painter: Painter, *args: Any) -> Any:
+    def overflowing(painter: Painter, latents: torch.Tensor, *args: Any) -> Any:
         if painter.placement.dtype != torch.float32:
-            painter._to_float32()
+            painter._overflowing.append(latents)
             painter.repainted += 1
-        return paint(painter, *args)
+        return paint(painter, latents, *args)
 
     monkeypatch.setattr(Painter, "patches", overflowing)
 
