@@ -81,17 +81,20 @@ class ForwardPass:
     @torch.inference_mode()
     def _record(self) -> None:
         """Record the graph. If that fails for another reason than memory, passes are computed eagerly."""
-        current = torch.cuda.current_stream(self.device)
-        side = torch.cuda.Stream(self.device)
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+        # "thread_local": calls of other threads must not disturb the recording.
+        recording = torch.cuda.graph(graph, pool, capture_error_mode="thread_local")
+        # Its stream, which is the same in all recordings, and not a new one: PyTorch keeps 8 or 32 MB for cuBLAS for each stream
+        # that a product is computed on, and gives back what belongs to a recording's when that is gone.
+        current, side = torch.cuda.current_stream(self.device), recording.capture_stream
+        assert side is not None
         side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):
                 self._compute()
         current.wait_stream(side)
-        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         try:
-            # "thread_local": calls of other threads must not disturb the recording.
-            with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
+            with recording:
                 self._made = self._compute()
             self._graph, self.execution = graph, "CUDA graph"
         except RuntimeError as exc:

@@ -146,7 +146,7 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monk
     painter = load()
     got = paint(painter)
     assert painter.recorded.startswith("eager: CUDA error: operation")
-    assert driver.current == 0
+    assert driver.card.stream == 0
     assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
     # And the allocator does not wait for its end, and has its memory back
     assert (driver.recorded_into, driver.pools) == (set(), {})

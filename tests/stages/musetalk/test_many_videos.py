@@ -55,3 +55,18 @@ def test_a_portrait_that_overflows_does_not_slow_the_videos_of_others_down(drive
     painter.unload()
     del bad, good, norm, spoilt
     assert driver.card.memory.held == 0
+
+
+def test_recordings_that_are_made_again_keep_no_more_memory_each_time(driver: Driver) -> None:
+    # Given an engine whose batch changes from video to video, since others take memory and give it back
+    painter = load()
+    portrait = latents(painter)
+    for batch in (2, 1, 2, 1):
+        painter.whole_batch = batch
+        paint(painter, portrait)
+        assert painter.recorded == "CUDA graph"
+    # Then PyTorch keeps memory for cuBLAS for the recording that is there, and for the portraits' encoder
+    assert len(driver.card.workspaces.kept) == 2
+    # And for the recording no more when the network is unloaded
+    painter.unload()
+    assert set(driver.card.workspaces.kept) == {0}

@@ -40,7 +40,6 @@ class Driver:
         refusal: what torch says where it finds none.
         nvml_total: memory that NVML tells, bytes; with MIG it is the whole GPU's and not the slice's.
         switches: the process-wide switches that were set while the driver was installed.
-        current: number of the current stream; 0 is the default one.
         pools: memory pools of recordings, with the number of their users.
         recorded_into: those that the allocator takes for pools of recordings that go on.
     """
@@ -58,7 +57,6 @@ class Driver:
         self.count = len(self.memories)
         self.refusal = "No CUDA GPUs are available"
         self.nvml_total = memory.total
-        self.current = 0
         self.blocking_events = 0
         self.spinning_waits = 0
         self._streams = self._pools = 0
@@ -173,11 +171,11 @@ class Driver:
 
     def current_stream(self, device: int) -> tuple[int, int, int]:
         """Return (stream, device index, device type) of the current stream."""
-        return self.current, 0, 1
+        return self.card.stream, 0, 1
 
     def set_stream(self, stream_id: int, device_index: int, device_type: int) -> None:
         """Make a stream the current one."""
-        self.current = stream_id
+        self.card.stream = stream_id
 
     def synchronize(self) -> None:
         """Wait for all work on the GPU."""

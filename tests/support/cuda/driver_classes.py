@@ -106,17 +106,19 @@ def graph_base(driver: Driver) -> type:
 
         def __new__(cls, keep_graph: bool = False) -> Any:
             made = super().__new__(cls)
-            made.recording, made.ended = None, []
-            # CUDAGraph::~CUDAGraph calls reset, which releases the pool of a recording that was ended, and no other.
+            made.recording, made.ended, made.workspace = None, [], None
+            # CUDAGraph::~CUDAGraph calls reset, which releases the pool of a recording that was ended, and no other, and what is
+            # kept for cuBLAS on its stream.
             weakref.finalize(made, _release_all, driver, made.ended)
             return made
 
         recording: Recording | None
-        ended: list[tuple[int, int]]
+        ended: list[tuple[tuple[int, int], int]]
+        workspace: object
 
         def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
             driver.card.check()
-            if driver.current == 0:
+            if driver.card.stream == 0:
                 # CUDAGraph::capture_begin
                 raise RuntimeError(
                     "CUDA graphs must be captured on a non-default stream. (However, after capture, it's ok to "
@@ -133,13 +135,17 @@ def graph_base(driver: Driver) -> type:
                 raise cuda_error(901)
             driver.card.recording = None
             driver.end_pool(0, self.into)
-            self.ended.append(self.into)
+            self.ended.append((self.into, driver.card.stream))
+            self.workspace = driver.card.workspaces.kept.get(driver.card.stream)
 
         def replay(self) -> None:
             driver.card.check()
             if self.recording is None:
                 # CUDAGraph::replay
                 raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
+            if driver.card.workspaces.kept.get(self.ended[-1][1]) is not self.workspace:
+                # Issue 193402: another recording on the same stream is gone, and took the memory that this one's products use.
+                raise cuda_error(700)
             with torch._C._DisableTorchDispatch():  # they compute with the processor's tensors alone
                 for kernel in self.recording.kernels:
                     kernel()
@@ -157,6 +163,8 @@ def graph_base(driver: Driver) -> type:
     return GraphBase
 
 
-def _release_all(driver: Driver, pools: list[tuple[int, int]]) -> None:
-    while pools:
-        driver.release_pool(0, pools.pop())
+def _release_all(driver: Driver, ended: list[tuple[tuple[int, int], int]]) -> None:
+    while ended:
+        pool, stream = ended.pop()
+        driver.card.workspaces.clear(stream)
+        driver.release_pool(0, pool)

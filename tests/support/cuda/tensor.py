@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.support.cuda.matrix_units import MATRIX, compute_in_float32
 from tests.support.cuda.memory import CardMemory
+from tests.support.cuda.workspaces import CublasWorkspaces
 
 GPU = torch.device("cuda", 0)
 #: Methods whose C++ part selects the device, and the operators that they call then.
@@ -104,6 +105,8 @@ class Card:
 
     Attributes:
         memory: the memory of the GPU.
+        workspaces: what is kept for cuBLAS.
+        stream: number of the current stream; 0 is the default one.
         recording: the graph that is being recorded; None if there is none.
         broken: number of the error that every call fails with from now on, as after a fault of the GPU; 0 if it works.
         kernels: number of operators that ran on it.
@@ -119,6 +122,7 @@ class Card:
 
     def __init__(self, memory: CardMemory) -> None:
         self.memory = memory
+        self.workspaces, self.stream = CublasWorkspaces(), 0
         self.recording: Recording | None = None
         self.broken = 0
         self.copies: list[str] = []
@@ -230,6 +234,8 @@ class Card:
 
         CUDA programming guide, "Stream capture": captured work is not run. So its result is no number before a replay.
         """
+        if name == "aten::linear":
+            self.workspaces.use(self.stream)
         key = name, *map(_layout, args), *kwargs.items()
         if self.recording is not None and (known := self._layouts.get(key)) is not None:
             return torch.empty_strided(known[1], known[2], dtype=known[0]).fill_(torch.nan)
