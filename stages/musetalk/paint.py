@@ -67,9 +67,8 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
             ctx.warnings.append(portrait.warning)
         before = painter.repainted
         watched = _PaintingProgress(ctx, painter, frames, float(audio.duration))
-        tokens = watched.begun(
-            painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.whole_batch)
-        )
+        size = painter.pass_size(portrait.latents)
+        tokens = watched.begun(painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, size))
         partial = ctx.settings.stages.lipsync.musetalk.partial_rows
         first_row = painted_mouth.first_row(portrait.where) if partial else 0
         patches = painter.patches(portrait.latents, tokens, first_row, lambda: ctx.allow_seconds(_START_S))

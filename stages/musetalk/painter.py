@@ -198,6 +198,10 @@ class Painter:
         scaled: Tensor = mean * weights.LATENT_SCALE
         return scaled
 
+    def pass_size(self, latents: Tensor) -> int:
+        """Return how many frames a pass for these latents has while memory suffices: groups of as many fill it."""
+        return self._wanted(latents)[1]
+
     def patches(
         self,
         latents: Tensor,
@@ -298,12 +302,14 @@ class Painter:
         """Compute in float32 what is known to need it, and all else as the networks were loaded: on a GPU float32 takes several
         times as long.
         """
+        placement, batch = self._wanted(latents)
+        if placement != self.placement:
+            self._convert(placement, batch)
+
+    def _wanted(self, latents: Tensor) -> tuple[Placement, int]:
         if any(known is latents for known in self._overflowing):
-            wanted = Placement(self.placement.device, torch.float32), self._float32_batch
-        else:
-            wanted = self._loaded_as
-        if wanted[0] != self.placement:
-            self._convert(*wanted)
+            return Placement(self.placement.device, torch.float32), self._float32_batch
+        return self._loaded_as
 
     def _convert(self, placement: Placement, batch: int) -> None:
         """Convert the networks to another number type, in which passes have up to `batch` frames. Weights lose nothing on the way

@@ -252,9 +252,14 @@ def test_the_time_to_prepare_a_pass_is_not_taken_for_the_speed_of_painting(
     paint.unload()
     left: list[float] = []
     allowed: list[float] = []
-    ctx = replace(ctx, report_seconds_left=left.append, allow_seconds=allowed.append)
-    # And a batch that was halved in the video before, since others held memory
-    paint._load_engine(ctx).painter.batch = 1
+    settings = with_musetalk(ctx.settings, precision="bfloat16")
+    ctx = replace(ctx, settings=settings, report_seconds_left=left.append, allow_seconds=allowed.append)
+    # And a video before it, whose portrait needed float32, with one frame in each pass, since others held memory
+    painter, another = paint._load_engine(ctx).painter, torch.zeros(1, 8, 32, 32)
+    painter._overflowing.append(another)
+    painter._float32_batch = 1
+    painter._choose_number_type(another)
+    painter.batch = 1
     for module in ("paint", "painter"):
         monkeypatch.setattr(f"stages.musetalk.{module}.time", SimpleNamespace(monotonic=lambda: clock[0]))
     # When the first job is painted, then the pass is not refused as too slow, and the status tells the speed of painting
