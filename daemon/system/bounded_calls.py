@@ -24,6 +24,8 @@ class BoundedCall(Generic[T]):
         self._lock = threading.Lock()
         self._answer: Future[T] | None = None
         self._began = 0.0
+        self._missed = False
+        self._late: Future[T] | None = None
 
     def ask(self) -> T:
         """Return the call's result; starts the call if it is not running.
@@ -34,11 +36,32 @@ class BoundedCall(Generic[T]):
         """
         with self._lock:
             if self._answer is None or self._answer.done():
-                self._answer, self._began = Future(), time.monotonic()
+                self._late = self._answer if self._missed else None
+                self._answer, self._began, self._missed = Future(), time.monotonic(), False
                 # Not from a pool, since the interpreter waits for a pool's threads when it exits.
                 threading.Thread(target=self._run, args=(self._answer,), name="bounded", daemon=True).start()
             answer, deadline = self._answer, self._began + self._patience_s
-        return answer.result(max(0.0, deadline - time.monotonic()))
+        try:
+            return answer.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            self._missed = True
+            raise
+
+    def ask_or_late(self) -> T:
+        """Return what `ask` does; where the call takes too long, once, the result of the call before, if that took too long, too.
+        So whoever asks at intervals gets the answers of a slow call one interval late, and none of one that hangs.
+
+        Raises:
+            TimeoutError: the call has not returned in time.
+            Exception: what the call raised.
+        """
+        try:
+            return self.ask()
+        except TimeoutError:
+            late, self._late = self._late, None
+            if late is None:
+                raise
+            return late.result(0)
 
     def _run(self, answer: Future[T]) -> None:
         try:

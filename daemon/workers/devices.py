@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from daemon.config.gpu_devices import GpuDevices
 from daemon.errors import ConfigError, MachineError
 from daemon.jobs.stages import Stage, stages_of_lane
@@ -17,10 +19,13 @@ from daemon.system.disk_thread import in_thread
 from daemon.system.gpu import Card, read_cards
 from daemon.workers.process import VISIBLE
 
+log = structlog.get_logger()
+
 #: What CUDA_VISIBLE_DEVICES says where no GPU may be seen.
 NOTHING = ""
-#: A driver that has not answered after this long counts as lost, s.
-PATIENCE_S = 10.0
+#: A driver that has not answered after this long counts as lost, s. Without persistence mode it initialises every GPU that nobody
+#: has open each time it is asked, which takes 1 to 3 s for each (NVIDIA's "Driver Persistence", Overview).
+PATIENCE_S = 60.0
 
 ReadCards = Callable[[], list[Card]]
 
@@ -143,10 +148,11 @@ def visible_to_voices(wanted: GpuDevices, devices: Sequence[Device]) -> str | No
 
 
 def cards_that_answer(read: ReadCards = read_cards) -> list[Card]:
-    """Return the GPUs that answer; none where the driver hangs."""
+    """Return the GPUs that answer; none where the driver hangs, which is logged."""
     try:
         return BoundedCall(read, PATIENCE_S).ask()
     except TimeoutError:
+        log.error("the GPU driver does not answer, so that no GPU is known", waited_s=PATIENCE_S)
         return []
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,9 @@ from rich.console import Console
 from daemon.cli.doctor.checks import CHECKS
 from daemon.cli.status_view import _machine
 from daemon.config import Settings
-from daemon.system.gpu import read_cards
+from daemon.system.bounded_calls import BoundedCall
+from daemon.system.gpu import Card, read_cards
+from daemon.telemetry import collectors
 from daemon.telemetry.collectors import GpuCollector
 from daemon.workers.devices import DeviceWatch, find_devices
 
@@ -117,3 +121,33 @@ def test_a_gpu_that_does_not_tell_its_memory_works_like_any_other(monkeypatch: p
 def test_a_gpu_that_is_lost_is_not_one_that_tells_little(monkeypatch: pytest.MonkeyPatch) -> None:
     Nvml(pynvml.NVML_ERROR_GPU_IS_LOST).install(monkeypatch)
     assert read_cards() == []
+
+
+def test_a_driver_that_answers_late_is_told_at_the_next_scrape_and_one_that_hangs_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a driver that initialises its GPU first, which takes longer than a scrape waits for it
+    go_on, threads = threading.Semaphore(0), []
+    card = Card("0", "GPU-whole", "A GPU", 1, 2, 0.0, 40.0)
+
+    def slow() -> list[Card]:
+        threads.append(threading.current_thread())
+        go_on.acquire()
+        return [card]
+
+    monkeypatch.setattr(collectors, "BoundedCall", functools.partial(BoundedCall, patience_s=0.01))
+    collector = GpuCollector(slow)
+
+    def devices() -> float:
+        families = {family.name: family.samples for family in collector.collect()}
+        return families["avatar_gpu_devices"][0].value
+
+    assert devices() == 0
+    # When it has answered after each scrape, then the next one tells it
+    for _ in range(2):
+        go_on.release()
+        threads[-1].join()
+        assert devices() == 1
+    # When it answers no more, then there is no GPU
+    assert devices() == devices() == 0
+    go_on.release()

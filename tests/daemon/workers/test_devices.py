@@ -15,6 +15,7 @@ from daemon.config.gpu_devices import GPU_STAGES
 from daemon.errors import ConfigError, MachineError
 from daemon.events import Events
 from daemon.jobs.stages import stages_of_lane
+from daemon.system.bounded_calls import BoundedCall
 from daemon.system.gpu import Card
 from daemon.workers import devices as devices_module
 from daemon.workers.devices import Device, DeviceWatch, find_devices
@@ -122,6 +123,21 @@ def test_what_cannot_be_meant_is_told_in_one_sentence(value: Any, said: str) -> 
         wanted(value)
     assert said in told.value.message
     assert told.value.message.startswith("config.yaml: lanes.gpu.devices: ")
+
+
+def test_a_driver_that_initialises_eight_gpus_first_is_not_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given eight GPUs that nobody has open, without persistence mode: NVIDIA's "Driver Persistence", Overview, says that "a short
+    # (order of 1-3 second) startup cost per GPU" comes before each answer
+    class Slow(BoundedCall[list[Card]]):
+        def ask(self) -> list[Card]:
+            if self._patience_s < 8 * 3:
+                raise TimeoutError
+            return self._call()
+
+    monkeypatch.setattr(devices_module, "BoundedCall", Slow)
+    # Then all are known when the daemon starts, and none counts as lost when it is looked at
+    assert devices_module.cards_that_answer(lambda: CARDS) == CARDS
+    assert DeviceWatch(Device("1", "GPU-111", "GPU-111", "RTX"), lambda: CARDS).free_bytes() == 6
 
 
 def test_a_gpu_that_does_not_answer_is_lost_and_one_that_answers_tells_its_free_memory(
