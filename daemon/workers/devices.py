@@ -64,6 +64,7 @@ def find_devices(wanted: GpuDevices, environment: Mapping[str, str], cards: Sequ
     Raises:
         ConfigError: `gpu-missing`: the setting names a GPU that is not there; names those that are. `config-invalid`: it names
             one twice.
+        MachineError: `gpu-missing`: it names GPUs, and none answers, as while the driver is not loaded or waits for a restart.
     """
     if wanted == "none":
         return [Device(visible=NOTHING)]
@@ -96,10 +97,17 @@ def _named(name: str, stages: frozenset[Stage], cards: Sequence[Card]) -> Device
             return _bound(card, stages)
     if name.startswith("MIG-"):  # a slice by the name that drivers before 470 gave it: MIG-GPU-UUID/number/number
         return Device(name, name, stages=stages)
+    # No fault of the setting: whoever starts the daemon again, such as systemd, finds them when they answer.
+    if not cards:
+        raise MachineError(
+            "gpu-missing",
+            f"lanes.gpu.devices names GPU {name}, and no GPU answers.",
+            "See `nvidia-smi` and `dmesg`; after an update of the driver, restart the machine.",
+        )
     here = "; ".join(f"{card.index}: {card.name}, {card.uuid}" for card in cards)
     raise ConfigError(
         "gpu-missing",
-        f"lanes.gpu.devices: there is no GPU {name}; " + (f"there are {here}." if here else "no GPU answers."),
+        f"lanes.gpu.devices: there is no GPU {name}; there are {here}.",
         "Name GPUs that `nvidia-smi -L` shows, or write `devices: all`.",
     )
 

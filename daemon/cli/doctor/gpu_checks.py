@@ -16,7 +16,7 @@ import pynvml
 from daemon.cli.doctor.engine_imports import TIMEOUT_S
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, MachineError
 from daemon.system.gpu import cards_of
 from daemon.workers.devices import NOTHING, Device, cards_that_answer, find_devices
 from daemon.workers.process import VISIBLE
@@ -63,7 +63,7 @@ def check_gpu(settings: Settings) -> Iterator[Finding]:
         return
     try:
         devices = find_devices(settings.lanes.gpu.devices, os.environ, cards_that_answer())
-    except ConfigError as exc:
+    except (ConfigError, MachineError) as exc:
         yield Finding("gpu lane", "bad", exc.message.rstrip("."), exc.hint)
         return
     for device in devices:

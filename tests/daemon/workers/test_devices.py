@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from daemon.cli.common import exit_code
 from daemon.config import Settings
 from daemon.config.gpu_devices import GPU_STAGES
 from daemon.errors import ConfigError, MachineError
@@ -21,7 +22,9 @@ from daemon.workers import devices as devices_module
 from daemon.workers.devices import Device, DeviceWatch, find_devices
 from daemon.workers.lanes import Lanes
 from daemon.workers.routes import Routes
+from tests.conftest import ROOT
 
+UNIT = ROOT / "systemd" / "avatard.service"
 CARDS = [Card(str(n), f"GPU-{n}{n}{n}", "RTX", 2, 8, 0.0, 40.0) for n in (0, 1)]
 EVERY = frozenset(GPU_STAGES)
 
@@ -95,8 +98,16 @@ def test_a_gpu_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"there is no GPU 7; there are 0: RTX, GPU-000; 1: RTX, GPU-111\.") as told:
         found([0, 7])
     assert told.value.code == "gpu-missing"
-    with pytest.raises(ConfigError, match="no GPU answers"):
+    assert exit_code(told.value) == 78
+
+
+def test_gpus_that_are_named_while_none_answers_are_no_fault_of_the_setting() -> None:
+    # Given a driver that was updated and waits for a restart, which NVML answers with NVML_ERROR_LIB_RM_VERSION_MISMATCH
+    with pytest.raises(MachineError, match="names GPU 0, and no GPU answers") as told:
         found([0], [])
+    # Then systemd starts the daemon again until they answer
+    (kept_down,) = [line for line in UNIT.read_text().splitlines() if line.startswith("RestartPreventExitStatus=")]
+    assert str(exit_code(told.value)) not in kept_down.partition("=")[2].split()
 
 
 def test_a_gpu_that_is_named_by_number_and_by_uuid_has_no_two_slots() -> None:
