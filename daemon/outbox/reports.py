@@ -86,9 +86,10 @@ def _give(root: Path, temporary: Path, name: str, job_id: str) -> bool:
         if subfolders.publish_into(root, temporary, name, durable=True):
             return True
         with open_inside(root, name) as fd:
-            if _names(fd, job_id.encode()):
-                subfolders.rename_into(root, temporary, name, durable=True)
-                return True
+            is_own = _names(fd, job_id.encode())
+        if is_own:  # it is closed by now, since shares replace no open file
+            subfolders.rename_into(root, temporary, name, durable=True)
+            return True
     return False
 
 

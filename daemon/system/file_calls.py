@@ -125,7 +125,8 @@ class Ops:
                     written = os.pwrite(fd, view, at)
                     view, at = view[written:], at + written
                 total = _next_data(source_fd, at)
-            os.ftruncate(fd, total)
+            if os.fstat(fd).st_size != total:  # a hole at its end; some network filesystems refuse to set a size
+                os.ftruncate(fd, total)
             if sync:
                 os.fsync(fd)
         finally:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from daemon.outbox import reports
 from daemon.outbox.outbox import Outbox
+from daemon.system import fs
+from daemon.system.file_calls import Ops
 
 JOB, OTHER = "job-20261130T105646Z-edb8b1f8", "job-20261130T105646Z-00000000"
 
@@ -25,6 +29,30 @@ def test_a_table_that_names_its_batch_anywhere_is_replaced_and_any_other_is_kept
     other = reports.publish_table(tmp_path, names, OTHER, [OTHER])
     # Then the first is replaced, and the other one gets the next name
     assert [first["file"], again["file"], other["file"]] == [names[0], names[0], names[1]]
+    assert (tmp_path / names[0]).read_text("utf-8-sig") == f"{JOB}more"
+
+
+class RefusesOpenTargets(Ops):
+    """A network share on which no open file is replaced."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        opened = (os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd_is_open(fd))
+        if str(target.resolve()) in opened:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(target))
+        super().rename(source, target)
+
+
+def fd_is_open(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")  # the one that lists them is gone
+
+
+def test_a_table_is_closed_before_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a table in an outbox that is a mounted share
+    monkeypatch.setattr(fs, "OPS", RefusesOpenTargets())
+    names = ("talk.report.csv",)
+    reports.publish_table(tmp_path, names, JOB, [JOB])
+    # When its batch writes it again / Then it is replaced
+    assert reports.publish_table(tmp_path, names, JOB, [JOB, "more"])["file"] == names[0]
     assert (tmp_path / names[0]).read_text("utf-8-sig") == f"{JOB}more"
 
 

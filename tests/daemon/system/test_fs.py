@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import Mock
 
 import pytest
 
@@ -188,3 +189,14 @@ def test_a_copy_has_the_same_bytes_and_the_same_holes(tmp_path: Path) -> None:
         assert (tmp_path / f"{name}2").stat().st_blocks <= (
             tmp_path / name
         ).stat().st_blocks + 2 * 2048  # read by the MiB
+
+
+def test_a_copy_without_holes_asks_for_no_other_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a share on which an open file gets no other size, as smbnetfs has it
+    monkeypatch.setattr(os, "ftruncate", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+    for size in (0, 5000, 3 << 20):
+        (tmp_path / "one").write_bytes(plain := os.urandom(size))
+        # When a file is copied there / Then it is whole
+        with (tmp_path / "one").open("rb") as file:
+            assert fs.OPS.copy(file.fileno(), tmp_path / f"copy{size}", size) == size
+        assert (tmp_path / f"copy{size}").read_bytes() == plain
