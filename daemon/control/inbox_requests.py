@@ -74,6 +74,9 @@ class InboxRequests:
         self._queue: FairQueue[str] = FairQueue(self._lines)
         #: When an unmatched request was first seen, by the inbox's clock, in s.
         self._since: dict[str, float] = {}
+        #: The requests of the last look, and those of them that were taken away since: several turns may come between two looks.
+        self._found: list[str] = []
+        self._gone: set[str] = set()
         #: Requests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
         #: Requests for one row of a batch.
@@ -104,7 +107,9 @@ class InboxRequests:
 
     def _begin(self) -> _Looks:
         requests = self._admission.inbox.requests
-        present = set(requests)
+        if requests is not self._found:
+            self._found, self._gone = requests, set()
+        present = set(requests) - self._gone
         self._stuck &= present
         self._for_rows &= present
         self._no_row = {name: batch for name, batch in self._no_row.items() if name in present}
@@ -301,6 +306,7 @@ class InboxRequests:
         return looks.there[name]
 
     def _take_away(self, name: str) -> None:
+        self._gone.add(name)
         try:
             with path_by_descriptor(self._admission.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from daemon import loops
+from daemon.control.operations import Request
+from daemon.intake import fair_queue
 from daemon.system import fs
 from daemon.system.file_calls import Ops
 from tests.support.daemon.inbox_requests import look, state
@@ -71,3 +73,33 @@ def test_an_inbox_that_is_listed_slowly_delays_the_start_for_a_bounded_time(
 
     asyncio.run(start())
     assert state(other, "a") == "held"
+
+
+def test_each_is_carried_out_once_also_where_that_takes_several_turns(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a job that somebody holds and then releases, one that is to start again, and turns with time for one request
+    for name in ("a", "b"):
+        room.put(f"{name}.yaml")
+    room.settle()
+    room.put("b.cancel", "")
+    look(room)
+    for name in ("a.hold", "a.release", "b.retry"):
+        room.put(name, "")
+    monkeypatch.setattr(fair_queue, "TURN_S", 0.0)
+    monkeypatch.setattr(loops, "REQUESTS_START_S", 2.0)
+    other, done = Room(tmp_path), list[str]()
+    operations = other.service.loops.inbox_requests._operations
+    run = operations.run_request
+
+    async def counted(request: Request) -> str:
+        done.append(str(request["op"]))
+        return await run(request)
+
+    monkeypatch.setattr(operations, "run_request", counted)
+    # When the next daemon starts
+    asyncio.run(other.service.loops.answer_request_files())
+    # Then each is carried out once, in the order in which they came
+    assert done == ["hold", "release", "retry"]
+    assert [state(other, name) for name in ("a", "b")] == ["queued", "queued"]
+    assert not list(room.outbox.glob("*.txt"))
