@@ -91,6 +91,7 @@ class BatchCounts:
     Attributes:
         rows: all of them.
         taken: of which jobs have been made, or that are equal to such a one, in the order of `rows.jsonl`.
+        begun: of which jobs have been made beyond these, by a turn that came to its end before the next note of `taken`.
         done, failed, cancelled: that have ended.
         stopped: why the rows that have not ended are cancelled: who ordered that, or "on_error"; empty where they are not.
         since: when its first job was made, seconds since the epoch.
@@ -116,6 +117,12 @@ class BatchCounts:
     reordered: bool = False
     held: int = 0
     rests: bool = False
+    begun: int = 0
+
+    @property
+    def made(self) -> int:
+        """Rows of which jobs have been made, or that are equal to such a one."""
+        return self.taken + self.begun
 
     @property
     def ended(self) -> int:

@@ -140,7 +140,7 @@ def _counts(job: Job) -> dict[str, Any] | None:
         return None
     return {
         "rows": counts.rows,
-        "taken": counts.taken,
+        "taken": counts.made,
         "done": counts.done,
         "failed": counts.failed,
         "cancelled": counts.cancelled,
@@ -180,7 +180,7 @@ def _next_of_batch(job: Job, counts: BatchCounts) -> str:
     if counts.held:
         rows = f"{counts.held} of its rows {'is' if counts.held == 1 else 'are'} held"
         held = f" {rows}: to let {'it' if counts.held == 1 else 'them'} go on, {put_request(job, 'release')}."
-    if not (left := counts.rows - counts.taken):
+    if not (left := counts.rows - counts.made):
         return f"It ends when the jobs of its rows have.{f' {counts.waits}' if counts.waits else ''}{held}"
     when = f"as soon as they can. {counts.waits}" if counts.waits else "when it is their turn."
     becomes = f"{left} of its rows become jobs {when} Leave the files that they name where they are until then."

@@ -108,7 +108,7 @@ class Turns:
         last = min(work)  # its rows of this priority end last
         jobs = sum(self._backlog.jobs[priority, line] for priority in work)
         # Rows of which no job is made yet are taken to be as the others.
-        more = reduce(LaneWork.plus, work.values()).times((counts.rows - counts.taken) / jobs)
+        more = reduce(LaneWork.plus, work.values()).times((counts.rows - counts.made) / jobs)
         own = work[last].plus(more)
         return self._backlog.time_s(own.plus(self._ahead(last, line, own)))
 

@@ -85,7 +85,10 @@ class BatchKeeper(Subscriber):
     def job_accepted(self, job: Job) -> None:
         row = job.facts.row
         batch = self._batches.get(row.batch) if row else None
-        if batch is not None and (batch.job.held or batch.counts.stopped):  # since it was begun to be made
+        if row is None or batch is None:
+            return
+        batch.note_made(row.number)
+        if batch.job.held or batch.counts.stopped:  # since it was begun to be made
             self._state_machine.ready_queue.remove(job.id)
 
     def job_finished(self, job: Job) -> None:
@@ -238,6 +241,7 @@ class BatchKeeper(Subscriber):
     async def _load_rows(self, batch: RunningBatch) -> ResolvedRows:
         if batch.rows is None:
             batch.rows = await self._disk.run(ResolvedRows, batch.place)
+            batch.note_made(*batch.made_beyond(self._spool))
             batch.held = {place.name for place in self._spool.job_folders(self._spool.resting("held"))}
         return batch.rows
 
@@ -274,7 +278,7 @@ class BatchKeeper(Subscriber):
         counts = batch.counts
         if counts.stopped:
             await self._state_machine.save(batch.job, batch.place)
-            if await self._cancel_rest(batch, rows):
+            if await self._cancel_rest(batch):
                 await self._tell(batch)
                 return 0.0
         elif counts.orders:
@@ -328,17 +332,13 @@ class BatchKeeper(Subscriber):
         await self._state_machine.save(batch.job, batch.place)
         self._state_machine.changed.notify()
 
-    async def _cancel_rest(self, batch: RunningBatch, rows: ResolvedRows) -> bool:
+    async def _cancel_rest(self, batch: RunningBatch) -> bool:
         """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns
         whether some are left.
         """
         if not await self._orders.cancel(batch, "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped):
             return True
-        made = batch.made_beyond(self._spool)
-        for number in rows.numbers[batch.counts.taken :]:
-            if number not in made and number not in batch.outcomes:
-                batch.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
-        batch.changed = True
+        batch.cancel_rows_without_jobs(self._spool)
         return False
 
     async def _give_to_twins(self, batch: RunningBatch, rows: ResolvedRows) -> bool:

@@ -91,7 +91,7 @@ class RowResults:
             with contextlib.suppress(FileNotFoundError):
                 text = (batch.place / ERRORS).read_text("utf-8-sig")
                 batch.errors = self._outbox.publish_table(job.name, job.id, ERRORS_ENDING, [text])
-        taken = {number: row_id(job.id, number) for number in rows.numbers[: batch.counts.taken]}
+        taken = {number: row_id(job.id, number) for number in (*rows.numbers[: batch.counts.taken], *list(batch.begun))}
         lines = report(job.id, batch.manifest, batch.place, batch.outcomes, taken)
         written = self._outbox.publish_table(job.name, job.id, ".report.csv", lines)
         return [written] if batch.errors is None else [batch.errors, written]

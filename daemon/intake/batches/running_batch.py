@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import AvatarError
-from daemon.intake.batches.outcomes import Outcomes
+from daemon.intake.batches.outcomes import Outcome, Outcomes
 from daemon.intake.batches.resolved_rows import ResolvedRows, as_yaml
 from daemon.intake.jobs.claimed import Claimed, Rows, Unsettled, log_wait
 from daemon.jobs.facts import BatchCounts, Output
@@ -41,6 +41,8 @@ class RunningBatch:
     #: The rows that become jobs now, and how many lines of `rows.jsonl` they take.
     slice: tuple[Claimed, int] | None = None
     slice_since: float = 0.0
+    #: Rows beyond those that are counted as taken whose jobs are made.
+    begun: set[int] = field(default_factory=set)
     #: Why rows were given up that could not be made for long, in words: others wait no more for the same.
     given_up: set[str] = field(default_factory=set)
     #: Whether rows become jobs at this moment: an order for all rows is one for these, too.
@@ -77,7 +79,14 @@ class RunningBatch:
         """Note that the jobs of the next rows are made. `lines`: of `rows.jsonl` that they take."""
         self.slice, self.changed, self.counts.waits = None, True, ""
         self.counts.taken += lines
+        self.begun.clear()
+        self.counts.begun = 0
         self.counts.since = self.counts.since or time.time()
+
+    def note_made(self, *numbers: int) -> None:
+        """Note that the jobs of rows are made, some before all of their slice are."""
+        self.begun.update(numbers)
+        self.counts.begun, self.changed = len(self.begun), True
 
     @property
     def has_failed_too_often(self) -> bool:
@@ -135,7 +144,8 @@ class RunningBatch:
         counts, job, rows, held, waits = self.counts, self.job, self.rows, 0, 0
         before = counts.held, counts.rests
         if rows is not None and (self.held or job.held):
-            own = [n for n in rows.numbers[: counts.taken] if n not in self.outcomes and n not in rows.twin_numbers]
+            made = (*rows.numbers[: counts.taken], *self.begun)
+            own = [n for n in made if n not in self.outcomes and n not in rows.twin_numbers]
             waits, held = len(own), sum(row_id(job.id, n) in self.held for n in own)
         makes_more = not job.held and (counts.taken < counts.rows or not held)
         counts.held, counts.rests = held, held == waits and not makes_more
@@ -148,6 +158,15 @@ class RunningBatch:
         assert self.rows is not None
         next_rows = self.rows.numbers[self.counts.taken : self.counts.taken + SLICE]
         return {n for n in next_rows if spool.find_job(row_id(self.job.id, n)) is not None}
+
+    def cancel_rows_without_jobs(self, spool: Spool) -> None:
+        """Note that the rows of which no job is made are cancelled."""
+        assert self.rows is not None
+        made = self.made_beyond(spool)
+        for number in self.rows.numbers[self.counts.taken :]:
+            if number not in made and number not in self.outcomes:
+                self.outcomes.note(number, Outcome("cancelled", "", code="cancelled", error="No job was made of it."))
+        self.changed = True
 
     def wait_for(self, error: AvatarError, now: float, longest_s: float) -> None:
         """Let the rows wait that cannot become jobs now. Where the machine is not at fault, those that have waited for
