@@ -76,7 +76,7 @@ class BatchRetries:
                 return await self._run(dict(request))
             await self._begin(*found, request, by)
         others = f"; {_made(taken.rows)}" if taken.rows else ""
-        return f"{batch.name}: {taken.left or 'none'} of its rows start again{others}."
+        return f"{batch.name}: {taken.left or 'none'} of its rows start again{others}{_gone(taken.gone)}."
 
     async def one_row(self, job: Job, batch: Job, request: Mapping[str, Any], by: str) -> str:
         """Start one row again, so that the report of its batch tells of its new end. Arguments: as `all_rows`.
@@ -127,6 +127,11 @@ class BatchRetries:
 
 def _made(rows: Mapping[int, str]) -> str:
     return f"{len(rows)} {'was' if len(rows) == 1 else 'were'} made since by {', '.join(sorted({*rows.values()}))}"
+
+
+def _gone(rows: int) -> str:
+    whose = "its job is" if rows == 1 else "their jobs are"
+    return f"; {rows} cannot, since {whose} not kept any more: for that, put its report into the inbox" if rows else ""
 
 
 def _counts(batch: Job) -> BatchCounts:

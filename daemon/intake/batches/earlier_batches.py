@@ -26,11 +26,12 @@ from daemon.system.json_files import dump_json, replace_json
 
 class TakenOver(NamedTuple):
     """What related batches have made. `rows`: number of the row → name of the batch, or its id where that is gone; `left`: how
-    many rows nobody has made.
+    many rows nobody has made that can start again; `gone`: how many cannot, since retention has removed their jobs.
     """
 
     rows: dict[int, str]
     left: int
+    gone: int = 0
 
 
 class EarlierBatches:
@@ -87,7 +88,10 @@ class EarlierBatches:
         if new:
             outcomes.take_over(new)
         others = {n: names.get(one.batch, one.batch) for n, one in outcomes.done() if one.batch}
-        return TakenOver(others, len(list(outcomes)) - len(done | new))
+        kept = {place.name for place in self._spool.job_folders(self._spool.resting("failed"))}
+        left = [one for n in outcomes if n not in done | new and (one := outcomes.get(n)) is not None]
+        gone = sum(one.job not in kept for one in left if one.job)
+        return TakenOver(others, len(left) - gone, gone)
 
     def check_ended(self, base: str) -> None:
         """Check that neither a batch nor a related one still makes rows.

@@ -206,3 +206,18 @@ def test_a_batch_with_a_base_and_a_table_of_its_own_is_another_batch(room: Room)
     # And what it has made keeps no row from being started again
     ask(room, "cancel", first)
     assert ask(room, "retry", first) == "talk: 3 of its rows start again."
+
+
+def test_rows_whose_jobs_retention_has_removed_are_not_said_to_start_again(room: Room) -> None:
+    # Given a batch of which two rows failed, one of them so long ago that its job is gone
+    first = begin(room)[0]["_batch"]
+    end(room, "done", "failed", "failed")
+    gone = room.spool.find_job(row_id(first, 2))
+    assert gone is not None
+    fs.remove(gone)
+    # When it is started again / Then it is said how many rows start, and what the other one needs
+    told = ask(room, "retry", first)
+    assert told == (
+        "talk: 1 of its rows start again; 1 cannot, since its job is not kept any more: for that, put its report into the inbox."
+    )
+    assert waiting(room) == 1
