@@ -16,7 +16,6 @@ import importlib
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system.json_files import replace_json
 from daemon.system.memory import release_free_memory, return_large_blocks
+from daemon.system.mounts import free_bytes
 from daemon.system.permissions import restrict_umask
 from daemon.system.process import die_with
 from daemon.wire import (
@@ -287,7 +287,7 @@ def classify_error(exc: Exception, settings: Settings) -> AvatarError:
     paths = settings.paths
     for folder in (paths.spool, paths.cache, paths.outbox, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
-            if shutil.disk_usage(folder).free < FULL_BYTES:
+            if free_bytes(folder) < FULL_BYTES:
                 return MachineError(
                     "disk-full",
                     f"The disk of {folder} is full: {error.message}",

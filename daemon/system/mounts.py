@@ -1,9 +1,11 @@
-"""Finds the mount of a path, as the kernel reports it."""
+"""Finds the mount of a path, and how much room is left there, as the kernel reports it."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,16 @@ class Mount:
 
 
 UNKNOWN_MOUNT = Mount("", "", "unknown")
+
+
+def free_bytes(path: Path) -> float:
+    """Return the free bytes of the filesystem of a path; infinite where it tells no size, as some mounts of shares.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    usage = shutil.disk_usage(path)
+    return usage.free if usage.total else math.inf
 
 
 def parse_mountinfo(table: bytes) -> dict[int, Mount]:

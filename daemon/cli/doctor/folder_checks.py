@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from daemon.profiles.avatars import AvatarStore
 from daemon.queue.lock import lock_holder
 from daemon.system import installation
 from daemon.system.mount_guard import MountGuard
+from daemon.system.mounts import free_bytes
 from daemon.system.permissions import access_error, explain_refusal, group_name, owner_name, user_name
 from daemon.telemetry.state_file import read_state
 
@@ -39,6 +40,10 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
             MountGuard(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
         except MachineError as exc:
             yield Finding(f"{kind} mount", "bad", exc.message, exc.hint)
+    spool = settings.paths.spool
+    if not access_error(spool) and spool.is_dir() and not can_notify(spool):
+        remedy = "The queue must lie on a local disk with a journal: see `paths.spool`."
+        yield Finding("spool filesystem", "note", filesystem_of(spool), remedy)
     if not access_error(settings.paths.inbox) and settings.paths.inbox.is_dir():
         system, notified = filesystem_of(settings.paths.inbox), can_notify(settings.paths.inbox)
         yield Finding(
@@ -74,7 +79,7 @@ def check_free_disk(settings: Settings) -> Iterator[Finding]:
     for name, what in (("spool", "New jobs are taken in"), ("outbox", "Results are delivered")):
         path: Path = getattr(settings.paths, name)
         try:
-            free = shutil.disk_usage(path).free / 1e6
+            free = free_bytes(path) / 1e6
         except FileNotFoundError:
             continue
         except PermissionError as exc:
@@ -83,7 +88,8 @@ def check_free_disk(settings: Settings) -> Iterator[Finding]:
         low = {"spool": reserve, "outbox": 1.0}[name]
         verdict: Verdict = "bad" if free < low else "note" if free < 2 * reserve else "good"
         remedy = f"{what} only with more than {low:.0f} MB: free some space."
-        yield Finding(f"free disk ({name})", verdict, f"{free:.0f} MB", "" if verdict == "good" else remedy)
+        found = "the filesystem does not tell" if math.isinf(free) else f"{free:.0f} MB"
+        yield Finding(f"free disk ({name})", verdict, found, "" if verdict == "good" else remedy)
 
 
 def access_finding(what: str, exc: PermissionError) -> Finding:

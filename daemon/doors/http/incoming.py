@@ -29,6 +29,7 @@ from daemon.errors import MachineError, escape_unprintable
 from daemon.jobs.batch.table import TABLE_ENDINGS
 from daemon.jobs.manifest import COMPANIONS
 from daemon.system.mount_guard import check_mounted
+from daemon.system.mounts import free_bytes
 from daemon.system.permissions import private_folder
 
 #: Folder in the inbox that holds what has not become a job yet.
@@ -103,7 +104,7 @@ def check_room(inbox: Path, wanted: int, bounds: Bounds) -> None:
             f"The request has {in_bytes(wanted)}, and at most {bounds.request_bytes} are taken.",
             "Send smaller files; whoever runs the server can raise `server.max_upload_bytes`.",
         )
-    if shutil.disk_usage(inbox).free - wanted < bounds.reserve_bytes:
+    if free_bytes(inbox) - wanted < bounds.reserve_bytes:
         raise MachineError("disk-full", "The disk of the inbox has no room for this.", "Send it again later.")
 
 

@@ -19,6 +19,7 @@ from daemon.jobs.iso_time import iso
 from daemon.queue.lock import lock_holder
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import Spool
+from daemon.system.mounts import free_bytes
 from daemon.telemetry.state_file import loaded_models, read_state
 
 router = APIRouter(tags=["server"])
@@ -61,7 +62,7 @@ def health(door: TheDoor) -> JSONResponse:
     try:
         if not wrong:
             door.jobs.check_folders()
-        if not wrong and shutil.disk_usage(paths.inbox).free < door.bounds.reserve_bytes:
+        if not wrong and free_bytes(paths.inbox) < door.bounds.reserve_bytes:
             wrong.append("the disk of the inbox is full")
         door.callers.check()
     except OSError as exc:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.cli.doctor.folder_checks import check_free_disk
 from daemon.config import Settings
+from daemon.doors.http.incoming import Bounds, check_room
 from daemon.errors import JobError
 from stages.worker import classify_error
 from tests.conftest import PORTRAIT, Installation, wait_for
@@ -218,3 +221,16 @@ def test_an_error_that_hides_that_the_disk_is_full_is_the_machines_fault(disk: C
     plate.fill(100)
     assert (classify_error(ValueError("cannot write"), settings)).code == "disk-full"
     assert classify_error(JobError("image-unreadable", "No picture."), settings).fault == "job"
+
+
+def test_a_mount_that_tells_no_size_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given folders on a share whose mount says that it has no bytes at all, as smbnetfs does
+    settings = Settings.parse({}, tmp_path / "config.yaml")
+    for folder in (settings.paths.spool, settings.paths.outbox):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=0, used=0, free=0))
+    # Then an unknown fault of a job is no fault of the disk, what is handed in is taken, and the doctor says what it sees
+    assert classify_error(ValueError("cannot write"), settings).fault == "unknown"
+    check_room(settings.paths.outbox, 1000, Bounds(10**6, 10**6, 10**6, 10**6, settings.paths.spool))
+    found = {one.what: (one.verdict, one.found) for one in check_free_disk(settings)}
+    assert found["free disk (outbox)"] == ("good", "the filesystem does not tell")
