@@ -51,6 +51,9 @@ class RowOrders:
             orders[:] = [order, *(other for other in orders if other["op"] in ("priority", "retry"))]
             batch.unordered = None
         else:
+            if order["op"] in ("release", "priority"):  # it stands for those of its kind that have not begun
+                first = orders[:1] if batch.unordered is not None else []
+                orders[:] = [*first, *(other for other in orders[len(first) :] if other["op"] != order["op"])]
             orders.append(order)
             batch.counts.reordered |= order["op"] == "priority"
         await self._state_machine.save(batch.job, batch.place)
