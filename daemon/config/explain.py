@@ -84,6 +84,8 @@ def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[
         return f"{key} expects a nested mapping.", "docs/config.md lists its settings."
     if error["type"] in ("bool_parsing", "bool_type"):
         wanted = "true or false"
+    if error["type"] == "string_type" and isinstance(error["input"], int | float) and place:
+        return f"{key} is {_short(error['input'])}.", f'It should be text: write `{place[-1]}: "{error["input"]}"`.'
     if wanted_number := _without_unit(place, error):
         return f"{key} is {_short(error['input'])}.", wanted_number
     return f"{key} is {_short(error['input'])}.", f"It should be {wanted}."

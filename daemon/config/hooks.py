@@ -216,7 +216,7 @@ def callback_fault(url: str, hooks: Hooks) -> str:
     if callback is None:
         return f"names the host {parts.hostname}, which the configuration does not allow"
     if parts.scheme != "https" and not callback.plain_http:
-        return "begins with http://, which is not allowed; write https://"
+        return f"begins with http://, which is not allowed for the host {parts.hostname}"
     return ""
 
 
@@ -227,8 +227,8 @@ def check_notify(url: str | None, hooks: Hooks) -> None:
         JobError: `notify-not-allowed`.
     """
     if url is not None and (fault := callback_fault(url, hooks)):
-        raise JobError(
-            "notify-not-allowed",
-            f"`notify` {fault}.",
-            "Remove it, or ask whoever runs avatard to name the host in `hooks.callbacks` of config.yaml.",
-        )
+        if urlsplit(url).hostname in hooks.callbacks and not url_fault(url):
+            hint = "Write https://, or ask whoever runs avatard for `plain_http: true` below this host in `hooks.callbacks` of config.yaml."
+        else:
+            hint = "Remove it, or ask whoever runs avatard to name the host in `hooks.callbacks` of config.yaml."
+        raise JobError("notify-not-allowed", f"`notify` {fault}.", hint)

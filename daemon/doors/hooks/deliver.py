@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def deliver(delivery: Delivery, hooks: Hooks) -> Outcome:
         return Outcome(False, f"The certificate is not accepted: {exc.verify_message}.")
     except TimeoutError:
         return Outcome(False, "No answer came in time.")
+    except socket.gaierror as exc:  # the host is not named: that of a `url_file` is nobody else's
+        return Outcome(False, f"The address of the host cannot be looked up: {_short(exc.strerror or str(exc))}.")
     except (OSError, http.client.HTTPException) as exc:
         why = (exc.strerror if isinstance(exc, OSError) else "") or str(exc) or type(exc).__name__
         return Outcome(False, f"It did not work: {_short(why)}.")

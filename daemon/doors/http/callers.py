@@ -176,7 +176,7 @@ def check_believed(user: str) -> None:
         raise ConfigError(
             "server-user-unknown",
             "There are API keys, but the daemon would not believe who handed in a job: `server.user` is not this process's user.",
-            f"Write `server: {{user: {os.geteuid()}}}` into the configuration, reload the daemon, and start the server again.",
+            f'Write `server: {{user: "{os.geteuid()}"}}` into the configuration, reload the daemon, and start the server again.',
         )
 
 

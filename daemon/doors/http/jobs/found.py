@@ -301,4 +301,7 @@ def waiting_status(job: str, manifest: str, by: str, kind: str) -> dict[str, Any
 
 
 def _unknown(job: str) -> RequestError:
-    return RequestError("job-unknown", f"There is no job {job[:80]}.", "The list of jobs shows those there are.")
+    hint = "The list of jobs shows those there are."
+    if not JOB_ID.fullmatch(job):
+        hint = "Name a job by its `job_id`, such as job-20260102T030405Z-0a1b2c3d: the list of jobs shows those there are."
+    return RequestError("job-unknown", f"There is no job {job[:80]}.", hint)

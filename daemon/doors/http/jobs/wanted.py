@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from daemon.config.hooks import check_notify
 from daemon.doors.hand_in import Wording, check_dumped
@@ -22,6 +23,8 @@ from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.yaml_positions import to_yaml
+
+_BESIDE: Final = re.compile(r"`(\w+)` is missing: name (.+?),? next to the manifest")
 
 
 class Wanted(NamedTuple):
@@ -76,7 +79,7 @@ def check_wanted(
     brought = names_brought(files)
     read = jobs.defaults.read() if defaults is None else defaults()
     data = to_yaml(with_files(wanted, brought))
-    found = check_dumped(data, read, Wording("in the request"), jobs.settings.intake.max_manifest_bytes)
+    found = check_dumped(data, read, _Sent("in the request"), jobs.settings.intake.max_manifest_bytes)
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
@@ -106,6 +109,14 @@ def check_wanted(
         of_rows,
     )
     return Wanted(wanted, found, amount, data)
+
+
+class _Sent(Wording):
+    """How errors speak to those who send a manifest: there is no folder in which a file could lie next to it."""
+
+    def tell(self, sentences: str) -> str:
+        """Return sentences with what to send in place of what to put next to the manifest."""
+        return _BESIDE.sub(r"`\1` is missing: send \2 as the part `\1`", sentences)
 
 
 def names_brought(files: Mapping[str, Path]) -> dict[str, str]:

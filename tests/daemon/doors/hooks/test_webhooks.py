@@ -20,12 +20,13 @@ import pytest
 from standardwebhooks import Webhook
 
 from daemon.cli.commands.hooks import SHOWN, _told
-from daemon.config.hooks import Hook, Hooks
+from daemon.config.hooks import Hook, Hooks, check_notify
 from daemon.doors.hooks.addresses import is_public
 from daemon.doors.hooks.deliver import DELAYS_S, Outcome, deliver, next_attempt
 from daemon.doors.hooks.message import trial
 from daemon.doors.hooks.store import Delivery
 from daemon.doors.hooks.web import _seconds
+from daemon.errors import JobError
 from tests.daemon.doors.hooks.conftest import Place
 from tests.support.daemon.receiver import Receiver
 
@@ -346,3 +347,22 @@ def test_a_host_that_jobs_may_name_is_not_told_as_one_that_is_not_configured() -
     hooks = Hooks.model_validate({"callbacks": {"studio.example.com": {}}})
     assert "by `notify`" in _told("notify:studio.example.com", None, hooks)["does"]
     assert _told("notify:gone.example.com", None, hooks)["does"] == "not in the configuration"
+
+
+def test_a_job_that_names_an_allowed_host_by_http_is_told_which_setting_allows_that() -> None:
+    hooks = Hooks.model_validate({"callbacks": {"studio.example.com": {}}})
+    with pytest.raises(JobError) as plain:
+        check_notify("http://studio.example.com/17", hooks)
+    assert "`plain_http: true`" in str(plain.value.hint)
+    with pytest.raises(JobError) as other:
+        check_notify("http://other.example.com/17", hooks)
+    assert "name the host in `hooks.callbacks`" in str(other.value.hint)
+
+
+def test_a_host_that_is_not_found_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    outcome = one_attempt(url="https://nowhere.example/")
+    assert outcome.note == "The address of the host cannot be looked up: Name or service not known."

@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
 from daemon.config import Settings
 from daemon.doors.http import connections
@@ -253,6 +254,9 @@ def test_a_server_that_others_reach_wants_a_key_and_keys_want_a_daemon_that_beli
     with pytest.raises(ConfigError) as refused:
         create_app(settings, "127.0.0.1")
     assert refused.value.code == "server-user-unknown"
+    # And what it says to write is what the configuration takes
+    line = refused.value.hint.split("`")[1]
+    create_app(Settings.parse({**raw, **yaml.safe_load(line)}, tmp_path / "config.yaml"), "127.0.0.1")
     create_app(Settings.parse({**raw, "server": {"user": str(os.geteuid())}}, tmp_path / "config.yaml"), "0.0.0.0")
 
 

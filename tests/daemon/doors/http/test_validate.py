@@ -56,3 +56,17 @@ def test_a_job_whose_manifest_would_be_too_large_for_the_daemon_is_refused(door:
     told = answer.json["errors"][0]["code"] if path == "/validate" else answer.code
     assert (answer.status, told) == (200 if path == "/validate" else 422, "manifest-too-large"), answer.body
     assert door.manifests == []
+
+
+def test_what_is_missing_is_to_be_sent_since_nothing_lies_beside_a_request(door: Door) -> None:
+    refused = door.open.post("/jobs", {"text": "Hi."})
+    assert refused.json["detail"].startswith("`image` is missing: send a picture file as the part `image` (or an avatar")
+    refused = door.open.post("/jobs", {"kind": "voice"})
+    assert "send a recording of one person speaking as the part `audio`" in refused.json["detail"]
+
+
+def test_a_job_is_asked_for_by_its_id_and_whoever_gives_its_name_is_told(door: Door) -> None:
+    door.open.post("/jobs", {**SPEECH, "name": "hello"})
+    refused = door.open.get("/jobs/hello")
+    assert (refused.status, refused.code) == (404, "job-unknown")
+    assert refused.json["hint"].startswith("Name a job by its `job_id`")
