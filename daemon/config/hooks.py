@@ -228,7 +228,7 @@ def check_notify(url: str | None, hooks: Hooks) -> None:
     """
     if url is not None and (fault := callback_fault(url, hooks)):
         if urlsplit(url).hostname in hooks.callbacks and not url_fault(url):
-            hint = "Write https://, or ask whoever runs avatard for `plain_http: true` below this host in `hooks.callbacks` of config.yaml."
+            hint = "Write https://, or ask whoever runs avatard for `plain_http: true` below this host in `hooks.callbacks`."
         else:
             hint = "Remove it, or ask whoever runs avatard to name the host in `hooks.callbacks` of config.yaml."
         raise JobError("notify-not-allowed", f"`notify` {fault}.", hint)

@@ -76,7 +76,7 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         (b"paths:\n  inbox: \xfc\n", "is not UTF-8 text at line 2. Save it in UTF-8"),
         (b"retention:\n  outbox_days: 2026-13-45\n", "has a value that cannot be read"),
         (b"stages: {tts: {level_audio: maybe}}\n", "level_audio is 'maybe' (line 1). It should be true or false"),
-        (b"server: {user: 1000}\n", "server.user is 1000 (line 1). It should be text: write `user: \"1000\"`."),
+        (b"server: {user: 1000}\n", 'server.user is 1000 (line 1). It should be text: write `user: "1000"`.'),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path: Path, text: bytes, message: str) -> None:

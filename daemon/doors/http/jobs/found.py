@@ -303,5 +303,5 @@ def waiting_status(job: str, manifest: str, by: str, kind: str) -> dict[str, Any
 def _unknown(job: str) -> RequestError:
     hint = "The list of jobs shows those there are."
     if not JOB_ID.fullmatch(job):
-        hint = "Name a job by its `job_id`, such as job-20260102T030405Z-0a1b2c3d: the list of jobs shows those there are."
+        hint += " A job is asked for by its `job_id`, such as job-20260102T030405Z-0a1b2c3d, not by its name."
     return RequestError("job-unknown", f"There is no job {job[:80]}.", hint)

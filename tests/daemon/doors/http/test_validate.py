@@ -60,7 +60,9 @@ def test_a_job_whose_manifest_would_be_too_large_for_the_daemon_is_refused(door:
 
 def test_what_is_missing_is_to_be_sent_since_nothing_lies_beside_a_request(door: Door) -> None:
     refused = door.open.post("/jobs", {"text": "Hi."})
-    assert refused.json["detail"].startswith("`image` is missing: send a picture file as the part `image` (or an avatar")
+    assert refused.json["detail"].startswith(
+        "`image` is missing: send a picture file as the part `image` (or an avatar"
+    )
     refused = door.open.post("/jobs", {"kind": "voice"})
     assert "send a recording of one person speaking as the part `audio`" in refused.json["detail"]
 
@@ -69,4 +71,4 @@ def test_a_job_is_asked_for_by_its_id_and_whoever_gives_its_name_is_told(door: D
     door.open.post("/jobs", {**SPEECH, "name": "hello"})
     refused = door.open.get("/jobs/hello")
     assert (refused.status, refused.code) == (404, "job-unknown")
-    assert refused.json["hint"].startswith("Name a job by its `job_id`")
+    assert "by its `job_id`" in refused.json["hint"]
