@@ -14,6 +14,7 @@ from typing import Final
 from daemon.config import Settings
 from daemon.config.hooks import check_notify
 from daemon.doors.http.callers import Caller
+from daemon.doors.http.jobs.wanted import Sent
 from daemon.doors.http.limits import Amount, check_manifest, speech_s
 from daemon.doors.http.problems import RequestError
 from daemon.doors.http.profile_owners import SeenProfiles
@@ -129,6 +130,7 @@ def _refuse_files(found: ResolvedRow, brought: Mapping[str, str], of_rows: Colle
 
 
 def _wrong(number: int, column: str, message: str, hint: str, code: str) -> RequestError:
+    message = Sent().tell(message)
     told = message if message.startswith("Row ") or f"row {number}" in message else f"Row {number}: {message}"
     return RequestError(
         "rows-wrong",

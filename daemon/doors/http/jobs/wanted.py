@@ -79,7 +79,7 @@ def check_wanted(
     brought = names_brought(files)
     read = jobs.defaults.read() if defaults is None else defaults()
     data = to_yaml(with_files(wanted, brought))
-    found = check_dumped(data, read, _Sent("in the request"), jobs.settings.intake.max_manifest_bytes)
+    found = check_dumped(data, read, Sent("in the request"), jobs.settings.intake.max_manifest_bytes)
     makes_jobs = found.kind_of_job.makes_jobs
     if makes_jobs != (ROWS in files):  # a table that no batch names would be taken for one of its own
         raise batch_refused()
@@ -111,7 +111,7 @@ def check_wanted(
     return Wanted(wanted, found, amount, data)
 
 
-class _Sent(Wording):
+class Sent(Wording):
     """How errors speak to those who send a manifest: there is no folder in which a file could lie next to it."""
 
     def tell(self, sentences: str) -> str:

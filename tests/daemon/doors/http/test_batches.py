@@ -192,3 +192,10 @@ def test_a_table_with_too_many_rows_is_refused_by_its_name_before_any_row_is_che
 @pytest.mark.parametrize("code", ["batch-running", "job-not-failed", "rows-together"])
 def test_rows_that_cannot_be_started_again_now_are_a_conflict(code: str) -> None:
     assert status_of(JobError(code, "It cannot be done now.")) == 409
+
+
+def test_a_file_that_rows_lack_is_to_be_sent(door: Door) -> None:
+    manifest = json.dumps({"template": {"text": "Hello {{name}}."}}).encode()
+    told = door.open.post_parts("/batches", ("manifest", None, manifest), ("rows", "names.csv", NAMES))
+    assert (told.status, told.code) == (422, "rows-wrong")
+    assert "Row 1: `image` is missing: send a picture file as the part `image`" in told.json["detail"]
