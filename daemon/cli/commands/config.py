@@ -33,6 +33,7 @@ def config(shell: Shell, check: bool, as_json: bool) -> None:
 
 def _say_good(shell: Shell, as_json: bool) -> None:
     """Say that the file can be used, with a warning where no voice is the default that it names: models may come later."""
+    from daemon.doors.hooks.trouble import unknown_kinds
     from stages.tts.engines.choose_default import default_voice_error
 
     error = None
@@ -40,7 +41,7 @@ def _say_good(shell: Shell, as_json: bool) -> None:
         AvatarError, OSError
     ):  # the folders may be the service's; `avatar doctor` says what is wrong
         error = default_voice_error(shell.settings)
-    warnings = [f"{error.message} {error.hint}"] if error else []
+    warnings = [f"{one.message} {one.hint}" for one in (error, *unknown_kinds(shell.settings.hooks)) if one is not None]
 
     def say() -> None:
         click.echo(f"{shell.config_path}: good")

@@ -13,7 +13,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.complete import complete_hooks
-from daemon.errors import RefusedError
+from daemon.errors import RefusedError, escape_unprintable
 
 if TYPE_CHECKING:
     from daemon.config.hooks import Hook, Hooks
@@ -181,7 +181,7 @@ def test(shell: Shell, name: str, as_json: bool) -> None:
     def text() -> None:
         click.echo(outcome.note)
         if outcome.output.strip():
-            click.echo(outcome.output.strip())
+            click.echo(escape_unprintable(outcome.output.strip()))
 
     told = {
         "hook": name,

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from daemon import __version__
 from daemon.config.hooks import Hook, Hooks, callback_fault, url_fault
 from daemon.doors.hooks.addresses import RefusedAddressError
@@ -19,6 +21,8 @@ from daemon.doors.hooks.signature import read_keys, read_secret_lines, sign
 from daemon.doors.hooks.store import Delivery
 from daemon.doors.hooks.web import post
 from daemon.errors import ConfigError, escape_unprintable
+
+log = structlog.get_logger("hooks")
 
 #: Seconds after a failed attempt until the next one; after the last of them, in all about three and a half days, it is given up.
 DELAYS_S: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -82,6 +86,9 @@ def deliver(delivery: Delivery, hooks: Hooks) -> Outcome:
     except (OSError, http.client.HTTPException) as exc:
         why = (exc.strerror if isinstance(exc, OSError) else "") or str(exc) or type(exc).__name__
         return Outcome(False, f"It did not work: {_short(why)}.")
+    except Exception as exc:  # a fault of ours, too, is an attempt: else it would be made each minute for ever
+        log.exception("attempt failed", delivery=delivery.id, hook=delivery.hook)
+        return Outcome(False, f"It did not work: {type(exc).__name__}: {_short(str(exc))}.")
 
 
 def _start(delivery: Delivery, hook: Hook) -> Outcome:

@@ -46,6 +46,8 @@ class EndedJobs:
         self._since = store.since()
         self._seen = store.seen()
         self._looked: dict[str, int] = {}
+        #: Whether all jobs that had ended before were seen.
+        self._is_whole = False
         #: Records of which nobody is told, as they cannot be read, which is said once: job → time of its folder's change.
         self._without_end: dict[str, int] = {}
 
@@ -56,6 +58,9 @@ class EndedJobs:
             OSError: the spool cannot be read now.
             AvatarError: `hooks-unavailable`.
         """
+        if self._is_whole and self._since > time.time():
+            self._store.mend_since(time.time())
+            self._since = self._store.since()
         more = False
         fault: OSError | None = None
         for name in _ENDED:
@@ -81,6 +86,7 @@ class EndedJobs:
                 self._looked[name] = changed
         if fault is not None:
             raise fault
+        self._is_whole |= not more
         return more
 
     def forget_gone(self) -> None:

@@ -16,6 +16,7 @@ from daemon.doors.hooks.ended_jobs import EndedJobs
 from daemon.doors.hooks.metrics import MetricsFile
 from daemon.doors.hooks.run_lock import alone
 from daemon.doors.hooks.store import Delivery, State, Store
+from daemon.doors.hooks.trouble import unknown_kinds
 from daemon.errors import AvatarError, ConfigError, escape_unprintable
 from daemon.system.permissions import make_folder
 
@@ -76,6 +77,7 @@ class HookService:
             self._store.create(time.time())
             ended, tidied = EndedJobs(self._settings, self._store), time.monotonic()
             log.info("hooks run", hooks=[hook.name for hook in self._settings.hooks.targets])
+            _warn_of_kinds(self._settings)
             while not self._stopping:
                 self._wake.clear()
                 if self._reload:
@@ -116,6 +118,7 @@ class HookService:
         # The folders stay: they are open.
         self._settings = settings.model_copy(update={"paths": self._settings.paths})
         log.info("configuration read again", hooks=[hook.name for hook in settings.hooks.targets])
+        _warn_of_kinds(settings)
         return self._settings
 
     def _begin_due(self) -> None:
@@ -193,6 +196,11 @@ class HookService:
                 if not self._busy:
                     return
             self._wake.wait(0.5)
+
+
+def _warn_of_kinds(settings: Settings) -> None:
+    for trouble in unknown_kinds(settings.hooks):
+        log.warning(trouble.message, hook=trouble.hook, hint=trouble.hint)
 
 
 def note_outcome(store: Store, delivery: Delivery, outcome: Outcome) -> None:

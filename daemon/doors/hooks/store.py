@@ -109,8 +109,7 @@ class Store:
             found = db.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
             raise self._unusable(f"it is of version {found}, not {VERSION}")
-        with self._connected(write=True) as db:  # a time that is ahead was noted by a clock that was wrong
-            db.execute("UPDATE facts SET value = ?1 WHERE name = 'since' AND value > ?1", (now,))
+        self.mend_since(now)
 
     def exists(self) -> bool:
         """Return whether the hooks have ever run here.
@@ -130,6 +129,13 @@ class Store:
         """Return from when on the ends of jobs are told."""
         with self._connected() as db:
             return float(db.execute("SELECT value FROM facts WHERE name = 'since'").fetchone()[0])
+
+    def mend_since(self, now: float) -> None:
+        """Let all ends that were not seen be told, where a clock that was ahead noted from when on they are: those of before were
+        seen when the hooks first looked, and some may have come since the clock was set right.
+        """
+        with self._connected(write=True) as db:
+            db.execute("UPDATE facts SET value = 0 WHERE name = 'since' AND value > ?", (now,))
 
     def seen(self) -> dict[str, int]:
         """Return the jobs whose end was seen, each with the time of the last change of its folder in ns."""

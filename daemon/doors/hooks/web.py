@@ -182,6 +182,6 @@ def _seconds(text: str | None) -> float:
         return float(text) if len(text) < 8 else 0.0
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a number in it may be too large for any date
         return 0.0
     return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - time.time())

@@ -299,6 +299,48 @@ def test_people_see_what_is_stuck_and_send_it_again(place: Place, receiver: Make
     assert "delivered" in avatar("list", "--state", "delivered")
 
 
+def test_a_clock_that_was_ahead_when_the_hooks_began_keeps_no_end_from_being_told(
+    place: Place, receiver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given hooks that were set up, and had looked at an older job, while the clock was a year ahead
+    studio = receiver()
+    place.configure(hook(studio.url))
+    place.end("older")
+    place.store.path.parent.mkdir()
+    place.store.create(time.time() + 365 * 86_400)
+    ended = ended_jobs.EndedJobs(place.settings(), place.store)
+    ended.look()
+    # When the clock is set right, then the next end is told, and the older one is not
+    place.end("while they run")
+    ended.look()
+    assert [one.name for one in place.store.find()] == ["while they run"]
+    # And so is one that comes while they are stopped, where it is set right then
+    with sqlite3.connect(place.store.path) as db:
+        db.execute("UPDATE facts SET value = ? WHERE name = 'since'", (time.time() + 365 * 86_400,))
+    place.end("while they are stopped")
+    with place.run():
+        assert [one.name for one in place.deliveries(2)] == ["while they run", "while they are stopped"]
+
+
+def test_what_a_receiver_answers_does_not_control_the_terminal_of_whoever_tries_it(
+    place: Place, receiver: Make
+) -> None:
+    place.configure(hook(receiver(lambda number: (200, {}, b"first\nsecond \x1b[2J\x9b")).url))
+    told = run_command(("--config", str(place.config), "hooks", "test", "studio"), place.root).stdout
+    assert "first\nsecond \\x1b[2J" in told
+    assert "\x1b" not in told
+
+
+def test_a_kind_of_a_hook_that_there_is_none_of_is_told_wherever_hooks_are_looked_at(place: Place) -> None:
+    place.configure({**hook("https://studio.example.com"), "kinds": ["speach", "batch", "video"]})
+    told = "`kinds` of the hook studio names 'speach', and there is no such kind of job."
+    (trouble,) = [one for one in find_troubles(place.settings()) if one.hook]
+    assert (trouble.message, trouble.hint[:24]) == (told, "Did you mean speech? The")
+    assert told.rstrip(".") in {one.found for one in check_hooks(place.settings())}
+    checked = run_command(("--config", str(place.config), "config", "--check", "--json"), place.root)
+    assert any(told in warning for warning in json.loads(checked.stdout)["warnings"])
+
+
 @pytest.mark.usefixtures("processes")
 def test_the_daemon_tells_nobody_and_the_hooks_tell_all_that_it_did(
     installation: Callable[..., Installation], receiver: Make
