@@ -60,15 +60,21 @@ class History:
         with self._reading() as connection:
             return list(sorted_rows(connection, query, order, limit, skip))
 
-    def get(self, job: str) -> Row | None:
-        """Return a job by its id, or the latest by the name of its results; None where there is none.
+    def get(self, job: str, *, by: str = "") -> Row | None:
+        """Return a job by its id, or the latest by the name of its results; None where there is none. An id is never taken for a
+        name: somebody may call results as another's job.
+
+        Args:
+            by: who must have handed it in; empty: anybody.
 
         Raises:
             HistoryError: as `find`.
         """
         with self._reading() as connection:
             row = connection.execute(
-                f"SELECT {COLUMNS} FROM jobs WHERE job = ?1 OR name = ?1 ORDER BY place DESC LIMIT 1", (job,)
+                f"SELECT {COLUMNS} FROM jobs WHERE (job = ?1 OR name = ?1) AND (?2 = '' OR by = ?2) "
+                "ORDER BY job = ?1 DESC, place DESC LIMIT 1",
+                (job, by),
             ).fetchone()
         return None if row is None else Row.of_columns(row)
 

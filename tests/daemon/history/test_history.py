@@ -266,3 +266,21 @@ def test_a_member_of_the_group_reads_it_while_the_daemon_is_down_and_may_not_wri
 def test_settings_keep_the_index_from_where_others_may_write() -> None:
     with pytest.raises(Exception, match="`history` lies in the folder of `outbox`"):
         Settings.model_validate({"paths": {"history": "/o/h", "outbox": "/o", "inbox": "/i", "spool": "/s"}})
+
+
+def test_an_id_is_no_name_and_a_name_is_that_of_whom_it_is_asked_for(folders: Folders) -> None:
+    # Given a job, and a later one of somebody else whose results have its id as their name, and two of one name
+    first = folders.keep(make_job(1, name="hello", by="anna"))
+    folders.keep(make_job(2, name=first.id, by="ben"))
+    other = make_job(3, name="hello", by="ben")
+    folders.keep(other)
+    renew(folders.history, folders.truth)
+    history = History(folders.history)
+
+    def got(wanted: str, by: str = "") -> str | None:
+        return None if (row := history.get(wanted, by=by)) is None else row.job
+
+    assert got(first.id) == first.id
+    assert (got("hello"), got("hello", "anna"), got("hello", "ben"), got("hello", "carl")) == (
+        other.id, first.id, other.id, None,
+    )  # fmt: skip

@@ -86,14 +86,14 @@ class FoundJobs:
         return found
 
     def id_of(self, wanted: str, caller: Caller) -> str:
-        """Return the id of the latest job whose results have a name; what names none stays as it is, as an id does."""
+        """Return the id of the caller's latest job whose results have a name; what names none stays as it is, as an id does."""
         if JOB_ID.fullmatch(wanted):
             return wanted
         unseen = next((one["job"] for one in self.not_seen(caller) if one["name"] == wanted), None)
         if unseen is not None:
             return str(unseen)
         with contextlib.suppress(HistoryError):
-            if (row := self.history.get(wanted)) is not None:
+            if (row := self.history.get(wanted, by="" if caller.sees_all else caller.name)) is not None:
                 return row.job
         return wanted
 

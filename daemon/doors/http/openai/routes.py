@@ -175,13 +175,19 @@ async def speech(
 async def _spoken(
     request: Request, door: Door, caller: Caller, job: str, live: LiveFile, form: SpeechForm, *, comes_back: bool
 ) -> AsyncIterator[bytes]:
-    """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end, unless it `comes_back`."""
+    """Yield a speech while it is spoken. Its job is cancelled where the client goes before the end, unless it
+    `comes_back`, and where its key is revoked.
+    """
     from stages.tts.sound_file import generated_tags
 
+    revoked = False
+
     def look() -> dict[str, Any]:
+        nonlocal revoked
         try:
             return door.status(job, caller)
         except (AvatarError, OSError) as exc:
+            revoked |= isinstance(exc, RequestError)
             raise told_of(exc, request.url.path) from exc
 
     whole = False
@@ -194,7 +200,7 @@ async def _spoken(
         whole = True
     finally:
         live.close()
-        if not (whole or comes_back):
+        if revoked or not (whole or comes_back):
             with anyio.CancelScope(shield=True):  # the answer itself is cancelled by now
                 await run_in_threadpool(_give_up, door, caller, job)
 

@@ -22,6 +22,7 @@ from daemon.doors.http.openai import live as live_speech
 from daemon.doors.http.openai import routes
 from daemon.doors.http.openai.live import BrokenSpeechError, LiveFile, samples
 from daemon.doors.http.openai.voices import VoiceNames
+from daemon.doors.http.problems import RequestError
 from daemon.doors.voice_list import BY_HTTP, name_voice_list
 from daemon.errors import MachineError
 from stages.media.loudness import measure_loudness
@@ -91,6 +92,30 @@ def test_a_speech_that_its_client_can_ask_for_again_goes_on_when_the_client_goes
     with pytest.raises(ClientDisconnect):
         asyncio.run(routes._ended(cast(Any, Gone()), cast(Any, DoorOfOne()), Caller(), "", None, comes_back=comes_back))
     assert asked == ([] if comes_back else ["cancel"])
+
+
+def test_a_speech_whose_key_is_revoked_while_it_is_sent_is_cancelled_though_it_could_be_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    class DoorOfOne:
+        jobs = SimpleNamespace(ask=lambda op, *_: asked.append(op))
+        settings, speaking = Settings(), contextlib.nullcontext()
+
+        def status(self, *_: object) -> dict[str, object]:
+            raise RequestError("key-refused", "This key is not known.", "")
+
+    async def listen() -> None:
+        live = cast(Any, SimpleNamespace(rate=24_000, read=lambda: b"", ended=False, close=lambda: None))
+        request = cast(Any, SimpleNamespace(url=SimpleNamespace(path="/v1/audio/speech")))
+        async for _ in routes._spoken(request, cast(Any, DoorOfOne()), Caller(), "", live, "pcm", comes_back=True):
+            pass
+
+    monkeypatch.setattr(live_speech, "_STATUS_S", 0.0)
+    with pytest.raises(BrokenSpeechError):
+        asyncio.run(listen())
+    assert asked == ["cancel"]
 
 
 @pytest.mark.parametrize(
