@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from daemon.doors.client.client import Client
-from daemon.errors import AvatarError, JobError, MachineError
+from daemon.errors import AvatarError, JobError, MachineError, RefusedError
 from daemon.history.history import History
 from daemon.history.query import Query
 from daemon.outbox.checked_status import checked
@@ -72,9 +72,15 @@ class LocalDesk:
         return {**record, "next": " ".join(part for part in (status.standstill, status.next) if part)}
 
     def find(self, state: str, search: str, limit: int) -> list[Mapping[str, Any]]:
-        """Return jobs; see `Desk`."""
-        rows = self._history.find(Query(state=[state] if state else [], search=search).without_looks, limit=limit)
-        return [self._full(row.to_json()) for row in rows]
+        """Return jobs; see `Desk`.
+
+        Raises:
+            AvatarError: `query-invalid`: there is no such state.
+        """
+        query = Query(state=[state] if state else [], search=search).without_looks
+        if wrong := query.unknown_word():
+            raise RefusedError("query-invalid", *wrong)
+        return [self._full(row.to_json()) for row in self._history.find(query, limit=limit)]
 
     def _full(self, row: dict[str, Any]) -> Mapping[str, Any]:
         """Return the status of a job of a list, with what only its status file says."""

@@ -274,6 +274,19 @@ def test_a_list_says_of_a_job_that_is_done_what_the_job_itself_says(house: House
     assert found["results"] == told(made)["results"] != []
 
 
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_a_state_that_there_is_none_of_and_a_huge_name_are_refused_in_few_words(house: House, place: str) -> None:
+    async def ask(client: Client) -> tuple[CallToolResult, CallToolResult]:
+        return (
+            await client.call_tool("list_jobs", {"state": "finished"}),
+            await client.call_tool("get_job", {"job": "x" * 100_000}),
+        )
+
+    listed, looked = house.local(ask) if place == "local" else house.remote(house.anna, ask)
+    assert (code(listed), code(looked)) == ("query-invalid", "job-unknown")
+    assert len(words(looked)) < 1000
+
+
 def test_the_resource_of_a_job_that_is_not_there_says_so(house: House) -> None:
     from mcp import MCPError
 
