@@ -33,7 +33,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "progress": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
     "eta_s": lambda value: isinstance(value, int | float) and 0 <= value <= MAX_ETA_S,
     "source": _is(str),
-    "by": _is(str),
+    "by": lambda value: isinstance(value, str) and value.isprintable(),
     "next": _is(str),
     "waiting_for": _is(list),
     "error": _is(dict),
@@ -41,12 +41,19 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "warnings": _is(list),
     "stages": _is(dict),
 }
+#: Those of them that are null where nothing is known.
+_NULLABLE = ("stage", "accepted", "by")
 
 
 def checked(name: str, record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a status that can be one of ours, without what does not fit its key; None for anything else."""
+    """Return a status that can be one of ours, without what does not fit its key, or with null in its place where that key always
+    stands in a status; None for anything else.
+    """
     if record is None or record.get("name") != name or str(record.get("state")) not in NEXT:
         return None
     if not JOB_ID.fullmatch(str(record.get("job"))):
         return None
-    return {key: value for key, value in record.items() if key not in _FITS or value is None or _FITS[key](value)}
+    wrong = {key for key, value in record.items() if key in _FITS and value is not None and not _FITS[key](value)}
+    return {
+        key: None if key in wrong else value for key, value in record.items() if key not in wrong or key in _NULLABLE
+    }

@@ -254,7 +254,9 @@ class Client:
         check_readable(self.paths.inbox, self.paths.spool, "inbox")
         check_readable(self.paths.outbox, self.paths.spool, "outbox")
         return RefusedError(
-            "job-unknown", f"The outbox has no status of a job {job[:200]}.", "`avatar jobs list` shows those there are."
+            "job-unknown",
+            f"The outbox has no status of a job {job[:200]}.",
+            "`avatar jobs list` shows those there are.",
         )
 
     # -- change ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -168,13 +169,37 @@ def wait_wanted(request: Request, wait: float | None) -> float:
     return min(MAX_WAIT_S, wait if wait is not None else float(found[1]) if found else 0.0)
 
 
+class JsonAnswer(JSONResponse):
+    """An answer in JSON that can be sent whatever is in it: people may write anything into the status files of the outbox, also
+    what JSON cannot hold.
+    """
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        try:
+            return super().render(content)
+        except ValueError:
+            return super().render(as_sent(content))
+
+
+def as_sent(value: Any) -> Any:
+    """Return a value with null for numbers that are none, and `?` for halves of characters, which JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {as_sent(key): as_sent(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_sent(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def cached(request: Request, value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that a client may have already: 304 where its ETag is the present one."""
     etag = etag_of(value)
     told = {"ETag": etag, "Cache-Control": "private, no-cache", **(headers or {})}
     if is_known(request, etag):
         return Response(status_code=304, headers=told)
-    return JSONResponse(value, headers=told)
+    return JsonAnswer(value, headers=told)
 
 
 def is_known(request: Request, etag: str) -> bool:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 
-from daemon.doors.http.answers import etag_of
+from daemon.doors.http.answers import as_sent, etag_of
 from daemon.doors.http.connections import ENDLESS
 from daemon.errors import AvatarError
 from daemon.jobs.record import FINISHED
@@ -96,4 +96,4 @@ async def wait_for_end(
 
 
 def _event(name: str, data: Mapping[str, object], event_id: str) -> str:
-    return f"event: {name}\nid: {event_id}\ndata: {json.dumps(data)}\n\n"
+    return f"event: {name}\nid: {event_id}\ndata: {json.dumps(as_sent(data))}\n\n"

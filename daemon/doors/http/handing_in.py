@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from daemon.doors.http.answers import Door, to_root, wait_wanted, with_links
+from daemon.doors.http.answers import Door, JsonAnswer, to_root, wait_wanted, with_links
 from daemon.doors.http.body import content_length, names_uploads, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.events import wait_for_end
@@ -143,7 +143,7 @@ async def answer(request: Request, door: Door, caller: Caller, done: HandedIn, w
     content = with_links(status, root)
     if done.notes:
         content["notes"] = list(done.notes)
-    return JSONResponse(content, 200 if ended else 202, headers)
+    return JsonAnswer(content, 200 if ended else 202, headers)
 
 
 def idempotency_key(request: Request) -> str:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
-from daemon.doors.http.answers import Calling, Door, TheDoor, cached, may_answer, to_root, with_links
+from daemon.doors.http.answers import Calling, Door, JsonAnswer, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.description.answers import Checked, ExpectedTimes, JobCounts, JobList, Upload
@@ -379,4 +379,4 @@ def ask_for_change(request: Request, door: Door, caller: Caller, job: str, op: s
     except AvatarError:  # a manifest that was withdrawn before it became a job
         status = {**before, "state": "cancelled", "next": NEXT["cancelled"]}
     content = {"message": message, **with_links(status, to_root(request))}
-    return JSONResponse(content, 202, {"Cache-Control": "no-store"})
+    return JsonAnswer(content, 202, {"Cache-Control": "no-store"})

@@ -14,9 +14,11 @@ from daemon.history.history import History
 from daemon.history.query import Query, Row
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.record import new_job_id
+from daemon.outbox.status_file import status_of
 from daemon.system.permissions import user_name
 from tests.conftest import PORTRAIT
 from tests.daemon.doors.http.conftest import Door
+from tests.support.daemon.history_folders import make_job
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -159,3 +161,15 @@ def test_a_page_begins_behind_the_one_before_also_where_the_daemon_takes_newer_j
         (door.inbox / record_name(job)).unlink()
     rest = door.open.get(f"/jobs?limit=2&after={first['next']}").json
     assert ({job["job"] for job in rest["jobs"]}, rest["next"]) == (jobs - shown, None)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", '"\\ud800"', '{"a": [{"b": NaN}]}'])
+def test_what_json_cannot_hold_in_a_status_that_somebody_wrote_is_no_error_of_the_server(
+    door: Door, value: str
+) -> None:
+    job = make_job(1)
+    status = json.dumps({**status_of(job), "metadata": {"a": "@"}, "by": "@"}).replace('"@"', value)
+    (door.settings.paths.outbox / f"{job.name}.json").write_text(status)
+    assert door.open.get(f"/jobs/{job.id}").json["job"] == job.id
+    data = re.findall(r"^data: (.*)$", door.open.get(f"/jobs/{job.id}/events").body.decode(), re.MULTILINE)
+    assert json.loads(data[0], parse_constant=pytest.fail)["job"] == job.id
