@@ -1,6 +1,8 @@
 """What the warp engine's frames cost before encoding: `python -m benchmarks.video.warp [--sizes 512 720 1080] [--rounds 60]`.
 
 With `--device cuda` (or `cpu`, torch's own) also what they cost with the figure sampled by torch there, in wall time.
+With `--before TREE` the drawing of that checkout of this repository beside that of this one, by turns, and nothing else: issue 14
+was written on commit d814779 (`git worktree add TREE d814779`).
 
 Ours beside two others, measured by turns in one run, in CPU time of one thread: the same composer sampling BGRA by cubic
 interpolation, as it did until 0.1.0, and the usual way, with the face as triangles between its landmarks, each with an affine map
@@ -12,10 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +29,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import PORTRAIT
+from benchmarks import PORTRAIT, ROOT
+from benchmarks.programs import start_program
 from benchmarks.stage_runner import StageRunner
 from benchmarks.video.quality import SENTENCES
 from stages.context import Context
@@ -34,8 +41,10 @@ from stages.encode.planes import PlanarFrame
 from stages.face.sampling import sample
 from stages.lipsync.motion_track import MotionTrack
 
-#: How many times as fast as cubic BGRA.
+#: How many times as fast as cubic BGRA, and as commit d814779.
 GOALS = {512: 2.5, 720: 3.0, 1080: 3.0}
+#: Frames that a checkout draws before it is the other one's turn.
+TURN = 12
 
 
 class CubicBgra:
@@ -109,6 +118,55 @@ class Triangles:
         return np.asarray(sample(self._portrait, np.ascontiguousarray(places), cv2.INTER_CUBIC), np.uint8)
 
 
+class CheckoutDrawing:
+    """A process that draws frames of a checkout; see `frame_costs.py`. Use it as a context manager."""
+
+    def __init__(self, tree: Path, portrait: Path) -> None:
+        program = Path(__file__).with_name("frame_costs.py")
+        # -P: or the program's own folder would come before the checkout.
+        command = [sys.executable, "-P", program, portrait.resolve(), SENTENCES[0]]
+        environment = {**os.environ, "PYTHONPATH": str(tree.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = start_program(command, cwd=tree, env=environment, **pipes)
+
+    def __enter__(self) -> CheckoutDrawing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def costs(self, size: int, count: int) -> list[float]:
+        """Return the processor time of the next so many frames, s."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{size} {count}\n")
+        self._process.stdin.flush()
+        if not (line := self._process.stdout.readline()):
+            raise SystemExit("The program that draws ended: its error is above.")
+        times: list[float] = json.loads(line)
+        return times
+
+
+def beside(before: Path, portrait: Path, sizes: list[int], rounds: int) -> None:
+    """Print the frames per second of another checkout and of this one, by turns."""
+    print("\n| px | before, frames/s | now, frames/s | times as fast | goal | by the mean |\n" + "|---" * 6 + "|")
+    with ExitStack() as stack:
+        trees = [stack.enter_context(CheckoutDrawing(tree, portrait)) for tree in (before, ROOT)]
+        for size in sizes:
+            times: tuple[list[float], list[float]] = ([], [])
+            for tree in trees:
+                tree.costs(size, TURN)  # not counted: with the job that is drawn
+            for number in range(-(-rounds // TURN)):
+                for side in (0, 1) if number % 2 else (1, 0):
+                    times[side].extend(trees[side].costs(size, TURN))
+            (old, own), means = map(statistics.median, times), [*map(statistics.fmean, times)]
+            goal = f"≥ {GOALS[size]:g}" if size in GOALS else ""
+            print(
+                f"| {size} | {1 / old:.0f} | {1 / own:.0f} | {old / own:.2f} | {goal} | {means[0] / means[1]:.2f} |",
+                flush=True,
+            )
+
+
 def timed(step: Callable[[], object]) -> float:
     """Return the CPU time of a call in this thread, s."""
     started = time.thread_time()
@@ -141,7 +199,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--portrait", type=Path, default=PORTRAIT)
     parser.add_argument("--device", help="torch's name of a device, such as cuda")
+    parser.add_argument("--before", type=Path, metavar="TREE", help="compare with this checkout alone")
     args = parser.parse_args()
+    if args.before:
+        beside(args.before, args.portrait, args.sizes, args.rounds)
+        return
     print(
         "\n| px | ours, frames/s | cubic BGRA | triangles | ours / cubic | goal | sampling alone | ours / triangles |\n"
         + "|---" * 8
