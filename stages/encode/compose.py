@@ -64,7 +64,7 @@ class Composer:
         planes: those of the figure, at rest but while a frame is drawn.
         background: what is behind it.
         cells: where the figure moves, in cells of the rig's `step`; None if it does not.
-        creases_box, folds: where the folds beside the mouth are, and the deepest ones in the planes.
+        folds_at, folds: where the folds beside the mouth are, and the deepest ones in the planes.
         painted_mouths: the painted mouths, if there are any; the track then moves no lips.
     """
 
@@ -112,7 +112,7 @@ class Composer:
         column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
         self._widest = np.stack([rig.curve_upper[column], rig.curve_lower[column]])
         self._gap = float(np.linalg.norm(self._widest[1] - self._widest[0]))
-        self._creases, self.creases_box, self.folds = figure.creases, figure.creases.slices, figure.folds
+        self._creases, self.folds_at, self.folds = figure.creases, figure.creases.boxes, figure.folds
         self._head_at_mouth, self._bare_lips, self._interior = figure.head_at_mouth, figure.bare_lips, figure.interior
 
     @classmethod
@@ -227,7 +227,7 @@ class Composer:
             boxes.append(self._bare_lips.slices)
         changes = FigureChanges(self._painted, tuple(boxes), deep, None if self.painted_mouths is None else index)
         if deep > 0:
-            boxes.append(self.creases_box)
+            boxes.extend(self.folds_at)
         if self.painted_mouths is not None:
             boxes.append(self.painted_mouths.slices)
         try:

@@ -85,7 +85,7 @@ class FigureChanges:
     Attributes:
         painted: the figure with these changes, but for the painted mouth: BGRA with premultiplied alpha; valid during the call.
         boxes: where lids, irises and lips were painted.
-        folds: how deep the folds beside the mouth are, 0 to 1; they are in `painted`, too, at the composer's `creases_box`.
+        folds: how deep the folds beside the mouth are, 0 to 1; they are in `painted`, too, at the composer's `folds_at`.
         mouth: the number of the painted mouth to paste over all of this; None for none.
     """
 

@@ -67,7 +67,7 @@ class Background:
             cv2.extractChannel(source, channel, plane)
         if frame.transparent:
             frame.alpha[inner] = whole_alpha[inside]
-        if cv2.countNonZero(cv2.bitwise_not(whole_alpha)):  # else the figure hides all of the background
+        if whole_alpha.min() < 255:  # else the figure hides all of the background
             self.mix_luma(planes[0], whole_alpha[inside], self.frame.y[inner])
             self.show_chroma(planes[1], planes[2], np.asarray(cv2.extractChannel(small, 3), np.uint8), inner, frame)
 

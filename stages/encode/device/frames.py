@@ -198,7 +198,7 @@ class _Drawing:
     def _send_changes(self, changes: FigureChanges) -> SentChanges:
         mouths, painted, patch, strength = self._composer.painted_mouths, list(changes.boxes), None, 0.0
         if changes.folds > 0:
-            painted.append(self._composer.creases_box)
+            painted.extend(self._composer.folds_at)
         if mouths is not None and changes.mouth is not None:
             strength = float(mouths.strength[changes.mouth])
             patch = self._on_its_way(mouths.stored(changes.mouth)) if strength > 0 else None

@@ -118,10 +118,9 @@ class PreparedFigure:
     @cached_property
     def folds(self) -> Repaint:
         """The deepest folds in the planes."""
-        box = self.creases.slices
-        shaded = self.at_rest[box].copy()
-        self.creases.shade_box(shaded, 1.0)
-        return self.planes.prepare(shaded, box)
+        shaded = self.at_rest.copy()
+        self.creases.shade(shaded, 1.0)
+        return [change for box in self.creases.boxes for change in self.planes.prepare(shaded[box], box)]
 
     @cached_property
     def lids(self) -> list[BlinkPainter]:
