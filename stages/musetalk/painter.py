@@ -266,9 +266,15 @@ class Painter:
         with device_errors():
             done = [part.get() for part in parts]
         good = np.concatenate([usable for _, usable in done])
+        patches = np.concatenate([painted for painted, _ in done])
+        exact = all(part.dtype == torch.float32 for part in parts)
+        # Freed while the GPU has just answered: to free pinned memory PyTorch calls the driver, whose error ends the process.
+        # While the group is used, the GPU computes the next one, and may be lost.
+        del done
+        parts.clear()
         if good.all():
-            return np.concatenate([patches for patches, _ in done])
-        if all(part.dtype == torch.float32 for part in parts):
+            return patches
+        if exact:
             raise UnknownError(
                 "patch-broken",
                 "The network painted unusable patches, even in float32.",

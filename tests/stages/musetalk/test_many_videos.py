@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from daemon.errors import MachineError
 from stages.musetalk.device import choose_placement
 from stages.musetalk.painter import Painter
 from tests.support.cuda.driver import Driver
@@ -70,3 +71,16 @@ def test_recordings_that_are_made_again_keep_no_more_memory_each_time(driver: Dr
     # And for the recording no more when the network is unloaded
     painter.unload()
     assert set(driver.card.workspaces.kept) == {0}
+
+
+def test_a_gpu_that_is_lost_while_a_group_is_used_is_told_and_does_not_abort_the_process(driver: Driver) -> None:
+    # Given a group that is written to disk, while the GPU computes the next one
+    painter = load()
+    tokens = torch.from_numpy(arrays("audio")["tokens"])[:2]
+    groups = painter.patches(latents(painter), [tokens] * 3)
+    next(groups)
+    # When the GPU is lost meanwhile, then the stage tells it, and has freed no memory that the GPU has copied to
+    driver.card.broken = 719
+    with pytest.raises(MachineError) as told:
+        next(groups)
+    assert (told.value.code, driver.card.pinned.aborts) == ("gpu-lost", 0)

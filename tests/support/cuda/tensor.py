@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.support.cuda.matrix_units import MATRIX, compute_in_float32
 from tests.support.cuda.memory import CardMemory
+from tests.support.cuda.pinned import PinnedMemory
 from tests.support.cuda.workspaces import CublasWorkspaces
 
 GPU = torch.device("cuda", 0)
@@ -115,6 +115,7 @@ class Card:
         downloads: number of tensors that were copied from it and made the host wait: without `non_blocking`, or to pageable
             memory, where "the function will return only once the copy has completed".
         copies: names of kernels that found their input in another layout and copied it first.
+        pinned: memory of the processor that it reads and writes by itself.
         contexts: numbers of the GPUs on which this process has a context, which takes memory until the process ends. CUDA runtime
             API, "Initialization": cudaSetDevice and the first call that needs one make it; cudaGetDeviceCount and
             cudaGetDeviceProperties need none.
@@ -128,7 +129,7 @@ class Card:
         self.copies: list[str] = []
         self.contexts: set[int] = set()
         self.kernels = self.uploads = self.downloads = 0
-        self._pinned: set[int] = set()
+        self.pinned = PinnedMemory(lambda: bool(self.broken))
         self._layouts: dict[Any, tuple[Any, ...]] = {}
 
     def check(self) -> None:
@@ -145,14 +146,9 @@ class Card:
             self.recording = None
             raise cuda_error(900)
 
-    def pin(self, storage: torch.UntypedStorage) -> None:
-        """Know memory of the processor as memory that the GPU reads and writes by itself, until it is freed."""
-        self._pinned.add(storage._cdata)
-        weakref.finalize(storage, self._pinned.discard, storage._cdata)
-
     def _goes_on(self, tensor: Tensor, args: Any, kwargs: dict[str, Any]) -> bool:
         """Whether the host goes on while a tensor of the processor is copied from or to."""
-        return _is_later(args, kwargs) and tensor.untyped_storage()._cdata in self._pinned
+        return _is_later(args, kwargs) and self.pinned.use(tensor)
 
     def index(self, func: Any, args: Any) -> Any:
         """Read or write a part of a tensor on the GPU."""
@@ -304,7 +300,7 @@ class CardMode(TorchDispatchMode):
             pinned = kwargs.pop("pin_memory", None)
             made = func(*args, **kwargs)
             if pinned:
-                self._card.pin(made.untyped_storage())
+                self._card.pinned.add(made.untyped_storage())
             return made
         return self._card.run(func, args, kwargs, found)
 
