@@ -90,6 +90,8 @@ def describe_hook_troubles(now: dict[str, Any]) -> list[str]:
 
 def describe_slot(slot: dict[str, Any]) -> str:
     """Describe what a slot of a GPU is doing."""
+    if slot["state"] == "runs" and slot["name"] is None:  # its job begins, or has ended and its GPU is looked at
+        return "is between two jobs"
     if slot["state"] == "runs":
         return f"runs {slot['stage']} of {slot['name']}"
     return {"paused": "stands still", "loads": "loads models"}.get(slot["state"], "waits for work")

@@ -233,11 +233,15 @@ class Lane:
     async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
         slot.begin(ticket.stage)
         try:
-            if (end := await self._run_job(slot, ticket)) is not None:
-                await self._putting_down.begin(slot, ticket, end)
-        except Exception as exc:
-            # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
-            await self._putting_down.recover(slot.job, ticket, exc)
+            try:
+                if (end := await self._run_job(slot, ticket)) is not None:
+                    await self._putting_down.begin(slot, ticket, end)
+            except Exception as exc:
+                # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
+                await self._putting_down.recover(slot.job, ticket, exc)
+            slot.job = None
+            if slot.may_have_loaded and not self.draining:  # the job has gone on: a driver may take a minute to answer
+                await self._look_at_device(slot)
         finally:
             slot.end()
             self._tell_of_slots()
@@ -332,8 +336,7 @@ class Lane:
             self._pauses.end()
         slot.succeeded = True
         slot.models.done(ticket.stage, slot.worker.pid)
-        if slot.models.run == 1:  # it may have loaded models
-            await self._look_at_device(slot)
+        slot.may_have_loaded = slot.models.run == 1
         self._routes.learn_from(job, ticket.stage, result.facts)
         return result
 

@@ -34,6 +34,7 @@ class Slot:
         to_preload: stages to load in the process while it has no job.
         preloading_since: when it began to load one, monotonic, in s; None: it loads none.
         starting: its worker is being started ahead of a job, which may take long (`Worker.starts_first`).
+        may_have_loaded: its job, which has ended, may have loaded models, so that its GPU has less free memory.
         succeeded: it has done a job since it was last told to preload.
         free_bytes: free memory of its GPU when it was last looked at; None: not known.
         is_remote: its worker runs on another machine, which not every job can go to (`Ticket.portable`).
@@ -52,6 +53,7 @@ class Slot:
     to_preload: list[Stage] = field(default_factory=list)
     preloading_since: float | None = None
     starting: bool = False
+    may_have_loaded: bool = False
     succeeded: bool = False
     free_bytes: int | None = None
     is_remote: bool = False
@@ -69,7 +71,7 @@ class Slot:
         """Note that it has no job any more."""
         self.idle_since = now = time.monotonic()
         self._work = self.busy_s(now), None
-        self.stage, self.job, self.cancelled = None, None, False
+        self.stage, self.job, self.cancelled, self.may_have_loaded = None, None, False, False
 
     def busy_s(self, now: float) -> float:
         """Return how long it had a job until the monotonic time `now`, in s. Safe to call from any thread."""

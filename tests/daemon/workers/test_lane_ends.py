@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from daemon.cli.status_snapshot import describe_slot
 from daemon.control.operations import Operations
 from daemon.errors import JobError, WorkerDied
 from daemon.intake.admission import Admission
@@ -15,8 +16,9 @@ from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.facts import JobFacts
 from daemon.queue.pauses import Pauses
 from daemon.system.disk_thread import DiskThread
+from daemon.telemetry.slots import gpu_slots
 from daemon.workers.devices import Device
-from tests.support.daemon.lane import ENDLESS, SLOW, PlayedLane, turns
+from tests.support.daemon.lane import ENDLESS, SLOW, PlayedLane, turns, until
 from tests.support.daemon.queue import PATIENCE_S, QueueRoom
 
 
@@ -149,3 +151,36 @@ def test_at_the_end_of_the_daemon_a_worker_that_is_started_ahead_of_a_job_is_not
     asyncio.run(live())
     record = room.on_disk(job)
     assert (record.state, record.attempts.get("tts", 0)) == ("queued", 0)
+
+
+def test_a_job_goes_on_while_the_gpu_of_its_slot_is_looked_at(room: QueueRoom) -> None:
+    # Given a driver that answers before a process is started, and then takes its time
+    lane = PlayedLane(room)
+    lane.device = Device("0", "GPU-000", "GPU-000", "RTX")
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def look() -> int | None:
+        if lane.workers[0].requests:
+            asked.set()
+            await answer.wait()
+        return 7
+
+    lane._watch = SimpleNamespace(look=look, device=lane.device)
+    job = room.accept()
+
+    async def live() -> None:
+        async with lane.running():
+            # When a job has ended that may have loaded models
+            await asked.wait()
+            # Then it is in its next queue, and the slot takes no other one before it knows how much memory is free
+            await until(lambda: room.where(job) == "deliver/ready")
+            await turns()
+            assert len(lane.workers[0].requests) == 1
+            assert describe_slot(gpu_slots([lane])[0]) == "is between two jobs"
+            # And whoever cancels the job is not told that it runs there
+            assert not await lane.cancel(job.id)
+            answer.set()
+            await until(lambda: room.where(job) != "deliver/ready")
+            assert lane.slots[0].free_bytes == 7
+
+    asyncio.run(asyncio.wait_for(live(), PATIENCE_S))
