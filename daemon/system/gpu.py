@@ -40,10 +40,14 @@ class Card:
         return None if self.used is None or self.total is None else self.total - self.used
 
 
-def read_cards() -> list[Card]:
+def read_cards(only: int | None = None) -> list[Card]:
     """Return the GPUs that respond; an empty list without driver or GPU. In place of a GPU in slices (MIG), each of its slices.
 
     NVML is initialised and shut down each time, since an open one stays invalid after a driver update or the loss of a GPU.
+
+    Args:
+        only: the number of a GPU, to read that one and open no other: "GPUs are discovered and initialized in
+            nvmlDeviceGetHandleBy* functions" (NVML, nvmlInit_v2).
     """
     cards: list[Card] = []
     try:
@@ -51,7 +55,7 @@ def read_cards() -> list[Card]:
     except pynvml.NVMLError:
         return cards
     try:
-        for index in range(pynvml.nvmlDeviceGetCount()):
+        for index in range(pynvml.nvmlDeviceGetCount()) if only is None else (only,):
             with contextlib.suppress(pynvml.NVMLError):
                 cards += cards_of(index)
     except pynvml.NVMLError:

@@ -165,11 +165,16 @@ def cards_that_answer(read: ReadCards = read_cards) -> list[Card]:
 
 
 class DeviceWatch:
-    """Asks NVML for one GPU. `read`: returns the GPUs that answer; a driver that hangs costs a bounded time."""
+    """Asks NVML for one GPU. `read`: returns GPUs that answer, with this one; a driver that hangs costs a bounded time."""
 
-    def __init__(self, device: Device, read: ReadCards = read_cards) -> None:
+    def __init__(self, device: Device, read: ReadCards | None = None) -> None:
         self.device = device
-        self._cards = BoundedCall(read, patience_s=PATIENCE_S)
+        self._cards = BoundedCall(read or self._read, patience_s=PATIENCE_S)
+
+    def _read(self) -> list[Card]:
+        """Read its GPU alone, since the driver may initialise others first; all of them where another one has its number now."""
+        own = read_cards(int(self.device.label.partition(".")[0]))
+        return own if any(card.uuid == self.device.uuid for card in own) else read_cards()
 
     async def look(self) -> int | None:
         """Return its free memory, in bytes; None where that is not known.

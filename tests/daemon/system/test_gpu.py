@@ -15,6 +15,7 @@ from rich.console import Console
 from daemon.cli.doctor.checks import CHECKS
 from daemon.cli.status_view import _machine
 from daemon.config import Settings
+from daemon.errors import MachineError
 from daemon.system.bounded_calls import BoundedCall
 from daemon.system.gpu import Card, read_cards
 from daemon.telemetry import collectors
@@ -97,6 +98,10 @@ def test_each_slice_of_a_gpu_has_a_slot_and_its_own_memory_also_where_the_whole_
     Nvml(pynvml.NVML_ERROR_NO_PERMISSION, (None, None)).install(monkeypatch)
     assert read_cards() == []
     assert next(iter(CHECKS["gpu"](Settings()))).found.startswith("it is in the mode for slices (MIG) and has none")
+    # And where the setting names the GPU, with what the daemon would end
+    named = Settings.model_validate({"lanes": {"gpu": {"devices": [0]}}})
+    (found,) = (one for one in CHECKS["gpu"](named) if one.what == "gpu lane")
+    assert (found.verdict, found.found) == ("bad", "lanes.gpu.devices names GPU 0, and no GPU answers")
 
 
 def test_a_gpu_that_does_not_tell_its_memory_works_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,3 +156,29 @@ def test_a_driver_that_answers_late_is_told_at_the_next_scrape_and_one_that_hang
     # When it answers no more, then there is no GPU
     assert devices() == devices() == 0
     go_on.release()
+
+
+def test_a_slot_opens_its_own_gpu_alone_and_finds_it_under_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given three GPUs, without persistence mode: the driver initialises each that is opened, in 1 to 3 s
+    Nvml(pynvml.NVML_ERROR_NOT_SUPPORTED).install(monkeypatch)
+    uuids, opened = ["GPU-a", "GPU-b", "GPU-c"], list[int]()
+
+    def open_one(index: int) -> str:
+        opened.append(index)
+        if index >= len(uuids):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return uuids[index]
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(uuids))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", open_one)
+    devices = find_devices("all", {}, read_cards())
+    # When a slot looks at its GPU, then the others stay as they are
+    opened.clear()
+    assert DeviceWatch(devices[2]).free_bytes() == 19 * GB
+    assert opened == [2]
+    # When one before it is lost, then it is found under its new number, and the one that is lost is told
+    del uuids[1]
+    assert DeviceWatch(devices[2]).free_bytes() == 19 * GB
+    with pytest.raises(MachineError) as told:
+        DeviceWatch(devices[1]).free_bytes()
+    assert told.value.code == "gpu-lost"
