@@ -15,7 +15,9 @@ from daemon.errors import MachineError
 from daemon.system.process import die_with_parent
 
 _LIST_S = 30.0  # maximum time for the list
-_TRIAL_S = 20.0  # maximum time for a trial
+#: Maximum time for a trial. CUDA initialises every GPU that nobody has open before NVENC works on one, which without persistence
+#: mode takes the driver 1 to 3 s for each. s
+_TRIAL_S = 40.0
 _TRIAL_FRAMES, _TRIAL_SIDE = 5, 256
 #: An encoder that failed in its trial is tried again after so long. s
 FAILED_S = 600.0

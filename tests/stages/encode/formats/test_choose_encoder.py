@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,23 @@ def test_a_gpu_that_did_not_work_is_tried_again_after_a_while(tmp_path: Path, mo
     # And one that works is not tried again
     clock[0] *= 10
     assert (why(), ffmpeg.trials()) == ("", 2)
+
+
+def test_a_driver_that_initialises_eight_gpus_first_is_given_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given eight GPUs that nobody has open, without persistence mode: NVIDIA's "Driver Persistence", Overview, says that "a short
+    # (order of 1-3 second) startup cost per GPU" comes before CUDA works
+    run = subprocess.run
+
+    def slow(command: list[str], *, timeout: float, **named: Any) -> Any:
+        if "h264_nvenc" in command and timeout < 8 * 3:
+            raise subprocess.TimeoutExpired(command, timeout)
+        return run(command, timeout=timeout, **named)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    # Then NVENC works there, and x264 does not encode for the next ten minutes
+    assert write(job_with(tmp_path / "a", NvencFfmpeg(tmp_path, "works")))["encoder"] == "h264_nvenc"
 
 
 def test_a_fault_of_the_job_is_not_taken_for_the_gpus(tmp_path: Path) -> None:
