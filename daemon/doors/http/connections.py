@@ -24,9 +24,12 @@ MAX_HEADER_BYTES: Final = 16 << 10
 IDLE_S: Final = 30
 #: Most requests of a connection that wait for the answer to one before them; those behind have to be sent again.
 MAX_PIPELINED: Final = 32
-#: How long the rest of a body is read and thrown away whose request was answered before, and how long a client may read nothing
-#: of an answer, s.
+#: The rest of a body whose request was answered before its end is read and thrown away, so long and so many bytes at most, s. Where
+#: the connection ends with the answer, it is also no longer waited for than `REST_IDLE_S` between two parts.
 REST_S: Final = 120.0
+REST_BYTES: Final = 4 << 30
+REST_IDLE_S: Final = 10.0
+#: How long a client may read nothing of an answer, s.
 UNREAD_S: Final = 300.0
 #: A body is given up of which so many bytes did not come in so many seconds of waiting for them: it holds a place of an upload.
 LEAST_BYTES, SLOW_S = 30 << 10, 30.0
@@ -65,6 +68,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     It also stops at a request that asks for another protocol (`Upgrade: h2c`, as Java's client and curl's `--http2` send it with
     any request), and would take its body for that protocol. Such a request is read once more without that wish.
+
+    A connection that ends with an answer is closed when the body of its request has been read, too: the kernel answers bytes that
+    come to a closed connection with a reset, by which the client, or a proxy, loses the answer.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -75,6 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._moved = self._flooded = self._in_head = False
         self._running: RequestResponseCycle | None = None
+        #: Bytes that came of a body whose request was answered; whether only its end is awaited, and then since when nothing came.
+        self._rest = 0
+        self._lingers = self._is_unreadable = False
+        self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -84,6 +94,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came."""
         self._unset_keepalive_if_required()
+        if self._lingers:
+            self._throw_away(data)
+            return
         if self._flooded:
             return
         self._moved = False
@@ -91,6 +104,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._lingers:
             return
         self._pending = 0 if self._moved else self._pending + len(data)
         if self._pending > MAX_HEADER_BYTES and not self.transport.is_closing():
@@ -105,6 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Forget the connection."""
         self._stop_waiting()
         self._stop_unread()
+        self._stop_idle()
         super().connection_lost(exc)
         if self._running is not None:  # uvicorn tells only the last of those that came
             self._running.disconnected = True
@@ -146,8 +162,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin with the request."""
         self._stop_waiting()
         self._moved, self._in_head = True, False
-        if self.parser.should_upgrade():
+        if self.parser.should_upgrade() or self._lingers:  # what comes behind the last request is not done
             return
+        self._rest = 0
         if len(self.pipeline) >= MAX_PIPELINED:
             self._flooded = True
             self.cycle.keep_alive = False  # the last that is answered
@@ -156,10 +173,15 @@ class BoundedProtocol(HttpToolsProtocol):
         busy = len(self.connections) > MAX_CONNECTIONS or len(self.tasks) >= MAX_CONNECTIONS
         self.app = _too_many if busy else self._served
         super().on_headers_complete()
+        self.cycle.transport = _AnswerTransport(self, self.cycle)  # type: ignore[assignment]  # all of it that uvicorn uses
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
         self._moved = True
+        if self._answered:
+            self._rest += len(body)
+            if self._rest > REST_BYTES:
+                self.transport.abort()
         if not self._flooded:
             super().on_body(body)
 
@@ -169,7 +191,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() or self._flooded:
             return
         super().on_message_complete()
-        if self._answered:  # before its end
+        if self._lingers:
+            self.transport.close()
+        elif self._answered:  # before its end
             self._stop_waiting()
             self._await(HEADERS_S)
 
@@ -205,7 +229,39 @@ class BoundedProtocol(HttpToolsProtocol):
         answer = answer_error(error, {"path": ""})
         lines = [STATUS_LINE[answer.status_code], *(b"%s: %s\r\n" % header for header in answer.raw_headers), b"\r\n"]
         self.transport.write(b"".join((*lines, bytes(answer.body))))
-        self.transport.close()
+        self._is_unreadable = True
+        self.linger()
+        for cycle in (self.cycle, self._running):  # whose request does not become whole any more
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    def linger(self) -> None:
+        """End the connection when the rest of what the client sends has come, which is thrown away, with bounds."""
+        if self.transport.is_closing() or self._lingers:
+            return
+        self._lingers = True
+        self._stop_waiting()
+        self._await(HEADERS_S if self._is_unreadable else REST_S)
+        self._stop_idle()
+        self._idle = self.loop.call_later(REST_IDLE_S, self._end)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()  # for a client that reads an answer to the end of the connection
+
+    def _throw_away(self, data: bytes) -> None:
+        """Take a part of what nobody wants."""
+        self._stop_idle()
+        self._idle = self.loop.call_later(REST_IDLE_S, self._end)
+        if self._is_unreadable:
+            self._rest += len(data)
+            if self._rest > REST_BYTES:
+                self.transport.abort()
+            return
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.transport.close()
 
     @property
     def _answered(self) -> bool:
@@ -227,9 +283,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread.cancel()
             self._unread = None
 
+    def _stop_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
     def _give_up(self) -> None:
         self._deadline = None
-        if self._answered:
+        if self._answered or self._lingers:
             self._end()
         else:
             self._await(HEADERS_S)  # those of the next request came too early
@@ -240,6 +301,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             self._stop_unread()
             self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+
+class _AnswerTransport:
+    """Where the answer to a request goes: its end closes no connection on which more of the request is to come."""
+
+    def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """Close the connection, once the body of a request that was answered has come."""
+        if self._cycle.response_complete and self._cycle.more_body:
+            self._protocol.linger()
+        else:
+            self._protocol.transport.close()
 
 
 class SteadyBody:

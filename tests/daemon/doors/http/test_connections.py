@@ -267,6 +267,83 @@ def test_a_body_that_comes_a_byte_now_and_then_is_given_up_and_its_place_is_free
     assert door.left_over == []
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_refused_upload_gets_its_answer_also_where_the_connection_ends_with_it(
+    door: Door, version: bytes, chunked: bool
+) -> None:
+    # Given a client that sends the whole body before it reads
+    size = 8 << 20  # more than waits in the kernel
+    sent = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % size
+    head = b"POST /jobs HTTP/%s\r\nHost: another\r\nConnection: close\r\n%s\r\n" % (version, sent)
+    part = b"a" * (1 << 16)
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+            one.sendall(head)
+            for _ in range(size // len(part)):
+                one.sendall(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+            if chunked:
+                one.sendall(b"0\r\n\r\n")
+            # Then it reads the answer, and the end
+            answer = answer_of(one)
+            assert (answer.status, json.loads(answer.read())["code"]) == (421, "host-unknown")
+            assert answer.headers["connection"] == "close"
+            assert one.recv(1) == b""
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_the_rest_of_a_refused_upload_is_not_waited_for_without_end(
+    door: Door, monkeypatch: pytest.MonkeyPatch, sends: bool
+) -> None:
+    monkeypatch.setattr(connections, "REST_S", 0.5 if sends else 600.0)
+    monkeypatch.setattr(connections, "REST_IDLE_S", 600.0 if sends else 0.3)
+    head = b"POST /jobs HTTP/1.1\r\nHost: another\r\nConnection: close\r\nContent-Length: 999999999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        one.sendall(head)
+        answer = answer_of(one)
+        assert (answer.status, answer.read() != b"") == (421, True)
+        if sends:
+            end = time.monotonic() + PATIENCE_S
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                while time.monotonic() < end:
+                    one.sendall(b"a" * 4096)
+                    time.sleep(0.001)
+        else:
+            monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
+            wait_for("its place", lambda: door.open.get("/health").status == 200)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_more_of_a_refused_upload_is_read_than_an_upload_may_have(
+    door: Door, monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    monkeypatch.setattr(connections, "REST_BYTES", 1 << 20)
+    way = b"keep-alive" if keeps else b"close"
+    head = b"POST /jobs HTTP/1.1\r\nHost: another\r\nConnection: %s\r\nContent-Length: 999999999999\r\n\r\n" % way
+    with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        one.sendall(head)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            flood(one)
+
+
+def test_a_request_that_cannot_be_read_gets_its_answer_also_while_more_of_it_comes(door: Door) -> None:
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+            one.sendall(b"BREW /jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            one.sendall(b"a" * (8 << 20))
+            assert answer_of(one).status == 400
+
+
+def test_a_body_that_breaks_off_in_the_middle_ends_its_request_at_once(door: Door) -> None:
+    with capture_logs() as logs, socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
+        one.sendall(BEGIN.replace(b"/validate", b"/uploads?filename=a.wav") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+        wait_for("the upload", lambda: door.left_over)
+        one.sendall(b"no number of bytes\r\n")
+        assert answer_of(one).status == 400
+        wait_for("its files to be gone", lambda: not door.left_over)  # while the client holds the connection
+    assert not [one for one in logs if one["event"] == "request failed"]
+
+
 def test_a_number_of_bytes_is_told_in_words() -> None:
     body = connections.SteadyBody(lambda: asyncio.sleep(0, {}))
     body._came = 1
