@@ -31,6 +31,9 @@ JITTER: Final = 0.2
 #: Longest wait that a receiver may ask for.
 _MOST_WAIT_S: Final = 86_400.0
 _NOTE_CHARS: Final = 300
+#: How the note on a message to a host begins that the configuration does not allow.
+NOT_ALLOWED: Final = "Not allowed"
+_RELOAD: Final = "Where it does by now, reload the hooks: `systemctl reload avatard-hooks`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ def _call_back(delivery: Delivery, hooks: Hooks) -> Outcome:
     """Send a message to where the job itself wants it, as far as the configuration still allows that."""
     callback = hooks.callbacks.get(delivery.hook.removeprefix(NOTIFY))
     if fault := callback_fault(delivery.url, hooks):
-        return Outcome(False, f"`notify` {fault}.", final=True)
+        # Not for good: the host may be new, and the hooks have not read the configuration since.
+        return Outcome(False, f"{NOT_ALLOWED}: `notify` {fault}. {_RELOAD}")
     assert callback is not None
     keys = read_keys(callback.secret_file) if callback.secret_file is not None else []
     return _post(delivery, delivery.url, {"Content-Type": "application/json"}, keys, callback.allow, 10.0, hooks.proxy)

@@ -141,7 +141,7 @@ class EndedJobs:
             "job_state": job.state,
             "output": _storable(message.values()["output"]),
         }
-        told = receivers(message, job.manifest.get("notify"), self.settings.hooks)
+        told = receivers(message, job.manifest.get("notify"), self.settings.hooks, was_accepted=job.was_accepted)
         return message.at, [{**common, "hook": hook, "url": url, "body": body} for hook, url, body in told]
 
 

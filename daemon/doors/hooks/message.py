@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from daemon.config.hooks import Hook, Hooks, callback_fault
+from daemon.config.hooks import Hook, Hooks, callback_fault, url_fault
 from daemon.config.message_template import fill
 from daemon.history.entry import tags_of
 from daemon.jobs.iso_time import iso
@@ -92,17 +92,19 @@ def trial() -> Message:
     return Message(f"test-{secrets.token_hex(8)}", "hook.test", now, data)
 
 
-def receivers(message: Message, notify: object, hooks: Hooks) -> Iterator[tuple[str, str, bytes]]:
+def receivers(message: Message, notify: object, hooks: Hooks, *, was_accepted: bool) -> Iterator[tuple[str, str, bytes]]:
     """Yield to whom a message goes: the hook's name, the URL where the job itself gave it, and the body.
 
     Args:
         notify: `notify` of the manifest.
+        was_accepted: whether the job was taken in.
     """
     for hook in hooks.targets:
         if wants(hook, message.data):
             yield hook.name, "", message.body(hook)
-    # It was allowed when the job was taken in, if it ever was: a job that is refused has a record, too.
-    if isinstance(notify, str) and not callback_fault(notify, hooks):
+    # A host that the daemon allowed and this process does not know yet is queued, too: it is known once the hooks are reloaded.
+    # A job that was refused named any host.
+    if isinstance(notify, str) and not (url_fault(notify) if was_accepted else callback_fault(notify, hooks)):
         host = urlsplit(notify).hostname or ""
         yield f"{NOTIFY}{host}", notify, message.body(None)
 

@@ -11,8 +11,10 @@ from typing import Final
 import structlog
 
 from daemon.config import Settings
-from daemon.doors.hooks.deliver import Outcome, deliver, next_attempt
+from daemon.config.hooks import callback_fault
+from daemon.doors.hooks.deliver import NOT_ALLOWED, Outcome, deliver, next_attempt
 from daemon.doors.hooks.ended_jobs import EndedJobs
+from daemon.doors.hooks.message import NOTIFY
 from daemon.doors.hooks.metrics import MetricsFile
 from daemon.doors.hooks.run_lock import alone
 from daemon.doors.hooks.store import Delivery, State, Store
@@ -54,6 +56,8 @@ class HookService:
         self._failing: set[str] = set()
         self._fault: dict[str, str] = {}
         self._figures = MetricsFile(self._store)
+        #: The settings by which messages were begun anew whose host was not allowed before.
+        self._allowed_by: Settings | None = None
 
     def stop(self) -> None:
         """End `run` soon. May be called in a signal handler."""
@@ -82,6 +86,7 @@ class HookService:
                 self._wake.clear()
                 if self._reload:
                     ended.settings = self._read_again()
+                self._try("allow", self._begin_allowed)
                 self._try("look", lambda: self._look(ended))
                 if time.monotonic() - tidied > _TIDY_S:
                     tidied = time.monotonic()
@@ -120,6 +125,22 @@ class HookService:
         log.info("configuration read again", hooks=[hook.name for hook in settings.hooks.targets])
         _warn_of_kinds(settings)
         return self._settings
+
+    def _begin_allowed(self) -> None:
+        """Begin the messages anew whose host was not allowed, and is by settings that were just read."""
+        settings = self._settings
+        if settings is self._allowed_by:
+            return
+        found = [
+            one.number
+            for host in settings.hooks.callbacks
+            for one in self._store.find(state="waiting", hook=f"{NOTIFY}{host}", limit=-1)
+            if one.note.startswith(NOT_ALLOWED) and not callback_fault(one.url, settings.hooks)
+        ]
+        if found:
+            self._store.retry(found, time.time())
+            log.info("hosts allowed by now", deliveries=len(found))
+        self._allowed_by = settings
 
     def _begin_due(self) -> None:
         """Start what is due, as far as there is room: a hook that is slow must not take the room of the others, nor several that

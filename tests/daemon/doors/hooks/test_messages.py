@@ -64,7 +64,7 @@ def test_a_hook_hears_of_the_jobs_that_it_is_for(place: Place) -> None:
 
     def heard(job: Job) -> list[str]:
         message = message_of(job, place.root / "outbox")
-        return [] if message is None else [name for name, *_ in receivers(message, None, hooks)]
+        return [] if message is None else [name for name, *_ in receivers(message, None, hooks, was_accepted=True)]
 
     assert heard(ended("done")) == ["all"]
     assert heard(ended("cancelled")) == ["all", "failures"]

@@ -347,7 +347,7 @@ def test_a_receiver_that_answers_without_end_is_left(receiver: Make) -> None:
 
 
 def test_a_job_tells_only_the_hosts_that_the_configuration_allows(place: Place, receiver: Make) -> None:
-    # Given an allowed host, and jobs that name it, another one, and none
+    # Given an allowed host, and jobs that name it and none, and one that is refused for the host that it names
     studio, other = receiver(), receiver()
     place.configure(callbacks={"127.0.0.1": {"allow": ["127.0.0.1"], "plain_http": True}})
     with place.run():
