@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import time
 from typing import Any
 
 import click
+
+from daemon.jobs.iso_time import read_iso
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -29,7 +30,6 @@ class Moment(click.ParamType[float]):
         if ago := _AGO.fullmatch(str(value).strip().lower()):
             return time.time() - int(ago[1]) * _SECONDS[ago[2]]
         try:
-            moment = datetime.datetime.fromisoformat(str(value).strip())
-            return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+            return read_iso(str(value))
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: write 2026-01-31, 2026-01-31T09:30, or 90m, 24h, 7d, 2w.", param, ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from typing import overload
 
@@ -19,3 +20,13 @@ def iso(seconds: float | None) -> str | None:
     year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
     part = int(seconds % 1 * 1000)
     return f"{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{part:03d}Z"
+
+
+def read_iso(text: str) -> float:
+    """Return the seconds since the epoch of a date or time by ISO 8601, which is in UTC where it names no zone.
+
+    Raises:
+        ValueError, OverflowError: it is none.
+    """
+    moment = datetime.datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()

@@ -6,6 +6,8 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ import click
 
 from daemon.cli.common import Shell, json_option, note, show
 from daemon.cli.complete import complete_keys, complete_value
-from daemon.cli.numbers import Number
+from daemon.cli.numbers import Number, Priority
 from daemon.errors import ConfigError, RefusedError, UnavailableError
 from daemon.jobs.iso_time import iso
 
@@ -155,7 +157,7 @@ def key() -> None:
 @click.option(
     "--bytes-per-day", "upload_bytes_per_day", type=click.IntRange(1), help="Most bytes of files within a day."
 )
-@click.option("--priority", type=click.IntRange(-100, 100), help="Highest priority of its jobs.")
+@click.option("--priority", type=Priority(), help="Highest priority of its jobs: low, normal, high, or -100 to 100.")
 @click.option(
     "--kind",
     "kinds",
@@ -227,6 +229,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
             "expires": iso(one.expires),
             "expired": one.is_over(now),
             "used": iso(last_used(settings.paths.inbox, one.id)),
+            "limits": {what: value for what, value in asdict(one.limits).items() if value is not None},
         }
         for one in keys.all()
     ]
@@ -237,6 +240,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
             ends = "expired" if row["expired"] else f"until {row['expires']}" if row["expires"] else "never expires"
             click.echo(
                 f"{row['id']}  {row['name']:{width}}  {row['role']:6}  {ends}; last used: {row['used'] or 'never'}"
+                + "".join(f"; {limit}" for limit in _limit_words(row["limits"]))
             )
         if not rows:
             click.echo(
@@ -246,6 +250,17 @@ def list_keys(shell: Shell, as_json: bool) -> None:
             )
 
     show(rows, as_json, tell)
+
+
+def _limit_words(limits: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the limits of a key, each as the option that sets it."""
+    for what, value in limits.items():
+        if what == "kinds":
+            yield from (f"--kind {kind}" for kind in value)
+        else:
+            option = {"speech_s_per_day": "speech-per-day", "upload_bytes_per_day": "bytes-per-day"}.get(what)
+            told = f"{value:g}" if isinstance(value, float) else value
+            yield f"--{option or what.replace('_', '-')} {told}"
 
 
 @key.command()

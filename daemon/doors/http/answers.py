@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from daemon.config import Settings
 from daemon.doors.http.body import Uploads
@@ -26,6 +26,7 @@ from daemon.doors.http.jobs.together import HandInGroups
 from daemon.doors.http.limits import UploadLedger
 from daemon.doors.http.problems import MEDIA_TYPE
 from daemon.doors.voice_list import with_voice_list
+from daemon.jobs.iso_time import read_iso
 from daemon.jobs.record import FINISHED
 from daemon.telemetry.door_metrics import DoorMetrics
 
@@ -212,3 +213,35 @@ def etag_of(value: Any) -> str:
     """Return an ETag that changes with a JSON value."""
     data = json.dumps(value, sort_keys=True, default=str).encode()
     return f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+
+
+#: Latest time that is asked for, seconds since the epoch: the end of the year 9999.
+_LAST_S: Final = 253_402_300_799
+
+
+def _seconds(value: object) -> object:
+    """Return what a time says in seconds since the epoch; anything else as it is, for pydantic to read or refuse."""
+    if not isinstance(value, str) or not _DATE.match(value):
+        return value
+    if "T" in value:
+        value = _PLUS.sub("+", value)
+    try:
+        return min(max(0.0, read_iso(value)), float(_LAST_S))
+    except (ValueError, OverflowError):
+        return value
+
+
+_DATE, _PLUS = re.compile(r"\d{4}-"), re.compile(r" (?=\d\d:?\d\d$)")  # a `+` in a query that nobody encoded is a space
+Since = Annotated[
+    float | None,
+    BeforeValidator(_seconds),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0, "maximum": _LAST_S}, {"type": "string", "format": "date-time"}]}
+    ),
+    Query(
+        ge=0,
+        le=_LAST_S,
+        allow_inf_nan=False,
+        description="Accepted since then: a time as in answers, or seconds since the epoch.",
+    ),
+]

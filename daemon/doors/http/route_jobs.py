@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from daemon.doors.expected_times import expected_times
-from daemon.doors.http.answers import Calling, Door, JsonAnswer, TheDoor, cached, may_answer, to_root, with_links
+from daemon.doors.http.answers import Calling, Door, JsonAnswer, Since, TheDoor, cached, may_answer, to_root, with_links
 from daemon.doors.http.body import MULTIPART, chunks, content_length, media_type, received, take_all_uploads
 from daemon.doors.http.callers import Caller
 from daemon.doors.http.description.answers import Checked, ExpectedTimes, JobCounts, JobList, Upload
@@ -41,8 +41,6 @@ StateWord = Literal[
 ]
 #: Largest page of a list, and its usual size.
 MOST, USUAL = 200, 50
-#: Latest time that is asked for, seconds since the epoch: the end of the year 9999.
-LAST_S = 253_402_300_799
 Wait = Annotated[
     float | None,
     Query(ge=0, le=60, allow_inf_nan=False, description="Wait so many seconds for the end, as `Prefer: wait=N` does."),
@@ -141,10 +139,7 @@ def list_jobs(
     tag: Annotated[list[str], Query(description="Only with all of these tags.")] = [],  # noqa: B006
     by: Annotated[str | None, Query(description="Only of this owner; others than oneself only for an admin.")] = None,
     q: Annotated[str, Query(max_length=400, description="Words of name, text, file and tags.")] = "",
-    since: Annotated[
-        float | None,
-        Query(ge=0, le=LAST_S, allow_inf_nan=False, description="Accepted since then, seconds since the epoch."),
-    ] = None,
+    since: Since = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
     after: Annotated[int | None, Query(ge=0, le=LAST, description="`next` of the page before.")] = None,
 ) -> Response:

@@ -261,6 +261,18 @@ def test_a_second_key_of_a_name_is_made_and_told_and_keys_are_listed_in_straight
     assert [row["name"] for row in json.loads(one.avatar("key", "list", "--json").stdout)].count("website") == 2
 
 
+def test_the_limits_of_a_key_are_listed_as_the_options_that_set_them(
+    installation: Callable[..., Installation],
+) -> None:
+    one = installation()
+    limits = ("--priority", "normal", "--jobs-per-minute", "5", "--speech-per-day", "90.5", "--kind", "video")
+    one.avatar("key", "add", "website", *limits)
+    (line,) = one.avatar("key", "list").stdout.splitlines()
+    assert line.endswith("; --jobs-per-minute 5; --speech-per-day 90.5; --priority 0; --kind video")
+    (row,) = json.loads(one.avatar("key", "list", "--json").stdout)
+    assert row["limits"] == {"jobs_per_minute": 5, "speech_s_per_day": 90.5, "priority": 0, "kinds": ["video"]}
+
+
 def _ends(line: str) -> list[str]:
     return re.findall(r"never expires|until [^;]+", line)
 
