@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -109,7 +109,7 @@ def status(request: Request, door: TheDoor, caller: Calling) -> Response:
         "jobs": counts,
         "models": [{"model": one.get("model"), "stage": one.get("stage")} for one in models],
         "disk": {
-            name: {"free_bytes": shutil.disk_usage(path).free}
+            name: {"free_bytes": int(free) if math.isfinite(free := free_bytes(path)) else None}
             for name, path in (("inbox", paths.inbox), ("outbox", paths.outbox))
             if path.is_dir()
         },

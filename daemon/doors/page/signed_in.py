@@ -81,7 +81,7 @@ async def login(request: Request) -> Response:
         # No path: the browser takes the page's own folder, which this process does not know behind a proxy.
         answer.set_cookie(
             COOKIE, sessions(door).begin(caller.key_id), max_age=int(LASTS_S), path=None, httponly=True,
-            samesite="strict", secure=request.url.scheme == "https",
+            samesite="strict", secure=_came_by_https(request),
         )  # fmt: skip
     return answer
 
@@ -93,6 +93,21 @@ def logout(request: Request) -> Response:
     answer = page(request, "signed_out.html")
     answer.delete_cookie(COOKIE, path=None, httponly=True, samesite="strict")  # type: ignore[arg-type]
     return answer
+
+
+#: A proxy that calls from these is on this machine, and says what is true.
+_OWN_ADDRESSES: Final = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
+
+def _came_by_https(request: Request) -> bool:
+    """Return whether the browser shows the page by https: it says so itself, or a proxy on this machine does."""
+    is_near = request.client is None or request.client.host in _OWN_ADDRESSES  # no client: a Unix socket
+    proto = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    return (
+        request.url.scheme == "https"
+        or request.headers.get("origin", "").lower().startswith("https://")
+        or (proto == "https" and is_near)
+    )
 
 
 def _place(wanted: str) -> str:

@@ -49,9 +49,9 @@ class LoadedModel(TypedDict):
 
 
 class FreeDisk(TypedDict):
-    """Room on a disk."""
+    """Room on a disk; null where its filesystem tells no size."""
 
-    free_bytes: int
+    free_bytes: int | None
 
 
 class ServiceStatus(TypedDict):

@@ -149,7 +149,8 @@ class Jobs(FoundJobs):
         caller.check_may_submit()
         status = self.status(job, caller)
         may_ask = self._may_ask()
-        if may_ask and op != "cancel":
+        # Where no daemon has ever run there is no place for a request, and nobody lacks a right.
+        if op != "cancel" and (may_ask or not os.path.lexists(self.spool.root)):
             check_taken_in(status["name"], lambda: _is_seen(self.status(job, caller)), self.may_run)
         if op in ("cancel", "hold", "release", "priority", "change") and status["state"] in FINISHED:
             raise RefusedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import os
 import re
 
@@ -71,7 +72,12 @@ def test_a_change_that_is_sent_as_another_type_is_told_which_to_send(door: Door,
 
 
 @pytest.mark.parametrize("change", [{"held": True}, {"held": False}, {"priority": 5}, None])
-def test_what_a_daemon_that_is_down_would_not_obey_is_refused(door: Door, change: dict[str, object] | None) -> None:
+@pytest.mark.parametrize("has_run", [True, False])
+def test_what_a_daemon_that_is_down_would_not_obey_is_refused(
+    door: Door, change: dict[str, object] | None, has_run: bool
+) -> None:
+    if not has_run:
+        door.settings.paths.spool.rmdir()
     job = door.open.post("/jobs", {"kind": "speech", "text": "Hello."}).json["job"]
     if change is None:
         answer = door.open.post(f"/jobs/{job}/retry")
@@ -81,6 +87,12 @@ def test_what_a_daemon_that_is_down_would_not_obey_is_refused(door: Door, change
     assert (answer.status, answer.code) == (409, "job-waiting")
     # Only a cancel waits for it
     assert door.open.send("DELETE", f"/jobs/{job}").status == 202
+
+
+def test_a_disk_that_tells_no_size_is_not_told_as_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert door.open.get("/status").json["disk"]["inbox"]["free_bytes"] > 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 0))  # type: ignore[attr-defined]
+    assert door.open.get("/status").json["disk"] == {"inbox": {"free_bytes": None}, "outbox": {"free_bytes": None}}
 
 
 def test_the_description_names_every_error_and_its_pages_come_from_here(door: Door) -> None:

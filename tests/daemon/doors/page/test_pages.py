@@ -10,10 +10,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from daemon.doors.http.api_keys import ApiKeys
 from daemon.doors.page import route_list
 from daemon.doors.page.job_rows import new_priority
+from daemon.doors.page.signed_in import _came_by_https
 from daemon.errors import JobError
 from daemon.history import store
 from daemon.history.database import open_to_write, set_meta
@@ -90,6 +92,30 @@ def test_a_key_begins_a_session_that_ends_with_the_key_and_at_the_sign_out(door:
     session = signed_in(door, anna.key)
     ApiKeys(door.settings.server.keys).revoke("anna")
     assert door.open.get("/ui/jobs", **session).status == 303
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "secure"),
+    [
+        ("127.0.0.1", {}, False),
+        ("127.0.0.1", {"x-forwarded-proto": "https"}, True),
+        ("127.0.0.1", {"x-forwarded-proto": "http"}, False),
+        ("192.0.2.7", {"x-forwarded-proto": "https"}, False),
+        ("192.0.2.7", {"origin": "https://studio.example"}, True),
+        (None, {"x-forwarded-proto": "https"}, True),
+    ],
+)
+def test_the_cookie_is_for_https_alone_where_the_browser_or_a_proxy_of_this_machine_says_so(
+    door: Door, peer: str | None, headers: dict[str, str], secure: bool
+) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "scheme": "http", "path": "/ui/login", "query_string": b"", "headers": raw,
+             "server": ("127.0.0.1", 8000), "client": peer and (peer, 1)}  # fmt: skip
+    assert _came_by_https(Request(scope)) is secure
+    if peer == "127.0.0.1":
+        told = {name.replace("-", "_"): value for name, value in headers.items()}
+        cookie = post_form(door.open, "/ui/login", {"key": door.key("anna").key}, **told).headers["set-cookie"]
+        assert ("Secure" in cookie) is secure
 
 
 @pytest.mark.parametrize("place", ["//evil.example", "https://evil.example", "\\\\evil.example", "javascript:alert(1)"])
