@@ -159,7 +159,8 @@ class Operations:
             batch.note("held", by=_by(request), reason=_reason(request))
             count, left = await self._batches.order(job_id, request)
             more = f", and {left} more are being held, of which none starts" if left else ""
-            return f"{batch.name} is held, and so are {count} of its rows{more}; those that run finish their stage."
+            rows = "" if not count else f", and so are {count} of its rows" if count > 1 else ", and so is one of its rows"
+            return f"{batch.name} is held{rows}{more}; rows that run finish their stage."
         job, directory = await self._find(job_id)
         self._unfinished(job)
         if job.held and job.state != "queued":
@@ -176,8 +177,9 @@ class Operations:
             batch.held = None
             batch.note("released", by=_by(request))
             released, left = await self._batches.order(job_id, request)
+            held = f", with {released} of its rows that {'were' if released != 1 else 'was'} held" if released else ""
             more = f"; {left} more are looked at" if left else ""
-            return f"{batch.name} goes on, with {released} of its rows that were held{more}."
+            return f"{batch.name} goes on{held}{more}."
         job, directory = await self._find_held(job_id)
         await self._state_machine.release(job, directory, _by(request))
         return f"{job.name} goes on."

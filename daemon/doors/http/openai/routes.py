@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Final
 
@@ -54,6 +55,8 @@ _ERROR: Final = {
         }
     },
 }
+
+_OWN_SOUND: Final = re.compile(r"(?:^|(?<=\. ))[^.]*`audio`[^.]*\.(?: |$)")
 
 
 def speech_schemas() -> dict[str, Any]:
@@ -236,8 +239,13 @@ async def _ended(
         )
     error = status.get("error")
     if isinstance(error, dict):
-        raise stated_error(error.get("fault"), error)
+        raise stated_error(error.get("fault"), {**error, "hint": _without_sound(error.get("hint"))})
     return status
+
+
+def _without_sound(hint: object) -> object:
+    """Return a hint without the sentences that propose a recording in place of the voice, which this door does not take."""
+    return _OWN_SOUND.sub("", hint).strip() if isinstance(hint, str) else hint
 
 
 def _give_up(door: Door, caller: Caller, job: str) -> None:

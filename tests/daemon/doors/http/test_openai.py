@@ -26,7 +26,8 @@ from daemon.doors.http.problems import RequestError
 from daemon.doors.voice_list import BY_HTTP, name_voice_list
 from daemon.errors import MachineError
 from stages.media.loudness import measure_loudness
-from stages.tts.engines.voice_hints import all_voices, where_all_are
+from stages.tts.engines.voice_hints import all_voices, language_unsupported, where_all_are
+from stages.tts.engines.voices import list_voices
 from stages.tts.live_speech import LiveSpeech, bent, loudness
 from tests.daemon.doors.http.conftest import Door
 
@@ -252,3 +253,21 @@ def test_what_the_stages_call_the_list_of_voices_is_named_as_callers_see_it(has_
     settings = Settings.parse({"intake": {"voices_page": has_page}}, Path("config.yaml"))
     assert name_voice_list(f"All are listed {where_all_are(settings)}.") == f"All are listed by {BY_HTTP}."
     assert name_voice_list(f"{all_voices(settings)} lists those there are.", "`list_voices`")[:13] == "`list_voices`"
+
+
+@pytest.mark.parametrize("language", ["de", "mi"])
+def test_a_language_that_no_voice_speaks_is_told_without_a_key_that_the_door_does_not_take(
+    tmp_path: Path, language: str
+) -> None:
+    # Given what the job says, which proposes a recording
+    settings = Settings.parse({}, tmp_path / "config.yaml")
+    voices = [voice for voice in list_voices(settings) if not voice.installed]
+    hint = str(language_unsupported(voices, language, "There is none.", settings).hint)
+    assert "with `audio`" in hint
+    # Then the door says the rest of it
+    told = routes._without_sound(hint)
+    assert isinstance(told, str)
+    assert told
+    assert "`audio`" not in told
+    assert hint.startswith(told)
+    assert routes._without_sound(None) is None

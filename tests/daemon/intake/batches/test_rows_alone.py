@@ -91,6 +91,16 @@ def test_a_request_file_for_one_row_is_called_as_the_status_of_the_row_says(
     assert state(room, "talk/n3") == "queued"
 
 
+def test_the_answer_to_a_release_of_a_batch_counts_no_rows_where_none_is_held(room: Room) -> None:
+    # Given a batch that is held, and of which each row was released by itself
+    batch = with_jobs(room)
+    assert f"so are {ROWS} of its rows; rows that run" in ask(room, "hold", batch.id)
+    for number in range(1, ROWS + 1):
+        ask(room, "release", row_id(batch.id, number))
+    # When it is released / Then no number of rows is told
+    assert ask(room, "release", batch.id) == "talk goes on."
+
+
 def test_the_folder_of_requests_for_rows_goes_with_the_last_of_them_and_never_before(room: Room) -> None:
     # Given a folder called like a batch, and a request for a job that came from there: it is left as it is
     with_jobs(room)
