@@ -159,7 +159,9 @@ class Operations:
             batch.note("held", by=_by(request), reason=_reason(request))
             count, left = await self._batches.order(job_id, request)
             more = f", and {left} more are being held, of which none starts" if left else ""
-            rows = "" if not count else f", and so are {count} of its rows" if count > 1 else ", and so is one of its rows"
+            rows = (
+                "" if not count else f", and so are {count} of its rows" if count > 1 else ", and so is one of its rows"
+            )
             return f"{batch.name} is held{rows}{more}; rows that run finish their stage."
         job, directory = await self._find(job_id)
         self._unfinished(job)

@@ -92,7 +92,9 @@ def trial() -> Message:
     return Message(f"test-{secrets.token_hex(8)}", "hook.test", now, data)
 
 
-def receivers(message: Message, notify: object, hooks: Hooks, *, was_accepted: bool) -> Iterator[tuple[str, str, bytes]]:
+def receivers(
+    message: Message, notify: object, hooks: Hooks, *, was_accepted: bool
+) -> Iterator[tuple[str, str, bytes]]:
     """Yield to whom a message goes: the hook's name, the URL where the job itself gave it, and the body.
 
     Args:

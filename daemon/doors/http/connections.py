@@ -24,8 +24,8 @@ MAX_HEADER_BYTES: Final = 16 << 10
 IDLE_S: Final = 30
 #: Most requests of a connection that wait for the answer to one before them; those behind have to be sent again.
 MAX_PIPELINED: Final = 32
-#: The rest of a body whose request was answered before its end is read and thrown away, so long and so many bytes at most, s. Where
-#: the connection ends with the answer, it is also no longer waited for than `REST_IDLE_S` between two parts.
+#: The rest of a body whose request was answered before its end is read and thrown away, so long (s) and so many bytes at most.
+#: Where the connection ends with the answer, no part of it is waited for longer than `REST_IDLE_S`.
 REST_S: Final = 120.0
 REST_BYTES: Final = 4 << 30
 REST_IDLE_S: Final = 10.0
@@ -81,8 +81,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._moved = self._flooded = self._in_head = False
         self._running: RequestResponseCycle | None = None
-        #: Bytes that came of a body whose request was answered; whether only its end is awaited, and then since when nothing came.
+        #: Bytes that came of a body whose request was answered.
         self._rest = 0
+        #: Whether only the end of what comes is awaited, before the connection ends; whether that is no HTTP.
         self._lingers = self._is_unreadable = False
         self._idle: asyncio.TimerHandle | None = None
 

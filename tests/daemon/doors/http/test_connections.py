@@ -291,6 +291,12 @@ def test_a_refused_upload_gets_its_answer_also_where_the_connection_ends_with_it
             assert one.recv(1) == b""
 
 
+def trickle(connection: socket.socket, end: float) -> None:
+    while time.monotonic() < end:
+        connection.sendall(b"a" * 4096)
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("sends", [True, False])
 def test_the_rest_of_a_refused_upload_is_not_waited_for_without_end(
     door: Door, monkeypatch: pytest.MonkeyPatch, sends: bool
@@ -303,11 +309,8 @@ def test_the_rest_of_a_refused_upload_is_not_waited_for_without_end(
         answer = answer_of(one)
         assert (answer.status, answer.read() != b"") == (421, True)
         if sends:
-            end = time.monotonic() + PATIENCE_S
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
-                while time.monotonic() < end:
-                    one.sendall(b"a" * 4096)
-                    time.sleep(0.001)
+                trickle(one, time.monotonic() + PATIENCE_S)
         else:
             monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
             wait_for("its place", lambda: door.open.get("/health").status == 200)
@@ -336,7 +339,9 @@ def test_a_request_that_cannot_be_read_gets_its_answer_also_while_more_of_it_com
 
 def test_a_body_that_breaks_off_in_the_middle_ends_its_request_at_once(door: Door) -> None:
     with capture_logs() as logs, socket.create_connection(("127.0.0.1", door.open.port), timeout=PATIENCE_S) as one:
-        one.sendall(BEGIN.replace(b"/validate", b"/uploads?filename=a.wav") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+        one.sendall(
+            BEGIN.replace(b"/validate", b"/uploads?filename=a.wav") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+        )
         wait_for("the upload", lambda: door.left_over)
         one.sendall(b"no number of bytes\r\n")
         assert answer_of(one).status == 400
