@@ -13,6 +13,7 @@ from daemon.intake.batches.keeper import BatchKeeper
 from daemon.jobs.facts import BatchCounts
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED, Job
+from daemon.outbox.names import ERRORS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.outbox.way_back import put_request
@@ -69,6 +70,13 @@ class BatchRetries:
         """
         counts = _counts(batch)
         if not counts.failed and not counts.cancelled:
+            files = [one["file"] for one in batch.outputs.get("outputs", [])]
+            if (errors := next((file for file in files if file.endswith(ERRORS_ENDING)), None)) is not None:
+                raise JobError(
+                    "job-not-failed",
+                    f"All rows of {batch.name} that have a job are done; others are wrong, and none was made of them.",
+                    f"Mend them in the report of the batch, as {errors} says, and put that into the inbox.",
+                )
             raise JobError("job-not-failed", f"All rows of {batch.name} are done.", "Nothing is to be started again.")
         with self._earlier.starting_again(batch.id):
             taken = await self._disk.run(self._earlier.take_over, batch.id)

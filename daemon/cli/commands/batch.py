@@ -68,7 +68,9 @@ def show_batch(shell: Shell, name: str, as_json: bool) -> None:
     rows = _failed_rows(shell, status)
 
     def text() -> None:
-        click.echo(f"{status['name']}: {status['state']}, {_told({**status, **status.get('batch', {})})}")
+        wrong = sum(row["state"] == "wrong" for row in rows)
+        more = f", {wrong} wrong (no job was made of {'it' if wrong == 1 else 'them'})" if wrong else ""
+        click.echo(f"{status['name']}: {status['state']}, {_told({**status, **status.get('batch', {})})}{more}")
         if error := status.get("error"):
             click.echo(f"{error['code']}: {error['message']} {error['hint']}".rstrip())
         for row in rows[:SHOWN]:

@@ -91,7 +91,7 @@ def test_what_a_daemon_that_is_down_would_not_obey_is_refused(
 
 def test_a_disk_that_tells_no_size_is_not_told_as_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     assert door.open.get("/status").json["disk"]["inbox"]["free_bytes"] > 0
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 0))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 0))
     assert door.open.get("/status").json["disk"] == {"inbox": {"free_bytes": None}, "outbox": {"free_bytes": None}}
 
 

@@ -104,6 +104,12 @@ def test_nothing_is_made_of_a_table_with_a_wrong_row_unless_that_is_asked_for(sh
     assert [(row["row"], row["code"]) for row in report(shared, "partial", "errors")] == [
         (row["row"], row["code"]) for row in found
     ]
+    # And whoever asks is told of the wrong rows, too
+    shown = shared.avatar("batch", "show", "partial").stdout
+    assert "partial: done, 1 of 1 row done, 3 wrong (no job was made of them)" in shown
+    refused = shared.avatar("batch", "retry-failed", "partial", code=1).stderr
+    assert "others are wrong" in refused
+    assert "partial.errors.csv" in refused
     outputs = [one["file"] for one in shared.finished("partial")["outputs"]]
     assert outputs == ["partial.errors.csv", "partial.report.csv"]
 
