@@ -220,7 +220,7 @@ def list_keys(shell: Shell, as_json: bool) -> None:
 
     settings, now = shell.settings, time.time()
     keys = ApiKeys(settings.server.keys)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": one.id,
             "name": one.name,
