@@ -9,7 +9,9 @@ import shutil
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
+from daemon.doors.http.answers import Since
 from daemon.history.entry import Entry
 from daemon.history.history import History
 from daemon.history.query import Query, Row
@@ -87,6 +89,21 @@ def test_what_a_daemon_that_is_down_would_not_obey_is_refused(
     assert (answer.status, answer.code) == (409, "job-waiting")
     # Only a cancel waits for it
     assert door.open.send("DELETE", f"/jobs/{job}").status == 202
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"),
+    [
+        ("2000-01-31T09:30:00.500Z", 949311000.5),
+        ("2000-01-31T09:30:00+02:00", 949303800),  # in a query a `+` is a space
+        ("2000-01-31", 949276800),
+        ("1960-01-31", 0),
+        ("949276800", 949276800),
+    ],
+)
+def test_since_is_a_time_as_answers_tell_it_or_in_seconds(door: Door, since: str, seconds: float) -> None:
+    assert door.open.get(f"/jobs?since={since}").json["jobs"] == []
+    assert TypeAdapter(Since).validate_python(since.replace("+", " ")) == seconds
 
 
 def test_a_disk_that_tells_no_size_is_not_told_as_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import TypeAdapter
 
 from daemon.config import Settings
 from daemon.doors.http import connections
-from daemon.doors.http.answers import Since
 from daemon.doors.http.api_keys import ApiKeys, Limits
 from daemon.doors.http.app import create_app
 from daemon.doors.http.callers import Caller
@@ -277,21 +275,6 @@ def test_a_first_key_made_while_the_server_runs_hands_in_nothing_that_nobody_wou
         assert (refused.status, refused.code) == (503, "server-user-unknown")
         assert client.get("/health").json == {"ok": False, "wrong": ["server-user-unknown"]}
     assert len(list(settings.paths.inbox.glob("*.yaml"))) == 1
-
-
-@pytest.mark.parametrize(
-    ("since", "seconds"),
-    [
-        ("2000-01-31T09:30:00.500Z", 949311000.5),
-        ("2000-01-31T09:30:00+02:00", 949303800),  # in a query a `+` is a space
-        ("2000-01-31", 949276800),
-        ("1960-01-31", 0),
-        ("949276800", 949276800),
-    ],
-)
-def test_since_is_a_time_as_answers_tell_it_or_in_seconds(door: Door, since: str, seconds: float) -> None:
-    assert door.open.get(f"/jobs?since={since}").json["jobs"] == []
-    assert TypeAdapter(Since).validate_python(since.replace("+", " ")) == seconds
 
 
 def test_the_frameworks_own_errors_have_the_same_shape(door: Door) -> None:
