@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -80,6 +82,10 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
     os.environ["AVATAR_CONFIG"], os.environ[BOUND] = str(shell.config_path.absolute()), bound
     _check_free(host, port, uds)
     watch_processes()
+    if sys.stderr.isatty():
+        logger = logging.getLogger("uvicorn.error")
+        logger.setLevel(logging.INFO)
+        logger.addFilter(_tell_when_ready)
     where: dict[str, Any] = {"uds": str(uds)} if uds else {"host": host, "port": port}
     uvicorn.run(
         _APP,
@@ -90,6 +96,14 @@ def start(shell: Shell, host: str, port: int, uds: Path | None, workers: int, re
         root_path=root_path,
         **server_options(),
     )
+
+
+def _tell_when_ready(record: logging.LogRecord) -> bool:
+    """Say where the server listens once uvicorn does; returns whether a line of uvicorn's log is shown beside that."""
+    if str(record.msg).startswith("Uvicorn running on"):
+        where = record.getMessage().removeprefix("Uvicorn running on ").partition(" (Press")[0]
+        note(f"The server listens on {where}; Ctrl-C ends it.")
+    return record.levelno >= logging.WARNING
 
 
 def _check_free(host: str, port: int, uds: Path | None) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemon.cli.commands.server import _check_free
 from daemon.errors import UnavailableError
+from tests.conftest import ROOT
+from tests.support.http_door import PATIENCE_S
+from tests.support.http_server import make_folders
+from tests.support.machine.server_process import server_process
 
 
 def test_a_port_is_refused_while_somebody_listens_on_it() -> None:
@@ -46,3 +52,22 @@ def test_an_address_that_this_machine_does_not_have_is_named(host: str) -> None:
     with pytest.raises(UnavailableError) as caught:
         _check_free(host, 8000, None)
     assert (caught.value.code, host in caught.value.message) == ("address-unusable", True)
+
+
+@pytest.mark.usefixtures("processes")
+def test_in_a_terminal_the_server_says_where_it_listens(tmp_path: Path) -> None:
+    config = make_folders(tmp_path)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(config), "server", "start", "--port", "0"]
+    process = server_process(command, cwd=ROOT, stderr=theirs)
+    os.close(theirs)
+    try:
+        said = b""
+        while b"Ctrl-C ends it" not in said:
+            said += os.read(ours, 4096)  # which fails at its end
+        assert b"avatar: The server listens on http://127.0.0.1:" in said
+        assert b":0;" not in said
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+        os.close(ours)
