@@ -34,6 +34,8 @@ from daemon.telemetry.door_metrics import DoorMetrics
 MAX_WAIT_S: Final = 60.0
 #: Most speeches that one process sends while they are spoken.
 MOST_SPOKEN: Final = 16
+#: Levels of nesting in a status that are answered: those of a manifest are 16 at most, and JSON of near a thousand cannot be written.
+MOST_LEVELS: Final = 64
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 
 
@@ -179,16 +181,18 @@ class JsonAnswer(JSONResponse):
         """Return the body."""
         try:
             return super().render(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return super().render(as_sent(content))
 
 
-def as_sent(value: Any) -> Any:
-    """Return a value with null for numbers that are none, and `?` for halves of characters, which JSON cannot hold."""
+def as_sent(value: Any, levels: int = MOST_LEVELS) -> Any:
+    """Return a value with null for numbers that are none, and `?` for halves of characters, which JSON cannot hold, and with null
+    for what lies below so many levels of nesting.
+    """
     if isinstance(value, Mapping):
-        return {as_sent(key): as_sent(one) for key, one in value.items()}
+        return {as_sent(key): as_sent(one, levels - 1) for key, one in value.items()} if levels else None
     if isinstance(value, list | tuple):
-        return [as_sent(one) for one in value]
+        return [as_sent(one, levels - 1) for one in value] if levels else None
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value

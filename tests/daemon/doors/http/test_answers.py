@@ -192,7 +192,9 @@ def test_a_page_begins_behind_the_one_before_also_where_the_daemon_takes_newer_j
     assert ({job["job"] for job in rest["jobs"]}, rest["next"]) == (jobs - shown, None)
 
 
-@pytest.mark.parametrize("value", ["NaN", "1e999", '"\\ud800"', '{"a": [{"b": NaN}]}'])
+@pytest.mark.parametrize(
+    "value", ["NaN", "1e999", '"\\ud800"', '{"a": [{"b": NaN}]}', "[" * 600 + "]" * 600, "[" * 960 + "NaN" + "]" * 960]
+)
 def test_what_json_cannot_hold_in_a_status_that_somebody_wrote_is_no_error_of_the_server(
     door: Door, value: str
 ) -> None:
