@@ -86,7 +86,9 @@ class EndedJobs:
                 self._looked[name] = changed
         if fault is not None:
             raise fault
-        self._is_whole |= not more
+        if not (more or self._is_whole):
+            self._store.note_whole()
+            self._is_whole = True
         return more
 
     def forget_gone(self) -> None:

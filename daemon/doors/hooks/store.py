@@ -132,10 +132,17 @@ class Store:
 
     def mend_since(self, now: float) -> None:
         """Let all ends that were not seen be told, where a clock that was ahead noted from when on they are: those of before were
-        seen when the hooks first looked, and some may have come since the clock was set right.
+        seen when the hooks first looked, and some may have come since the clock was set right. Where that look was not finished,
+        only those from now on are: else all of before would be.
         """
         with self._connected(write=True) as db:
-            db.execute("UPDATE facts SET value = 0 WHERE name = 'since' AND value > ?", (now,))
+            whole = db.execute("SELECT 1 FROM facts WHERE name = 'whole'").fetchone()
+            db.execute("UPDATE facts SET value = ? WHERE name = 'since' AND value > ?", (0 if whole else now, now))
+
+    def note_whole(self) -> None:
+        """Note that all ends of before the hooks first ran were seen."""
+        with self._connected(write=True) as db:
+            db.execute("INSERT OR IGNORE INTO facts VALUES ('whole', 1)")
 
     def seen(self) -> dict[str, int]:
         """Return the jobs whose end was seen, each with the time of the last change of its folder in ns."""

@@ -34,7 +34,7 @@ from daemon.telemetry.door_metrics import DoorMetrics
 MAX_WAIT_S: Final = 60.0
 #: Most speeches that one process sends while they are spoken.
 MOST_SPOKEN: Final = 16
-#: Levels of nesting in a status that are answered: those of a manifest are 16 at most, and JSON of near a thousand cannot be written.
+#: Levels of nesting in a status that are answered: a manifest has 16 at most, and JSON of near a thousand cannot be written.
 MOST_LEVELS: Final = 64
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 

@@ -322,6 +322,19 @@ def test_a_clock_that_was_ahead_when_the_hooks_began_keeps_no_end_from_being_tol
         assert [one.name for one in place.deliveries(2)] == ["while they run", "while they are stopped"]
 
 
+def test_hooks_that_were_killed_before_they_had_looked_tell_no_older_ends_when_the_clock_is_set_right(
+    place: Place, receiver: Make
+) -> None:
+    place.configure(hook(receiver().url))
+    place.end("older")
+    place.store.path.parent.mkdir()
+    place.store.create(time.time() + 120)
+    with place.run():
+        wait_for("the older end to be seen", lambda: len(place.store.seen()) == 1)
+        place.end("newer")
+        assert [one.name for one in place.deliveries(1)] == ["newer"]
+
+
 def test_what_a_receiver_answers_does_not_control_the_terminal_of_whoever_tries_it(
     place: Place, receiver: Make
 ) -> None:
