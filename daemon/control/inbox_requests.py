@@ -110,7 +110,7 @@ class InboxRequests:
         if requests is not self._found:
             self._found, self._gone = requests, set()
         present = set(requests) - self._gone
-        self._stuck &= present
+        self._stuck &= set(requests)  # also those that were answered since the last look
         self._for_rows &= present
         self._no_row = {name: batch for name, batch in self._no_row.items() if name in present}
         self._since = {name: since for name, since in self._since.items() if name in present}

@@ -165,6 +165,7 @@ class Operations:
             return f"{batch.name} is held{rows}{more}; rows that run finish their stage."
         job, directory = await self._find(job_id)
         self._unfinished(job)
+        await self._batches.orders.row_asked(job, request)
         if job.held and job.state != "queued":
             return f"{job.name} is held already."
         await self._state_machine.hold(job, directory, _by(request), _reason(request))
@@ -213,6 +214,7 @@ class Operations:
             count, left = await self._batches.order(job.id, request)
             more = f"; {left} more are given it" if left else ""
             return f"{batch.name} has priority {value}, and so have {count} of its rows{more}."
+        await self._batches.orders.row_asked(job, request)
         await self._state_machine.prioritise(job, directory, value, _by(request))
         return f"{job.name} has priority {value}."
 

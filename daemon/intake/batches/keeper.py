@@ -70,8 +70,8 @@ class BatchKeeper(Subscriber):
         self._builder = builder
         self._disk = disk
         self._results = RowResults(settings.paths.inbox, spool, outbox)
-        self._orders = RowOrders(state_machine, self._run)
         self._batches: dict[str, RunningBatch] = {}
+        self.orders = RowOrders(state_machine, self._run, self._batches)
         #: Batches whose rows are being started again.
         self._beginning: set[str] = set()
         self._wake = Wakeup()
@@ -156,7 +156,7 @@ class BatchKeeper(Subscriber):
     async def order(self, job_id: str, request: dict[str, Any]) -> tuple[int, int]:
         """Save a changed batch, and run a request on its rows that have not ended. Returns how many took it, how many will."""
         try:
-            return await self._orders.give(self._batches[job_id], request)
+            return await self.orders.give(self._batches[job_id], request)
         finally:
             self._wake.notify()
 
@@ -184,11 +184,11 @@ class BatchKeeper(Subscriber):
             job.facts.batch.orders = [retry_order(request, job, only)]
             await self._state_machine.begin_batch(job, place)
             batch = self._batches[job.id]
-            await self._orders.take_back(batch)  # failures count anew
+            await self.orders.take_back(batch)  # failures count anew
             batch.count_ended()
             self._state_machine.events.job_changed(job)
             await self._load_rows(batch)
-            await self._orders.carry_out(batch)
+            await self.orders.carry_out(batch)
         finally:
             self._beginning.discard(job.id)
             self._wake.notify()
@@ -232,11 +232,11 @@ class BatchKeeper(Subscriber):
             rows = await self._load_rows(batch := self._batches[job.id])
             if batch.counts.stopped:
                 self._stop(batch, batch.counts.stopped)
-            await self._orders.take_back(batch)  # a crash may have come before it
+            await self.orders.take_back(batch)  # a crash may have come before it
             # Before a row starts that has failed once more, or though too many have.
             if batch.manifest.most_failures is not None or batch.retry:
                 await self._find_ended(batch, rows)
-            await self._orders.carry_out(batch)  # before a row starts that is to be held
+            await self.orders.carry_out(batch)  # before a row starts that is to be held
 
     async def _load_rows(self, batch: RunningBatch) -> ResolvedRows:
         if batch.rows is None:
@@ -282,7 +282,7 @@ class BatchKeeper(Subscriber):
                 await self._tell(batch)
                 return 0.0
         elif counts.orders:
-            await self._orders.carry_out(batch)
+            await self.orders.carry_out(batch)
             await self._tell(batch)
             return 0.0
         elif not batch.job.held and counts.taken < len(rows):
@@ -320,7 +320,7 @@ class BatchKeeper(Subscriber):
             items = [claimed] if claimed.items else []
             _, postponed = await self._disk.run(partial(self._builder.make, items, new=False))
         finally:
-            await self._orders.rows_made(batch, made)
+            await self.orders.rows_made(batch, made)
         error = postponed.get(claimed.claim)
         if isinstance(error, NextTurn):
             return
@@ -336,7 +336,7 @@ class BatchKeeper(Subscriber):
         """Cancel the rows that have not ended, for a turn's time. Where rows failed too often, those that run may end. Returns
         whether some are left.
         """
-        if not await self._orders.cancel(batch, "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped):
+        if not await self.orders.cancel(batch, "" if batch.counts.stopped == ON_ERROR else batch.counts.stopped):
             return True
         batch.cancel_rows_without_jobs(self._spool)
         return False

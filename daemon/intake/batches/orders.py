@@ -20,6 +20,9 @@ from daemon.queue.state_machine import StateMachine
 
 log = structlog.get_logger()
 
+#: Tells a request that is made of an order from one for this row alone.
+_FOR_ALL = "for_all"
+
 
 def retry_order(request: Mapping[str, Any], batch: Job, only: str = "") -> dict[str, Any]:
     """Return the order to start rows of a batch again that did not end well. `only`: id of one job; empty for all."""
@@ -32,11 +35,18 @@ class RowOrders:
 
     Args:
         run: runs a request on a row's job.
+        batches: those that run, by their ids.
     """
 
-    def __init__(self, state_machine: StateMachine, run: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        state_machine: StateMachine,
+        run: Callable[[dict[str, Any]], Awaitable[None]],
+        batches: Mapping[str, RunningBatch],
+    ) -> None:
         self._state_machine = state_machine
         self._run = run
+        self._batches = batches
 
     async def give(self, batch: RunningBatch, order: dict[str, Any]) -> tuple[int, int]:
         """Save a batch whose record was changed with a new order for its rows, and begin with it.
@@ -63,6 +73,19 @@ class RowOrders:
             return took, 0
         begun = left[0] is order and batch.unordered is not None
         return took, len(batch.unordered or ()) if begun else len(batch.unfinished(self._state_machine.spool))
+
+    async def row_asked(self, job: Job, request: Mapping[str, Any]) -> None:
+        """Note that somebody asks for something for one job, which may be a row's: what was asked for all rows before, and has
+        not reached it, must not undo that later.
+        """
+        batch = self._batches.get(job.facts.row.batch) if job.facts.row else None
+        undone_by = {"hold": "release", "priority": "priority"}.get(request["op"])
+        if batch is None or _FOR_ALL in request:
+            return
+        if before := [order for order in batch.counts.orders if order["op"] == undone_by]:
+            for order in before:
+                order["but"] = [*order.get("but", ()), job.id]
+            await self._state_machine.save(batch.job, batch.place)
 
     async def carry_out(self, batch: RunningBatch, counted: dict[str, Any] | None = None) -> int:
         """Carry out the orders for the rows of a batch, the first one first, for a turn's time. Returns how many rows took the
@@ -136,8 +159,10 @@ class RowOrders:
             self._state_machine.ready_queue.remove(job_id)
 
     async def _take(self, job_id: str, order: dict[str, Any]) -> bool:
+        if job_id in order.get("but", ()):
+            return False
         try:
-            await self._run({**order, "job": job_id})
+            await self._run({**order, "job": job_id, _FOR_ALL: True})
         except JobError:  # such as one that is not held, or has ended meanwhile
             return False
         return True

@@ -103,3 +103,34 @@ def test_each_is_carried_out_once_also_where_that_takes_several_turns(
     assert done == ["hold", "release", "retry"]
     assert [state(other, name) for name in ("a", "b")] == ["queued", "queued"]
     assert not list(room.outbox.glob("*.txt"))
+
+
+def test_one_that_cannot_be_removed_is_carried_out_once_also_where_others_take_further_turns(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two requests, one of which the daemon may not remove, and turns with time for one
+    for name in ("a", "b"):
+        room.put(f"{name}.yaml")
+    jobs = {job.name: job.id for job in room.settle()}
+    monkeypatch.setattr(fair_queue, "TURN_S", 0.0)
+
+    class Locked(Ops):
+        def unlink(self, path: Path) -> None:
+            if path.name == "a.hold":
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            super().unlink(path)
+
+    monkeypatch.setattr(fs, "OPS", Locked())
+    for name in ("a.hold", "b.hold"):
+        room.put(name, "")
+    look(room)
+    requests = room.service.loops.inbox_requests
+    while requests.unfinished:
+        asyncio.run(requests.answer_all())
+    assert [state(room, name) for name in ("a", "b")] == ["held", "held"]
+    # When somebody releases the job by another way, and the inbox is looked at again
+    asyncio.run(requests._operations.run_request({"op": "release", "job": jobs["a"], "by": "anna"}))
+    for _ in range(3):
+        look(room)
+    # Then it is not held again
+    assert state(room, "a") == "queued"

@@ -1,4 +1,4 @@
-"""What is asked for all rows of a batch again and again, before it has reached them, is carried out on them once."""
+"""What is asked for all rows of a batch, and has not reached them yet: the newest stands, also where it is for one row alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.intake.batches import orders
+from daemon.jobs.record import row_id
 from tests.daemon.intake.batches.test_rows_alone import ask, carry_on
 from tests.support.daemon.begun_batch import ROWS, begun
 from tests.support.daemon.intake import Room
@@ -44,3 +45,30 @@ def test_the_newest_order_stands_for_those_before_it(room: Room, monkeypatch: py
         asyncio.run(carry_on(room))
     assert len(room.service.ready_queue) == ROWS
     assert running.facts.batch.orders == []
+
+
+def test_what_is_asked_for_one_row_stands_against_what_was_asked_for_all_before(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch whose rows are held, and a release and a priority for all that have reached none of them
+    batch = begun(room)
+    asyncio.run(carry_on(room))
+    ask(room, "hold", batch.id)
+    monkeypatch.setattr(orders, "TURN_S", 0.0)
+    asyncio.run(given(room, {"op": "release", "job": batch.id, "by": "anna"}))
+    asyncio.run(given(room, {"op": "priority", "job": batch.id, "by": "anna", "priority": 5}))
+    # When one row is held, and another gets a priority of its own
+    held, first = row_id(batch.id, 3), row_id(batch.id, 4)
+    asyncio.run(given(room, {"op": "hold", "job": held, "by": "ben"}))
+    asyncio.run(given(room, {"op": "priority", "job": first, "by": "ben", "priority": 9}))
+    # Then that stays so when the others have been reached
+    monkeypatch.undo()
+    for _ in range(4):
+        asyncio.run(carry_on(room))
+    spool = room.service.spool
+    jobs = {
+        job_id: spool.load_job(place) for n in range(ROWS) if (place := spool.find_job(job_id := row_id(batch.id, n)))
+    }
+    assert [job_id for job_id, job in jobs.items() if job.held] == [held]
+    assert {job.priority for job_id, job in jobs.items() if job_id != first} == {5}
+    assert jobs[first].priority == 9
